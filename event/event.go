@@ -1,0 +1,103 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package event holds the words the rest of gatecast speaks in: an [Event], the
+// [Target] it is for, and the [Cursor] that is its place in the log; their JSON
+// and their limits. It does no I/O and imports nothing of gatecast.
+//
+// An event's JSON is made once, when it is published: [Event.AppendBody] writes
+// everything but the id, which is known only when the log has taken the event.
+// [AppendWithID] then splices the id in front without parsing anything.
+package event
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// TimeFormat is how every timestamp is written: RFC 3339, always with nine
+// digits of a second, in UTC.
+const TimeFormat = "2006-01-02T15:04:05.000000000Z07:00"
+
+// An Event is something that happened on the platform, as it is published. It
+// is not changed once made.
+type Event struct {
+	Target        Target
+	Type          string
+	Payload       json.RawMessage // compact, valid UTF-8; nil means null
+	Timestamp     time.Time
+	CorrelationID string
+	// Key names what the event is about: of several events of one key, the
+	// newest replaces the others. Empty for an event that nothing replaces.
+	Key string
+}
+
+// A Target says which gateways an event is for. Exactly one of its fields is
+// set.
+type Target struct {
+	GatewayIDs []string
+	Group      string
+	All        bool
+}
+
+// Single returns the id of the one gateway the target names, and whether it
+// names just one.
+func (t Target) Single() (id string, ok bool) {
+	if len(t.GatewayIDs) != 1 {
+		return "", false
+	}
+	return t.GatewayIDs[0], true
+}
+
+// AppendBody appends the event's JSON without its id:
+//
+//	{"type":…,"payload":…,"gatewayId":…,"timestamp":…,"correlationId":…}
+//
+// "gatewayId" stands only in an event for a single gateway, so that one encoding
+// serves every receiver of a wider one.
+func (e *Event) AppendBody(dst []byte) []byte {
+	dst = append(dst, `{"type":`...)
+	dst = appendString(dst, e.Type)
+	dst = append(dst, `,"payload":`...)
+	if e.Payload == nil {
+		dst = append(dst, `null`...)
+	} else {
+		dst = append(dst, e.Payload...)
+	}
+	if id, ok := e.Target.Single(); ok {
+		dst = append(dst, `,"gatewayId":`...)
+		dst = appendString(dst, id)
+	}
+	dst = append(dst, `,"timestamp":"`...)
+	dst = e.Timestamp.UTC().AppendFormat(dst, TimeFormat)
+	dst = append(dst, `","correlationId":`...)
+	dst = appendString(dst, e.CorrelationID)
+	return append(dst, '}')
+}
+
+const idPrefix = `{"id":"`
+
+// AppendWithID appends body, as [Event.AppendBody] made it, with the id c as its
+// first field.
+func AppendWithID(dst, body []byte, c Cursor) []byte {
+	dst = append(dst, idPrefix...)
+	dst = c.AppendText(dst)
+	dst = append(dst, '"', ',')
+	return append(dst, body[1:]...)
+}
+
+// appendString appends s as a JSON string.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if b := s[i]; b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic("BUG: a string does not marshal: " + err.Error())
+			}
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}

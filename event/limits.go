@@ -1,0 +1,38 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import "regexp"
+
+// Limits on what a publisher may name. Sizes are bytes.
+const (
+	MaxNameLen        = 64   // ids of gateways and organizations, names of groups
+	MaxTypeLen        = 128  // an event's type
+	MaxCorrelationLen = 256  // a publisher's correlation id
+	MaxKeyLen         = 256  // an event's key
+	MaxGatewayIDs     = 1000 // gateways named one by one in an event; a group has no limit
+)
+
+var typePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$`)
+
+// ValidName reports whether s can be the id of a gateway or an organization, or
+// the name of a group: [A-Za-z0-9_-]{1,64}.
+func ValidName(s string) bool {
+	if s == "" || len(s) > MaxNameLen {
+		return false
+	}
+	for i := range len(s) {
+		switch b := s[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '_', b == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// ValidType reports whether s can be an event's type: words of letters, digits
+// and underscores with dots between them, the first beginning with a letter, in
+// at most 128 characters.
+func ValidType(s string) bool { return len(s) <= MaxTypeLen && typePattern.MatchString(s) }

@@ -1,0 +1,64 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package stats
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A Shard holds the counts of one shard. The shard's loop writes them; anyone
+// may load them.
+type Shard struct {
+	Connections Gauge
+	Gateways    Gauge // gateways with a connection
+	QueuedBytes Gauge // in send queues, not yet taken by a socket
+
+	Delivered   Counter // events written to a socket, once for each connection
+	Failed      *Vec    // by [Failure]
+	Disconnects *Vec    // by [Disconnect]
+	Received    *Vec    // messages from gateways, by [Inbound]
+	Pings       Counter // pings sent
+
+	// Latency is from an event's publication to its last byte taken by the
+	// socket, for each delivery.
+	Latency *Histogram
+
+	lastFailure atomic.Pointer[lastFailure]
+}
+
+type lastFailure struct {
+	at     time.Time
+	reason Failure
+}
+
+// NewShard returns the counts of a shard that has done nothing yet.
+func NewShard() *Shard {
+	return &Shard{
+		Failed:      NewVec(failureNames[:]...),
+		Disconnects: NewVec(disconnectNames[:]...),
+		Received:    NewVec(inboundNames[:]...),
+		Latency: NewHistogram(
+			100*time.Microsecond, 250*time.Microsecond, 500*time.Microsecond,
+			time.Millisecond, 2500*time.Microsecond, 5*time.Millisecond,
+			10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond,
+			100*time.Millisecond, 250*time.Millisecond, time.Second, 10*time.Second),
+	}
+}
+
+// Fail counts n failed deliveries for one reason. Owner only.
+func (s *Shard) Fail(reason Failure, n int, at time.Time) {
+	s.Failed.Add(int(reason), uint64(n))
+	s.lastFailure.Store(&lastFailure{at, reason})
+}
+
+// LastFailure returns when and why a delivery failed last; ok is false when none
+// did.
+func (s *Shard) LastFailure() (at time.Time, reason Failure, ok bool) {
+	f := s.lastFailure.Load()
+	if f == nil {
+		return time.Time{}, 0, false
+	}
+	return f.at, f.reason, true
+}
