@@ -77,6 +77,12 @@ func (e *Event) AppendBody(dst []byte) []byte {
 
 const idPrefix = `{"id":"`
 
+// SizeWithID returns the length of what [AppendWithID] appends for an id whose
+// text has idLen bytes.
+func SizeWithID(body []byte, idLen int) int {
+	return len(idPrefix) + idLen + len(`",`) + len(body) - len(`{`)
+}
+
 // AppendWithID appends body, as [Event.AppendBody] made it, with the id c as its
 // first field.
 func AppendWithID(dst, body []byte, c Cursor) []byte {

@@ -1,0 +1,110 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"gatecast/event"
+	"gatecast/stats"
+
+	"github.com/google/uuid"
+)
+
+// Config says how a router's shards behave. Zero fields take the default named
+// with them.
+type Config struct {
+	// Shards is how many there are, for the life of the process. Default 1.
+	Shards int
+	// Start is the log's newest event when the router starts; what is
+	// dispatched comes after it.
+	Start event.Cursor
+	// PingInterval is how often a connection is asked for a sign of life,
+	// whatever else flows on it. Default 20 s.
+	PingInterval time.Duration
+	// Timeout is the silence after which a connection is dead. Default 30 s.
+	Timeout time.Duration
+	// SendQueueBytes is how much may wait for one connection. At the bound the
+	// connection is a slow consumer. Default 4 MiB.
+	SendQueueBytes int
+	// StallTimeout is how long a send queue may stand still. Default 10 s.
+	StallTimeout time.Duration
+	// CloseTimeout is how long a goodbye may stay unanswered. Default 5 s.
+	CloseTimeout time.Duration
+	// Notify is told of connections and failed deliveries. It is called on the
+	// loops: it must not block. Default: nobody is told.
+	Notify func(Notice)
+}
+
+func (c Config) withDefaults() Config {
+	c.Shards = max(c.Shards, 1)
+	setDefault(&c.PingInterval, 20*time.Second)
+	setDefault(&c.Timeout, 30*time.Second)
+	setDefault(&c.SendQueueBytes, 4<<20)
+	setDefault(&c.StallTimeout, 10*time.Second)
+	setDefault(&c.CloseTimeout, 5*time.Second)
+	if c.Notify == nil {
+		c.Notify = func(Notice) {}
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// A Peer is who a connection belongs to.
+type Peer struct {
+	GatewayID string
+	TokenID   string
+	Groups    []string // not changed
+	// Live counts the gateway's connections. Its shard writes it; anyone may
+	// read it.
+	Live *atomic.Int32
+	// Revoked reports whether, and why, the peer may not be connected any more.
+	// It is asked once, when the connection is registered: whoever revokes makes
+	// it true first and then calls [Router.Kick], so one of the two is seen.
+	Revoked func() (stats.Disconnect, bool)
+}
+
+// A Registration is a connection that may begin.
+type Registration struct {
+	Peer   Peer
+	ID     uuid.UUID
+	Remote netip.AddrPort
+	Open   Opener
+	// Closed is called once, when the connection and its descriptor are gone,
+	// or never came to be. It is called on the loop: it must not block.
+	Closed func()
+}
+
+// A NoticeKind says what a notice is of.
+type NoticeKind uint8
+
+// What notices are of.
+const (
+	Connected    NoticeKind = iota
+	Disconnected            // Disconnect says why
+	Failed                  // deliveries: Failure says why, Messages which
+)
+
+// A Notice tells of something that happened on a loop, for those who log it.
+type Notice struct {
+	Kind         NoticeKind
+	At           time.Time
+	GatewayID    string
+	ConnectionID uuid.UUID // zero in a failed delivery to nobody
+	Remote       netip.AddrPort
+	Disconnect   stats.Disconnect
+	Detail       string // of a disconnect: what the peer did or the socket said
+	Lived        time.Duration
+	EventsSent   uint64
+	Failure      stats.Failure
+	Messages     []*Message
+}

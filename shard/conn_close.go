@@ -1,0 +1,155 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"time"
+
+	"gatecast/stats"
+)
+
+// close ends an open connection in the peer's hearing: a goodbye that says why,
+// the peer's answer, and the end. Queued events are dropped, but for a shutdown,
+// which says goodbye behind them.
+func (c *conn) close(why stats.Disconnect, detail string) {
+	if c.state != open {
+		return
+	}
+	if why != stats.Shutdown {
+		c.dropQueue(why)
+	}
+	c.part(why, detail, c.transport.Goodbye(why))
+}
+
+// part takes an open connection from its gateway and queues its last message.
+func (c *conn) part(why stats.Disconnect, detail string, goodbye []byte) {
+	c.s.leave(c)
+	c.state, c.why, c.detail = closing, why, detail
+	c.closeDue = c.s.now.add(c.s.cfg.CloseTimeout)
+	c.s.wheel.sooner(c, c.closeDue)
+	c.enqueue(&Message{Wire: goodbye})
+}
+
+// goodbyeSent goes on when our goodbye, the last of the queue, is written.
+func (c *conn) goodbyeSent() {
+	switch {
+	case c.peerBye:
+		// Both goodbyes are said; the server closes first (RFC 6455 section
+		// 7.1.1, and so that the client's port is not left in TIME_WAIT).
+		c.transport.CloseWrite()
+		c.finish(c.why, c.detail)
+	case c.deaf:
+		// An answer would not be understood. The peer is left a moment to read
+		// the goodbye: closing on what it still sends would reset the connection.
+		c.transport.CloseWrite()
+		c.closeDue = min(c.closeDue, c.s.now.add(lingerTimeout))
+		c.s.wheel.sooner(c, c.closeDue)
+	}
+}
+
+// lingerTimeout is how long a peer that broke the protocol has to hang up.
+const lingerTimeout = time.Second
+
+// Heard implements [Receiver].
+func (c *conn) Heard() {
+	c.s.readClock()
+	c.lastHeard = c.s.now
+}
+
+// Message implements [Receiver].
+func (c *conn) Message(text []byte) {
+	if c.state != open {
+		return
+	}
+	kind, ok := classify(text)
+	if !ok {
+		c.close(stats.InvalidData, "a message is not JSON")
+		return
+	}
+	c.s.stats.Received.Inc(int(kind))
+}
+
+// Reply implements [Receiver].
+func (c *conn) Reply(wire []byte) {
+	if c.state != open {
+		return
+	}
+	m := &Message{Wire: wire}
+	// RFC 6455 section 5.5.3: of several pings only the latest need be answered,
+	// so a flood of them queues one answer.
+	if c.reply != nil && c.queue.replace(c.reply, m) {
+		c.touch()
+	} else {
+		c.enqueueUrgent(m)
+	}
+	c.reply = m
+}
+
+// Hangup implements [Receiver].
+func (c *conn) Hangup(reply []byte) {
+	c.peerBye = true
+	switch {
+	case c.state == open:
+		c.dropQueue(stats.PeerClosed)
+		c.part(stats.PeerClosed, "", reply)
+	case c.state == closing && c.pending() == 0:
+		c.goodbyeSent()
+	}
+}
+
+// Violation implements [Receiver].
+func (c *conn) Violation(why stats.Disconnect, detail string, goodbye []byte) {
+	if c.state == closing { // it answers our goodbye with nonsense
+		c.finish(c.why, c.detail)
+		return
+	}
+	c.deaf = true
+	c.dropQueue(why)
+	c.part(why, detail, goodbye)
+}
+
+// Lost implements [Receiver].
+func (c *conn) Lost(err error) {
+	switch {
+	case c.state == closing:
+		if err == nil && !c.blocked { // it may still read our answer
+			c.flush()
+		}
+		c.finish(c.why, c.detail)
+	case err != nil:
+		c.finish(stats.ConnectionLost, err.Error())
+	default:
+		c.finish(stats.ConnectionLost, "end of file without a close frame")
+	}
+}
+
+// finish ends the connection, from whatever state: the descriptor is closed and
+// nothing refers to the connection any more.
+func (c *conn) finish(why stats.Disconnect, detail string) {
+	if c.state == closed {
+		return
+	}
+	if c.state == open {
+		c.s.leave(c)
+		c.dropQueue(why)
+	}
+	c.state = closed
+	c.transport.Close()
+	c.s.wheel.remove(c)
+	c.s.conns.remove(c.slot)
+	c.s.stats.Connections.Add(-1)
+	c.s.stats.QueuedBytes.Add(int64(-c.queued))
+	c.depart(why, detail)
+}
+
+// depart counts and tells of the end.
+func (c *conn) depart(why stats.Disconnect, detail string) {
+	c.s.stats.Disconnects.Inc(int(why))
+	c.s.cfg.Notify(Notice{
+		Kind: Disconnected, At: c.s.clock(),
+		GatewayID: c.reg.Peer.GatewayID, ConnectionID: c.reg.ID, Remote: c.reg.Remote,
+		Disconnect: why, Detail: detail, Lived: time.Duration(c.s.now - c.connectedAt), EventsSent: c.sent,
+	})
+	c.reg.Closed()
+}

@@ -1,0 +1,136 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+// A queue holds what a connection has still to send. Its slice comes from the
+// shard's pool and goes back when the queue is empty, so an idle connection
+// holds none.
+type queue struct {
+	msgs  []*Message
+	head  int // msgs[:head] are sent, and nil
+	off   int // bytes of msgs[head] already sent
+	bytes int // still to send
+}
+
+// empty reports whether everything is sent.
+func (q *queue) empty() bool { return q.head == len(q.msgs) }
+
+// push appends m.
+func (q *queue) push(m *Message, pool *queuePool) {
+	if q.msgs == nil {
+		q.msgs = pool.get()
+	}
+	if len(q.msgs) == cap(q.msgs) && q.head > len(q.msgs)/2 { // cheaper than growing
+		n := copy(q.msgs, q.msgs[q.head:])
+		clear(q.msgs[n:])
+		q.msgs, q.head = q.msgs[:n], 0
+	}
+	q.msgs = append(q.msgs, m)
+	q.bytes += len(m.Wire)
+}
+
+// pushUrgent puts m ahead of everything not begun.
+func (q *queue) pushUrgent(m *Message, pool *queuePool) {
+	q.push(m, pool)
+	first := q.head
+	if q.off > 0 {
+		first++
+	}
+	copy(q.msgs[first+1:], q.msgs[first:])
+	q.msgs[first] = m
+}
+
+// replace puts m in the place of old, if old is queued and not begun.
+func (q *queue) replace(old, m *Message) bool {
+	for i := q.head; i < len(q.msgs); i++ {
+		if q.msgs[i] == old && (i > q.head || q.off == 0) {
+			q.msgs[i] = m
+			q.bytes += len(m.Wire) - len(old.Wire)
+			return true
+		}
+	}
+	return false
+}
+
+// gather appends what is next to send to vec: whole messages up to maxSlices
+// and about maxBytes, the first without what is sent of it.
+func (q *queue) gather(vec [][]byte, maxSlices, maxBytes int) (_ [][]byte, total int) {
+	off := q.off
+	for i := q.head; i < len(q.msgs) && len(vec) < maxSlices && total < maxBytes; i++ {
+		b := q.msgs[i].Wire[off:]
+		vec = append(vec, b)
+		total += len(b)
+		off = 0
+	}
+	return vec, total
+}
+
+// advance takes n sent bytes off the front and calls sent with each message
+// that is complete by them.
+func (q *queue) advance(n int, sent func(*Message)) {
+	q.bytes -= n
+	for n > 0 {
+		m := q.msgs[q.head]
+		left := len(m.Wire) - q.off
+		if n < left {
+			q.off += n
+			return
+		}
+		n -= left
+		q.msgs[q.head] = nil
+		q.head++
+		q.off = 0
+		sent(m)
+	}
+}
+
+// drop takes out everything not begun and returns the events among it.
+func (q *queue) drop() (events []*Message) {
+	first := q.head
+	if q.off > 0 {
+		first++
+	}
+	for i := first; i < len(q.msgs); i++ {
+		m := q.msgs[i]
+		q.bytes -= len(m.Wire)
+		if !m.Cursor.IsZero() {
+			events = append(events, m)
+		}
+		q.msgs[i] = nil
+	}
+	q.msgs = q.msgs[:first]
+	return events
+}
+
+// release gives the slice of an empty queue back.
+func (q *queue) release(pool *queuePool) {
+	pool.put(q.msgs)
+	*q = queue{}
+}
+
+// A queuePool keeps slices for queues. It belongs to one loop.
+type queuePool struct{ free [][]*Message }
+
+// Bounds of the pool: a slice that grew long is left to the collector, and so is
+// one too many.
+const (
+	pooledCap   = 128
+	pooledCount = 16384
+)
+
+func (p *queuePool) get() []*Message {
+	if n := len(p.free); n > 0 {
+		s := p.free[n-1]
+		p.free[n-1] = nil
+		p.free = p.free[:n-1]
+		return s
+	}
+	return make([]*Message, 0, 4)
+}
+
+func (p *queuePool) put(s []*Message) {
+	if s != nil && cap(s) <= pooledCap && len(p.free) < pooledCount {
+		p.free = append(p.free, s[:0])
+	}
+}

@@ -1,0 +1,97 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"gatecast/poller"
+	"gatecast/stats"
+)
+
+// maxInbox is how many commands may wait for a shard before [Router.Dispatch]
+// waits. The log keeps what is not dispatched yet.
+const maxInbox = 16384
+
+// A shard is the face of a [state]: what any goroutine may call.
+type shard struct {
+	loop  *poller.Loop
+	state *state // the loop's
+	stats *stats.Shard
+
+	inbox poller.Inbox[command]
+	depth atomic.Int64 // commands posted and not yet applied
+	// The dispatcher waits on room when the inbox is full; waiting tells the
+	// loop that it does.
+	room    chan struct{}
+	waiting atomic.Bool
+	// position is the router's: the newest event that has been posted to every
+	// shard it is for.
+	position *atomic.Uint64
+}
+
+func startShard(cfg Config, index int, position *atomic.Uint64) (*shard, error) {
+	sh := &shard{stats: stats.NewShard(), room: make(chan struct{}, 1), position: position}
+	// Turns begin when the first ring does, after loop is set.
+	sh.state = newState(cfg, index, sh.stats, func() { sh.loop.Ring() }, time.Now)
+	loop, err := poller.Start(poller.Config{Turn: sh.turn, Tick: sh.state.tick, TickEvery: tick})
+	if err != nil {
+		return nil, fmt.Errorf("shard %d: %w", index, err)
+	}
+	sh.loop, sh.state.loop = loop, loop
+	return sh, nil
+}
+
+// post adds a command. Any goroutine may call it.
+func (sh *shard) post(cmd command) {
+	sh.depth.Add(1)
+	sh.inbox.Push(cmd)
+	sh.loop.Ring()
+}
+
+// turn is the loop's: it takes the inbox when the last take is done with, and
+// hands it to the state.
+func (sh *shard) turn(now time.Time) (again bool) {
+	s := sh.state
+	if s.next == len(s.pending) {
+		// In this order: what had been posted when position was read is taken.
+		upTo := sh.position.Load()
+		s.pending, s.next = sh.inbox.Take(s.pending[:0]), 0
+		s.upTo = upTo
+	}
+	before := len(s.pending) - s.next
+	again = s.turn(now)
+	after := len(s.pending) - s.next
+	if depth := sh.depth.Add(int64(after - before)); depth <= maxInbox/2 && sh.waiting.Load() {
+		sh.waiting.Store(false)
+		select {
+		case sh.room <- struct{}{}:
+		default:
+		}
+	}
+	return again
+}
+
+// awaitRoom waits while the inbox is full. The dispatcher's goroutine only.
+func (sh *shard) awaitRoom() {
+	for sh.depth.Load() >= maxInbox {
+		sh.waiting.Store(true)
+		if sh.depth.Load() < maxInbox {
+			return
+		}
+		<-sh.room
+	}
+}
+
+// ask runs f on the loop and waits until it has run.
+func (sh *shard) ask(f func(*state)) {
+	done := make(chan struct{})
+	sh.post(command{do: func(s *state) {
+		defer close(done)
+		f(s)
+	}})
+	<-done
+}

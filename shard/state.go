@@ -1,0 +1,209 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"slices"
+	"time"
+
+	"gatecast/poller"
+	"gatecast/stats"
+)
+
+// Bounds on the work of one turn. A connection's flush is a system call or two;
+// an append is some tens of nanoseconds.
+const (
+	maxAppends    = 8192      // to send queues
+	maxFlushes    = 512       // connections written
+	maxFlushBytes = 256 << 10 // written to one connection
+	maxFlushParts = 512       // slices in one write
+)
+
+// The wheel's tick. Pings and deadlines are late by up to this.
+const tick = 100 * time.Millisecond
+
+// stoppedFor is the time without a tick after which the loop itself must have
+// stood still, as under SIGSTOP. The peers' silence in it is not theirs.
+const stoppedFor = 2 * time.Second
+
+// A state is everything a shard knows. It is owned by the shard's loop; nothing
+// in it is touched on another goroutine. [Shard] is the face that others see.
+type state struct {
+	// Constant after start.
+	cfg   Config
+	index int
+	loop  *poller.Loop // nil in tests without a network
+	ring  func()       // asks for another turn
+	clock func() time.Time
+	base  time.Time    // instant 0
+	stats *stats.Shard // written here, read by anyone
+
+	gateways map[string]*gateway
+	groups   map[string]*slots[gateway]
+	conns    slots[conn] // every connection until its descriptor is closed
+
+	wheel    wheel
+	now      instant // of this turn, tick or readiness
+	lastTick instant
+	awake    instant // when the loop last came back from standing still
+
+	pending []command // taken from the inbox, oldest first
+	next    int       // pending[:next] are done
+	fanned  int       // how many slots the command pending[next] has reached, if it is for many
+	upTo    uint64    // the event that everything pending reaches to
+	seq     uint64    // every event up to this one is in its send queues
+	dirty   []*conn   // to be flushed, each once
+	flushed int       // dirty[:flushed] are done
+	pool    queuePool
+	vec     [][]byte // scratch for flush
+	drain   *drainPlan
+}
+
+// A gateway is one that has an open connection.
+type gateway struct {
+	id     string
+	conns  []*conn // few
+	groups []membership
+}
+
+// A membership is a gateway's place in a group.
+type membership struct {
+	group string
+	slot  int32
+}
+
+func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
+	return &state{
+		cfg: cfg, index: index, ring: ring, clock: clock, base: clock(), stats: counts,
+		gateways: make(map[string]*gateway),
+		groups:   make(map[string]*slots[gateway]),
+		wheel:    wheel{tick: tick},
+		seq:      cfg.Start.Seq,
+		upTo:     cfg.Start.Seq,
+	}
+}
+
+// setNow sets the time that everything below goes by.
+func (s *state) setNow(t time.Time) { s.now = instant(t.Sub(s.base)) }
+
+// readClock sets the time for a call that does not come with it.
+func (s *state) readClock() { s.setNow(s.clock()) }
+
+// turn applies what is pending and flushes what it touched, both within bounds.
+// It reports whether something is left.
+func (s *state) turn(t time.Time) (again bool) {
+	s.setNow(t)
+	s.applyPending()
+	s.flushDirty()
+	return s.next < len(s.pending) || s.flushed < len(s.dirty)
+}
+
+func (s *state) applyPending() {
+	for budget := maxAppends; budget > 0 && s.next < len(s.pending); {
+		cost, done := s.apply(&s.pending[s.next], budget)
+		budget -= max(cost, 1)
+		if !done {
+			return
+		}
+		s.pending[s.next] = command{}
+		s.next++
+	}
+	if s.next == len(s.pending) {
+		s.pending, s.next = s.pending[:0], 0
+		s.seq = max(s.seq, s.upTo)
+	}
+}
+
+func (s *state) flushDirty() {
+	stop := min(len(s.dirty), s.flushed+maxFlushes)
+	for ; s.flushed < stop; s.flushed++ {
+		c := s.dirty[s.flushed]
+		s.dirty[s.flushed] = nil
+		c.dirty = false
+		if c.state != closed && !c.blocked {
+			c.flush()
+		}
+	}
+	if s.flushed == len(s.dirty) {
+		s.dirty, s.flushed = s.dirty[:0], 0
+	}
+}
+
+// tick moves the wheel and the drain on.
+func (s *state) tick(t time.Time) {
+	s.setNow(t)
+	if s.now-s.lastTick > instant(stoppedFor) {
+		s.awake = s.now
+	}
+	s.lastTick = s.now
+	s.wheel.advance(s.now, (*conn).expire)
+	if s.drain != nil {
+		s.drain.step(s)
+	}
+}
+
+// register begins a connection: the ack is the first thing queued for it, and
+// every event after the ack's cursor follows.
+func (s *state) register(r *Registration) {
+	c := &conn{s: s, reg: r, connectedAt: s.now, lastHeard: s.now, stallDue: never, link: wheelLink{slot: -1}}
+	t, err := r.Open(s.loop, c)
+	if err != nil {
+		c.depart(stats.InternalError, err.Error())
+		return
+	}
+	c.transport = t
+	c.enter()
+	if why, revoked := r.Peer.Revoked(); revoked {
+		c.close(why, "revoked while it connected")
+	} else {
+		c.greet()
+	}
+	t.Start()
+}
+
+// join makes c one of its gateway's connections.
+func (s *state) join(c *conn) {
+	g := s.gateways[c.reg.Peer.GatewayID]
+	if g == nil {
+		g = &gateway{id: c.reg.Peer.GatewayID}
+		for _, name := range c.reg.Peer.Groups {
+			set := s.groups[name]
+			if set == nil {
+				set = new(slots[gateway])
+				s.groups[name] = set
+			}
+			g.groups = append(g.groups, membership{name, set.add(g)})
+		}
+		s.gateways[g.id] = g
+		s.stats.Gateways.Add(1)
+	}
+	g.conns = append(g.conns, c)
+	c.reg.Peer.Live.Add(1)
+}
+
+// leave undoes join.
+func (s *state) leave(c *conn) {
+	g := s.gateways[c.reg.Peer.GatewayID]
+	i := slices.Index(g.conns, c)
+	g.conns = slices.Delete(g.conns, i, i+1)
+	c.reg.Peer.Live.Add(-1)
+	if len(g.conns) > 0 {
+		return
+	}
+	for _, m := range g.groups {
+		set := s.groups[m.group]
+		if set.remove(m.slot); set.len() == 0 {
+			delete(s.groups, m.group)
+		}
+	}
+	delete(s.gateways, g.id)
+	s.stats.Gateways.Add(-1)
+}
+
+// failed counts and tells of deliveries that failed.
+func (s *state) failed(why stats.Failure, n Notice) {
+	n.Kind, n.Failure, n.At = Failed, why, s.clock()
+	s.stats.Fail(why, len(n.Messages), n.At)
+	s.cfg.Notify(n)
+}

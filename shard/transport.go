@@ -1,0 +1,71 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"gatecast/event"
+	"gatecast/poller"
+	"gatecast/stats"
+)
+
+// A Message is an event as it goes onto the wire: made once, shared by all its
+// receivers, never changed.
+type Message struct {
+	Wire []byte
+	// Cursor is the event's id. It is zero for what is no event: an ack, a
+	// ping, a goodbye.
+	Cursor event.Cursor
+	// Published is when the event was published, in nanoseconds since 1970.
+	Published int64
+	// Body is the event's JSON, a part of Wire.
+	Body []byte
+}
+
+// A Transport carries bytes to one peer and tells a [Receiver] what comes back.
+// It is used on its shard's loop only, and must not block.
+type Transport interface {
+	// Start begins reading. Bytes that arrived before are received before it
+	// returns.
+	Start()
+	// Write takes bytes from the front of vec and returns how many. When it
+	// takes fewer than all, or leaves some Unsent, it calls the receiver's
+	// Writable as soon as more would go. It keeps nothing of vec.
+	Write(vec [][]byte) (n int, err error)
+	// Unsent returns how many bytes Write took that are not on their way yet.
+	Unsent() int
+	// Encode returns the wire form of one text message.
+	Encode(text []byte) []byte
+	// Ping returns the wire form of a question for a sign of life.
+	Ping() []byte
+	// Goodbye returns the wire form of the last message, which says why.
+	Goodbye(why stats.Disconnect) []byte
+	// CloseWrite tells the peer that nothing more will come.
+	CloseWrite()
+	// Close ends the transport. The receiver is not called again.
+	Close()
+}
+
+// A Receiver is told what comes from a transport's peer.
+type Receiver interface {
+	// Heard says that something arrived, whatever it was.
+	Heard()
+	// Message hands over one text message, valid until the call returns.
+	Message(text []byte)
+	// Reply asks for wire to be sent ahead of what is queued. Only the latest
+	// reply need be sent.
+	Reply(wire []byte)
+	// Hangup says that the peer said goodbye. reply is the answer to send.
+	Hangup(reply []byte)
+	// Violation says that the peer broke the protocol: after it the transport
+	// receives nothing more. goodbye is what to tell the peer.
+	Violation(why stats.Disconnect, detail string, goodbye []byte)
+	// Lost says that the connection is gone. err is nil at an end of file.
+	Lost(err error)
+	// Writable says that a transport that refused bytes takes more.
+	Writable()
+}
+
+// An Opener makes the transport of a new connection. It runs on the loop of the
+// connection's shard. What it holds is its own to release when it fails.
+type Opener func(l *poller.Loop, r Receiver) (Transport, error)

@@ -1,0 +1,184 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"io"
+
+	"gatecast/event"
+	"gatecast/frame"
+	"gatecast/poller"
+	"gatecast/stats"
+)
+
+// This file is the WebSocket form of [Transport], and all that the package knows
+// of WebSocket.
+
+// NewMessage makes an event's message of its id and its JSON without the id, in
+// one allocation of what is shared.
+func NewMessage(c event.Cursor, body []byte, published int64) *Message {
+	var scratch [32]byte
+	size := event.SizeWithID(body, len(c.AppendText(scratch[:0])))
+	wire := make([]byte, 0, frame.HeaderSize(size)+size)
+	wire = frame.AppendHeader(wire, frame.OpText, size)
+	start := len(wire)
+	wire = event.AppendWithID(wire, body, c)
+	return &Message{Wire: wire, Body: wire[start:], Cursor: c, Published: published}
+}
+
+// WebSocket is what the WebSocket connections of a node have in common.
+type WebSocket struct {
+	MaxMessage   int             // bytes of one message from a gateway
+	ShutdownCode frame.CloseCode // of the goodbye when the node drains
+}
+
+// Opener returns the opener of a connection that has been upgraded. early is
+// what the peer sent behind its request.
+func (w *WebSocket) Opener(c *poller.Conn, early []byte) Opener {
+	return func(l *poller.Loop, r Receiver) (Transport, error) {
+		t := &webSocket{common: w, receiver: r, early: early}
+		stream, err := l.Open(c, t)
+		if err != nil {
+			return nil, err
+		}
+		t.stream = stream
+		return t, nil
+	}
+}
+
+// A webSocket is a Transport over a stream. It is the stream's sink.
+type webSocket struct {
+	common   *WebSocket
+	stream   poller.Stream
+	receiver Receiver
+	decoder  frame.Decoder
+	early    []byte // received with the upgrade request; nil once started
+	deaf     bool   // nothing more is decoded
+	closed   bool
+}
+
+var pingWire = frame.Append(nil, frame.OpPing, nil)
+
+// Start implements [Transport].
+func (t *webSocket) Start() {
+	early := t.early
+	t.early = nil
+	t.receive(early)
+	t.Readable() // what crypto/tls has read ahead raises no event
+}
+
+// Readable implements [poller.Sink].
+func (t *webSocket) Readable() {
+	for !t.closed {
+		b, err := t.stream.Read()
+		switch {
+		case err == nil:
+			t.receiver.Heard()
+			t.receive(b)
+		case err == poller.ErrWouldBlock:
+			return
+		case err == io.EOF:
+			t.receiver.Lost(nil)
+			return
+		default:
+			t.receiver.Lost(err)
+			return
+		}
+	}
+}
+
+// Writable implements [poller.Sink].
+func (t *webSocket) Writable() { t.receiver.Writable() }
+
+// receive decodes what arrived.
+func (t *webSocket) receive(b []byte) {
+	for len(b) > 0 && !t.closed && !t.deaf {
+		m, n, err := t.decoder.Next(b, t.common.MaxMessage)
+		if err != nil {
+			t.violated(err)
+			return
+		}
+		b = b[n:]
+		t.handle(m)
+	}
+}
+
+func (t *webSocket) handle(m frame.Message) {
+	switch m.Op {
+	case frame.OpText:
+		t.receiver.Message(m.Payload)
+	case frame.OpBinary:
+		t.violated(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
+	case frame.OpPing:
+		t.receiver.Reply(frame.Append(nil, frame.OpPong, m.Payload))
+	case frame.OpClose:
+		t.deaf = true
+		t.receiver.Hangup(frame.Append(nil, frame.OpClose, closeReply(m.Payload)))
+	}
+}
+
+// closeReply echoes the status code, as RFC 6455 section 5.5.1 has it, without
+// the reason.
+func closeReply(payload []byte) []byte { return payload[:min(len(payload), 2)] }
+
+// violated tells the receiver what the peer did wrong.
+func (t *webSocket) violated(err error) {
+	t.deaf = true
+	why, code, reason := stats.ProtocolError, frame.CloseProtocolError, err.Error()
+	if e, ok := err.(*frame.Error); ok {
+		code, reason = e.Code, e.Reason
+		why = violations[code]
+	}
+	t.receiver.Violation(why, reason, frame.AppendClose(nil, code, reason))
+}
+
+var violations = map[frame.CloseCode]stats.Disconnect{
+	frame.CloseProtocolError:   stats.ProtocolError,
+	frame.CloseUnsupportedData: stats.UnsupportedData,
+	frame.CloseInvalidData:     stats.InvalidData,
+	frame.CloseMessageTooBig:   stats.MessageTooBig,
+}
+
+// Write implements [Transport].
+func (t *webSocket) Write(vec [][]byte) (int, error) { return t.stream.Write(vec) }
+
+// Unsent implements [Transport].
+func (t *webSocket) Unsent() int { return t.stream.Unsent() }
+
+// Encode implements [Transport].
+func (t *webSocket) Encode(text []byte) []byte { return frame.Append(nil, frame.OpText, text) }
+
+// Ping implements [Transport].
+func (t *webSocket) Ping() []byte { return pingWire }
+
+// Goodbye implements [Transport].
+func (t *webSocket) Goodbye(why stats.Disconnect) []byte {
+	switch why {
+	case stats.Shutdown:
+		return frame.AppendClose(nil, t.common.ShutdownCode, "the server is shutting down")
+	case stats.TokenRevoked:
+		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the token was revoked")
+	case stats.TokenExpired:
+		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the token has expired")
+	case stats.GatewayRemoved:
+		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the gateway was removed")
+	case stats.SlowConsumer:
+		return frame.AppendClose(nil, frame.CloseTryAgainLater, "slow consumer: reconnect and resume")
+	case stats.InvalidData:
+		return frame.AppendClose(nil, frame.CloseInvalidData, "a message is not JSON")
+	case stats.Kicked:
+		return frame.AppendClose(nil, frame.CloseNormal, "closed by an operator")
+	default:
+		return frame.AppendClose(nil, frame.CloseInternalError, "internal error")
+	}
+}
+
+// CloseWrite implements [Transport].
+func (t *webSocket) CloseWrite() { t.stream.CloseWrite() }
+
+// Close implements [Transport].
+func (t *webSocket) Close() {
+	t.closed = true
+	t.stream.Close()
+}
