@@ -1,0 +1,152 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+)
+
+const (
+	prefix     = "/api/internal/v1"
+	typeJSON   = "application/json"
+	typeNDJSON = "application/x-ndjson"
+)
+
+// A handler answers a request, or returns why it cannot.
+type handler func(*fasthttp.RequestCtx) error
+
+func (s *Server) routes() fasthttp.RequestHandler {
+	r := router.New()
+	// A path has one spelling: a redirected publish would be sent twice.
+	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
+	r.NotFound = s.handle(noRoute)
+	r.MethodNotAllowed = s.handle(wrongMethod)
+
+	r.POST(prefix+"/events", s.handle(s.publish))
+	s.get(r, prefix+"/stats", s.showStats)
+	r.POST(prefix+"/gateways", s.handle(s.addGateway))
+	s.get(r, prefix+"/gateways", s.listGateways)
+	s.get(r, prefix+"/gateways/{id}", s.showGateway)
+	r.DELETE(prefix+"/gateways/{id}", s.handle(s.removeGateway))
+	r.POST(prefix+"/gateways/{id}/tokens", s.handle(s.addToken))
+	s.get(r, prefix+"/gateways/{id}/tokens", s.listTokens)
+	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.handle(s.revokeToken))
+	r.DELETE(prefix+"/connections/{connectionId}", s.handle(s.closeConnection))
+
+	s.get(r, "/health", health)
+	s.get(r, "/ready", s.ready)
+	s.get(r, "/metrics", s.metrics())
+	return r.Handler
+}
+
+func (s *Server) get(r *router.Router, path string, h handler) {
+	r.GET(path, s.handle(h))
+	r.HEAD(path, s.handle(h))
+}
+
+// open reports whether a path needs no token.
+func open(path []byte) bool {
+	switch string(path) {
+	case "/health", "/ready", "/metrics":
+		return true
+	}
+	return false
+}
+
+// guard is around everything: it turns away who has no token, before anything
+// of the body is read, and keeps a panic from ending the process.
+func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		defer func() {
+			if v := recover(); v != nil {
+				s.panicked(ctx, v)
+			}
+		}()
+		if !open(ctx.Path()) && !s.authorized(ctx) {
+			problemf(fasthttp.StatusUnauthorized, codeUnauthorized,
+				"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
+			return
+		}
+		next(ctx)
+	}
+}
+
+func (s *Server) authorized(ctx *fasthttp.RequestCtx) bool {
+	scheme, token, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+	return bytes.EqualFold(scheme, []byte("Bearer")) && s.cfg.Admin.Matches(string(bytes.TrimSpace(token)))
+}
+
+func (s *Server) panicked(ctx *fasthttp.RequestCtx, v any) {
+	s.cfg.Logger.Error("internal error: a handler panicked", "method", string(ctx.Method()),
+		"path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
+	ctx.Response.Reset()
+	ctx.SetConnectionClose() // the body may be half read
+	problemf(fasthttp.StatusInternalServerError, codeInternal,
+		"something went wrong here; the log of the node tells what").answer(ctx)
+}
+
+// handle answers with the handler's error, if it has one.
+func (s *Server) handle(h handler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		err := h(ctx)
+		if err == nil {
+			return
+		}
+		p, ok := errors.AsType[*problem](err)
+		if !ok {
+			p = unavailable("%v", err)
+		}
+		if p.status >= fasthttp.StatusInternalServerError {
+			s.cfg.Logger.Warn("internal listener: request failed", "method", string(ctx.Method()),
+				"path", string(ctx.Path()), "error", p.message)
+		}
+		p.answer(ctx)
+	}
+}
+
+func noRoute(ctx *fasthttp.RequestCtx) error {
+	return notFound("there is no %s", ctx.Path())
+}
+
+func wrongMethod(ctx *fasthttp.RequestCtx) error {
+	return problemf(fasthttp.StatusMethodNotAllowed, codeMethodNotAllowed,
+		"%s does not take %s; the header Allow names what it takes", ctx.Path(), ctx.Method())
+}
+
+func health(ctx *fasthttp.RequestCtx) error {
+	answerJSON(ctx, fasthttp.StatusOK, []byte(`{"status":"ok"}`))
+	return nil
+}
+
+// readyTimeout is shorter than the second after which Kubernetes gives up on a
+// probe.
+const readyTimeout = 900 * time.Millisecond
+
+func (s *Server) ready(ctx *fasthttp.RequestCtx) error {
+	c, cancel := context.WithTimeout(s.ctx, readyTimeout)
+	defer cancel()
+	if err := s.cfg.Ready(c); err != nil {
+		return unavailable("%v", err)
+	}
+	answerJSON(ctx, fasthttp.StatusOK, []byte(`{"status":"ready"}`))
+	return nil
+}
+
+func (s *Server) metrics() handler {
+	h := fasthttpadaptor.NewFastHTTPHandler(s.cfg.Metrics)
+	return func(ctx *fasthttp.RequestCtx) error {
+		// The adaptor would read a body of any length, from anyone.
+		_ = ctx.Request.CloseBodyStream()
+		h(ctx)
+		return nil
+	}
+}

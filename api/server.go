@@ -1,0 +1,183 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/event"
+	"gatecast/stats"
+
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+)
+
+// A Log takes events and orders them. The body is what [event.Event.AppendBody]
+// made; it is the log's from then on.
+type Log interface {
+	// Append returns when the log has the event.
+	Append(ctx context.Context, ev *event.Event, body []byte) (event.Cursor, error)
+	// AppendAsync returns at once. Events of one caller are ordered as it
+	// called.
+	AppendAsync(ev *event.Event, body []byte) (Pending, error)
+}
+
+// A Pending is an append that has begun.
+type Pending interface {
+	// Wait returns when the log has the event.
+	Wait(ctx context.Context) (event.Cursor, error)
+}
+
+// A Registry knows the gateways and their tokens, as [auth.Registry] does.
+type Registry interface {
+	Add(ctx context.Context, g auth.NewGateway) (auth.Gateway, auth.Token, string, error)
+	Get(id string) (auth.Gateway, bool)
+	List(after string, limit int) (page []auth.Gateway, next string)
+	Remove(ctx context.Context, id string) error
+	AddToken(ctx context.Context, gatewayID string, expiresAt time.Time) (auth.Token, string, error)
+	Tokens(gatewayID string) ([]auth.Token, error)
+	RevokeToken(ctx context.Context, gatewayID, tokenID string) error
+	Reach(t event.Target) (targets, connected int, unknown string)
+}
+
+// Connections knows the live connections.
+type Connections interface {
+	// Page returns up to limit connections, of one gateway unless gatewayID is
+	// empty. Cursors are opaque: after is empty for the first page, and next is
+	// empty when there is no other. A cursor that Page did not make gives an
+	// error that wraps [ErrCursor].
+	Page(ctx context.Context, gatewayID, after string, limit int) (page []stats.Connection, next string, err error)
+	// CloseConnection closes one; found is false when there is none.
+	CloseConnection(ctx context.Context, id uuid.UUID) (found bool, err error)
+}
+
+// Config is what a [Server] works with. Fields without a default are required.
+type Config struct {
+	NodeID    string
+	Version   string
+	StartedAt time.Time
+
+	// MaxPayload bounds one event's JSON, in bytes.
+	MaxPayload int
+
+	// Admin holds the admin token; Matches takes the same time for any wrong
+	// one.
+	Admin interface{ Matches(presented string) bool }
+
+	Log         Log
+	Registry    Registry
+	Connections Connections
+
+	Shards  []*stats.Shard
+	Node    *stats.Node
+	Metrics http.Handler // answers GET /metrics
+
+	// Ready returns why the node cannot accept gateways or reach its log, or
+	// nil.
+	Ready func(ctx context.Context) error
+
+	Logger *slog.Logger     // nil logs nothing
+	Now    func() time.Time // nil is time.Now
+}
+
+// Times that a client may take, and bounds on what it may send. They are
+// variables of a Server so that tests need not wait.
+type limits struct {
+	read   time.Duration // for a whole request, but newline-delimited JSON
+	write  time.Duration // for a response, or one piece of a streamed one
+	idle   time.Duration // between requests
+	stall  time.Duration // between two reads of newline-delimited JSON
+	drain  time.Duration // for newline-delimited JSON after Shutdown began
+	manage time.Duration // for the registry to store a change
+}
+
+var defaultLimits = limits{
+	read:   30 * time.Second,
+	write:  30 * time.Second,
+	idle:   3 * time.Minute,
+	stall:  5 * time.Minute,
+	drain:  time.Second,
+	manage: 10 * time.Second,
+}
+
+// A Server answers the internal listener. Its methods may be called from any
+// goroutine.
+type Server struct {
+	// Constant after New.
+	cfg    Config
+	limits limits
+	http   *fasthttp.Server
+	ctx    context.Context // of the work on behalf of requests; ends with Shutdown
+	cancel context.CancelFunc
+
+	draining atomic.Bool // set when Shutdown begins
+	conns    connSet
+}
+
+// New returns a server that is ready to serve.
+func New(cfg Config) *Server { return newServer(cfg, defaultLimits) }
+
+func newServer(cfg Config, l limits) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, limits: l}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.http = &fasthttp.Server{
+		Handler:      s.guard(s.routes()),
+		ErrorHandler: s.badRequest,
+		ConnState:    s.conns.changed,
+		Logger:       serverLog{cfg.Logger},
+
+		ReadTimeout:    l.read,
+		WriteTimeout:   l.write,
+		IdleTimeout:    l.idle,
+		ReadBufferSize: 8 << 10, // and so the limit on a request's header
+
+		// Bodies are read by the handlers, which know their limits.
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
+		SecureErrorLogMessage:        true, // a header holds the admin token
+		NoDefaultServerHeader:        true,
+	}
+	return s
+}
+
+// Serve answers the connections of ln, which may be a TLS listener. It returns
+// nil after [Server.Shutdown].
+func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(ln) }
+
+// Shutdown closes the listeners and returns when the requests under way are
+// answered. Newline-delimited JSON is answered as far as it was read; lines
+// that come later are refused one by one, for a second. When ctx ends first,
+// what is left is cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.conns.drain(time.Now().Add(s.limits.drain))
+	err := s.http.ShutdownWithContext(ctx)
+	s.cancel()
+	if err != nil {
+		s.conns.closeAll()
+		return fmt.Errorf("requests were cut off: %w", err)
+	}
+	return nil
+}
+
+// A serverLog is the logger that fasthttp wants.
+type serverLog struct{ *slog.Logger }
+
+func (l serverLog) Printf(format string, args ...any) {
+	l.Warn("internal listener: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,151 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"gatecast/event"
+	"gatecast/stats"
+)
+
+// Limits of the registry.
+const (
+	MaxGatewayName = 128 // characters of a gateway's name
+	MaxGroups      = 64  // groups of one gateway
+	MaxTokens      = 2   // live tokens of one gateway: the one in use, and the one that replaces it
+)
+
+// A Gateway is a registered gateway. It is not changed once made.
+type Gateway struct {
+	ID             string
+	Name           string
+	OrganizationID string
+	Groups         []string // sorted, each once
+	CreatedAt      time.Time
+}
+
+type gatewayJSON struct {
+	ID             string   `json:"id"`
+	Name           string   `json:"name"`
+	OrganizationID string   `json:"organizationId"`
+	Groups         []string `json:"groups"`
+	CreatedAt      string   `json:"createdAt"`
+}
+
+// MarshalJSON writes the gateway as operators see it: groups are never null, and
+// the time is in [event.TimeFormat].
+func (g Gateway) MarshalJSON() ([]byte, error) {
+	groups := g.Groups
+	if groups == nil {
+		groups = []string{}
+	}
+	return json.Marshal(gatewayJSON{g.ID, g.Name, g.OrganizationID, groups, g.CreatedAt.UTC().Format(event.TimeFormat)})
+}
+
+// A Token is what is told of a gateway's credential. The secret itself is known
+// only to the gateway.
+type Token struct {
+	ID         string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time // zero: never
+	LastUsedAt time.Time // zero: never
+}
+
+// NewGateway asks for a gateway to be registered.
+type NewGateway struct {
+	ID             string // empty: a UUID is made for it
+	Name           string
+	OrganizationID string // may be empty
+	Groups         []string
+}
+
+// A Grant is what a verified token gives: the right to connect as a gateway. All
+// who verified one token share one Grant; a gateway that was removed and added
+// again has others.
+type Grant struct {
+	// Constant once made.
+	Gateway *Gateway
+	TokenID string
+	// Live counts the gateway's connections on this node. The shard that owns
+	// the gateway writes it; anyone may load it. Grants of one gateway share it.
+	Live *atomic.Int32
+
+	// Written by the registry, loaded by anyone.
+	revoked atomic.Uint32 // 1 + the reason; 0 while the grant stands
+	used    atomic.Int64  // when it was last verified, in Unix nanoseconds; 0: never
+}
+
+// Revoked reports whether the grant has ended, and why: stats.TokenRevoked,
+// stats.TokenExpired or stats.GatewayRemoved. It is set before Options.OnRevoke
+// is called, so whoever looks after adding a connection, and whoever closes the
+// connections that are there when called, miss none between them.
+func (g *Grant) Revoked() (stats.Disconnect, bool) {
+	v := g.revoked.Load()
+	if v == 0 {
+		return 0, false
+	}
+	return stats.Disconnect(v - 1), true
+}
+
+// revoke ends the grant and reports whether this call did.
+func (g *Grant) revoke(reason stats.Disconnect) bool {
+	return g.revoked.CompareAndSwap(0, uint32(reason)+1)
+}
+
+// A Revocation says that connections have lost their grant.
+type Revocation struct {
+	GatewayID string
+	TokenID   string // empty: every token of the gateway
+	Reason    stats.Disconnect
+}
+
+// check returns the request with its groups sorted, each once, or a
+// [*event.FieldError].
+func (n NewGateway) check() (NewGateway, error) {
+	switch {
+	case n.ID != "" && !event.ValidName(n.ID):
+		return n, badName("id")
+	case n.Name == "":
+		return n, &event.FieldError{Field: "name", Problem: "is missing; want a name for people, as in eu-west-1"}
+	case !validText(n.Name):
+		return n, &event.FieldError{Field: "name", Problem: fmt.Sprintf("want at most %d printable characters of UTF-8", MaxGatewayName)}
+	case n.OrganizationID != "" && !event.ValidName(n.OrganizationID):
+		return n, badName("organizationId")
+	case len(n.Groups) > MaxGroups:
+		return n, &event.FieldError{Field: "groups", Problem: fmt.Sprintf("has %d names; want at most %d", len(n.Groups), MaxGroups)}
+	}
+	for i, g := range n.Groups {
+		if !event.ValidName(g) {
+			return n, badName(fmt.Sprintf("groups[%d]", i))
+		}
+	}
+	groups := slices.Sorted(slices.Values(n.Groups))
+	n.Groups = slices.Compact(groups)
+	return n, nil
+}
+
+// validText reports whether s is printable UTF-8 of at most MaxGatewayName
+// characters. The only space it takes is U+0020, so no name spoils a terminal.
+func validText(s string) bool {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > MaxGatewayName {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func badName(field string) error {
+	return &event.FieldError{Field: field, Problem: fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen)}
+}

@@ -1,0 +1,260 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/poller"
+	"gatecast/shard"
+	"gatecast/stats"
+
+	"github.com/google/uuid"
+)
+
+// Config says how a front works. Fields without a default must be set.
+type Config struct {
+	TLS            *tls.Config // nil: plaintext
+	Verify         func(token string) (*auth.Grant, bool)
+	Limiter        *auth.IPLimiter
+	MaxConnections int
+	Register       func(*shard.Registration)
+	WebSocket      *shard.WebSocket
+	// Available reports whether events can be delivered at all.
+	Available func() bool
+	Node      *stats.Node
+	Logger    *slog.Logger
+}
+
+const (
+	// requestTimeout bounds everything up to the upgrade.
+	requestTimeout = 10 * time.Second
+	// lingerTimeout is how long a refused peer has to read why.
+	lingerTimeout = 500 * time.Millisecond
+	// maxHandshakes is how many connections may be on their way at once. Each
+	// costs a goroutine and some tens of kilobytes.
+	maxHandshakes = 512
+)
+
+// A Front accepts gateways. Its methods may be called by any goroutine.
+type Front struct {
+	cfg      Config
+	http     *httpSide
+	live     atomic.Int64  // connections that have a place
+	draining atomic.Bool   //
+	slots    chan struct{} // one token a handshake under way
+	buffers  sync.Pool     // *[]byte of maxHead
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	handling  sync.WaitGroup
+}
+
+// New returns a front that accepts nothing yet.
+func New(cfg Config) *Front {
+	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes)}
+	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
+	f.http = newHTTPSide(cfg.Logger)
+	return f
+}
+
+// Serve accepts connections of ln until Drain closes it; then it returns nil.
+func (f *Front) Serve(ln net.Listener) error {
+	if !f.adopt(ln) {
+		return ln.Close()
+	}
+	var pause backoff
+	for {
+		f.slots <- struct{}{} // before accepting, so that a full house leaves callers in the kernel's queue
+		nc, err := ln.Accept()
+		if err != nil {
+			<-f.slots
+			if f.draining.Load() {
+				return nil
+			}
+			if !pause.wait(err, f.cfg.Logger) {
+				return err
+			}
+			continue
+		}
+		pause.reset()
+		f.cfg.Node.HandshakesInFlight.Inc()
+		f.handling.Go(func() {
+			defer func() { <-f.slots; f.cfg.Node.HandshakesInFlight.Dec() }()
+			f.handle(nc)
+		})
+	}
+}
+
+// adopt takes a listener, unless the front is draining.
+func (f *Front) adopt(ln net.Listener) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.draining.Load() {
+		return false
+	}
+	f.listeners = append(f.listeners, ln)
+	return true
+}
+
+// Live returns how many connections have a place.
+func (f *Front) Live() int { return int(f.live.Load()) }
+
+// Drain stops accepting, refuses upgrades on their way, and returns when every
+// handshake has ended or ctx has.
+func (f *Front) Drain(ctx context.Context) error {
+	f.mu.Lock()
+	f.draining.Store(true)
+	for _, ln := range f.listeners {
+		_ = ln.Close()
+	}
+	f.listeners = nil
+	f.mu.Unlock()
+	done := make(chan struct{})
+	go func() { f.handling.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return f.http.shutdown(ctx)
+}
+
+// handle takes one connection through to whoever serves it.
+func (f *Front) handle(nc net.Conn) {
+	accepted := time.Now()
+	c := poller.NewConn(nc, f.cfg.TLS)
+	_ = nc.SetDeadline(accepted.Add(requestTimeout)) // fails only on a closed connection, as the next call does
+	if err := c.Handshake(); err != nil {
+		f.cfg.Logger.Debug("TLS handshake failed", "remote", nc.RemoteAddr(), "error", err)
+		f.end(c, "tls_failed")
+		return
+	}
+	buf := f.buffers.Get().(*[]byte)
+	defer f.buffers.Put(buf)
+	head, behind, err := readHead(c.App(), *buf)
+	switch {
+	case errors.Is(err, errHeadTooLong):
+		f.refuse(c, badRequest(err.Error()))
+	case err != nil:
+		f.end(c, "incomplete")
+	case !isConnect(head):
+		f.http.take(c.App(), append(append([]byte(nil), head...), behind...))
+	default:
+		f.connect(c, head, behind, accepted)
+	}
+}
+
+// connect upgrades a connection and hands it to its shard, or refuses it.
+func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time) {
+	remote := remoteOf(c)
+	up, grant, no := f.decide(head, remote, accepted)
+	if no != nil {
+		if no.status == http.StatusUnauthorized {
+			f.cfg.Logger.Warn("credentials refused", "remote", remote)
+		} else {
+			f.cfg.Logger.Info("connection refused", "remote", remote, "error", no.code)
+		}
+		f.refuse(c, no)
+		return
+	}
+	if _, err := c.App().Write(up.response); err != nil {
+		f.release()
+		f.end(c, "incomplete")
+		return
+	}
+	if err := c.Detach(); err != nil {
+		f.cfg.Logger.Error("connection cannot be handed over", "remote", remote, "error", err)
+		f.release()
+		f.end(c, "internal_error")
+		return
+	}
+	f.cfg.Node.ConnectsTotal.WithLabelValues("ok").Inc()
+	f.cfg.Node.HandshakeSeconds.Observe(time.Since(accepted).Seconds())
+	f.cfg.Register(&shard.Registration{
+		Peer: shard.Peer{
+			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups,
+			Live: grant.Live, Revoked: grant.Revoked,
+		},
+		ID:     uuid.New(),
+		Remote: remote,
+		Open:   f.cfg.WebSocket.Opener(c, append([]byte(nil), behind...)),
+		Closed: f.release,
+	})
+}
+
+// decide says whether a request is upgraded. When it is, a place is taken for
+// the connection.
+func (f *Front) decide(head []byte, remote netip.AddrPort, now time.Time) (*upgrade, *auth.Grant, *refusal) {
+	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
+		return nil, nil, rateLimited(retryAfter)
+	}
+	up, no := parseUpgrade(head)
+	if no != nil {
+		return nil, nil, no
+	}
+	switch {
+	case f.draining.Load():
+		return nil, nil, draining()
+	case !f.cfg.Available():
+		return nil, nil, unavailable("the event log is out of reach")
+	}
+	grant, ok := f.cfg.Verify(up.token)
+	if !ok {
+		return nil, nil, unauthorized()
+	}
+	if f.live.Add(1) > int64(f.cfg.MaxConnections) {
+		f.release()
+		return nil, nil, capacityExceeded()
+	}
+	return up, grant, nil
+}
+
+// release gives a connection's place back.
+func (f *Front) release() { f.live.Add(-1) }
+
+// refuse answers and hangs up.
+func (f *Front) refuse(c *poller.Conn, no *refusal) {
+	f.cfg.Node.ConnectsTotal.WithLabelValues(no.code).Inc()
+	app := c.App()
+	if _, err := app.Write(no.response()); err == nil {
+		linger(app)
+	}
+	_ = app.Close()
+}
+
+// end hangs up without an answer.
+func (f *Front) end(c *poller.Conn, result string) {
+	f.cfg.Node.ConnectsTotal.WithLabelValues(result).Inc()
+	_ = c.Close()
+}
+
+// linger reads on for a moment after the last write: closing a socket with
+// unread bytes resets the connection, and the answer would be lost.
+func linger(app net.Conn) {
+	if cw, ok := app.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
+		_ = app.SetReadDeadline(time.Now().Add(lingerTimeout))
+		_, _ = io.CopyN(io.Discard, app, 64<<10)
+	}
+}
+
+func remoteOf(c *poller.Conn) netip.AddrPort {
+	a, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

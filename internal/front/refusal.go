@@ -1,0 +1,104 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A refusal is why a request is not upgraded, as its sender is told.
+type refusal struct {
+	status  int
+	code    string // the "error" of the body, and the label of the metric
+	message string
+	header  [][2]string
+}
+
+func badRequest(message string) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: "bad_request", message: message}
+}
+
+func methodNotAllowed() *refusal {
+	return &refusal{http.StatusMethodNotAllowed, "method_not_allowed", "the connect route takes GET with an upgrade to websocket",
+		[][2]string{{"Allow", "GET"}}}
+}
+
+// upgradeRequired answers a request that is no upgrade, or one to a version of
+// the protocol that is not spoken here (RFC 6455 section 4.4).
+func upgradeRequired(message string) *refusal {
+	return &refusal{http.StatusUpgradeRequired, "upgrade_required", message,
+		[][2]string{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}}}
+}
+
+// unauthorized is the same for a missing, unknown, expired or revoked token, so
+// that it tells a guesser nothing.
+func unauthorized() *refusal {
+	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "the api-key header holds no valid token"}
+}
+
+func rateLimited(retryAfter time.Duration) *refusal {
+	return later(http.StatusTooManyRequests, "rate_limited", "too many connection attempts from this address", retryAfter)
+}
+
+func capacityExceeded() *refusal {
+	return later(http.StatusServiceUnavailable, "capacity_exceeded", "this node has all the connections it may have", 10*time.Second)
+}
+
+func draining() *refusal {
+	return later(http.StatusServiceUnavailable, "draining", "this node is shutting down", time.Second)
+}
+
+func unavailable(message string) *refusal {
+	return later(http.StatusServiceUnavailable, "unavailable", message, 5*time.Second)
+}
+
+func later(status int, code, message string, retryAfter time.Duration) *refusal {
+	seconds := max(1, int(math.Ceil(retryAfter.Seconds())))
+	return &refusal{status, code, message, [][2]string{{"Retry-After", fmt.Sprint(seconds)}}}
+}
+
+// body returns the refusal's JSON.
+func (r *refusal) body() []byte {
+	b, err := json.Marshal(struct {
+		Error   string `json:"error"`
+		Message string `json:"message"`
+	}{r.code, r.message})
+	if err != nil {
+		panic("BUG: a refusal does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// response returns the refusal as an HTTP/1.1 response that ends the connection.
+func (r *refusal) response() []byte {
+	body := r.body()
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
+	connection := "close"
+	for _, h := range r.header {
+		if h[0] == "Connection" {
+			connection = h[1] + ", close"
+			continue
+		}
+		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
+	}
+	fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n", len(body), connection)
+	b.Write(body)
+	return []byte(b.String())
+}
+
+// ServeHTTP answers with the refusal on an ordinary HTTP connection.
+func (r *refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	for _, h := range r.header {
+		w.Header().Set(h[0], h[1])
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body()) // a client that is gone needs no answer
+}

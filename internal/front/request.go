@@ -1,0 +1,114 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/gobwas/ws"
+)
+
+// ConnectPath is the route of the upgrade.
+const ConnectPath = "/api/internal/v1/ws/gateways/connect"
+
+// maxHead bounds a request's line and headers, in bytes.
+const maxHead = 8 << 10
+
+var (
+	errHeadTooLong = errors.New("request line and headers over 8 KiB")
+	endOfHead      = []byte("\r\n\r\n")
+)
+
+// readHead reads a request's line and headers into buf. It returns them, and the
+// bytes that came behind.
+func readHead(r io.Reader, buf []byte) (head, behind []byte, err error) {
+	n := 0
+	for {
+		m, err := r.Read(buf[n:])
+		from := max(0, n-len(endOfHead)+1)
+		n += m
+		if i := bytes.Index(buf[from:n], endOfHead); i >= 0 {
+			end := from + i + len(endOfHead)
+			if end > maxHead {
+				return nil, nil, errHeadTooLong
+			}
+			return buf[:end], buf[end:n], nil
+		}
+		switch {
+		case n >= maxHead:
+			return nil, nil, errHeadTooLong
+		case err != nil:
+			return nil, nil, err
+		}
+	}
+}
+
+// isConnect reports whether a request's head is for the connect route, whatever
+// its method. Anything that is not clearly so is net/http's to judge.
+func isConnect(head []byte) bool {
+	line, _, _ := bytes.Cut(head, []byte("\r\n"))
+	fields := strings.Split(string(line), " ")
+	if len(fields) != 3 {
+		return false
+	}
+	u, err := url.ParseRequestURI(fields[1])
+	return err == nil && u.Path == ConnectPath
+}
+
+// An upgrade is a valid request for one.
+type upgrade struct {
+	token    string
+	response []byte // the 101 that accepts it
+}
+
+// parseUpgrade checks a request's head against RFC 6455 section 4.2.1.
+func parseUpgrade(head []byte) (*upgrade, *refusal) {
+	var (
+		up       upgrade
+		repeated bool
+		response bytes.Buffer
+	)
+	upgrader := ws.Upgrader{
+		ReadBufferSize: maxHead,
+		OnHeader: func(key, value []byte) error {
+			if strings.EqualFold(string(key), "api-key") {
+				repeated = repeated || up.token != ""
+				up.token = string(value)
+			}
+			return nil
+		},
+	}
+	_, err := upgrader.Upgrade(struct {
+		io.Reader
+		io.Writer
+	}{bytes.NewReader(head), &response})
+	switch {
+	case err != nil:
+		return nil, refusalOf(err)
+	case repeated:
+		return nil, badRequest("more than one api-key header")
+	}
+	up.response = response.Bytes()
+	return &up, nil
+}
+
+// refusalOf says what is wrong with a request that gobwas/ws would not upgrade.
+func refusalOf(err error) *refusal {
+	switch {
+	case errors.Is(err, ws.ErrHandshakeBadMethod):
+		return methodNotAllowed()
+	case errors.Is(err, ws.ErrHandshakeBadUpgrade):
+		return upgradeRequired("send Upgrade: websocket")
+	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
+		return upgradeRequired("only version 13 of the WebSocket protocol is spoken here")
+	case errors.Is(err, ws.ErrHandshakeBadProtocol):
+		return badRequest("want HTTP/1.1")
+	default:
+		return badRequest(err.Error())
+	}
+}

@@ -1,0 +1,77 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package poller
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// No ring is lost, and rings while one is pending cost no turn each.
+func TestRing(t *testing.T) {
+	var turns atomic.Int64
+	release, turned := make(chan struct{}), make(chan struct{}, 100)
+	loop, err := Start(Config{
+		Turn:      func(time.Time) bool { turns.Add(1); turned <- struct{}{}; <-release; return false },
+		Tick:      func(time.Time) {},
+		TickEvery: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	loop.Ring()
+	<-turned // the loop is in its turn
+	for range 10 {
+		loop.Ring()
+	}
+	release <- struct{}{}
+	<-turned // the ten rings made one turn
+	release <- struct{}{}
+	loop.Ring()
+	<-turned
+	release <- struct{}{}
+	if n := turns.Load(); n != 3 {
+		t.Errorf("%d turns, want 3", n)
+	}
+}
+
+func TestTurnAgain(t *testing.T) {
+	left := 5
+	done := make(chan struct{})
+	loop, err := Start(Config{
+		Turn: func(time.Time) bool {
+			if left--; left == 0 {
+				close(done)
+			}
+			return left > 0
+		},
+		Tick:      func(time.Time) {},
+		TickEvery: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	loop.Ring()
+	<-done
+}
+
+func TestTick(t *testing.T) {
+	ticks := make(chan time.Time, 100)
+	loop, err := Start(Config{
+		Turn:      func(time.Time) bool { return false },
+		Tick:      func(now time.Time) { ticks <- now },
+		TickEvery: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := <-ticks
+	if second := <-ticks; !second.After(first) {
+		t.Errorf("tick at %v after one at %v", second, first)
+	}
+	loop.Close()
+}

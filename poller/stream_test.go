@@ -1,0 +1,182 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package poller
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+
+	"gatecast/internal/testenv"
+)
+
+// forms are the streams there are.
+var forms = []struct {
+	name    string
+	version uint16
+}{
+	{"plain", 0},
+	{"TLS 1.2", tls.VersionTLS12},
+	{"TLS 1.3", tls.VersionTLS13},
+}
+
+func eachForm(t *testing.T, f func(t *testing.T, version uint16)) {
+	for _, form := range forms {
+		t.Run(form.name, func(t *testing.T) { f(t, form.version) })
+	}
+}
+
+func TestStreamReads(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		p := newRig(t).connect(version)
+		want := pattern(300_000) // more than one event reads
+		go func() { p.Write(want) }()
+		p.sink.await(func() bool { return p.sink.got.Len() >= len(want) })
+		if got, _ := p.sink.received(); !bytes.Equal(got, want) {
+			t.Error("what arrived is not what was sent")
+		}
+	})
+}
+
+// A write larger than what socket and peer take arrives whole, in order, in as
+// many pieces as the socket wants.
+func TestStreamWritesMoreThanTheSocketTakes(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		r := newRig(t)
+		p := r.connect(version)
+		want := pattern(16 << 20)
+		var queued, unsent int
+		r.do(func() {
+			p.sink.send(want)
+			queued, unsent = len(p.sink.queue), p.stream.Unsent()
+		})
+		if queued == 0 {
+			t.Fatal("the socket took 16 MiB at once; the test shows nothing")
+		}
+		if unsent > sealBytes+sealBytes/16 {
+			t.Errorf("the stream keeps %d bytes of ciphertext, want at most a chunk", unsent)
+		}
+		if got := readN(t, p, len(want)); !bytes.Equal(got, want) {
+			t.Error("what arrived is not what was sent")
+		}
+		p.sink.await(func() bool { return p.sink.idle })
+	})
+}
+
+func TestStreamSeesTheEnd(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		p := newRig(t).connect(version)
+		p.Write([]byte("last words"))
+		p.Close()
+		p.sink.await(func() bool { return p.sink.err != nil })
+		got, err := p.sink.received()
+		if err != io.EOF || string(got) != "last words" {
+			t.Errorf("received %q, %v; want the last words and io.EOF", got, err)
+		}
+	})
+}
+
+func TestStreamReset(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		p := newRig(t).connect(version)
+		raw := p.Conn
+		if tc, ok := raw.(*tls.Conn); ok {
+			raw = tc.NetConn()
+		}
+		raw.(*net.TCPConn).SetLinger(0)
+		raw.Close()
+		p.sink.await(func() bool { return p.sink.err != nil })
+		if _, err := p.sink.received(); err == io.EOF {
+			t.Error("a reset looks like an orderly end")
+		}
+	})
+}
+
+func TestStreamCloseWrite(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		r := newRig(t)
+		p := r.connect(version)
+		r.do(func() {
+			p.sink.send([]byte("bye"))
+			p.stream.CloseWrite()
+		})
+		got, err := io.ReadAll(p) // crypto/tls makes a missing close_notify an error
+		if err != nil || string(got) != "bye" {
+			t.Errorf("read %q, %v; want bye and an orderly end", got, err)
+		}
+	})
+}
+
+// A record altered on the way ends the connection; nothing of it is handed up.
+func TestTLSStreamRejectsForgery(t *testing.T) {
+	for _, form := range forms[1:] {
+		t.Run(form.name, func(t *testing.T) {
+			p := newRig(t).connect(form.version)
+			raw := p.Conn.(*tls.Conn).NetConn()
+			raw.Write([]byte{23, 3, 3, 0, 32})
+			raw.Write(make([]byte, 32))
+			p.sink.await(func() bool { return p.sink.err != nil })
+			if got, err := p.sink.received(); err == io.EOF || len(got) > 0 {
+				t.Errorf("received %q, %v; want nothing and an error", got, err)
+			}
+		})
+	}
+}
+
+// Bytes that arrive a few at a time are put together; with TLS in a record for
+// each few.
+func TestStreamReadsPieces(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		p := newRig(t).connect(version)
+		want := pattern(3000)
+		for i := 0; i < len(want); i += 7 {
+			p.Write(want[i:min(i+7, len(want))])
+		}
+		p.sink.await(func() bool { return p.sink.got.Len() >= len(want) })
+		if got, _ := p.sink.received(); !bytes.Equal(got, want) {
+			t.Error("what arrived is not what was sent")
+		}
+	})
+}
+
+func TestDetachLeavesOneDescriptor(t *testing.T) {
+	eachForm(t, func(t *testing.T, version uint16) {
+		r := newRig(t)
+		r.connect(version) // the first makes what is made once
+		before := descriptors(t)
+		const n = 20
+		for range n {
+			r.connect(version)
+		}
+		// One here, and one at the far end, which is this process too.
+		if got := descriptors(t) - before; got != 2*n {
+			t.Errorf("%d connections hold %d descriptors at both ends, want %d", n, got, 2*n)
+		}
+	})
+}
+
+func TestWriteAllocatesNothing(t *testing.T) {
+	if testenv.Race {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
+	eachForm(t, func(t *testing.T, version uint16) {
+		r := newRig(t)
+		p := r.connect(version)
+		go io.Copy(io.Discard, p)
+		vec := [][]byte{pattern(200), pattern(200), pattern(200)}
+		var allocs float64
+		r.do(func() {
+			allocs = testing.AllocsPerRun(200, func() {
+				if _, err := p.stream.Write(vec); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		if allocs > 0 {
+			t.Errorf("a write allocates %v times", allocs)
+		}
+	})
+}

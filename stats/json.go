@@ -1,0 +1,162 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package stats
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"gatecast/event"
+
+	"github.com/google/uuid"
+)
+
+// The JSON of the stats route is appended piece by piece, because the list of
+// connections can be long: a page of it is written out before the next is made.
+
+// AppendConnection appends c as an object of the list of connections. The node
+// is the id of the one that holds it.
+func AppendConnection(dst []byte, c *Connection, node string) []byte {
+	dst = append(dst, `{"gatewayId":`...)
+	dst = AppendString(dst, c.GatewayID)
+	dst = append(dst, `,"connectionId":"`...)
+	dst = appendUUID(dst, c.ConnectionID)
+	dst = append(dst, `","connectedAt":`...)
+	dst = AppendTime(dst, c.ConnectedAt)
+	dst = append(dst, `,"lastHeartbeat":`...)
+	dst = AppendTime(dst, c.LastHeartbeat)
+	dst = append(dst, `,"status":`...)
+	dst = AppendString(dst, c.Status)
+	dst = append(dst, `,"remoteAddr":"`...)
+	if c.RemoteAddr.IsValid() {
+		dst = c.RemoteAddr.AppendTo(dst)
+	}
+	dst = append(dst, `","eventsSent":`...)
+	dst = strconv.AppendUint(dst, c.EventsSent, 10)
+	dst = append(dst, `,"queuedBytes":`...)
+	dst = strconv.AppendInt(dst, int64(c.QueuedBytes), 10)
+	dst = append(dst, `,"cursor":`...)
+	dst = appendCursor(dst, c.Cursor)
+	dst = append(dst, `,"node":`...)
+	dst = AppendString(dst, node)
+	dst = append(dst, `,"shard":`...)
+	dst = strconv.AppendInt(dst, int64(c.Shard), 10)
+	return append(dst, '}')
+}
+
+// AppendDelivery appends the object "eventDelivery": what became of deliveries
+// since the node started.
+func AppendDelivery(dst []byte, shards []*Shard) []byte {
+	at, reason, ok := lastFailureOf(shards)
+	dst = append(dst, `{"totalEventsSent":`...)
+	dst = strconv.AppendUint(dst, sum(shards, func(s *Shard) uint64 { return s.Delivered.Load() }), 10)
+	dst = append(dst, `,"failedDeliveries":`...)
+	dst = strconv.AppendUint(dst, sum(shards, failures), 10)
+	dst = append(dst, `,"lastFailureTime":`...)
+	dst = AppendTime(dst, at)
+	dst = append(dst, `,"lastFailureReason":`...)
+	if ok {
+		dst = AppendString(dst, reason.Text())
+	} else {
+		dst = append(dst, `null`...)
+	}
+	return append(dst, '}')
+}
+
+// AppendNode appends the object "node": which one it is, and its shards.
+func AppendNode(dst []byte, id, version string, startedAt time.Time, shards []*Shard) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = AppendString(dst, id)
+	dst = append(dst, `,"version":`...)
+	dst = AppendString(dst, version)
+	dst = append(dst, `,"startedAt":`...)
+	dst = AppendTime(dst, startedAt)
+	dst = append(dst, `,"shards":[`...)
+	for i, s := range shards {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = s.appendJSON(dst)
+	}
+	return append(dst, `]}`...)
+}
+
+func (s *Shard) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"connections":`...)
+	dst = strconv.AppendInt(dst, s.Connections.Load(), 10)
+	dst = append(dst, `,"gateways":`...)
+	dst = strconv.AppendInt(dst, s.Gateways.Load(), 10)
+	dst = append(dst, `,"queued":`...)
+	dst = strconv.AppendInt(dst, s.QueuedBytes.Load(), 10)
+	dst = append(dst, `,"delivered":`...)
+	dst = strconv.AppendUint(dst, s.Delivered.Load(), 10)
+	return append(dst, '}')
+}
+
+// TotalConnections returns how many connections the shards have now.
+func TotalConnections(shards []*Shard) int64 {
+	return sum(shards, func(s *Shard) int64 { return s.Connections.Load() })
+}
+
+func failures(s *Shard) (total uint64) {
+	s.Failed.Each(func(_ string, n uint64) { total += n })
+	return total
+}
+
+func lastFailureOf(shards []*Shard) (at time.Time, reason Failure, ok bool) {
+	for _, s := range shards {
+		if t, r, failed := s.LastFailure(); failed && (!ok || t.After(at)) {
+			at, reason, ok = t, r, true
+		}
+	}
+	return at, reason, ok
+}
+
+// appendUUID does what u.String does, without the string.
+func appendUUID(dst []byte, u uuid.UUID) []byte {
+	dst = hex.AppendEncode(dst, u[:4])
+	for _, part := range [][]byte{u[4:6], u[6:8], u[8:10], u[10:]} {
+		dst = append(dst, '-')
+		dst = hex.AppendEncode(dst, part)
+	}
+	return dst
+}
+
+func appendCursor(dst []byte, c event.Cursor) []byte {
+	if c.IsZero() {
+		return append(dst, `null`...)
+	}
+	dst = append(dst, '"')
+	dst = c.AppendText(dst)
+	return append(dst, '"')
+}
+
+// AppendTime appends t as JSON in [event.TimeFormat]; the zero time is null.
+func AppendTime(dst []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(dst, `null`...)
+	}
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, event.TimeFormat)
+	return append(dst, '"')
+}
+
+// AppendString appends s as a JSON string. What is not UTF-8 in it becomes
+// U+FFFD.
+func AppendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if b := s[i]; b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic("BUG: a string does not marshal: " + err.Error())
+			}
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}

@@ -1,0 +1,126 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package stats
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"gatecast/event"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+)
+
+func exampleConnection() Connection {
+	return Connection{
+		GatewayID:     "gw-1",
+		ConnectionID:  uuid.MustParse("018f4c2e-9d1a-7b3c-8e5f-0a1b2c3d4e5f"),
+		ConnectedAt:   time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+		LastHeartbeat: time.Date(2026, 1, 2, 5, 4, 25, 0, time.FixedZone("", 7200)),
+		Status:        "connected",
+		RemoteAddr:    netip.MustParseAddrPort("[2001:db8::1]:4000"),
+		EventsSent:    17,
+		QueuedBytes:   9,
+		Cursor:        event.Cursor{Epoch: 36, Seq: 1042},
+		Shard:         3,
+	}
+}
+
+func TestAppendConnection(t *testing.T) {
+	fresh := exampleConnection()
+	fresh.Cursor, fresh.LastHeartbeat, fresh.RemoteAddr = event.Cursor{}, time.Time{}, netip.AddrPort{}
+	tests := []struct {
+		name string
+		c    Connection
+		want string
+	}{
+		{"full", exampleConnection(), `{"gatewayId":"gw-1","connectionId":"018f4c2e-9d1a-7b3c-8e5f-0a1b2c3d4e5f",` +
+			`"connectedAt":"2026-01-02T03:04:05.000000006Z","lastHeartbeat":"2026-01-02T03:04:25.000000000Z",` +
+			`"status":"connected","remoteAddr":"[2001:db8::1]:4000","eventsSent":17,"queuedBytes":9,` +
+			`"cursor":"10-1042","node":"n1","shard":3}`},
+		{"nothing known", fresh, `{"gatewayId":"gw-1","connectionId":"018f4c2e-9d1a-7b3c-8e5f-0a1b2c3d4e5f",` +
+			`"connectedAt":"2026-01-02T03:04:05.000000006Z","lastHeartbeat":null,` +
+			`"status":"connected","remoteAddr":"","eventsSent":17,"queuedBytes":9,` +
+			`"cursor":null,"node":"n1","shard":3}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := string(AppendConnection([]byte("-"), &tt.c, "n1")); got != "-"+tt.want {
+				t.Errorf("got  %s\nwant -%s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAppendDelivery(t *testing.T) {
+	tests := []struct {
+		name   string
+		shards []*Shard
+		want   string
+	}{
+		{"nothing happened", []*Shard{NewShard(), NewShard()},
+			`{"totalEventsSent":0,"failedDeliveries":0,"lastFailureTime":null,"lastFailureReason":null}`},
+		{"the newest failure of all shards", twoShards(),
+			`{"totalEventsSent":15,"failedDeliveries":3,"lastFailureTime":"1970-01-01T00:03:20.000000000Z","lastFailureReason":"connection lost"}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := string(AppendDelivery(nil, tt.shards)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAppendNode(t *testing.T) {
+	const want = `{"id":"n1","version":"1.0","startedAt":"1970-01-01T00:00:01.000000000Z","shards":[` +
+		`{"connections":3,"gateways":2,"queued":0,"delivered":10},{"connections":4,"gateways":1,"queued":512,"delivered":5}]}`
+	if got := string(AppendNode(nil, "n1", "1.0", time.Unix(1, 0), twoShards())); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := TotalConnections(twoShards()); got != 7 {
+		t.Errorf("TotalConnections = %d, want 7", got)
+	}
+}
+
+func TestAppendStringReadsBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]*`)).Draw(t, "s")
+		var got string
+		if err := json.Unmarshal(AppendString(nil, s), &got); err != nil {
+			t.Fatal(err)
+		}
+		if utf8.ValidString(s) && got != s {
+			t.Fatalf("%q reads back as %q", s, got)
+		}
+	})
+}
+
+func TestAppendUUIDIsItsString(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		u := uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "u"))
+		if got := string(appendUUID(nil, u)); got != u.String() {
+			t.Fatalf("got %s, want %s", got, u)
+		}
+	})
+}
+
+func TestAppendConnectionDoesNotAllocate(t *testing.T) {
+	c, buf := exampleConnection(), make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { AppendConnection(buf, &c, "n1") }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+func BenchmarkAppendConnection(b *testing.B) {
+	c, buf := exampleConnection(), make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		AppendConnection(buf, &c, "n1")
+	}
+}

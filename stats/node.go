@@ -1,0 +1,102 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package stats
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A Node holds the counts that belong to no shard. They have many writers, so
+// they are Prometheus' own types, and may be shared.
+type Node struct {
+	ConnectsTotal      *prometheus.CounterVec // attempts to connect, by result: accepted, or the error of the refusal
+	HandshakeSeconds   prometheus.Histogram   // from accept to the end of the upgrade
+	HandshakesInFlight prometheus.Gauge
+	LogAppendSeconds   prometheus.Histogram   // until the log has answered for an event
+	RejectedPublishes  *prometheus.CounterVec // events not taken, by the error code of the answer
+	LogLinesDropped    prometheus.Counter     // lines of the program's own log
+
+	buildInfo *prometheus.GaugeVec
+	published *prometheus.CounterVec
+
+	mu     sync.RWMutex
+	byType map[string]prometheus.Counter // of published
+}
+
+// maxEventTypes bounds the series of gatecast_events_published_total. Publishers
+// choose the types, so nothing else does.
+const maxEventTypes = 200
+
+// otherType stands for every type beyond the first maxEventTypes.
+const otherType = "other"
+
+// NewNode returns the counts of a node that has done nothing yet. The version is
+// the program's.
+func NewNode(version string) *Node {
+	n := &Node{
+		ConnectsTotal: prometheus.NewCounterVec(opts("connects_total",
+			"Attempts of gateways to connect, by result."), []string{"result"}),
+		HandshakeSeconds: histogram("handshake_seconds",
+			"Time from accepting a connection to the end of its TLS handshake and upgrade.",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
+		HandshakesInFlight: prometheus.NewGauge(prometheus.GaugeOpts(opts("handshakes_in_flight",
+			"Handshakes that have begun and not ended."))),
+		LogAppendSeconds: histogram("log_append_seconds",
+			"Time until the log has answered for an event.",
+			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5),
+		RejectedPublishes: prometheus.NewCounterVec(opts("rejected_publishes_total",
+			"Events that were not taken, by the error that answered them."), []string{"error"}),
+		LogLinesDropped: prometheus.NewCounter(opts("log_lines_dropped_total",
+			"Lines of the program's log that were dropped because there were too many.")),
+		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
+			"Always 1; the labels name what runs.")), []string{"version", "goversion"}),
+		published: prometheus.NewCounterVec(opts("events_published_total",
+			"Events the log has taken, by type; types beyond the first 200 count as other."), []string{"type"}),
+		byType: make(map[string]prometheus.Counter),
+	}
+	n.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
+	return n
+}
+
+// Published counts an event that the log has taken.
+func (n *Node) Published(eventType string) {
+	n.mu.RLock()
+	c := n.byType[eventType]
+	n.mu.RUnlock()
+	if c == nil {
+		c = n.addType(eventType)
+	}
+	c.Inc()
+}
+
+func (n *Node) addType(eventType string) prometheus.Counter {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.byType) >= maxEventTypes {
+		return n.published.WithLabelValues(otherType)
+	}
+	c := n.published.WithLabelValues(eventType)
+	n.byType[eventType] = c
+	return c
+}
+
+func (n *Node) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds,
+		n.RejectedPublishes, n.LogLinesDropped, n.buildInfo, n.published,
+	}
+}
+
+func opts(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: "gatecast", Name: name, Help: help}
+}
+
+func histogram(name, help string, buckets ...float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "gatecast", Name: name, Help: help, Buckets: buckets,
+	})
+}
