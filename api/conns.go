@@ -49,9 +49,8 @@ func (s *connSet) stream(c net.Conn) {
 	}
 }
 
-// drain closes the connections that have sent nothing and gives bulk publishes
-// until the deadline. A stream that sets its own read deadline must look at
-// Server.draining after it, and then set this one.
+// drain closes the connections that have sent nothing, and gives bulk publishes
+// until the deadline.
 func (s *connSet) drain(deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

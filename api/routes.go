@@ -53,7 +53,9 @@ func (s *Server) get(r *router.Router, path string, h handler) {
 	r.HEAD(path, s.handle(h))
 }
 
-// open reports whether a path needs no token.
+// open reports whether a path needs no token. It is to be asked with the path as
+// the router sees it, undecoded: with the decoded one, what is /health here could
+// be another route there.
 func open(path []byte) bool {
 	switch string(path) {
 	case "/health", "/ready", "/metrics":
@@ -71,7 +73,7 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				s.panicked(ctx, v)
 			}
 		}()
-		if !open(ctx.Path()) && !s.authorized(ctx) {
+		if !open(ctx.URI().PathOriginal()) && !s.authorized(ctx) {
 			problemf(fasthttp.StatusUnauthorized, codeUnauthorized,
 				"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
 			return

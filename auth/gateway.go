@@ -25,29 +25,24 @@ const (
 
 // A Gateway is a registered gateway. It is not changed once made.
 type Gateway struct {
-	ID             string
-	Name           string
-	OrganizationID string
-	Groups         []string // sorted, each once
-	CreatedAt      time.Time
-}
-
-type gatewayJSON struct {
-	ID             string   `json:"id"`
-	Name           string   `json:"name"`
-	OrganizationID string   `json:"organizationId"`
-	Groups         []string `json:"groups"`
-	CreatedAt      string   `json:"createdAt"`
+	ID             string    `json:"id"`
+	Name           string    `json:"name"`
+	OrganizationID string    `json:"organizationId"`
+	Groups         []string  `json:"groups"` // sorted, each once
+	CreatedAt      time.Time `json:"createdAt"`
 }
 
 // MarshalJSON writes the gateway as operators see it: groups are never null, and
 // the time is in [event.TimeFormat].
 func (g Gateway) MarshalJSON() ([]byte, error) {
-	groups := g.Groups
-	if groups == nil {
-		groups = []string{}
+	type plain Gateway
+	if g.Groups == nil {
+		g.Groups = []string{}
 	}
-	return json.Marshal(gatewayJSON{g.ID, g.Name, g.OrganizationID, groups, g.CreatedAt.UTC().Format(event.TimeFormat)})
+	return json.Marshal(struct {
+		plain
+		CreatedAt string `json:"createdAt"`
+	}{plain(g), g.CreatedAt.UTC().Format(event.TimeFormat)})
 }
 
 // A Token is what is told of a gateway's credential. The secret itself is known
@@ -78,9 +73,17 @@ type Grant struct {
 	// the gateway writes it; anyone may load it. Grants of one gateway share it.
 	Live *atomic.Int32
 
-	// Written by the registry, loaded by anyone.
+	digest    digest
+	createdAt time.Time
+	expiresAt time.Time // zero: never
+
+	// Owned by the registry's goroutine.
+	place int // in the heap of expiries; -1: not there
+
+	// Written and loaded by anyone.
 	revoked atomic.Uint32 // 1 + the reason; 0 while the grant stands
-	used    atomic.Int64  // when it was last verified, in Unix nanoseconds; 0: never
+	used    atomic.Int64  // when the token was last verified, in Unix nanoseconds; 0: never
+	saved   atomic.Int64  // what of used the store has
 }
 
 // Revoked reports whether the grant has ended, and why: stats.TokenRevoked,
@@ -100,10 +103,36 @@ func (g *Grant) revoke(reason stats.Disconnect) bool {
 	return g.revoked.CompareAndSwap(0, uint32(reason)+1)
 }
 
-// A Revocation says that connections have lost their grant.
+// expired reports whether the token's time is over.
+func (g *Grant) expired(now time.Time) bool {
+	return !g.expiresAt.IsZero() && !now.Before(g.expiresAt)
+}
+
+// learn moves the token's last use forward to what the store says.
+func (g *Grant) learn(used int64) {
+	raise(&g.used, used)
+	raise(&g.saved, used)
+}
+
+// raise sets v to at least n.
+func raise(v *atomic.Int64, n int64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
+	}
+}
+
+// token returns what is told of the grant's token.
+func (g *Grant) token() Token {
+	t := Token{ID: g.TokenID, CreatedAt: g.createdAt, ExpiresAt: g.expiresAt}
+	if used := g.used.Load(); used != 0 {
+		t.LastUsedAt = time.Unix(0, used).UTC()
+	}
+	return t
+}
+
+// A Revocation says that the connections of a grant have lost it.
 type Revocation struct {
 	GatewayID string
-	TokenID   string // empty: every token of the gateway
+	TokenID   string
 	Reason    stats.Disconnect
 }
 

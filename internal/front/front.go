@@ -57,14 +57,16 @@ type Front struct {
 	slots    chan struct{} // one token a handshake under way
 	buffers  sync.Pool     // *[]byte of maxHead
 
+	handling sync.WaitGroup
+
 	mu        sync.Mutex
 	listeners []net.Listener
-	handling  sync.WaitGroup
+	underWay  map[net.Conn]struct{} // accepted, and not handed on yet
 }
 
 // New returns a front that accepts nothing yet.
 func New(cfg Config) *Front {
-	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes)}
+	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[net.Conn]struct{})}
 	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
 	f.http = newHTTPSide(cfg.Logger)
 	return f
@@ -75,6 +77,7 @@ func (f *Front) Serve(ln net.Listener) error {
 	if !f.adopt(ln) {
 		return ln.Close()
 	}
+	defer f.handling.Done()
 	var pause backoff
 	for {
 		f.slots <- struct{}{} // before accepting, so that a full house leaves callers in the kernel's queue
@@ -90,15 +93,16 @@ func (f *Front) Serve(ln net.Listener) error {
 			continue
 		}
 		pause.reset()
-		f.cfg.Node.HandshakesInFlight.Inc()
+		f.begin(nc)
 		f.handling.Go(func() {
-			defer func() { <-f.slots; f.cfg.Node.HandshakesInFlight.Dec() }()
+			defer f.finish(nc)
 			f.handle(nc)
 		})
 	}
 }
 
-// adopt takes a listener, unless the front is draining.
+// adopt takes a listener, unless the front is draining. It counts the caller
+// among those that Drain waits for.
 func (f *Front) adopt(ln net.Listener) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,14 +110,19 @@ func (f *Front) adopt(ln net.Listener) bool {
 		return false
 	}
 	f.listeners = append(f.listeners, ln)
+	f.handling.Add(1)
 	return true
 }
 
 // Live returns how many connections have a place.
 func (f *Front) Live() int { return int(f.live.Load()) }
 
-// Drain stops accepting, refuses upgrades on their way, and returns when every
-// handshake has ended or ctx has.
+// drainGrace is what handshakes under way are given when the front drains.
+const drainGrace = time.Second
+
+// Drain stops accepting and refuses the upgrades on their way. When it returns,
+// no handshake is under way and nothing more will be registered. Requests of
+// ordinary HTTP may take until ctx ends.
 func (f *Front) Drain(ctx context.Context) error {
 	f.mu.Lock()
 	f.draining.Store(true)
@@ -122,14 +131,38 @@ func (f *Front) Drain(ctx context.Context) error {
 	}
 	f.listeners = nil
 	f.mu.Unlock()
-	done := make(chan struct{})
-	go func() { f.handling.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+
+	grace, cancel := context.WithTimeout(ctx, drainGrace)
+	defer cancel()
+	stop := context.AfterFunc(grace, f.abort)
+	f.handling.Wait()
+	stop()
 	return f.http.shutdown(ctx)
+}
+
+// abort ends what is under way.
+func (f *Front) abort() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for nc := range f.underWay {
+		_ = nc.Close()
+	}
+}
+
+// begin and finish bracket a connection's way through the front.
+func (f *Front) begin(nc net.Conn) {
+	f.cfg.Node.HandshakesInFlight.Inc()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.underWay[nc] = struct{}{}
+}
+
+func (f *Front) finish(nc net.Conn) {
+	f.mu.Lock()
+	delete(f.underWay, nc)
+	f.mu.Unlock()
+	f.cfg.Node.HandshakesInFlight.Dec()
+	<-f.slots
 }
 
 // handle takes one connection through to whoever serves it.

@@ -15,7 +15,7 @@ import (
 )
 
 // maxHTTP is how many connections of ordinary HTTP may be open at once.
-const maxHTTP = 1024
+const maxHTTP = 512
 
 // An httpSide serves the connections that are no upgrades with net/http.
 type httpSide struct {
@@ -90,7 +90,15 @@ func (h *httpSide) take(c net.Conn, read []byte) {
 	}
 }
 
-func (h *httpSide) shutdown(ctx context.Context) error { return h.server.Shutdown(ctx) }
+// shutdown answers the requests under way, and cuts off what ctx leaves no time
+// for.
+func (h *httpSide) shutdown(ctx context.Context) error {
+	err := h.server.Shutdown(ctx)
+	if err != nil {
+		_ = h.server.Close()
+	}
+	return err
+}
 
 // Accept implements [net.Listener] for the server.
 func (h *httpSide) Accept() (net.Conn, error) {

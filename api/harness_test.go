@@ -1,0 +1,440 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/event"
+	"gatecast/stats"
+
+	"github.com/google/uuid"
+)
+
+const adminToken = "an-admin-token"
+
+type admin string
+
+func (a admin) Matches(presented string) bool { return presented == string(a) }
+
+// A rig is a server on a real socket, with everything behind it faked.
+type rig struct {
+	*Server
+	t        testing.TB
+	addr     string
+	client   *http.Client
+	log      *fakeLog
+	registry *fakeRegistry
+	conns    *fakeConnections
+	lines    *logLines
+}
+
+// open returns how many connections the server has.
+func (r *rig) open() int {
+	s := &r.Server.conns
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// start serves until the test ends. The changes are made to the Config before.
+func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
+	t.Helper()
+	r := &rig{t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{}, lines: &logLines{}}
+	cfg := Config{
+		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
+		Admin: admin(adminToken), Log: r.log, Registry: r.registry, Connections: r.conns,
+		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: stats.NewNode("1.2.3"),
+		Ready:  func(context.Context) error { return nil },
+		Logger: slog.New(slog.NewTextHandler(r.lines, nil)),
+		Now:    func() time.Time { return time.Unix(2000, 7) },
+	}
+	cfg.Metrics = stats.Handler(stats.NewRegistry(cfg.Node, cfg.Shards))
+	l := defaultLimits
+	for _, change := range changes {
+		change(&cfg, &l)
+	}
+	r.Server = newServer(cfg, l)
+	r.serve()
+	return r
+}
+
+func (r *rig) serve() {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.addr = ln.Addr().String()
+	r.client = &http.Client{Transport: &http.Transport{}, Timeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(ln) }()
+	r.t.Cleanup(func() {
+		r.client.CloseIdleConnections()
+		r.log.open()
+		if err := r.Shutdown(context.Background()); err != nil {
+			r.t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; err != nil {
+			r.t.Errorf("Serve: %v", err)
+		}
+		if s := r.lines.String(); strings.Contains(s, adminToken) || strings.Contains(s, "secret-of") {
+			r.t.Errorf("the log shows a secret:\n%s", s)
+		}
+	})
+}
+
+// A reply is a response that was read.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// request makes a request with the admin token.
+func (r *rig) request(method, path string, body io.Reader) *http.Request {
+	r.t.Helper()
+	req, err := http.NewRequest(method, "http://"+r.addr+path, body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	return req
+}
+
+func (r *rig) send(req *http.Request) reply {
+	r.t.Helper()
+	got, err := r.try(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return got
+}
+
+// try is send for other goroutines than the test's.
+func (r *rig) try(req *http.Request) (reply, error) {
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	return reply{resp.StatusCode, resp.Header, strings.TrimSuffix(string(b), "\n")}, err
+}
+
+func (r *rig) do(method, path, body string) reply {
+	r.t.Helper()
+	return r.send(r.request(method, path, strings.NewReader(body)))
+}
+
+// bulk publishes newline-delimited JSON and returns the lines of the answer.
+func (r *rig) bulk(body io.Reader) []string {
+	r.t.Helper()
+	req := r.request("POST", prefix+"/events", body)
+	req.Header.Set("Content-Type", typeNDJSON)
+	got := r.send(req)
+	if got.status != http.StatusOK || got.header.Get("Content-Type") != typeNDJSON {
+		r.t.Fatalf("status %d, type %q: %s", got.status, got.header.Get("Content-Type"), got.body)
+	}
+	if got.body == "" {
+		return nil
+	}
+	return strings.Split(got.body, "\n")
+}
+
+// A fakeLog takes events in memory.
+type fakeLog struct {
+	mu       sync.Mutex
+	bodies   []string
+	fail     error
+	inFlight int           // appended and not waited for
+	most     int           // the most there were of them
+	gate     chan struct{} // while it is there and not closed, no event is confirmed
+	blocked  chan struct{} // told when somebody waits at the gate, if it is there
+}
+
+func (l *fakeLog) Append(ctx context.Context, ev *event.Event, body []byte) (event.Cursor, error) {
+	p, err := l.AppendAsync(ev, body)
+	if err != nil {
+		return event.Cursor{}, err
+	}
+	return p.Wait(ctx)
+}
+
+func (l *fakeLog) AppendAsync(_ *event.Event, body []byte) (Pending, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return nil, l.fail
+	}
+	l.bodies = append(l.bodies, string(body))
+	l.inFlight++
+	l.most = max(l.most, l.inFlight)
+	return fakePending{l, event.Cursor{Epoch: 36, Seq: uint64(len(l.bodies))}}, nil
+}
+
+// close makes the log confirm nothing until open.
+func (l *fakeLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gate, l.blocked = make(chan struct{}), make(chan struct{}, 1000)
+}
+
+func (l *fakeLog) open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gate != nil {
+		close(l.gate)
+		l.gate = nil
+	}
+}
+
+func (l *fakeLog) events() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.bodies)
+}
+
+func (l *fakeLog) unanswered() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inFlight
+}
+
+type fakePending struct {
+	l *fakeLog
+	c event.Cursor
+}
+
+func (p fakePending) Wait(ctx context.Context) (event.Cursor, error) {
+	p.l.mu.Lock()
+	gate, blocked := p.l.gate, p.l.blocked
+	p.l.mu.Unlock()
+	if gate != nil {
+		blocked <- struct{}{}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return event.Cursor{}, ctx.Err()
+		}
+	}
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	p.l.inFlight--
+	return p.c, nil
+}
+
+// A fakeRegistry is a registry in a map.
+type fakeRegistry struct {
+	mu       sync.Mutex
+	gateways map[string]auth.Gateway
+	tokens   map[string][]auth.Token
+	fail     error
+}
+
+func newFakeRegistry() *fakeRegistry {
+	r := &fakeRegistry{gateways: map[string]auth.Gateway{}, tokens: map[string][]auth.Token{}}
+	for _, id := range []string{"g1", "g2", "g3"} {
+		r.gateways[id] = auth.Gateway{ID: id, Name: "name of " + id, Groups: []string{"all-of-them"}, CreatedAt: time.Unix(500, 0)}
+	}
+	return r
+}
+
+var errTaken = fmt.Errorf("the id is taken: %w", auth.ErrConflict)
+
+func (r *fakeRegistry) Add(_ context.Context, n auth.NewGateway) (auth.Gateway, auth.Token, string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return auth.Gateway{}, auth.Token{}, "", r.fail
+	}
+	if n.Name == "" {
+		return auth.Gateway{}, auth.Token{}, "", &event.FieldError{Field: "name", Problem: "is missing"}
+	}
+	id := cmp.Or(n.ID, "made-up")
+	if _, ok := r.gateways[id]; ok {
+		return auth.Gateway{}, auth.Token{}, "", errTaken
+	}
+	g := auth.Gateway{ID: id, Name: n.Name, OrganizationID: n.OrganizationID, Groups: n.Groups, CreatedAt: time.Unix(600, 0)}
+	r.gateways[id] = g
+	return g, auth.Token{ID: "t1"}, "secret-of-" + id, nil
+}
+
+func (r *fakeRegistry) Get(id string) (auth.Gateway, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, ok := r.gateways[id]
+	return g, ok
+}
+
+func (r *fakeRegistry) List(after string, limit int) (page []auth.Gateway, next string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.gateways {
+		if g.ID > after {
+			page = append(page, g)
+		}
+	}
+	slices.SortFunc(page, func(a, b auth.Gateway) int { return strings.Compare(a.ID, b.ID) })
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].ID
+	}
+	return page, next
+}
+
+func (r *fakeRegistry) Remove(_ context.Context, id string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
+	if _, ok := r.gateways[id]; !ok {
+		return fmt.Errorf("gateway %s: %w", id, auth.ErrNotFound)
+	}
+	delete(r.gateways, id)
+	return nil
+}
+
+func (r *fakeRegistry) AddToken(_ context.Context, id string, expiresAt time.Time) (auth.Token, string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.gateways[id]; !ok {
+		return auth.Token{}, "", fmt.Errorf("gateway %s: %w", id, auth.ErrNotFound)
+	}
+	if len(r.tokens[id]) == auth.MaxTokens {
+		return auth.Token{}, "", auth.ErrTooManyTokens
+	}
+	tok := auth.Token{ID: fmt.Sprintf("t%d", len(r.tokens[id])+1), CreatedAt: time.Unix(700, 0), ExpiresAt: expiresAt}
+	r.tokens[id] = append(r.tokens[id], tok)
+	return tok, "secret-of-" + id, nil
+}
+
+func (r *fakeRegistry) Tokens(id string) ([]auth.Token, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.gateways[id]; !ok {
+		return nil, fmt.Errorf("gateway %s: %w", id, auth.ErrNotFound)
+	}
+	return r.tokens[id], nil
+}
+
+func (r *fakeRegistry) RevokeToken(_ context.Context, id, tokenID string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.tokens[id], func(t auth.Token) bool { return t.ID == tokenID })
+	if i < 0 {
+		return fmt.Errorf("token %s: %w", tokenID, auth.ErrNotFound)
+	}
+	r.tokens[id] = slices.Delete(r.tokens[id], i, i+1)
+	return nil
+}
+
+// Reach says that of the gateways g1 is connected.
+func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := t.GatewayIDs
+	if t.All || t.Group == "all-of-them" {
+		ids = []string{"g1", "g2", "g3"}
+	}
+	for _, id := range ids {
+		if _, ok := r.gateways[id]; !ok {
+			return 0, 0, id
+		}
+		targets++
+		if id == "g1" {
+			connected++
+		}
+	}
+	return targets, connected, ""
+}
+
+// fakeConnections makes up n connections.
+type fakeConnections struct {
+	mu     sync.Mutex
+	n      int
+	fail   error // of every page
+	failAt int   // of the page that begins here, if not 0
+	most   int   // the longest page that was asked for
+	closed []uuid.UUID
+}
+
+func fakeConnectionID(i int) (u uuid.UUID) {
+	u[0], u[13], u[14], u[15] = 1, byte(i>>16), byte(i>>8), byte(i)
+	return u
+}
+
+func (c *fakeConnections) Page(_ context.Context, gatewayID, after string, limit int) (page []stats.Connection, next string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most = max(c.most, limit)
+	var begin int
+	if after != "" {
+		if _, err := fmt.Sscanf(after, "at-%d", &begin); err != nil {
+			return nil, "", fmt.Errorf("%q is %w", after, ErrCursor)
+		}
+	}
+	if c.fail != nil || c.failAt > 0 && begin >= c.failAt {
+		return nil, "", cmp.Or(c.fail, errors.New("a shard is gone"))
+	}
+	end := min(begin+limit, c.n)
+	for i := begin; i < end; i++ {
+		page = append(page, stats.Connection{GatewayID: cmp.Or(gatewayID, "g1"), ConnectionID: fakeConnectionID(i), Status: "connected"})
+	}
+	if end < c.n {
+		next = fmt.Sprintf("at-%d", end)
+	}
+	return page, next, nil
+}
+
+func (c *fakeConnections) CloseConnection(_ context.Context, id uuid.UUID) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fail != nil {
+		return false, c.fail
+	}
+	c.closed = append(c.closed, id)
+	return int(id[15]) < c.n, nil
+}
+
+// logLines keeps what the server logs.
+type logLines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// until waits for a condition, which another goroutine brings about.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}

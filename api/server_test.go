@@ -1,0 +1,106 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one goroutine for the header Date, and lets workers
+		// that have nothing to do live on for some seconds.
+		goleak.IgnoreTopFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreTopFunction("time.Sleep"),
+	)
+}
+
+type outcome struct {
+	reply
+	err error
+}
+
+// publishAside publishes on another goroutine.
+func (r *rig) publishAside() <-chan outcome {
+	req := r.request("POST", prefix+"/events", strings.NewReader(good))
+	done := make(chan outcome, 1)
+	go func() {
+		got, err := r.try(req)
+		done <- outcome{got, err}
+	}()
+	return done
+}
+
+func TestShutdownAnswersAPublishUnderWay(t *testing.T) {
+	r := start(t)
+	r.log.close()
+	answers := r.publishAside()
+	<-r.log.blocked
+	done := make(chan error, 1)
+	go func() { done <- r.Shutdown(context.Background()) }()
+	until(t, "the listener is closed", func() bool {
+		c, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	r.log.open()
+	if got := <-answers; got.err != nil || got.status != http.StatusAccepted {
+		t.Errorf("%d %s, %v", got.status, got.body, got.err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+func TestShutdownDoesNotWaitForSilentConnections(t *testing.T) {
+	r := start(t)
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	until(t, "it is accepted", func() bool { return r.open() == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := r.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownCutsOffWhatTakesTooLong(t *testing.T) {
+	r := start(t)
+	r.log.close()
+	answers := r.publishAside()
+	<-r.log.blocked
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if got := <-answers; got.err == nil && got.status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+func TestSlowBodiesAreTimedOut(t *testing.T) {
+	r := start(t, func(_ *Config, l *limits) { l.read = 100 * time.Millisecond })
+	got := r.raw("POST " + prefix + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken +
+		"\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat(" ", 8900))
+	if got.status != 408 || !strings.HasPrefix(got.body, `{"error":"request_timeout"`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := r.raw("POST " + prefix + "/events HTTP/1.1\r\nHo"); got.status != 408 {
+		t.Errorf("a header: %d %s", got.status, got.body)
+	}
+}

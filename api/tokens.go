@@ -1,0 +1,113 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/event"
+
+	"github.com/valyala/fasthttp"
+)
+
+type tokenJSON struct {
+	ID         string    `json:"id"`
+	CreatedAt  timestamp `json:"createdAt"`
+	ExpiresAt  timestamp `json:"expiresAt"`  // null: never
+	LastUsedAt timestamp `json:"lastUsedAt"` // null: never
+}
+
+func toTokenJSON(t auth.Token) tokenJSON {
+	return tokenJSON{t.ID, timestamp(t.CreatedAt), timestamp(t.ExpiresAt), timestamp(t.LastUsedAt)}
+}
+
+// addToken is POST /gateways/{id}/tokens. The answer is the only place that ever
+// shows the token.
+func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
+	id, err := gatewayArg(ctx)
+	if err != nil {
+		return err
+	}
+	var expiresAt time.Time
+	err = s.withBody(ctx, func(b []byte) (err error) {
+		expiresAt, err = parseExpiry(b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c, cancel := s.manage()
+	defer cancel()
+	tok, secret, err := s.cfg.Registry.AddToken(c, id, expiresAt)
+	if err != nil {
+		return registryProblem(err, codeInvalidToken)
+	}
+	noStore(ctx)
+	return answer(ctx, fasthttp.StatusCreated, struct {
+		ID        string    `json:"id"`
+		Token     string    `json:"token"`
+		CreatedAt timestamp `json:"createdAt"`
+		ExpiresAt timestamp `json:"expiresAt"`
+	}{tok.ID, secret, timestamp(tok.CreatedAt), timestamp(tok.ExpiresAt)})
+}
+
+// parseExpiry reads the body of a request for a token. An empty one asks for a
+// token that never expires, and so does one without expiresAt.
+func parseExpiry(body []byte) (time.Time, error) {
+	var req struct {
+		ExpiresAt *string `json:"expiresAt"`
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return time.Time{}, nil
+	}
+	if err := decode(body, &req, codeInvalidToken); err != nil {
+		return time.Time{}, err
+	}
+	if req.ExpiresAt == nil {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, *req.ExpiresAt)
+	if err != nil || at.IsZero() {
+		return time.Time{}, invalid(codeInvalidToken, &event.FieldError{
+			Field: "expiresAt", Problem: "want a time as in 2027-01-31T12:00:00Z, or null",
+		})
+	}
+	return at, nil
+}
+
+// listTokens is GET /gateways/{id}/tokens.
+func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
+	id, err := gatewayArg(ctx)
+	if err != nil {
+		return err
+	}
+	tokens, err := s.cfg.Registry.Tokens(id)
+	if err != nil {
+		return registryProblem(err, codeInvalidToken)
+	}
+	list := struct {
+		Tokens []tokenJSON `json:"tokens"`
+	}{make([]tokenJSON, 0, len(tokens))}
+	for _, t := range tokens {
+		list.Tokens = append(list.Tokens, toTokenJSON(t))
+	}
+	return answer(ctx, fasthttp.StatusOK, list)
+}
+
+// revokeToken is DELETE /gateways/{id}/tokens/{tokenId}.
+func (s *Server) revokeToken(ctx *fasthttp.RequestCtx) error {
+	id, err := gatewayArg(ctx)
+	if err != nil {
+		return err
+	}
+	c, cancel := s.manage()
+	defer cancel()
+	if err := s.cfg.Registry.RevokeToken(c, id, pathArg(ctx, "tokenId")); err != nil {
+		return registryProblem(err, codeInvalidToken)
+	}
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,179 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"crypto/subtle"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"gatecast/event"
+)
+
+// An entry is a gateway with its grants. It is not changed once it is in the
+// directory; another takes its place.
+type entry struct {
+	gateway  *Gateway
+	live     *atomic.Int32 // of every entry this gateway ever had
+	grants   []*Grant      // in the order of the record's tokens
+	revision uint64        // of the record
+}
+
+// A directory is the registry in memory. The registry's goroutine writes it;
+// anyone may read it.
+type directory struct {
+	mu      sync.RWMutex
+	entries map[string]*entry
+	grants  map[digest]*Grant
+	groups  map[string]map[*atomic.Int32]struct{} // the members' live counts
+	ids     idList
+}
+
+func newDirectory() *directory {
+	return &directory{
+		entries: make(map[string]*entry),
+		grants:  make(map[digest]*Grant),
+		groups:  make(map[string]map[*atomic.Int32]struct{}),
+	}
+}
+
+// replace puts e in the place of old; either may be nil. When both have the same
+// gateway, only the grants differ.
+func (d *directory) replace(old, e *entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old != nil {
+		for _, g := range old.grants {
+			if d.grants[g.digest] == g {
+				delete(d.grants, g.digest)
+			}
+		}
+	}
+	if old != nil && (e == nil || e.gateway != old.gateway) {
+		d.unlist(old)
+	}
+	if e == nil {
+		return
+	}
+	for _, g := range e.grants {
+		d.grants[g.digest] = g
+	}
+	if old == nil || e.gateway != old.gateway {
+		d.list(e)
+	}
+	d.entries[e.gateway.ID] = e
+}
+
+func (d *directory) list(e *entry) {
+	d.ids.insert(e.gateway.ID)
+	for _, name := range e.gateway.Groups {
+		members := d.groups[name]
+		if members == nil {
+			members = make(map[*atomic.Int32]struct{})
+			d.groups[name] = members
+		}
+		members[e.live] = struct{}{}
+	}
+}
+
+func (d *directory) unlist(e *entry) {
+	delete(d.entries, e.gateway.ID)
+	d.ids.remove(e.gateway.ID)
+	for _, name := range e.gateway.Groups {
+		delete(d.groups[name], e.live)
+		if len(d.groups[name]) == 0 {
+			delete(d.groups, name)
+		}
+	}
+}
+
+// grant returns the grant of a secret's digest, or nil.
+func (d *directory) grant(want digest) *Grant {
+	d.mu.RLock()
+	g := d.grants[want]
+	d.mu.RUnlock()
+	// The map has found the digest, but not in constant time, and promises
+	// nothing about how.
+	if g == nil || subtle.ConstantTimeCompare(g.digest[:], want[:]) != 1 {
+		return nil
+	}
+	return g
+}
+
+// entry returns the entry of a gateway, or nil.
+func (d *directory) entry(id string) *entry {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.entries[id]
+}
+
+func (d *directory) len() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.entries)
+}
+
+// page returns up to limit gateways whose id is greater than after; next is the
+// last one's id, or empty when there are no more.
+func (d *directory) page(after string, limit int) (page []Gateway, next string) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	page = make([]Gateway, 0, min(limit, len(d.entries)))
+	for id := range d.ids.after(after) {
+		if len(page) == limit {
+			return page, page[limit-1].ID
+		}
+		page = append(page, *d.entries[id].gateway)
+	}
+	return page, ""
+}
+
+// reach counts the gateways of a target, and those of them that have a
+// connection.
+func (d *directory) reach(t event.Target) (targets, connected int, unknown string) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if t.All {
+		for _, e := range d.entries {
+			connected += one(e.live)
+		}
+		return len(d.entries), connected, ""
+	}
+	if t.Group != "" {
+		for live := range d.groups[t.Group] {
+			connected += one(live)
+		}
+		return len(d.groups[t.Group]), connected, ""
+	}
+	for _, id := range t.GatewayIDs {
+		e := d.entries[id]
+		if e == nil {
+			return 0, 0, id
+		}
+		connected += one(e.live)
+	}
+	return len(t.GatewayIDs), connected, ""
+}
+
+// one returns 1 for a gateway that has a connection, else 0.
+func one(live *atomic.Int32) int {
+	if live.Load() > 0 {
+		return 1
+	}
+	return 0
+}
+
+// unsaved returns the entries that have a token whose last use the store does
+// not know.
+func (d *directory) unsaved() (entries []*entry) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, e := range d.entries {
+		if slices.ContainsFunc(e.grants, func(g *Grant) bool { return g.used.Load() > g.saved.Load() }) {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}

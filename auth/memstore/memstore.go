@@ -1,0 +1,150 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memstore is an [auth.Store] in memory, for the tests and benchmarks of
+// every package that needs a registry.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"sync"
+
+	"gatecast/auth"
+)
+
+// A Store is an [auth.Store] that is gone with the process. Several registries
+// may share one, as several nodes share a cluster's.
+type Store struct {
+	mu       sync.Mutex
+	revision uint64 // of the newest write; every write has its own
+	values   map[string]value
+	watchers map[*watcher]struct{}
+}
+
+type value struct {
+	bytes    []byte
+	revision uint64
+}
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{values: make(map[string]value), watchers: make(map[*watcher]struct{})}
+}
+
+// Get implements [auth.Store].
+func (s *Store) Get(ctx context.Context, key string) ([]byte, uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.values[key]
+	if !ok {
+		return nil, 0, auth.ErrNotFound
+	}
+	return bytes.Clone(v.bytes), v.revision, nil
+}
+
+// Create implements [auth.Store].
+func (s *Store) Create(ctx context.Context, key string, b []byte) (uint64, error) {
+	return s.write(ctx, auth.Change{Key: key, Value: b}, 0)
+}
+
+// Update implements [auth.Store].
+func (s *Store) Update(ctx context.Context, key string, b []byte, revision uint64) (uint64, error) {
+	if revision == 0 {
+		return 0, auth.ErrConflict
+	}
+	return s.write(ctx, auth.Change{Key: key, Value: b}, revision)
+}
+
+// Delete implements [auth.Store].
+func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
+	if revision == 0 {
+		return auth.ErrConflict
+	}
+	_, err := s.write(ctx, auth.Change{Key: key, Deleted: true}, revision)
+	return err
+}
+
+// write makes a change if the key is at the given revision; 0 means that there
+// is no such key.
+func (s *Store) write(ctx context.Context, c auth.Change, revision uint64) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.values[c.Key].revision != revision {
+		return 0, auth.ErrConflict
+	}
+	s.revision++
+	c.Revision = s.revision
+	if c.Deleted {
+		delete(s.values, c.Key)
+	} else {
+		s.values[c.Key] = value{bytes.Clone(c.Value), c.Revision}
+	}
+	for w := range s.watchers {
+		w.tell(c)
+	}
+	return c.Revision, nil
+}
+
+// Watch implements [auth.Store].
+func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
+	w := s.watch()
+	defer s.forget(w)
+	for {
+		s.mu.Lock()
+		changes := w.queue
+		w.queue = nil
+		s.mu.Unlock()
+		for _, c := range changes {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			f(c)
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// A watcher is one call of Watch. The store's mutex guards it.
+type watcher struct {
+	queue []auth.Change // not yet told
+	wake  chan struct{} // holds one token while there may be a queue
+}
+
+func (w *watcher) tell(c auth.Change) {
+	c.Value = bytes.Clone(c.Value)
+	w.queue = append(w.queue, c)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watch returns a watcher that is to tell all that is there.
+func (s *Store) watch() *watcher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := &watcher{wake: make(chan struct{}, 1)}
+	for key, v := range s.values {
+		w.tell(auth.Change{Key: key, Value: v.bytes, Revision: v.revision})
+	}
+	w.tell(auth.Change{Synced: true})
+	s.watchers[w] = struct{}{}
+	return w
+}
+
+func (s *Store) forget(w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.watchers, w)
+}

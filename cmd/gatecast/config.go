@@ -1,0 +1,72 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"gopkg.in/yaml.v3"
+)
+
+// A yamlConfig is a configuration file: settings of serve by their flags' names.
+// A flag on the command line comes first, then the environment, then the file.
+type yamlConfig map[string]string
+
+// loadYAML reads a configuration file.
+func loadYAML(r io.Reader) (kong.Resolver, error) {
+	var raw map[string]yaml.Node
+	if err := yaml.NewDecoder(r).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the configuration file is not a YAML mapping of settings: %w", err)
+	}
+	c := make(yamlConfig, len(raw))
+	for key, value := range raw {
+		switch value.Kind {
+		case yaml.ScalarNode:
+			c[key] = value.Value
+		default:
+			return nil, fmt.Errorf("configuration file: line %d: %s: want a single value", value.Line, key)
+		}
+	}
+	return c, nil
+}
+
+// Validate implements [kong.Resolver]: every key must be a setting of serve.
+func (c yamlConfig) Validate(app *kong.Application) error {
+	known := make(map[string]bool)
+	for _, command := range app.Children {
+		if command.Name != "serve" {
+			continue
+		}
+		for _, f := range command.Flags {
+			known[f.Name] = f.Name != "config"
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		if !known[key] {
+			return fmt.Errorf("configuration file: %q is not a setting; see gatecast serve --help", key)
+		}
+	}
+	return nil
+}
+
+// Resolve implements [kong.Resolver]. Kong asks for flags that the command line
+// does not set, also when the environment does.
+func (c yamlConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if _, set := os.LookupEnv(name); set {
+			return nil, nil
+		}
+	}
+	if value, ok := c[flag.Name]; ok {
+		return value, nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,141 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+type gatewayCmd struct {
+	Add    gatewayAddCmd    `cmd:"" help:"Register a gateway; prints its id and its token, which is shown only now."`
+	List   gatewayListCmd   `cmd:"" help:"List gateways."`
+	Show   gatewayShowCmd   `cmd:"" help:"Show one gateway."`
+	Remove gatewayRemoveCmd `cmd:"" help:"Remove a gateway; its connections are closed."`
+}
+
+type gatewayAddCmd struct {
+	adminFlags
+	Name  string   `arg:"" help:"A name for people."`
+	ID    string   `name:"id" help:"The gateway's id. Default: a new UUID." placeholder:"ID"`
+	Org   string   `help:"Its organization's id." placeholder:"ORG"`
+	Group []string `help:"A group it is in; may be repeated." placeholder:"G" sep:"none"`
+}
+
+// Run registers a gateway.
+func (c *gatewayAddCmd) Run(ctx context.Context, w world) error {
+	return c.call(ctx, w, http.MethodPost, "/gateways", struct {
+		Name           string   `json:"name"`
+		ID             string   `json:"id,omitempty"`
+		OrganizationID string   `json:"organizationId,omitempty"`
+		Groups         []string `json:"groups,omitempty"`
+	}{c.Name, c.ID, c.Org, c.Group})
+}
+
+type gatewayListCmd struct {
+	adminFlags
+	Limit  int    `help:"How many, at most." default:"100" placeholder:"N"`
+	Cursor string `help:"Where the last list ended." placeholder:"CURSOR"`
+}
+
+// Run lists gateways.
+func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
+	q := url.Values{"limit": {strconv.Itoa(c.Limit)}}
+	if c.Cursor != "" {
+		q.Set("cursor", c.Cursor)
+	}
+	return c.call(ctx, w, http.MethodGet, "/gateways?"+q.Encode(), nil)
+}
+
+type gatewayShowCmd struct {
+	adminFlags
+	ID string `arg:"" help:"The gateway's id."`
+}
+
+// Run shows a gateway.
+func (c *gatewayShowCmd) Run(ctx context.Context, w world) error {
+	return c.call(ctx, w, http.MethodGet, pathOf("gateways", c.ID), nil)
+}
+
+type gatewayRemoveCmd struct {
+	adminFlags
+	ID string `arg:"" help:"The gateway's id."`
+}
+
+// Run removes a gateway.
+func (c *gatewayRemoveCmd) Run(ctx context.Context, w world) error {
+	return c.call(ctx, w, http.MethodDelete, pathOf("gateways", c.ID), nil)
+}
+
+type tokenCmd struct {
+	Add    tokenAddCmd    `cmd:"" help:"Make a second token for a gateway; it is shown only now."`
+	List   tokenListCmd   `cmd:"" help:"List a gateway's tokens."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token; its connections are closed."`
+}
+
+type tokenAddCmd struct {
+	adminFlags
+	Gateway   string        `arg:"" help:"The gateway's id."`
+	ExpiresIn time.Duration `help:"Time until it expires. Default: it does not." placeholder:"TIME"`
+}
+
+// Run makes a token.
+func (c *tokenAddCmd) Run(ctx context.Context, w world) error {
+	var body struct {
+		ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	}
+	switch {
+	case c.ExpiresIn < 0:
+		return &usageError{fmt.Errorf("--expires-in: %v is in the past", c.ExpiresIn)}
+	case c.ExpiresIn > 0:
+		body.ExpiresAt = new(time.Now().Add(c.ExpiresIn).UTC())
+	}
+	return c.call(ctx, w, http.MethodPost, pathOf("gateways", c.Gateway, "tokens"), body)
+}
+
+type tokenListCmd struct {
+	adminFlags
+	Gateway string `arg:"" help:"The gateway's id."`
+}
+
+// Run lists tokens.
+func (c *tokenListCmd) Run(ctx context.Context, w world) error {
+	return c.call(ctx, w, http.MethodGet, pathOf("gateways", c.Gateway, "tokens"), nil)
+}
+
+type tokenRevokeCmd struct {
+	adminFlags
+	Gateway string `arg:"" help:"The gateway's id."`
+	Token   string `arg:"" help:"The token's id, as token list prints it."`
+}
+
+// Run revokes a token.
+func (c *tokenRevokeCmd) Run(ctx context.Context, w world) error {
+	return c.call(ctx, w, http.MethodDelete, pathOf("gateways", c.Gateway, "tokens", c.Token), nil)
+}
+
+type statsCmd struct {
+	adminFlags
+	Gateway string `help:"Only this gateway's connections." placeholder:"ID"`
+	Limit   int    `help:"How many connections, at most. Default: all." placeholder:"N"`
+	Cursor  string `help:"Where the last page ended." placeholder:"CURSOR"`
+}
+
+// Run prints the stats.
+func (c *statsCmd) Run(ctx context.Context, w world) error {
+	q := url.Values{}
+	for name, value := range map[string]string{"gatewayId": c.Gateway, "cursor": c.Cursor} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if c.Limit != 0 {
+		q.Set("limit", strconv.Itoa(c.Limit))
+	}
+	return c.call(ctx, w, http.MethodGet, "/stats?"+q.Encode(), nil)
+}

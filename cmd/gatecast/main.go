@@ -1,0 +1,141 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command gatecast is a notifier for API gateways: it keeps their WebSocket
+// connections and hands each of them the events that a platform publishes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"gatecast/node"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run a node: keep gateways' connections and hand them events."`
+	Demo    demoCmd    `cmd:"" help:"Run a whole system in one process, in a temporary folder, and watch it work."`
+	Gateway gatewayCmd `cmd:"" help:"Register gateways."`
+	Token   tokenCmd   `cmd:"" help:"Rotate gateways' credentials."`
+	Publish publishCmd `cmd:"" help:"Publish an event, or many from standard input."`
+	Tail    tailCmd    `cmd:"" help:"Connect as a gateway and print each event on a line."`
+	Stats   statsCmd   `cmd:"" help:"Print a node's stats as JSON."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// A world is what a command may touch, so that tests can give it another.
+type world struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run runs one command and returns its exit code.
+func run(args []string, w world) int {
+	// After the first signal, which ends ctx, the next has its default effect.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	code, exited := exitOK, false
+	parser, err := kong.New(new(cli),
+		kong.Name("gatecast"),
+		kong.Description("Hands deploy events to API gateways over WebSocket: in order, within milliseconds."),
+		kong.Configuration(loadYAML),
+		kong.Vars{"version": buildVersion()},
+		kong.Writers(w.out, w.err),
+		kong.Exit(func(c int) { code, exited = c, true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(w),
+	)
+	if err != nil {
+		panic("BUG: the command line does not build: " + err.Error())
+	}
+	kctx, err := parser.Parse(args)
+	switch {
+	case exited: // help or version was asked for
+		return code
+	case err != nil:
+		complain(w, err)
+		return exitUsage
+	}
+	return exitCode(w, kctx.Run())
+}
+
+// exitCode reports a command's error and returns what to exit with.
+func exitCode(w world, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	complain(w, err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// complain prints an error as one line.
+func complain(w world, err error) {
+	if err == errSaid {
+		return
+	}
+	message := strings.Join(strings.Fields(err.Error()), " ")
+	fmt.Fprintln(w.err, "gatecast:", message)
+}
+
+// errSaid is the error of a command that has said what is wrong in its output.
+var errSaid = errors.New("said")
+
+// A usageError is a wrong way to call a command that its flags alone do not show.
+type usageError struct{ error }
+
+// asUsage makes err, if it is about a setting's value, a wrong usage.
+func asUsage(err error) error {
+	if _, ok := errors.AsType[*node.ConfigError](err); ok {
+		return &usageError{err}
+	}
+	return err
+}
+
+// buildVersion returns the version the binary was linked with, or what the go
+// command knows of its commit.
+func buildVersion() string {
+	if version != "dev" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return version + "-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return version
+}

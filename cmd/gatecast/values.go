@@ -1,0 +1,54 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// seconds is a time given as a number of seconds, or with a unit as in 1m30s.
+type seconds time.Duration
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *seconds) UnmarshalText(text []byte) error {
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/int64(time.Second) {
+		*s = seconds(time.Duration(n) * time.Second)
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a time; want seconds, as in 30, or a unit, as in 1m30s", text)
+	}
+	*s = seconds(d)
+	return nil
+}
+
+// byteSize is a number of bytes, with KiB, MiB or GiB behind it if need be.
+type byteSize int64
+
+var byteUnits = []struct {
+	name string
+	size int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (b *byteSize) UnmarshalText(text []byte) error {
+	for _, unit := range byteUnits {
+		number, ok := strings.CutSuffix(string(text), unit.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/unit.size {
+			break
+		}
+		*b = byteSize(n * unit.size)
+		return nil
+	}
+	return fmt.Errorf("%q is not a size; want bytes, as in 1048576, or a unit, as in 64MiB", text)
+}

@@ -1,0 +1,326 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gatecast/event"
+)
+
+const (
+	// appendTimeout bounds how long an append is waited for. JetStream does not
+	// answer at all when a write failed.
+	appendTimeout = 5 * time.Second
+
+	// The most that may be on its way to the stream at once. JetStream turns
+	// messages away above 10,000 or 128 MiB.
+	windowEvents = 4096
+	windowBytes  = 64 << 20
+
+	// messageOverhead is what an event takes in the store besides its body, with
+	// a common subject; bounds are reckoned with it.
+	messageOverhead = 128
+)
+
+// A Pending is an append on its way.
+type Pending struct {
+	size int       // what it counts in the window
+	due  time.Time // when it is given up
+
+	done   chan struct{} // closed when the fields below are set
+	cursor event.Cursor
+	err    error
+}
+
+// Wait waits for the log's answer and returns the event's place. It ends with
+// ctx, and by itself after some five seconds with an error that matches
+// [ErrUnavailable]; the event may be in the log all the same. It may be called
+// more than once, or never.
+func (p *Pending) Wait(ctx context.Context) (event.Cursor, error) {
+	select {
+	case <-p.done:
+		return p.cursor, p.err
+	case <-ctx.Done():
+		return event.Cursor{}, ctx.Err()
+	}
+}
+
+// Append puts an event into the log and returns its place once the log has it.
+// Body is ev.AppendBody's. An error matches [ErrUnavailable] unless it is ctx's
+// or the event itself cannot stand.
+func (l *Log) Append(ctx context.Context, ev *event.Event, body []byte) (event.Cursor, error) {
+	if err := ctx.Err(); err != nil {
+		return event.Cursor{}, err
+	}
+	p, err := l.out.send(ctx, ev, body)
+	if err != nil {
+		return event.Cursor{}, err
+	}
+	return p.Wait(ctx)
+}
+
+// AppendAsync puts an event on its way and returns before the log has it, so
+// that many can be under way. Of two calls, the one that returned before the
+// other began comes first in the log. When 4,096 events or 64 MiB are under way
+// it waits for some to be answered. Body is the caller's again when it returns.
+func (l *Log) AppendAsync(ev *event.Event, body []byte) (*Pending, error) {
+	return l.out.send(context.Background(), ev, body)
+}
+
+// An appender publishes to the stream and matches JetStream's acks to what waits
+// for them. The jetstream package can do that too, at twice the cost an event.
+type appender struct {
+	log    *Log   // constant
+	inbox  string // constant; a message's number follows it
+	expect []byte // constant; how an ack begins
+
+	diagnosing atomic.Bool
+
+	mu      sync.Mutex
+	waiting map[uint64]*Pending // by number
+	number  uint64              // of the newest message
+	bytes   int                 // of what is waiting
+	room    chan struct{}       // closed when there is room; nil when nobody waits for it
+	swept   bool                // a sweep is due
+	broken  error               // the store failed; nothing will be taken
+	closed  bool
+}
+
+func newAppender(l *Log) *appender {
+	return &appender{
+		log:     l,
+		inbox:   nats.NewInbox() + ".",
+		expect:  fmt.Appendf(nil, `{"stream":%q,"seq":`, streamName),
+		waiting: make(map[uint64]*Pending),
+	}
+}
+
+// listen begins to receive acks.
+func (a *appender) listen() error {
+	_, err := a.log.conn.Subscribe(a.inbox+"*", a.onAck)
+	return err
+}
+
+func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pending, error) {
+	if len(body) > a.log.cfg.MaxEventBytes {
+		return nil, fmt.Errorf("event log: the event has %d bytes; at most %d are taken", len(body), a.log.cfg.MaxEventBytes)
+	}
+	subject, header, err := address(ev)
+	if err != nil {
+		return nil, err
+	}
+	size := len(body) + messageOverhead
+	if err := a.log.space.take(size); err != nil {
+		return nil, err
+	}
+	number, p, err := a.enter(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	msg := &nats.Msg{Subject: subject, Reply: a.inbox + strconv.FormatUint(number, 10), Header: header, Data: body}
+	if err := a.log.conn.PublishMsg(msg); err != nil {
+		a.settle(number, 0, fmt.Errorf("%w: %w", ErrUnavailable, err))
+	}
+	return p, nil
+}
+
+// enter waits until the window has room for size bytes and takes it.
+func (a *appender) enter(ctx context.Context, size int) (uint64, *Pending, error) {
+	for {
+		a.mu.Lock()
+		room := a.room
+		switch {
+		case a.closed:
+			a.mu.Unlock()
+			return 0, nil, errClosed
+		case a.broken != nil:
+			err := a.broken
+			a.mu.Unlock()
+			return 0, nil, err
+		case room == nil && a.fits(size):
+			number, p := a.add(size)
+			a.mu.Unlock()
+			return number, p, nil
+		case room == nil:
+			a.room = make(chan struct{})
+			room = a.room
+		}
+		a.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		}
+	}
+}
+
+// fits is called with mu held. An event always fits into an empty window.
+func (a *appender) fits(size int) bool {
+	n := len(a.waiting)
+	return n == 0 || n < windowEvents && a.bytes+size <= windowBytes
+}
+
+// add is called with mu held.
+func (a *appender) add(size int) (uint64, *Pending) {
+	p := &Pending{size: size, due: time.Now().Add(appendTimeout), done: make(chan struct{})}
+	a.number++
+	a.waiting[a.number] = p
+	a.bytes += size
+	if !a.swept {
+		a.swept = true
+		time.AfterFunc(appendTimeout, a.sweep)
+	}
+	return a.number, p
+}
+
+// settle answers what waits under number, once.
+func (a *appender) settle(number, seq uint64, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settleLocked(number, seq, err)
+}
+
+func (a *appender) settleLocked(number, seq uint64, err error) {
+	p, ok := a.waiting[number]
+	if !ok {
+		return // given up before
+	}
+	delete(a.waiting, number)
+	a.bytes -= p.size
+	if p.err = err; err == nil {
+		p.cursor = a.log.cursor(seq)
+	}
+	close(p.done)
+	// Waiters are let in when a good part of the window is free and not for each
+	// event, which would switch goroutines once an event.
+	if a.room != nil && (a.closed || len(a.waiting) <= windowEvents/2 && a.bytes <= windowBytes/2) {
+		close(a.room)
+		a.room = nil
+	}
+}
+
+// onAck runs on one goroutine of the connection's.
+func (a *appender) onAck(m *nats.Msg) {
+	number, err := strconv.ParseUint(m.Subject[len(a.inbox):], 10, 64)
+	if err != nil {
+		return // not a reply to us
+	}
+	seq, err := a.readAck(m)
+	if err == nil {
+		a.log.advance(seq)
+	}
+	a.settle(number, seq, err)
+}
+
+// readAck returns the sequence that an ack tells. Nearly all are of one form,
+// which is read without encoding/json.
+func (a *appender) readAck(m *nats.Msg) (uint64, error) {
+	if rest, ok := bytes.CutPrefix(m.Data, a.expect); ok {
+		digits, _ := bytes.CutSuffix(rest, []byte("}"))
+		if seq, err := strconv.ParseUint(string(digits), 10, 64); err == nil {
+			return seq, nil
+		}
+	}
+	if len(m.Data) == 0 {
+		return 0, fmt.Errorf("%w: no stream took the event%s", ErrUnavailable, a.log.server.because())
+	}
+	var ack struct {
+		Seq   uint64 `json:"seq"`
+		Error *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	switch err := json.Unmarshal(m.Data, &ack); {
+	case err != nil:
+		return 0, fmt.Errorf("%w: an ack cannot be read: %w", ErrUnavailable, err)
+	case ack.Error != nil:
+		return 0, fmt.Errorf("%w: %s", ErrUnavailable, ack.Error.Description)
+	case ack.Seq == 0:
+		return 0, fmt.Errorf("%w: an ack names no sequence", ErrUnavailable)
+	}
+	return ack.Seq, nil
+}
+
+// sweep gives up what is overdue. It runs appendTimeout after the first append,
+// and again for as long as anything waits.
+func (a *appender) sweep() {
+	now := time.Now()
+	a.mu.Lock()
+	overdue := false
+	next := now.Add(appendTimeout)
+	for number, p := range a.waiting {
+		if !p.due.After(now) {
+			overdue = true
+			a.settleLocked(number, 0, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.server.because()))
+		} else if p.due.Before(next) {
+			next = p.due
+		}
+	}
+	a.swept = len(a.waiting) > 0
+	if a.swept {
+		time.AfterFunc(next.Sub(now), a.sweep)
+	}
+	a.mu.Unlock()
+	if overdue {
+		a.diagnose()
+	}
+}
+
+// diagnose finds out whether the store has failed; if so, nothing more is taken.
+// It may wait for as long as the disk hangs.
+func (a *appender) diagnose() {
+	if !a.diagnosing.CompareAndSwap(false, true) {
+		return
+	}
+	defer a.diagnosing.Store(false)
+	broken := a.log.server.health()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.broken = broken
+}
+
+// failAll fails everything under way.
+func (a *appender) failAll(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for number := range a.waiting {
+		a.settleLocked(number, 0, err)
+	}
+}
+
+// failed returns the store's failure, if it has failed.
+func (a *appender) failed() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.broken
+}
+
+// drain takes nothing more and waits until everything under way is answered or
+// given up.
+func (a *appender) drain() {
+	a.mu.Lock()
+	a.closed = true
+	if a.room != nil {
+		close(a.room) // whoever waits for room leaves
+		a.room = nil
+	}
+	under := make([]*Pending, 0, len(a.waiting))
+	for _, p := range a.waiting {
+		under = append(under, p)
+	}
+	a.mu.Unlock()
+	for _, p := range under {
+		<-p.done
+	}
+}

@@ -1,0 +1,283 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gatecast/event"
+)
+
+const (
+	streamName    = "gatecast_events"
+	subjectPrefix = "gatecast.event."
+)
+
+// ErrUnavailable is wrapped by every error that says the log cannot take or give
+// events just now: a full disk, a store that failed, no answer in time, a log
+// that is closed.
+var ErrUnavailable = errors.New("event log unavailable")
+
+var errClosed = fmt.Errorf("%w: it is closed", ErrUnavailable)
+
+// A Config says where a log is kept and for how long.
+type Config struct {
+	// Dir is the store's folder, made with mode 0700. Unused when InMemory.
+	Dir string
+	// InMemory keeps everything in memory; Close throws it away.
+	InMemory bool
+	// SyncAlways has every append on disk before it is answered. Otherwise the
+	// operating system has it by then and the disk within two minutes.
+	SyncAlways bool
+	// Retention is how long an event is kept; zero means without limit, and
+	// anything below 100 ms is refused.
+	Retention time.Duration
+	// RetentionBytes is how large the log grows before the oldest events go;
+	// zero means without limit. It counts subjects, headers and some 30 bytes an
+	// event besides the bodies.
+	RetentionBytes int64
+	// MaxEventBytes is the largest body that is taken; zero means 1 MiB.
+	MaxEventBytes int
+	// Logger receives what the server inside logs as a warning or worse; nil
+	// means slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxEventBytes == 0 {
+		c.MaxEventBytes = 1 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Dir == "" && !c.InMemory:
+		return errors.New("event log: no folder is set; name one, or keep the log in memory")
+	case c.Retention < 0 || c.Retention > 0 && c.Retention < 100*time.Millisecond:
+		return fmt.Errorf("event log: retention %v is too short; want 100ms or more, or 0 for no limit", c.Retention)
+	case c.RetentionBytes < 0:
+		return fmt.Errorf("event log: retention of %d bytes is negative; want 0 for no limit", c.RetentionBytes)
+	case c.MaxEventBytes < 0 || c.MaxEventBytes > math.MaxInt32-headroom:
+		return fmt.Errorf("event log: events of %d bytes are beyond its limits; want 1 to %d", c.MaxEventBytes, math.MaxInt32-headroom)
+	}
+	return nil
+}
+
+// A Log is an open event log. Any goroutine may use it.
+type Log struct {
+	// Constant after Open.
+	cfg    Config
+	server *embedded
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	space  *space // nil in memory
+	epoch  uint64
+	out    *appender
+
+	// last is the newest sequence that an append or a tail has seen.
+	last atomic.Uint64
+
+	// life ends with errClosed in Close, and with it every tail and watch.
+	life context.Context
+	end  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	closing bool           // guarded by mu
+	readers sync.WaitGroup // tails and watches; no Add once closing
+}
+
+// Open opens the log in cfg.Dir, or makes it. An error is one line that says
+// what stands in the way and what to do about it.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	server, err := startServer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{cfg: cfg, server: server}
+	l.life, l.end = context.WithCancelCause(context.Background())
+	l.out = newAppender(l)
+	if !cfg.InMemory {
+		l.space = newSpace(cfg.Dir, int64(cfg.MaxEventBytes))
+	}
+	if err := l.start(ctx); err != nil {
+		l.stop()
+		return nil, err
+	}
+	return l, nil
+}
+
+// start connects to the server and finds or makes the stream.
+func (l *Log) start(ctx context.Context) error {
+	var err error
+	if l.conn, err = l.connect(); err != nil {
+		return fmt.Errorf("event log: connect to the server inside: %w", err)
+	}
+	if l.js, err = jetstream.New(l.conn); err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	if err := l.server.recovered(ctx, l.js); err != nil {
+		return err
+	}
+	stream, err := l.js.CreateOrUpdateStream(ctx, l.streamConfig())
+	if err != nil {
+		return fmt.Errorf("event log: open the stream: %w%s", err, l.server.because())
+	}
+	info := stream.CachedInfo()
+	l.epoch = uint64(info.Created.UnixMilli())
+	l.last.Store(info.State.LastSeq)
+	return l.out.listen()
+}
+
+func (l *Log) connect() (*nats.Conn, error) {
+	log := l.cfg.Logger
+	return nats.Connect("",
+		nats.InProcessServer(l.server.srv),
+		nats.Name("gatecast"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100*time.Millisecond),
+		// Nothing is kept back while there is no connection: an append fails at
+		// once, and none is written later behind its caller's back.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Error("event log: connection to the server inside lost", "err", err)
+			}
+			l.out.failAll(fmt.Errorf("%w: connection to the server inside lost", ErrUnavailable))
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("event log: client", "err", err)
+		}),
+	)
+}
+
+func (l *Log) streamConfig() jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name:        streamName,
+		Description: "gatecast's events, in the order they were published",
+		Subjects:    []string{subjectPrefix + ">"},
+		Storage:     l.storage(),
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      l.cfg.Retention,
+		MaxBytes:    -1,
+	}
+	if l.cfg.RetentionBytes > 0 {
+		cfg.MaxBytes = l.cfg.RetentionBytes
+	}
+	return cfg
+}
+
+func (l *Log) storage() jetstream.StorageType {
+	if l.cfg.InMemory {
+		return jetstream.MemoryStorage
+	}
+	return jetstream.FileStorage
+}
+
+// Epoch names this life of the log: the time it was made, in Unix milliseconds.
+// A restart keeps it.
+func (l *Log) Epoch() uint64 { return l.epoch }
+
+// Last returns the place of the newest event in the log; its sequence is zero
+// when there has never been one. It is never behind a cursor that an append has
+// returned or a tail has told.
+func (l *Log) Last() event.Cursor { return l.cursor(l.last.Load()) }
+
+func (l *Log) cursor(seq uint64) event.Cursor { return event.Cursor{Epoch: l.epoch, Seq: seq} }
+
+// advance notes that seq is in the log. Acks and tails call it at once, so seq
+// need not be the newest.
+func (l *Log) advance(seq uint64) {
+	for {
+		last := l.last.Load()
+		if seq <= last || l.last.CompareAndSwap(last, seq) {
+			return
+		}
+	}
+}
+
+// Check reports whether the log can be reached and written: nil, or an error
+// that matches [ErrUnavailable]. It writes nothing.
+func (l *Log) Check(ctx context.Context) error {
+	if l.life.Err() != nil {
+		return errClosed
+	}
+	if err := l.out.failed(); err != nil {
+		return err
+	}
+	// First, because it ends with ctx when the store hangs; health would not.
+	if _, err := l.js.Stream(ctx, streamName); err != nil {
+		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
+	}
+	if err := l.server.health(); err != nil {
+		return err
+	}
+	return l.space.check()
+}
+
+// Close waits for the appends under way, ends tails and watches, and shuts the
+// server down. A function that a tail or a watch is calling must return for it
+// to end.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closing {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closing = true
+	l.mu.Unlock()
+
+	l.out.drain()
+	l.end(errClosed)
+	l.readers.Wait()
+	return l.stop()
+}
+
+// stop undoes as much of Open as was done.
+func (l *Log) stop() error {
+	l.end(errClosed)
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	return l.server.stop()
+}
+
+// reading counts one tail or watch in, so that Close waits for it; done counts
+// it out. The context it returns ends with ctx and when the log closes.
+func (l *Log) reading(ctx context.Context) (_ context.Context, done func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return nil, nil, errClosed
+	}
+	l.readers.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	unlink := context.AfterFunc(l.life, func() { cancel(errClosed) })
+	return ctx, func() { unlink(); cancel(nil); l.readers.Done() }, nil
+}
+
+// ended returns why a context of reading is over: that the log closed, or what
+// its parent says.
+func ended(ctx context.Context) error {
+	if err := context.Cause(ctx); errors.Is(err, errClosed) {
+		return err
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,180 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// headroom is what a message may need besides its body: JetStream's bound on
+	// headers, and room for the subject.
+	headroom = 64<<10 + 4<<10
+
+	// unlimited stands for the server's own bounds on storage. The streams'
+	// bounds are the ones that count, and left to itself the server takes three
+	// quarters of what is free at the start.
+	unlimited = 1 << 62
+)
+
+// An embedded is a NATS server inside the process, alone on its folder.
+type embedded struct {
+	srv  *server.Server
+	log  *bridge
+	dir  string
+	temp bool     // dir is ours to remove
+	lock *os.File // holds the folder; nil for a temporary one
+
+	// streams are the names found in the store before the server started.
+	streams []string
+}
+
+func startServer(cfg Config) (*embedded, error) {
+	e := &embedded{dir: cfg.Dir, temp: cfg.InMemory, log: newBridge(cfg.Logger)}
+	if err := e.takeDir(); err != nil {
+		return nil, err
+	}
+	if err := e.run(cfg); err != nil {
+		return nil, errors.Join(err, e.stop())
+	}
+	return e, nil
+}
+
+// takeDir makes the folder and locks it against other processes.
+func (e *embedded) takeDir() error {
+	if e.temp { // the server wants a folder though it puts nothing there
+		var err error
+		if e.dir, err = os.MkdirTemp("", "gatecast-log-"); err != nil {
+			return fmt.Errorf("event log: make a temporary folder: %w", err)
+		}
+		return nil
+	}
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return fmt.Errorf("event log: cannot make its folder: %w; choose another, or change its owner", err)
+	}
+	if err := os.Chmod(e.dir, 0o700); err != nil {
+		return fmt.Errorf("event log: cannot keep its folder private: %w; choose another, or change its owner", err)
+	}
+	lock, err := lockFile(filepath.Join(e.dir, "lock"))
+	if err != nil {
+		return err
+	}
+	e.lock = lock
+	e.streams, err = streamsIn(e.dir)
+	if err != nil {
+		lock.Close()
+	}
+	return err
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("event log: cannot write in its folder: %w; choose another, or change its owner", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("event log: %s is in use by another process; stop it, or choose another folder", filepath.Dir(path))
+		}
+		return nil, fmt.Errorf("event log: lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// streamsIn returns the names of the streams that stand in a store.
+func streamsIn(dir string) ([]string, error) {
+	found, err := os.ReadDir(filepath.Join(dir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("event log: cannot read its folder: %w; choose another, or change its owner", err)
+	}
+	var names []string
+	for _, f := range found {
+		if f.IsDir() && !strings.HasPrefix(f.Name(), ".") {
+			names = append(names, f.Name())
+		}
+	}
+	return names, nil
+}
+
+func (e *embedded) run(cfg Config) error {
+	srv, err := server.NewServer(&server.Options{
+		ServerName:             "gatecast",
+		DontListen:             true,
+		NoSigs:                 true,
+		NoLog:                  true,
+		JetStream:              true,
+		DisableJetStreamBanner: true,
+		JetStreamMaxMemory:     unlimited,
+		JetStreamMaxStore:      unlimited,
+		StoreDir:               e.dir,
+		SyncAlways:             cfg.SyncAlways,
+		MaxPayload:             int32(cfg.MaxEventBytes + headroom),
+	})
+	if err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	e.srv = srv
+	srv.SetLoggerV2(e.log, false, false, false)
+	srv.Start() // returns when the streams are recovered
+	if !srv.ReadyForConnections(10*time.Second) || !srv.JetStreamEnabled() {
+		return fmt.Errorf("event log: the server inside did not start%s", e.because())
+	}
+	return nil
+}
+
+// recovered checks that every stream that stood in the store is there now. The
+// server passes over one it cannot read, and a new one would take its place.
+func (e *embedded) recovered(ctx context.Context, js jetstream.JetStream) error {
+	for _, name := range e.streams {
+		if _, err := js.Stream(ctx, name); err != nil {
+			return fmt.Errorf("event log: the store in %s is damaged: stream %s could not be read%s; restore the folder from a backup, or move it away to begin anew",
+				e.dir, name, e.because())
+		}
+	}
+	return nil
+}
+
+// because returns the server's last complaint, to end an error with.
+func (e *embedded) because() string {
+	if last := e.log.last(); last != "" {
+		return " (" + last + ")"
+	}
+	return ""
+}
+
+// health returns what the server says is wrong with the stream of events. After
+// a failed write JetStream takes nothing more until it is started again.
+func (e *embedded) health() error {
+	want := &server.HealthzOptions{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: streamName}
+	if e.temp {
+		want = &server.HealthzOptions{JSEnabledOnly: true} // the rest looks for files
+	}
+	if h := e.srv.Healthz(want); h.Error != "" {
+		return fmt.Errorf("%w: %s; see to the disk, then restart", ErrUnavailable, h.Error)
+	}
+	return nil
+}
+
+// stop shuts the server down, waits for it and lets go of the folder.
+func (e *embedded) stop() error {
+	if e.srv != nil {
+		e.srv.Shutdown()
+		e.srv.WaitForShutdown()
+	}
+	if e.temp {
+		return os.RemoveAll(e.dir)
+	}
+	return e.lock.Close()
+}

@@ -1,0 +1,74 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package frame
+
+import (
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// check reports whether RFC 6455 allows a frame with the header h to come now,
+// and whether its message stays within max bytes.
+func (d *Decoder) check(h header, max int) *Error {
+	switch {
+	case h.Rsv != 0: // 5.2: MUST be 0 unless an extension is negotiated
+		return protocolError("reserved bit is set")
+	case h.OpCode.IsReserved(): // 5.2
+		return protocolError("reserved opcode")
+	case !d.FromServer && !h.Masked: // 5.1: MUST close on an unmasked frame
+		return protocolError("frame of a client is not masked")
+	case d.FromServer && h.Masked: // 5.1
+		return protocolError("frame of a server is masked")
+	case h.Length < 0: // 5.2: the most significant bit MUST be 0
+		return protocolError("length with the highest bit set")
+	case h.size != ws.HeaderSize(h.Header): // 5.2: the minimal number of bytes MUST be used
+		return protocolError("length in more bytes than it needs")
+	case h.OpCode.IsControl():
+		return checkControl(h)
+	default:
+		return d.checkData(h, max)
+	}
+}
+
+// checkControl checks the header of a control frame.
+func checkControl(h header) *Error {
+	switch {
+	case !h.Fin: // 5.5: MUST NOT be fragmented
+		return protocolError("control frame is fragmented")
+	case h.Length > MaxControlPayload: // 5.5
+		return protocolError("control frame with more than 125 bytes")
+	}
+	return nil
+}
+
+// checkData checks the header of a data frame against the message begun, if any.
+func (d *Decoder) checkData(h header, max int) *Error {
+	begun, got := false, 0
+	if p := d.pending; p != nil {
+		begun, got = p.op != 0, len(p.data)
+	}
+	switch {
+	case !begun && h.OpCode == ws.OpContinuation: // 5.4
+		return protocolError("continuation of no message")
+	case begun && h.OpCode != ws.OpContinuation: // 5.4: fragments MUST NOT be interleaved
+		return protocolError("message begins inside another")
+	case h.Length > int64(max-got): // 7.4.1, before any of it has arrived
+		return &Error{CloseMessageTooBig, "message is too big"}
+	}
+	return nil
+}
+
+// checkPayload reports what is wrong with a whole message.
+func checkPayload(m Message) *Error {
+	switch {
+	case m.Op == OpClose:
+		return checkClose(m.Payload)
+	case m.Op == OpText && !utf8.Valid(m.Payload): // 8.1
+		return notText()
+	}
+	return nil
+}
+
+func notText() *Error { return &Error{CloseInvalidData, "text is not UTF-8"} }

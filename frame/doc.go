@@ -1,0 +1,17 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package frame speaks the wire of WebSocket, RFC 6455: it encodes messages by
+// appending frames to a slice, and a [Decoder] makes messages of whatever bytes
+// have arrived. It does no I/O, starts no goroutine and imports nothing of
+// gatecast.
+//
+// A message is encoded once and the same bytes go to every receiver: frames of
+// a server are not masked, so there is nothing of a connection in them.
+//
+// What a peer does wrong is an [*Error], which carries the close code to answer
+// with. No input panics. Memory grows with the bytes a peer has sent, never with
+// what a header of its promises.
+//
+// No extension is negotiated, so that all reserved bits are 0.
+package frame

@@ -1,0 +1,109 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package frame
+
+import (
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// A pending is what a Decoder holds of a message that is not complete: part of a
+// header, part of a frame, or some of a message's fragments.
+type pending struct {
+	head    [ws.MaxHeaderSize]byte // part of the next header
+	headLen int
+
+	inFrame bool      // some payload of frame is still to come
+	frame   ws.Header // valid in a frame
+	got     int       // bytes of frame's payload that have arrived
+
+	op      OpCode // of the data message begun; 0 when none is
+	data    []byte // its payload so far, over all fragments
+	text    int    // how much of data is whole runes; of text only
+	control []byte // payload so far of the control frame that frame is
+}
+
+// begin begins the payload of a frame.
+func (p *pending) begin(h header) {
+	p.inFrame, p.frame, p.got = true, h.Header, 0
+	if h.OpCode == OpText || h.OpCode == OpBinary {
+		p.op = h.OpCode
+	}
+}
+
+// take takes the frame's payload, or what there is of it, from b. It returns the
+// message that this completes, or none.
+func (p *pending) take(b []byte) (m Message, n int, fail *Error) {
+	n = int(min(p.frame.Length-int64(p.got), int64(len(b))))
+	if p.frame.OpCode.IsControl() {
+		p.control = p.unmask(p.control, b[:n])
+	} else {
+		p.data = p.unmask(p.data, b[:n])
+		if fail := p.checkText(); fail != nil {
+			return Message{}, n, fail
+		}
+	}
+	if int64(p.got) < p.frame.Length {
+		return Message{}, n, nil
+	}
+	p.inFrame = false
+	m = p.finish()
+	return m, n, checkPayload(m)
+}
+
+// unmask appends b, which is the next of the frame's payload. It makes no room
+// for what is still to come: that is only a promise of the peer's.
+func (p *pending) unmask(dst, b []byte) []byte {
+	start := len(dst)
+	dst = append(dst, b...)
+	if p.frame.Masked {
+		ws.Cipher(dst[start:], p.frame.Mask, p.got)
+	}
+	p.got += len(b)
+	return dst
+}
+
+// checkText fails a text at the first byte that makes it no UTF-8, which may be
+// long before its end (8.1).
+func (p *pending) checkText() *Error {
+	if p.op != OpText {
+		return nil
+	}
+	n, ok := wholeRunes(p.data[p.text:])
+	p.text += n
+	if !ok {
+		return notText()
+	}
+	return nil
+}
+
+// finish returns what the end of the frame completes.
+func (p *pending) finish() (m Message) {
+	switch {
+	case p.frame.OpCode.IsControl():
+		m = Message{p.frame.OpCode, p.control}
+		p.control = nil
+	case p.frame.Fin:
+		m = Message{p.op, p.data}
+		p.op, p.data, p.text = 0, nil, 0
+	}
+	return m
+}
+
+// wholeRunes returns how many bytes at the front of b are whole runes, where the
+// rest can still become one; ok is false when b cannot be the front of UTF-8.
+func wholeRunes(b []byte) (n int, ok bool) {
+	n = len(b)
+	for i := range min(n, utf8.UTFMax-1) {
+		tail := n - 1 - i
+		if utf8.RuneStart(b[tail]) {
+			if !utf8.FullRune(b[tail:]) {
+				n = tail
+			}
+			break
+		}
+	}
+	return n, utf8.Valid(b[:n])
+}

@@ -1,0 +1,176 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// The kinds of log that a node can keep.
+const (
+	LogFile   = "file"   // in the data folder
+	LogMemory = "memory" // gone with the process
+)
+
+// When an appended event is on disk.
+const (
+	SyncInterval = "interval" // soon after: it survives the process, not a power cut
+	SyncAlways   = "always"   // before the publish is answered
+)
+
+// Config is everything a node is told. Fields whose zero has a meaning say so;
+// the others take [Defaults]'s value when they are zero.
+type Config struct {
+	Listen          string // address of the gateway listener
+	InternalListen  string // address of the internal route
+	InternalTLSCert string // PEM file; empty: the internal route is plain HTTP
+	InternalTLSKey  string
+	DataDir         string
+
+	TLSCert   string // PEM file; with TLSKey empty too: a self-signed pair is made
+	TLSKey    string
+	Plaintext bool // no TLS on Listen
+
+	AdminTokenFile string // empty: admin.token in DataDir
+
+	MaxConnections    int
+	ConnectionTimeout time.Duration // silence after which a connection is dead
+	PingInterval      time.Duration
+	RateLimit         int // connection attempts a minute from one address; 0: no limit
+	MaxPayload        int // bytes of one event's JSON
+	SendQueueBytes    int
+	Shards            int // 0: GOMAXPROCS
+
+	Log            string // LogFile or LogMemory
+	LogSync        string // SyncInterval or SyncAlways
+	Retention      time.Duration
+	RetentionBytes int64
+
+	ShutdownTimeout time.Duration
+	ShutdownCode    int // WebSocket close code
+
+	NodeID  string // empty: the host's name
+	Version string
+	Logger  *slog.Logger // nil: nothing is logged
+}
+
+// Defaults returns the configuration of a node that is told nothing.
+func Defaults() Config {
+	return Config{
+		Listen:            ":9243",
+		InternalListen:    "127.0.0.1:9244",
+		DataDir:           "data",
+		MaxConnections:    1000,
+		ConnectionTimeout: 30 * time.Second,
+		PingInterval:      20 * time.Second,
+		RateLimit:         10,
+		MaxPayload:        1 << 20,
+		SendQueueBytes:    4 << 20,
+		Log:               LogFile,
+		LogSync:           SyncInterval,
+		Retention:         24 * time.Hour,
+		RetentionBytes:    1 << 30,
+		ShutdownTimeout:   10 * time.Second,
+		ShutdownCode:      1000,
+	}
+}
+
+// withDefaults fills in what depends on the machine and on other fields.
+func (c Config) withDefaults() Config {
+	if c.AdminTokenFile == "" {
+		c.AdminTokenFile = filepath.Join(c.DataDir, "admin.token")
+	}
+	if c.Shards == 0 {
+		c.Shards = runtime.GOMAXPROCS(0)
+	}
+	if c.NodeID == "" {
+		c.NodeID, _ = os.Hostname() // none is as good as any
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A ConfigError says which setting cannot stand, and what would.
+type ConfigError struct {
+	Setting string // as its flag is called, without dashes
+	Problem string
+}
+
+func (e *ConfigError) Error() string { return "--" + e.Setting + ": " + e.Problem }
+
+// Validate returns the first setting that cannot stand, as a [*ConfigError], or
+// nil.
+func (c Config) Validate() error {
+	return firstError(
+		checkAddress("listen", c.Listen),
+		checkAddress("internal-listen", c.InternalListen),
+		check(c.DataDir != "", "data-dir", "name a folder"),
+		checkPair("tls-cert", "tls-key", c.TLSCert, c.TLSKey),
+		checkPair("internal-tls-cert", "internal-tls-key", c.InternalTLSCert, c.InternalTLSKey),
+		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
+		check(c.MaxConnections > 0, "max-connections", "want at least 1"),
+		check(c.PingInterval > 0, "ping-interval", "want more than 0 seconds"),
+		check(c.ConnectionTimeout > c.PingInterval, "connection-timeout",
+			fmt.Sprintf("%v is not longer than --ping-interval %v: every connection would die between two pings", c.ConnectionTimeout, c.PingInterval)),
+		check(c.RateLimit >= 0, "rate-limit", "want 0 (off) or more attempts a minute"),
+		check(c.MaxPayload >= 256 && c.MaxPayload <= 32<<20, "max-payload", "want 256 bytes to 32 MiB"),
+		check(c.SendQueueBytes >= c.MaxPayload, "send-queue-bytes",
+			fmt.Sprintf("%d is less than --max-payload %d: one event could not be queued", c.SendQueueBytes, c.MaxPayload)),
+		check(c.Shards >= 0 && c.Shards <= 1024, "shards", "want 1 to 1024"),
+		check(c.Log == LogFile || c.Log == LogMemory, "log", fmt.Sprintf("%q is not a kind of log; want file or memory", c.Log)),
+		check(c.LogSync == SyncInterval || c.LogSync == SyncAlways, "log-sync", fmt.Sprintf("%q is not a way to sync; want interval or always", c.LogSync)),
+		check(c.Log != LogMemory || c.LogSync != SyncAlways, "log-sync", "always contradicts --log memory: nothing is ever on disk"),
+		check(c.Retention >= time.Second, "retention", "want at least 1s"),
+		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
+		check(c.ShutdownTimeout > 0, "shutdown-timeout", "want more than 0s"),
+		check(validCloseCode(c.ShutdownCode), "shutdown-code", fmt.Sprintf("%d cannot be sent in a close frame; want 1000, 1001, 1011 to 1014 or 3000 to 4999", c.ShutdownCode)),
+	)
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func check(ok bool, setting, problem string) error {
+	if ok {
+		return nil
+	}
+	return &ConfigError{setting, problem}
+}
+
+func checkAddress(setting, address string) error {
+	if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
+		return &ConfigError{setting, fmt.Sprintf("%q is not an address; want host:port or :port", address)}
+	}
+	return nil
+}
+
+func checkPair(certSetting, keySetting, cert, key string) error {
+	switch {
+	case cert != "" && key == "":
+		return &ConfigError{certSetting, "needs --" + keySetting + " too"}
+	case cert == "" && key != "":
+		return &ConfigError{keySetting, "needs --" + certSetting + " too"}
+	}
+	return nil
+}
+
+// validCloseCode reports whether a server may end a connection that did nothing
+// wrong with the code (RFC 6455 section 7.4 and the IANA registry).
+func validCloseCode(code int) bool {
+	return code == 1000 || code == 1001 || code >= 1011 && code <= 1014 || code >= 3000 && code <= 4999
+}

@@ -1,0 +1,301 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"gatecast/api"
+	"gatecast/auth"
+	"gatecast/eventlog"
+	"gatecast/frame"
+	"gatecast/internal/front"
+	"gatecast/shard"
+	"gatecast/stats"
+)
+
+// maxGatewayMessage bounds a message from a gateway, in bytes.
+const maxGatewayMessage = 64 << 10
+
+// A Node is a running node. Its methods may be called by any goroutine.
+type Node struct {
+	cfg     Config
+	started time.Time
+
+	gatewayLn  net.Listener
+	internalLn net.Listener
+
+	log      *eventlog.Log
+	registry *auth.Registry
+	router   *shard.Router
+	front    *front.Front
+	api      *api.Server
+	counts   *stats.Node
+	notices  *noticeLog
+	tail     *tail
+
+	draining atomic.Bool
+	failed   chan error // what ended a listener that should not have ended
+}
+
+// Start starts a node. When it returns, gateways can connect and events can be
+// published. An error about a setting is a [*ConfigError].
+func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			n.stop()
+		}
+	}()
+	if err := n.prepare(); err != nil {
+		return nil, err
+	}
+	if err := n.openLog(ctx); err != nil {
+		return nil, err
+	}
+	gatewayTLS, err := gatewayTLS(cfg)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := n.adminToken()
+	if err != nil {
+		return nil, err
+	}
+	n.serve(gatewayTLS, admin)
+	cfg.Logger.Info("node started", "gateways", n.GatewayAddr(), "internal", n.InternalAddr(),
+		"shards", cfg.Shards, "log", cfg.Log, "cursor", n.log.Last())
+	return n, nil
+}
+
+// prepare makes the data folder and binds the addresses, which is what goes
+// wrong most often.
+func (n *Node) prepare() (err error) {
+	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
+		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v", err)}
+	}
+	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
+		return err
+	}
+	if n.internalLn, err = listen("internal-listen", n.cfg.InternalListen); err != nil {
+		return err
+	}
+	if n.cfg.InternalTLSCert == "" {
+		n.warnIfExposed()
+		return nil
+	}
+	c, err := loadTLS("internal-tls-cert", n.cfg.InternalTLSCert, n.cfg.InternalTLSKey)
+	if err != nil {
+		return err
+	}
+	n.internalLn = tls.NewListener(n.internalLn, c)
+	return nil
+}
+
+// listen binds a TCP address. Keep-alive probes are off: pings do their work,
+// and find out more.
+func listen(setting, address string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1}
+	ln, err := lc.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, &ConfigError{setting, fmt.Sprintf("cannot listen on %s: %v", address, err)}
+	}
+	return ln, nil
+}
+
+func (n *Node) warnIfExposed() {
+	if a, ok := n.internalLn.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		n.cfg.Logger.Warn("the internal route is reachable from other machines without TLS; set --internal-tls-cert and --internal-tls-key, or listen on loopback",
+			"address", a)
+	}
+}
+
+// openLog opens the log and what feeds on it: shards, registry, tail.
+func (n *Node) openLog(ctx context.Context) (err error) {
+	n.counts = stats.NewNode(n.cfg.Version)
+	n.log, err = eventlog.Open(ctx, eventlog.Config{
+		Dir:            filepath.Join(n.cfg.DataDir, "log"),
+		InMemory:       n.cfg.Log == LogMemory,
+		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		Retention:      n.cfg.Retention,
+		RetentionBytes: n.cfg.RetentionBytes,
+		MaxEventBytes:  n.cfg.MaxPayload,
+		Logger:         n.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
+	start := n.log.Last()
+	n.router, err = shard.Start(shard.Config{
+		Shards:         n.cfg.Shards,
+		Start:          start,
+		PingInterval:   n.cfg.PingInterval,
+		Timeout:        n.cfg.ConnectionTimeout,
+		SendQueueBytes: n.cfg.SendQueueBytes,
+		Notify:         n.notices.push,
+	})
+	if err != nil {
+		return err
+	}
+	bucket, err := n.log.Bucket(ctx, "gatecast_registry")
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	n.registry, err = auth.Open(ctx, bucket, auth.Options{
+		Logger:   n.cfg.Logger,
+		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
+	})
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
+	return nil
+}
+
+func (n *Node) adminToken() (auth.AdminToken, error) {
+	token, created, err := auth.LoadAdminToken(n.cfg.AdminTokenFile)
+	if err != nil {
+		return token, &ConfigError{"admin-token-file", err.Error()}
+	}
+	if created {
+		n.cfg.Logger.Info("admin token made", "file", n.cfg.AdminTokenFile)
+	}
+	return token, nil
+}
+
+// serve starts both listeners.
+func (n *Node) serve(gatewayTLS *tls.Config, admin auth.AdminToken) {
+	n.front = front.New(front.Config{
+		TLS:            gatewayTLS,
+		Verify:         n.registry.Verify,
+		Limiter:        auth.NewIPLimiter(n.cfg.RateLimit),
+		MaxConnections: n.cfg.MaxConnections,
+		Register:       n.router.Register,
+		WebSocket:      &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
+		Available:      n.tail.healthy,
+		Node:           n.counts,
+		Logger:         n.cfg.Logger,
+	})
+	n.api = api.New(api.Config{
+		NodeID:      n.cfg.NodeID,
+		Version:     n.cfg.Version,
+		StartedAt:   n.started,
+		MaxPayload:  n.cfg.MaxPayload,
+		Admin:       admin,
+		Log:         apiLog{n.log, n.counts},
+		Registry:    n.registry,
+		Connections: apiConnections{n.router},
+		Shards:      n.router.Stats(),
+		Node:        n.counts,
+		Metrics:     stats.Handler(n.counts, n.router.Stats()),
+		Ready:       n.ready,
+		Logger:      n.cfg.Logger,
+	})
+	go func() { n.ended("gateway listener", n.front.Serve(n.gatewayLn)) }()
+	go func() { n.ended("internal listener", n.api.Serve(n.internalLn)) }()
+}
+
+// ended reports a listener that ended by itself.
+func (n *Node) ended(what string, err error) {
+	if err != nil && !n.draining.Load() {
+		n.failed <- fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+// Failed tells when the node can no longer serve.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// GatewayAddr returns the address that gateways connect to.
+func (n *Node) GatewayAddr() net.Addr { return n.gatewayLn.Addr() }
+
+// InternalAddr returns the address of the internal route.
+func (n *Node) InternalAddr() net.Addr { return n.internalLn.Addr() }
+
+// ready returns why the node cannot accept gateways, or nil.
+func (n *Node) ready(ctx context.Context) error {
+	if n.draining.Load() {
+		return errors.New("draining")
+	}
+	if !n.tail.healthy() {
+		return errors.New("the event log cannot be read")
+	}
+	return n.log.Check(ctx)
+}
+
+// Drain ends the node in order: it is no longer ready, accepts nobody, answers
+// the publishes under way, delivers what the log has, and closes every
+// connection behind what is queued for it, spread over the shutdown timeout.
+// When ctx ends first, the rest is cut off. Drain may be called once.
+func (n *Node) Drain(ctx context.Context) error {
+	n.draining.Store(true)
+	n.cfg.Logger.Info("draining", "connections", n.front.Live(), "timeout", n.cfg.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.ShutdownTimeout)
+	defer cancel()
+	err := errors.Join(
+		n.front.Drain(ctx),
+		n.api.StopPublishing(ctx),
+		n.tail.reach(ctx, n.log.Last()),
+		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)),
+		n.api.Shutdown(ctx),
+	)
+	n.stop()
+	if err != nil {
+		return fmt.Errorf("the drain was cut short: %w", err)
+	}
+	n.cfg.Logger.Info("drained")
+	return nil
+}
+
+// spread returns the time over which so many connections are closed: most of
+// the timeout, but not so long that a few are closed one by one.
+func spread(connections int, timeout time.Duration) time.Duration {
+	return min(timeout*8/10, time.Duration(connections)*100*time.Millisecond)
+}
+
+// stop ends everything at once, in the order in which one part calls another.
+func (n *Node) stop() {
+	expired, cancel := context.WithCancel(context.Background())
+	cancel()
+	if n.front != nil {
+		_ = n.front.Drain(expired)
+		_ = n.api.Shutdown(expired)
+	}
+	for _, ln := range []net.Listener{n.gatewayLn, n.internalLn} {
+		if ln != nil {
+			_ = ln.Close()
+		}
+	}
+	if n.tail != nil {
+		n.tail.stop()
+	}
+	if n.registry != nil {
+		n.registry.Close()
+	}
+	if n.router != nil {
+		n.router.Stop()
+	}
+	if n.notices != nil {
+		n.notices.stop()
+	}
+	if n.log != nil {
+		if err := n.log.Close(); err != nil {
+			n.cfg.Logger.Error("event log did not close cleanly", "error", err)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatecast/event"
+	"gatecast/poller"
+	"gatecast/stats"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A rig is one shard's state without a loop: its inbox and its clock are the
+// test's.
+type rig struct {
+	*state
+	time    time.Time
+	rings   int
+	seq     uint64
+	notices []Notice
+}
+
+func newRig(cfg Config) *rig {
+	r := &rig{time: time.Unix(1_000_000, 0)}
+	cfg.Start = event.Cursor{Epoch: 7, Seq: 100}
+	cfg.Notify = func(n Notice) { r.notices = append(r.notices, n) }
+	r.seq = cfg.Start.Seq
+	r.state = newState(cfg.withDefaults(), 3, stats.NewShard(), func() { r.rings++ }, func() time.Time { return r.time })
+	return r
+}
+
+// post adds a command; settle applies it.
+func (r *rig) post(cmd command) { r.pending = append(r.pending, cmd) }
+
+// settle runs turns until nothing is left to do, and returns how many.
+func (r *rig) settle() (turns int) {
+	for turns = 1; r.turn(r.time); turns++ {
+		if turns > 1_000_000 {
+			panic("the shard does not settle")
+		}
+	}
+	return turns
+}
+
+// wait lets time pass, with its ticks.
+func (r *rig) wait(d time.Duration) {
+	for ; d > 0; d -= tick {
+		r.time = r.time.Add(min(d, tick))
+		r.tick(r.time)
+		r.settle()
+	}
+}
+
+// connect begins a connection of a gateway and lets it settle.
+func (r *rig) connect(gateway string, groups ...string) *pipe {
+	p := r.connecting(gateway, groups...)
+	r.settle()
+	return p
+}
+
+// connecting posts a connection.
+func (r *rig) connecting(gateway string, groups ...string) *pipe {
+	p := &pipe{room: unlimited, live: new(atomic.Int32)}
+	r.post(command{register: p.registration(gateway, groups...)})
+	return p
+}
+
+// publish posts an event and returns its text.
+func (r *rig) publish(t event.Target) string {
+	r.seq++
+	c := event.Cursor{Epoch: 7, Seq: r.seq}
+	m := &Message{Wire: fmt.Appendf(nil, "%v\n", c), Cursor: c, Published: r.time.UnixNano()}
+	switch {
+	case t.All:
+		r.post(command{message: m, scope: toAll})
+	case t.Group != "":
+		r.post(command{message: m, scope: toGroup, name: t.Group})
+	default:
+		for _, id := range t.GatewayIDs {
+			r.post(command{message: m, scope: toGateway, name: id})
+		}
+	}
+	return c.String()
+}
+
+func to(gateways ...string) event.Target { return event.Target{GatewayIDs: gateways} }
+
+const unlimited = 1 << 60
+
+// A pipe is the in-memory transport. What was written lies in it as lines.
+type pipe struct {
+	receiver Receiver
+	live     *atomic.Int32
+	revoked  *stats.Disconnect
+
+	room     int // bytes it still takes
+	wrote    bytes.Buffer
+	writes   int
+	short    bool // Writable is due
+	closed   int
+	shut     bool // CloseWrite was called
+	released int  // Registration.Closed was called
+	fail     error
+}
+
+func (p *pipe) registration(gateway string, groups ...string) *Registration {
+	return &Registration{
+		Peer: Peer{
+			GatewayID: gateway, TokenID: "token of " + gateway, Groups: groups, Live: p.live,
+			Revoked: func() (stats.Disconnect, bool) {
+				if p.revoked == nil {
+					return 0, false
+				}
+				return *p.revoked, true
+			},
+		},
+		ID: uuid.New(),
+		Open: func(_ *poller.Loop, r Receiver) (Transport, error) {
+			p.receiver = r
+			return p, p.fail
+		},
+		Closed: func() { p.released++ },
+	}
+}
+
+func (p *pipe) Start() {}
+
+func (p *pipe) Write(vec [][]byte) (n int, err error) {
+	p.writes++
+	for _, b := range vec {
+		take := min(len(b), p.room)
+		p.wrote.Write(b[:take])
+		p.room -= take
+		n += take
+		if take < len(b) {
+			p.short = true
+			break
+		}
+	}
+	return n, p.fail
+}
+
+func (p *pipe) Unsent() int                         { return 0 }
+func (p *pipe) Encode(text []byte) []byte           { return append([]byte("ack "), append(text, '\n')...) }
+func (p *pipe) Ping() []byte                        { return []byte("ping\n") }
+func (p *pipe) Goodbye(why stats.Disconnect) []byte { return fmt.Appendf(nil, "bye %v\n", why) }
+func (p *pipe) CloseWrite()                         { p.shut = true }
+func (p *pipe) Close()                              { p.closed++ }
+
+// give makes room for n bytes more.
+func (p *pipe) give(n int) {
+	p.room += n
+	if p.short && p.closed == 0 && n > 0 {
+		p.short = false
+		p.receiver.Writable()
+	}
+}
+
+// lines returns what arrived whole, the ack cut to its first word.
+func (p *pipe) lines() []string {
+	whole, _, _ := cutLast(p.wrote.String(), "\n")
+	if whole == "" {
+		return nil
+	}
+	lines := strings.Split(whole, "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, "ack ") {
+			lines[i] = "ack"
+		}
+	}
+	return lines
+}
+
+// events returns the events that arrived whole.
+func (p *pipe) events() (events []string) {
+	for _, l := range p.lines() {
+		if _, err := event.ParseCursor(l); err == nil {
+			events = append(events, l)
+		}
+	}
+	return events
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return "", s, false
+}
+
+// count returns how many notices are of a kind.
+func (r *rig) count(kind NoticeKind) (n int) {
+	for _, notice := range r.notices {
+		if notice.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// last returns the last notice of a disconnect.
+func (r *rig) lastDisconnect(t *testing.T) Notice {
+	t.Helper()
+	for i := len(r.notices) - 1; i >= 0; i-- {
+		if r.notices[i].Kind == Disconnected {
+			return r.notices[i]
+		}
+	}
+	t.Fatal("nobody was disconnected")
+	return Notice{}
+}
