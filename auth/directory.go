@@ -165,15 +165,15 @@ func one(live *atomic.Int32) int {
 	return 0
 }
 
-// unsaved returns the entries that have a token whose last use the store does
+// unsaved returns the gateways that have a token whose last use the store does
 // not know.
-func (d *directory) unsaved() (entries []*entry) {
+func (d *directory) unsaved() (ids []string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, e := range d.entries {
+	for id, e := range d.entries {
 		if slices.ContainsFunc(e.grants, func(g *Grant) bool { return g.used.Load() > g.saved.Load() }) {
-			entries = append(entries, e)
+			ids = append(ids, id)
 		}
 	}
-	return entries
+	return ids
 }

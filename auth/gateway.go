@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -142,7 +143,7 @@ func (n NewGateway) check() (NewGateway, error) {
 	switch {
 	case n.ID != "" && !event.ValidName(n.ID):
 		return n, badName("id")
-	case n.Name == "":
+	case strings.TrimSpace(n.Name) == "":
 		return n, &event.FieldError{Field: "name", Problem: "is missing; want a name for people, as in eu-west-1"}
 	case !validText(n.Name):
 		return n, &event.FieldError{Field: "name", Problem: fmt.Sprintf("want at most %d printable characters of UTF-8", MaxGatewayName)}

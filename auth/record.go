@@ -139,6 +139,11 @@ func parseUsage(value []byte) (u usage, err error) {
 	if err := json.Unmarshal(value, &u); err != nil {
 		return nil, fmt.Errorf("not the JSON of times by token id: %w", err)
 	}
+	for _, at := range u {
+		if at.Year() < 1970 || at.Year() > 2261 { // what Unix nanoseconds in an int64 can say
+			return nil, errors.New("has a time that is not of the years 1970 to 2261")
+		}
+	}
 	return u, nil
 }
 

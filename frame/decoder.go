@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package frame
+
 // A Message is a data message put together from its fragments, or a control
 // frame. The zero Message, whose Op is 0, is none.
 type Message struct {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"gatecast/api"
 	"gatecast/event"
@@ -18,21 +17,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// apiLog is the event log as the api wants it, with its time taken.
-type apiLog struct {
-	log    *eventlog.Log
-	counts *stats.Node
-}
+// apiLog is the event log as the api wants it.
+type apiLog struct{ *eventlog.Log }
 
-func (l apiLog) Append(ctx context.Context, ev *event.Event, body []byte) (event.Cursor, error) {
-	start := time.Now()
-	c, err := l.log.Append(ctx, ev, body)
-	l.counts.LogAppendSeconds.Observe(time.Since(start).Seconds())
-	return c, err
-}
-
+// AppendAsync returns the log's own pending append as the api's.
 func (l apiLog) AppendAsync(ev *event.Event, body []byte) (api.Pending, error) {
-	return l.log.AppendAsync(ev, body)
+	return l.Log.AppendAsync(ev, body)
 }
 
 // apiConnections is the router as the api wants it.

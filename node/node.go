@@ -78,7 +78,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.serve(gatewayTLS, admin)
-	cfg.Logger.Info("node started", "gateways", n.GatewayAddr(), "internal", n.InternalAddr(),
+	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", cfg.Log, "cursor", n.log.Last())
 	return n, nil
 }
@@ -198,12 +198,12 @@ func (n *Node) serve(gatewayTLS *tls.Config, admin auth.AdminToken) {
 		StartedAt:   n.started,
 		MaxPayload:  n.cfg.MaxPayload,
 		Admin:       admin,
-		Log:         apiLog{n.log, n.counts},
+		Log:         apiLog{n.log},
 		Registry:    n.registry,
 		Connections: apiConnections{n.router},
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
-		Metrics:     stats.Handler(n.counts, n.router.Stats()),
+		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
 		Ready:       n.ready,
 		Logger:      n.cfg.Logger,
 	})
@@ -244,12 +244,11 @@ func (n *Node) ready(ctx context.Context) error {
 // When ctx ends first, the rest is cut off. Drain may be called once.
 func (n *Node) Drain(ctx context.Context) error {
 	n.draining.Store(true)
-	n.cfg.Logger.Info("draining", "connections", n.front.Live(), "timeout", n.cfg.ShutdownTimeout)
+	n.cfg.Logger.Info("draining", "connections", n.front.Live(), "timeout", n.cfg.ShutdownTimeout.String())
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ShutdownTimeout)
 	defer cancel()
 	err := errors.Join(
 		n.front.Drain(ctx),
-		n.api.StopPublishing(ctx),
 		n.tail.reach(ctx, n.log.Last()),
 		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)),
 		n.api.Shutdown(ctx),

@@ -96,7 +96,7 @@ func (l *noticeLog) write(n shard.Notice) {
 	case shard.Disconnected:
 		args := []any{
 			"gateway", n.GatewayID, "connection", n.ConnectionID, "remote", n.Remote,
-			"reason", n.Disconnect, "lived", n.Lived, "events", n.EventsSent,
+			"reason", n.Disconnect.String(), "lived", n.Lived.String(), "events", n.EventsSent,
 		}
 		if n.Detail != "" {
 			args = append(args, "detail", n.Detail)
@@ -105,7 +105,7 @@ func (l *noticeLog) write(n shard.Notice) {
 	case shard.Failed:
 		for _, m := range n.Messages {
 			head := event.ReadHead(m.Body)
-			l.logger.Error("delivery failed", "gateway", n.GatewayID, "reason", n.Failure,
+			l.logger.Error("delivery failed", "gateway", n.GatewayID, "reason", n.Failure.String(),
 				"event", m.Cursor, "type", head.Type, "correlationId", head.CorrelationID)
 		}
 	}

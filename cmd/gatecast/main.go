@@ -33,12 +33,11 @@ const (
 
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a node: keep gateways' connections and hand them events."`
-	Demo    demoCmd    `cmd:"" help:"Run a whole system in one process, in a temporary folder, and watch it work."`
 	Gateway gatewayCmd `cmd:"" help:"Register gateways."`
 	Token   tokenCmd   `cmd:"" help:"Rotate gateways' credentials."`
 	Publish publishCmd `cmd:"" help:"Publish an event, or many from standard input."`
-	Tail    tailCmd    `cmd:"" help:"Connect as a gateway and print each event on a line."`
 	Stats   statsCmd   `cmd:"" help:"Print a node's stats as JSON."`
+	Health  healthCmd  `cmd:"" help:"Exit with 0 if a node is ready, for container health checks."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -69,7 +68,6 @@ func run(args []string, w world) int {
 		kong.Writers(w.out, w.err),
 		kong.Exit(func(c int) { code, exited = c, true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(w),
 	)
@@ -81,7 +79,7 @@ func run(args []string, w world) int {
 	case exited: // help or version was asked for
 		return code
 	case err != nil:
-		complain(w, err)
+		complain(w, fmt.Errorf("%w; see gatecast --help", err))
 		return exitUsage
 	}
 	return exitCode(w, kctx.Run())

@@ -214,7 +214,7 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		f.end(c, "internal_error")
 		return
 	}
-	f.cfg.Node.ConnectsTotal.WithLabelValues("ok").Inc()
+	f.cfg.Node.ConnectsTotal.WithLabelValues("accepted").Inc()
 	f.cfg.Node.HandshakeSeconds.Observe(time.Since(accepted).Seconds())
 	f.cfg.Register(&shard.Registration{
 		Peer: shard.Peer{

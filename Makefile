@@ -1,0 +1,43 @@
+# Copyright The gatecast Authors
+# SPDX-License-Identifier: Apache-2.0
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 30s
+
+.PHONY: run build test race lint fuzz bench clients image
+
+run: ## a working system to watch, in one process; Ctrl-C ends it
+	$(GO) run ./cmd/gatecast demo
+
+build: ## the static binary, bin/gatecast
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatecast ./cmd/gatecast
+
+test: ## every test that needs nothing but Go
+	$(GO) test -shuffle=on ./...
+
+race: ## the same under the race detector, which needs a C compiler
+	$(GO) test -race -shuffle=on ./...
+
+lint:
+	$(GO) vet ./...
+	$(GO) run $(LINT) run
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+bench: ## the server as a process of its own, under load; minutes
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench
+
+clients: ## foreign WebSocket clients against the binary; see internal/clients
+	$(GO) test -tags clients -count 1 -timeout 10m ./internal/clients
+
+image:
+	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .

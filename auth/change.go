@@ -1,0 +1,165 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatecast/event"
+
+	"github.com/google/uuid"
+)
+
+// ErrTooManyTokens says that a gateway has as many live tokens as it may.
+var ErrTooManyTokens = errors.New("too many tokens")
+
+// maxTries is how often a change begins again because another came between.
+const maxTries = 64
+
+// Add registers a gateway with one token that does not expire, and returns both
+// with the token's secret, which nobody can ask for again. Errors are
+// [*event.FieldError], ErrConflict for an id that is taken, and the store's.
+func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, string, error) {
+	n, err := n.check()
+	if err != nil {
+		return Gateway{}, Token{}, "", err
+	}
+	if n.ID == "" {
+		n.ID = uuid.NewString()
+	}
+	token, secret := newToken(r.now(), time.Time{})
+	rec := &record{
+		ID: n.ID, Name: n.Name, OrganizationID: n.OrganizationID, Groups: n.Groups,
+		CreatedAt: token.CreatedAt, Tokens: []tokenRecord{token},
+	}
+	revision, err := r.store.Create(ctx, recordPrefix+n.ID, rec.encode())
+	switch {
+	case errors.Is(err, ErrConflict):
+		err = fmt.Errorf("%w: gateway %s is registered already; choose another id, or remove that one first", ErrConflict, n.ID)
+	case err == nil:
+		err = r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+	}
+	if err != nil {
+		return Gateway{}, Token{}, "", err
+	}
+	return rec.gateway(), token.token(), secret, nil
+}
+
+// newToken returns a token and its secret.
+func newToken(now, expiresAt time.Time) (tokenRecord, string) {
+	secret, d := newSecret()
+	return tokenRecord{
+		ID: uuid.NewString(), SHA256: d,
+		CreatedAt: now.UTC().Round(0), ExpiresAt: expiresAt.UTC().Round(0),
+	}, secret
+}
+
+// Remove takes a gateway out and ends its grants. ErrNotFound when there is none.
+func (r *Registry) Remove(ctx context.Context, id string) error {
+	err := r.change(ctx, id, func(_ *record, revision uint64) error {
+		if err := r.store.Delete(ctx, recordPrefix+id, revision); err != nil {
+			return err
+		}
+		return r.apply(func(now time.Time) { r.keeper.remove(id, revision, now) })
+	})
+	if err == nil {
+		r.dropUsage(ctx, id)
+	}
+	return err
+}
+
+// AddToken gives a gateway another token; the zero expiresAt is never. It returns
+// the token with its secret, which nobody can ask for again. Expired tokens do
+// not count and are dropped. Errors are [*event.FieldError], ErrNotFound,
+// ErrTooManyTokens, and the store's.
+func (r *Registry) AddToken(ctx context.Context, gatewayID string, expiresAt time.Time) (Token, string, error) {
+	now := r.now()
+	switch {
+	case expiresAt.IsZero():
+	case !now.Before(expiresAt):
+		return Token{}, "", &event.FieldError{Field: "expiresAt", Problem: "is in the past; want a time to come, or leave it out for a token that does not expire"}
+	case expiresAt.UTC().Year() > 9999:
+		return Token{}, "", &event.FieldError{Field: "expiresAt", Problem: "want a year up to 9999, or leave it out for a token that does not expire"}
+	}
+	token, secret := newToken(now, expiresAt)
+	err := r.edit(ctx, gatewayID, func(rec *record) error {
+		rec.Tokens = slices.DeleteFunc(rec.Tokens, func(t tokenRecord) bool { return t.expired(now) })
+		if len(rec.Tokens) >= MaxTokens {
+			return fmt.Errorf("%w: gateway %s has %d that are live; revoke one first", ErrTooManyTokens, gatewayID, len(rec.Tokens))
+		}
+		rec.Tokens = append(rec.Tokens, token)
+		return nil
+	})
+	if err != nil {
+		return Token{}, "", err
+	}
+	return token.token(), secret, nil
+}
+
+// RevokeToken takes a token from a gateway and ends its grant. ErrNotFound when
+// there is no such gateway, or it has no such token.
+func (r *Registry) RevokeToken(ctx context.Context, gatewayID, tokenID string) error {
+	return r.edit(ctx, gatewayID, func(rec *record) error {
+		i := slices.IndexFunc(rec.Tokens, func(t tokenRecord) bool { return t.ID == tokenID })
+		if i < 0 { // the id is not in the text: somebody may have taken the secret for it
+			return fmt.Errorf("gateway %s: token %w", gatewayID, ErrNotFound)
+		}
+		rec.Tokens = slices.Delete(rec.Tokens, i, i+1)
+		return nil
+	})
+}
+
+// edit changes a gateway's record, and returns when this node knows the change.
+func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) error {
+	return r.change(ctx, id, func(rec *record, revision uint64) error {
+		if err := f(rec); err != nil {
+			return err
+		}
+		revision, err := r.store.Update(ctx, recordPrefix+id, rec.encode(), revision)
+		if err != nil {
+			return err
+		}
+		return r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+	})
+}
+
+// change calls try with a gateway's record, and again with a newer one for as
+// long as it answers ErrConflict.
+func (r *Registry) change(ctx context.Context, id string, try func(rec *record, revision uint64) error) error {
+	for range maxTries {
+		rec, revision, err := r.read(ctx, id)
+		if err == nil {
+			err = try(rec, revision)
+		}
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: gateway %s was changed by others %d times in a row; try again", ErrConflict, id, maxTries)
+}
+
+// read gets a gateway's record from the store, which memory may be behind.
+func (r *Registry) read(ctx context.Context, id string) (*record, uint64, error) {
+	if !event.ValidName(id) { // it would not even be a key
+		return nil, 0, noGateway(id)
+	}
+	value, revision, err := r.store.Get(ctx, recordPrefix+id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, 0, noGateway(id)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	rec, err := parseRecord(id, value)
+	if err != nil {
+		return nil, 0, corrupt(recordPrefix+id, err)
+	}
+	return rec, revision, nil
+}
+
+func noGateway(id string) error { return fmt.Errorf("gateway %q: %w", id, ErrNotFound) }

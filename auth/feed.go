@@ -1,0 +1,87 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"fmt"
+	"time"
+)
+
+// A feed reads the changes that a watch tells and posts them to the registry's
+// goroutine. It parses them here, on the watch's goroutine, so that loading has
+// two goroutines to run on.
+type feed struct {
+	r      *Registry
+	loaded chan<- error // has room for one value; who comes later is too late
+	synced bool         // the watch has told all that was there, at least once
+}
+
+// report says how the loading went, if nothing has been said yet.
+func (f *feed) report(err error) {
+	select {
+	case f.loaded <- err:
+	default:
+	}
+}
+
+// take carries one change.
+func (f *feed) take(c Change) {
+	if c.Synced {
+		f.sync()
+		return
+	}
+	switch kind, id := cutKey(c.Key); {
+	case kind == recordPrefix && c.Deleted:
+		f.r.post(func(now time.Time) { f.r.keeper.remove(id, c.Revision, now) })
+	case kind == recordPrefix:
+		f.takeRecord(id, c)
+	case kind == usagePrefix && !c.Deleted:
+		f.takeUsage(id, c)
+	}
+}
+
+func (f *feed) sync() {
+	first := !f.synced
+	f.synced = true
+	f.r.post(func(now time.Time) {
+		orphans := f.r.keeper.endWatch(now)
+		if first {
+			f.r.orphans = orphans
+		}
+		f.report(nil)
+	})
+}
+
+func (f *feed) takeRecord(id string, c Change) {
+	rec, err := parseRecord(id, c.Value)
+	if err == nil {
+		f.r.post(func(now time.Time) {
+			f.r.keeper.told(id)
+			f.r.keeper.put(rec, c.Revision, now)
+		})
+		return
+	}
+	if !f.synced {
+		f.report(corrupt(c.Key, err))
+		return
+	}
+	f.r.log.Error("registry: a changed entry cannot be used; this node goes by the one before it", "error", corrupt(c.Key, err))
+	f.r.post(func(time.Time) { f.r.keeper.told(id) })
+}
+
+// takeUsage carries when tokens were last used. That is not worth a refusal to
+// start: a corrupt one is replaced when the next use is stored.
+func (f *feed) takeUsage(id string, c Change) {
+	u, err := parseUsage(c.Value)
+	if err != nil {
+		f.r.log.Warn("registry: an entry of last uses is ignored", "key", c.Key, "error", err)
+		return
+	}
+	f.r.post(func(time.Time) { f.r.keeper.use(usageChange{id, u, c.Revision}) })
+}
+
+// corrupt is the error of a record that no gateway can be read from.
+func corrupt(key string, err error) error {
+	return fmt.Errorf("the entry %s is corrupt (%w); restore the store from a backup, or delete that key and add the gateway again", key, err)
+}

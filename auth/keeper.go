@@ -1,0 +1,232 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"gatecast/stats"
+)
+
+const (
+	// maxWait bounds how long the keeper sleeps. The next expiry may be nearer
+	// than its timer thinks when somebody has set the clock.
+	maxWait = time.Minute
+	// minWait keeps a clock that stands still from making the keeper spin.
+	minWait = time.Millisecond
+	// removalMemory is how long the keeper knows a removal, and so how late an
+	// older change may arrive and still be told from a gateway added anew.
+	removalMemory = 10 * time.Minute
+)
+
+// A keeper carries changes of the store into the directory and ends grants whose
+// time is over. It has no I/O and no clock. Only the registry's goroutine
+// touches it.
+//
+// A change can arrive twice and late: this node's own writes are put in at once,
+// and come again from the watch, maybe after older ones. So each counts only if
+// its revision is newer than what is there.
+type keeper struct {
+	// Constant after Open.
+	dir      *directory // written here, read by anyone
+	log      *slog.Logger
+	onRevoke func(Revocation)
+
+	expiries expiryHeap
+	removed  map[string]removal  // gateways that were removed lately
+	swept    time.Time           // when removed was last looked through
+	loaded   bool                // the first watch has told all that was there
+	early    []usageChange       // told before that
+	untold   map[string]struct{} // gateways that a new watch has not told yet; nil when it has told all
+}
+
+// A removal is how new a change must be to stand after a gateway was removed.
+type removal struct {
+	revision uint64
+	at       time.Time
+}
+
+// A usageChange is a stored [usage] at its revision.
+type usageChange struct {
+	id       string
+	usage    usage
+	revision uint64
+}
+
+func newKeeper(dir *directory, o Options) *keeper {
+	return &keeper{dir: dir, log: o.Logger, onRevoke: o.OnRevoke, removed: make(map[string]removal)}
+}
+
+// put carries in a record at its revision.
+func (k *keeper) put(rec *record, revision uint64, now time.Time) {
+	old := k.dir.entries[rec.ID] // no lock: nobody else writes it
+	if old != nil && old.revision >= revision || k.removed[rec.ID].revision >= revision {
+		return
+	}
+	delete(k.removed, rec.ID)
+	e := makeEntry(rec, revision, old)
+	for _, t := range rec.Tokens {
+		e.grants = append(e.grants, k.grant(old, e, t, now))
+	}
+	k.dir.replace(old, e)
+	if old != nil {
+		k.endMissing(old, e, now)
+	}
+}
+
+// makeEntry returns an entry without grants. A record that differs in more than
+// its tokens is another gateway: it was removed and added again.
+func makeEntry(rec *record, revision uint64, old *entry) *entry {
+	g := rec.gateway()
+	if old != nil && sameGateway(old.gateway, &g) {
+		return &entry{gateway: old.gateway, live: old.live, revision: revision}
+	}
+	return &entry{gateway: &g, live: new(atomic.Int32), revision: revision}
+}
+
+func sameGateway(a, b *Gateway) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.OrganizationID == b.OrganizationID &&
+		a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Groups, b.Groups)
+}
+
+// grant returns the grant of a token: the one it has, or a new one.
+func (k *keeper) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
+	if old != nil && old.gateway == e.gateway {
+		for _, g := range old.grants {
+			if g.TokenID == t.ID && g.digest == t.SHA256 && g.expiresAt.Equal(t.ExpiresAt) {
+				return g
+			}
+		}
+	}
+	g := &Grant{
+		Gateway: e.gateway, TokenID: t.ID, Live: e.live,
+		digest: t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
+	}
+	if g.expired(now) {
+		g.revoke(stats.TokenExpired) // nobody had it, so nobody is told
+	} else {
+		k.expiries.add(g)
+	}
+	return g
+}
+
+// endMissing ends the grants of old that are not in e.
+func (k *keeper) endMissing(old, e *entry, now time.Time) {
+	for _, g := range old.grants {
+		switch {
+		case slices.Contains(e.grants, g):
+		case e.gateway != old.gateway:
+			k.end(g, stats.GatewayRemoved)
+		case g.expired(now):
+			k.end(g, stats.TokenExpired)
+		default:
+			k.end(g, stats.TokenRevoked)
+		}
+	}
+}
+
+// end ends a grant, if it still stands.
+func (k *keeper) end(g *Grant, reason stats.Disconnect) {
+	k.expiries.drop(g)
+	if g.revoke(reason) {
+		k.log.Info("token ended", "gateway", g.Gateway.ID, "token", g.TokenID, "reason", reason)
+		k.onRevoke(Revocation{GatewayID: g.Gateway.ID, TokenID: g.TokenID, Reason: reason})
+	}
+}
+
+// remove carries in that a gateway is gone: every change up to the revision is
+// of the past.
+func (k *keeper) remove(id string, revision uint64, now time.Time) {
+	old := k.dir.entries[id]
+	if old != nil && old.revision > revision {
+		return
+	}
+	k.removed[id] = removal{max(revision, k.removed[id].revision), now}
+	if old == nil {
+		return
+	}
+	k.dir.replace(old, nil)
+	for _, g := range old.grants {
+		k.end(g, stats.GatewayRemoved)
+	}
+}
+
+// use carries in when a gateway's tokens were last used.
+func (k *keeper) use(c usageChange) {
+	if !k.loaded { // the gateway may be told later
+		k.early = append(k.early, c)
+		return
+	}
+	e := k.dir.entries[c.id]
+	if e == nil {
+		return
+	}
+	for _, g := range e.grants {
+		if at, ok := c.usage[g.TokenID]; ok {
+			g.learn(at.UnixNano())
+		}
+	}
+}
+
+// beginWatch says that all gateways will be told from now on, and then that it
+// was all.
+func (k *keeper) beginWatch() {
+	if !k.loaded {
+		return
+	}
+	k.untold = make(map[string]struct{}, len(k.dir.entries))
+	for id := range k.dir.entries {
+		k.untold[id] = struct{}{}
+	}
+}
+
+// told says that the watch has named a gateway.
+func (k *keeper) told(id string) { delete(k.untold, id) }
+
+// endWatch says that all gateways were told. What was not told was removed while
+// nobody watched. It returns the usages of gateways that there are not.
+func (k *keeper) endWatch(now time.Time) (orphans []usageChange) {
+	for id := range k.untold {
+		if e := k.dir.entries[id]; e != nil {
+			k.remove(id, e.revision, now)
+		}
+	}
+	k.untold = nil
+	k.loaded = true
+	for _, c := range k.early {
+		if k.dir.entries[c.id] == nil {
+			orphans = append(orphans, c)
+		}
+		k.use(c)
+	}
+	k.early = nil
+	return orphans
+}
+
+// tick ends what has expired, and returns when to tick again at the latest.
+func (k *keeper) tick(now time.Time) time.Duration {
+	for len(k.expiries) > 0 && k.expiries[0].expired(now) {
+		k.end(k.expiries[0], stats.TokenExpired)
+	}
+	if now.Sub(k.swept).Abs() >= maxWait {
+		k.sweep(now)
+	}
+	if len(k.expiries) == 0 {
+		return maxWait
+	}
+	return min(max(k.expiries[0].expiresAt.Sub(now), minWait), maxWait)
+}
+
+// sweep lets go of removals that are long past.
+func (k *keeper) sweep(now time.Time) {
+	k.swept = now
+	for id, r := range k.removed {
+		if now.Sub(r.at).Abs() > removalMemory {
+			delete(k.removed, id)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gatecast/event"
+)
+
+// Options say how a [Registry] works. The zero Options are ready for use.
+type Options struct {
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: nothing is logged
+	// OnRevoke is called for every grant that ends while it stands, once; nil: it
+	// is not. It runs on the registry's goroutine, so it must neither block nor
+	// change the registry.
+	OnRevoke func(Revocation)
+}
+
+// A Registry knows the gateways and their tokens. Its methods may be called by
+// any goroutine. The ones without a context only read memory.
+type Registry struct {
+	// Constant after Open.
+	store   Store
+	now     func() time.Time
+	log     *slog.Logger
+	dir     *directory
+	orphans []usageChange // usages left behind by gateways that were there once
+
+	tasks chan func(now time.Time) // run by the registry's goroutine
+	done  <-chan struct{}          // closed when Close begins
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	once  sync.Once // of Close
+
+	keeper *keeper // owned by the registry's goroutine
+}
+
+const (
+	// watchPause is between a watch that failed and the next.
+	watchPause = time.Second
+	// storeTimeout bounds what the registry does to the store on its own.
+	storeTimeout = 5 * time.Second
+)
+
+var errClosed = errors.New("the registry is closed; the change may have been made")
+
+// Open returns a registry that has loaded everything in the store. The context
+// bounds the loading; the registry lives until Close.
+func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnRevoke == nil {
+		o.OnRevoke = func(Revocation) {}
+	}
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	r := &Registry{
+		store: store, now: o.Now, log: o.Logger, dir: newDirectory(),
+		tasks: make(chan func(time.Time), 64), done: life.Done(), stop: stop,
+	}
+	r.keeper = newKeeper(r.dir, o)
+	if err := r.load(ctx, life); err != nil {
+		stop()
+		r.wg.Wait()
+		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
+	}
+	r.wg.Go(func() { r.saveUsages(life) })
+	return r, nil
+}
+
+// load starts the goroutines and waits until the store has been read.
+func (r *Registry) load(ctx, life context.Context) error {
+	loaded := make(chan error, 1)
+	r.wg.Go(func() { r.run(life) })
+	r.wg.Go(func() { r.watch(life, loaded) })
+	select {
+	case err := <-loaded:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the registry's goroutines and stores what they had not stored yet.
+// What it knew can still be read.
+func (r *Registry) Close() {
+	r.once.Do(func() {
+		r.stop()
+		r.wg.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		r.saveUsage(ctx)
+	})
+}
+
+// run is the registry's goroutine. It owns the keeper.
+func (r *Registry) run(ctx context.Context) {
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
+	for {
+		select {
+		case task := <-r.tasks:
+			task(r.now())
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		timer.Reset(r.keeper.tick(r.now()))
+	}
+}
+
+// post hands a task to the registry's goroutine, and reports whether it is still
+// there.
+func (r *Registry) post(task func(now time.Time)) bool {
+	select {
+	case r.tasks <- task:
+		return true
+	case <-r.done:
+		return false
+	}
+}
+
+// apply returns when a task has run.
+func (r *Registry) apply(task func(now time.Time)) error {
+	ran := make(chan struct{})
+	if !r.post(func(now time.Time) { task(now); close(ran) }) {
+		return errClosed
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-r.done:
+		return errClosed
+	}
+}
+
+// watch carries the store's changes to the registry's goroutine until ctx ends.
+// It sends one value on loaded: nil when the store has been read, else why not.
+func (r *Registry) watch(ctx context.Context, loaded chan error) {
+	f := feed{r: r, loaded: loaded}
+	for {
+		r.post(func(time.Time) { r.keeper.beginWatch() })
+		err := r.store.Watch(ctx, f.take)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("the store ended it")
+		}
+		if !f.synced {
+			f.report(fmt.Errorf("the store cannot be watched: %w", err))
+			return
+		}
+		r.log.Error("registry: the watch of the store ended; changes of other nodes are late until the next", "error", err)
+		if !sleep(ctx, watchPause) {
+			return
+		}
+	}
+}
+
+// sleep waits, and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Verify returns the grant of a token's secret. It answers the same to a secret
+// that is unknown, expired, revoked or empty.
+func (r *Registry) Verify(secret string) (*Grant, bool) {
+	d, ok := digestOf(secret)
+	if !ok {
+		return nil, false
+	}
+	g := r.dir.grant(d)
+	if g == nil {
+		return nil, false
+	}
+	now := r.now()
+	if _, revoked := g.Revoked(); revoked || g.expired(now) {
+		return nil, false
+	}
+	g.used.Store(now.UnixNano())
+	return g, true
+}
+
+// Get returns a gateway.
+func (r *Registry) Get(id string) (Gateway, bool) {
+	e := r.dir.entry(id)
+	if e == nil {
+		return Gateway{}, false
+	}
+	return *e.gateway, true
+}
+
+// List returns up to limit gateways, but at least one, in the order of their
+// ids, from the first id that is greater than after. When there are more, next
+// is the after of the next page.
+func (r *Registry) List(after string, limit int) (page []Gateway, next string) {
+	return r.dir.page(after, max(limit, 1))
+}
+
+// Tokens returns the tokens of a gateway, the oldest first. An expired one is
+// among them until another takes its place.
+func (r *Registry) Tokens(gatewayID string) ([]Token, error) {
+	e := r.dir.entry(gatewayID)
+	if e == nil {
+		return nil, noGateway(gatewayID)
+	}
+	tokens := make([]Token, len(e.grants))
+	for i, g := range e.grants {
+		tokens[i] = g.token()
+	}
+	return tokens, nil
+}
+
+// Reach returns how many gateways a target has, and how many of them have a
+// connection on this node. If the target names a gateway that is not registered,
+// unknown is the first such id and the counts are 0; a group nobody is in has no
+// gateways and is not unknown.
+func (r *Registry) Reach(t event.Target) (targets, connected int, unknown string) {
+	return r.dir.reach(t)
+}
+
+// Len returns how many gateways are registered.
+func (r *Registry) Len() int { return r.dir.len() }

@@ -1,0 +1,87 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"encoding/base64"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"pgregory.net/rapid"
+
+	"gatecast/event"
+)
+
+var names = rapid.StringMatching(`[A-Za-z0-9_-]{1,64}`)
+
+var targets = rapid.Custom(func(t *rapid.T) event.Target {
+	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	case 0:
+		return event.Target{All: true}
+	case 1:
+		return event.Target{Group: names.Draw(t, "group")}
+	default:
+		return event.Target{GatewayIDs: rapid.SliceOfN(names, 1, 20).Draw(t, "ids")}
+	}
+})
+
+func TestAddressRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ev := &event.Event{Target: targets.Draw(t, "target"), Key: rapid.String().Draw(t, "key")}
+		subject, header, err := address(ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(subject, subjectPrefix) || strings.ContainsAny(subject, " *>") {
+			t.Fatalf("subject %q", subject)
+		}
+		got, err := target(subject, header)
+		if err != nil || !reflect.DeepEqual(got, ev.Target) {
+			t.Fatalf("target %+v came back as %+v, error %v", ev.Target, got, err)
+		}
+		if key := decodeKey(t, header.Get(headerKey)); key != ev.Key {
+			t.Fatalf("key %q came back as %q", ev.Key, key)
+		}
+		if _, one := ev.Target.Single(); one && ev.Key == "" && header != nil {
+			t.Fatalf("a plain event has the header %v", header)
+		}
+	})
+}
+
+func decodeKey(t *rapid.T, s string) string {
+	enc, ok := strings.CutPrefix(s, "=")
+	if !ok {
+		return s
+	}
+	key, err := base64.RawURLEncoding.DecodeString(enc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(key)
+}
+
+func TestTargetRefuses(t *testing.T) {
+	cases := []struct {
+		name, subject string
+		header        nats.Header
+	}{
+		{"other subject", "other.event.all", nil},
+		{"nothing", subjectPrefix, nil},
+		{"no id", subjectPrefix + "gateway.", nil},
+		{"two ids", subjectPrefix + "gateway.a.b", nil},
+		{"no group", subjectPrefix + "group.", nil},
+		{"more than all", subjectPrefix + "all.x", nil},
+		{"a list without header", subjectPrefix + "gateways", nil},
+		{"an empty list", subjectPrefix + "gateways", nats.Header{headerGateways: {""}}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got, err := target(c.subject, c.header); err == nil {
+				t.Errorf("is for %+v", got)
+			}
+		})
+	}
+}

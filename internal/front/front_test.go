@@ -1,0 +1,396 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/shard"
+	"gatecast/stats"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A house is a front with nothing behind it: what is registered, the test gets.
+type house struct {
+	*Front
+	t          *testing.T
+	addr       string
+	tls        bool
+	registered chan *shard.Registration
+	available  atomic.Bool
+	served     chan error
+}
+
+const goodToken = "gc_good"
+
+func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
+	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
+	h.available.Store(true)
+	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32)}
+	cfg := Config{
+		Verify: func(token string) (*auth.Grant, bool) {
+			if token != goodToken {
+				return nil, false
+			}
+			return grant, true
+		},
+		MaxConnections: 10,
+		Register:       func(r *shard.Registration) { h.registered <- r },
+		WebSocket:      &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
+		Available:      h.available.Load,
+		Node:           stats.NewNode("test"),
+		Logger:         slog.New(slog.DiscardHandler),
+	}
+	if useTLS {
+		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{testCert()}, NextProtos: []string{"http/1.1"}}
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	h.Front = New(cfg)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.addr = ln.Addr().String()
+	go func() { h.served <- h.Serve(ln) }()
+	t.Cleanup(func() {
+		h.drain()
+		if err := <-h.served; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	return h
+}
+
+func (h *house) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.Drain(ctx); err != nil {
+		h.t.Errorf("Drain = %v", err)
+	}
+}
+
+// dial connects, with TLS if the house has it.
+func (h *house) dial() net.Conn {
+	h.t.Helper()
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if h.tls {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	}
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	h.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// ask sends a request's text and reads the answer.
+func (h *house) ask(request string) (*http.Response, string) {
+	h.t.Helper()
+	return h.answer(h.say(request))
+}
+
+// say sends a request's text.
+func (h *house) say(request string) net.Conn {
+	h.t.Helper()
+	c := h.dial()
+	if _, err := io.WriteString(c, request); err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
+
+func (h *house) answer(c net.Conn) (*http.Response, string) {
+	h.t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var body []byte
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		if body, err = io.ReadAll(resp.Body); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return resp, string(body)
+}
+
+// admit lets go of what was registered.
+func (h *house) admit() {
+	r := <-h.registered
+	r.Closed()
+}
+
+var testCert = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+// upgradeWith returns an upgrade request with headers replaced, or left out by
+// an empty value.
+func upgradeWith(changes ...string) string {
+	lines := map[string]string{
+		"": "GET " + ConnectPath + " HTTP/1.1", "Host": "x", "Upgrade": "websocket", "Connection": "Upgrade",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "api-key": goodToken,
+	}
+	for i := 0; i < len(changes); i += 2 {
+		lines[changes[i]] = changes[i+1]
+	}
+	b := lines[""] + "\r\n"
+	delete(lines, "")
+	for name, value := range lines {
+		if value != "" {
+			b += name + ": " + value + "\r\n"
+		}
+	}
+	return b + "\r\n"
+}
+
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct {
+		name, request string
+		status        int
+		code          string
+		header        [2]string
+	}{
+		{"no token", upgradeWith("api-key", ""), 401, "unauthorized", [2]string{}},
+		{"wrong token", upgradeWith("api-key", "gc_bad"), 401, "unauthorized", [2]string{}},
+		{"two tokens", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nApi-Key: gc_other\r\n\r\n", 1), 400, "bad_request", [2]string{}},
+		{"token in the query", upgradeWith("api-key", "", "", "GET "+ConnectPath+"?api-key="+goodToken+" HTTP/1.1"), 401, "unauthorized", [2]string{}},
+		{"POST", upgradeWith("", "POST "+ConnectPath+" HTTP/1.1"), 405, "method_not_allowed", [2]string{"Allow", "GET"}},
+		{"no upgrade", upgradeWith("Upgrade", ""), 426, "upgrade_required", [2]string{"Sec-Websocket-Version", "13"}},
+		{"old version", upgradeWith("Sec-WebSocket-Version", "8"), 426, "upgrade_required", [2]string{"Sec-Websocket-Version", "13"}},
+		{"no version", upgradeWith("Sec-WebSocket-Version", ""), 400, "bad_request", [2]string{}},
+		{"no key", upgradeWith("Sec-WebSocket-Key", ""), 400, "bad_request", [2]string{}},
+		{"short key", upgradeWith("Sec-WebSocket-Key", "c2hvcnQ="), 400, "bad_request", [2]string{}},
+		{"no host", upgradeWith("Host", ""), 400, "bad_request", [2]string{}},
+		{"no connection header", upgradeWith("Connection", ""), 400, "bad_request", [2]string{}},
+		{"HTTP/1.0", upgradeWith("", "GET "+ConnectPath+" HTTP/1.0"), 400, "bad_request", [2]string{}},
+		{"malformed header", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nnonsense\r\n\r\n", 1), 400, "bad_request", [2]string{}},
+		{"long header", upgradeWith("X-Long", strings.Repeat("x", maxHead)), 400, "bad_request", [2]string{}},
+		{"no end", "GET " + ConnectPath + " HTTP/1.1\r\n" + strings.Repeat("x", maxHead+100), 400, "bad_request", [2]string{}},
+		{"no such path", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", [2]string{}},
+		{"a platform's path", "POST /api/internal/v1/gateways/g/manifest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 503, "unavailable", [2]string{"Retry-After", "5"}},
+	} {
+		for _, useTLS := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/tls=%v", c.name, useTLS), func(t *testing.T) {
+				h := newHouse(t, useTLS, nil)
+				resp, body := h.ask(c.request)
+				checkRefusal(t, resp, body, c.status, c.code)
+				if name, want := c.header[0], c.header[1]; name != "" && resp.Header.Get(name) != want {
+					t.Errorf("%s: %q, want %q", name, resp.Header.Get(name), want)
+				}
+				if n := h.Live(); n != 0 {
+					t.Errorf("%d connections have a place", n)
+				}
+			})
+		}
+	}
+}
+
+func checkRefusal(t *testing.T, resp *http.Response, body string, status int, code string) {
+	t.Helper()
+	var e struct{ Error, Message string }
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		t.Fatalf("body %q: %v", body, err)
+	}
+	if resp.StatusCode != status || e.Error != code || e.Message == "" || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%d %s %q (%s), want %d %s", resp.StatusCode, e.Error, e.Message, resp.Header.Get("Content-Type"), status, code)
+	}
+}
+
+// Whatever is wrong with a token, the answer is the same.
+func TestUnauthorizedTellsNothing(t *testing.T) {
+	h := newHouse(t, true, nil)
+	_, missing := h.ask(upgradeWith("api-key", ""))
+	_, wrong := h.ask(upgradeWith("api-key", "gc_bad"))
+	if missing != wrong {
+		t.Errorf("%q and %q", missing, wrong)
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	for _, useTLS := range []bool{true, false} {
+		t.Run(fmt.Sprintf("tls=%v", useTLS), func(t *testing.T) {
+			h := newHouse(t, useTLS, nil)
+			resp, _ := h.ask(upgradeWith())
+			if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+				t.Errorf("%v %v", resp.Status, resp.Header)
+			}
+			if n := h.Live(); n != 1 {
+				t.Errorf("%d connections have a place, want 1", n)
+			}
+			r := <-h.registered
+			if r.Peer.GatewayID != "g" || r.Peer.TokenID != "t" || !r.Remote.Addr().IsLoopback() {
+				t.Errorf("registered %+v", r)
+			}
+			r.Closed()
+			if n := h.Live(); n != 0 {
+				t.Errorf("%d connections have a place, want 0", n)
+			}
+		})
+	}
+}
+
+func TestCapacity(t *testing.T) {
+	h := newHouse(t, true, func(c *Config) { c.MaxConnections = 2 })
+	for range 2 {
+		if resp, _ := h.ask(upgradeWith()); resp.StatusCode != 101 {
+			t.Fatal(resp.Status)
+		}
+	}
+	resp, body := h.ask(upgradeWith())
+	checkRefusal(t, resp, body, 503, "capacity_exceeded")
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	h.admit()
+	if resp, _ := h.ask(upgradeWith()); resp.StatusCode != 101 {
+		t.Errorf("%s although a place is free again", resp.Status)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	h := newHouse(t, true, func(c *Config) { c.Limiter = auth.NewIPLimiter(2) })
+	for range 2 {
+		h.ask(upgradeWith("api-key", "gc_bad"))
+		if resp, _ := h.ask("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
+			t.Errorf("health: %s; it is no connection attempt", resp.Status)
+		}
+	}
+	resp, body := h.ask(upgradeWith())
+	checkRefusal(t, resp, body, 429, "rate_limited")
+	if s := resp.Header.Get("Retry-After"); s == "" || s == "0" {
+		t.Errorf("Retry-After: %q", s)
+	}
+}
+
+func TestUnavailable(t *testing.T) {
+	h := newHouse(t, true, nil)
+	h.available.Store(false)
+	resp, body := h.ask(upgradeWith())
+	checkRefusal(t, resp, body, 503, "unavailable")
+}
+
+// A request on its way when the drain begins is told so; one that says nothing
+// does not hold the drain up.
+func TestDrain(t *testing.T) {
+	h := newHouse(t, true, nil)
+	request := upgradeWith()
+	c, silent := h.say(request[:20]), h.dial()
+	if err := silent.(*tls.Conn).Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	drained := make(chan struct{})
+	go func() { h.drain(); close(drained) }()
+	for !h.draining.Load() {
+		time.Sleep(time.Millisecond) // no event to wait on: the flag is what handle looks at
+	}
+	io.WriteString(c, request[20:])
+	resp, body := h.answer(c)
+	checkRefusal(t, resp, body, 503, "draining")
+	<-drained
+	if _, err := net.Dial("tcp", h.addr); err == nil {
+		t.Error("still accepting")
+	}
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("the silent connection is still open")
+	}
+}
+
+// Bytes behind the request are the first that the shard decodes.
+func TestEarlyBytesAreKept(t *testing.T) {
+	for _, pieces := range []int{1, 3, 1000} {
+		request := upgradeWith() + "early"
+		head, behind, err := readHead(&slowReader{s: request, n: max(1, len(request)/pieces)}, make([]byte, maxHead))
+		if err != nil || string(head) != upgradeWith()[:len(head)] && len(head) != len(request)-5 {
+			t.Fatalf("head %q, %v", head, err)
+		}
+		if !strings.HasPrefix("early", string(behind)) {
+			t.Errorf("behind = %q", behind)
+		}
+		if pieces == 1 && string(behind) != "early" {
+			t.Errorf("behind = %q, want early", behind)
+		}
+	}
+}
+
+type slowReader struct {
+	s string
+	n int
+}
+
+func (r *slowReader) Read(b []byte) (int, error) {
+	if r.s == "" {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), r.n)], r.s)
+	r.s = r.s[n:]
+	return n, nil
+}
+
+func TestHTTPKeepsAlive(t *testing.T) {
+	h := newHouse(t, true, nil)
+	c := h.dial()
+	br := bufio.NewReader(c)
+	for _, want := range []int{200, 404, 200, 503} {
+		path := map[int]string{200: "/health", 404: "/x", 503: ConnectPath}[want]
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %s, want %d", path, resp.Status, want)
+		}
+	}
+}
+
+func TestNotTLS(t *testing.T) {
+	h := newHouse(t, true, nil)
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /health HTTP/1.1\r\n\r\n")
+	if b, err := io.ReadAll(c); err == nil && strings.Contains(string(b), "200") {
+		t.Errorf("plain HTTP is answered with %q", b)
+	}
+}
