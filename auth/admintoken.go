@@ -92,6 +92,9 @@ func parseAdminToken(path, text string) (string, error) {
 func createAdminToken(path string) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".admin-token-*") // with mode 0600
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("admin token: there is no folder %s to make it in", dir)
+	}
 	if err != nil {
 		return adminTokenError(err)
 	}

@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// usageInterval is how often last uses are stored.
-const usageInterval = time.Minute
+const (
+	// usageInterval is how often last uses are stored.
+	usageInterval = time.Minute
+	// usageTries is how often a node tries when another is quicker; after that
+	// the next time will do.
+	usageTries = 4
+)
 
 // saveUsages stores last uses until ctx ends. It runs on a goroutine of its own,
 // so that a slow store delays nothing else.
@@ -44,9 +49,19 @@ func (r *Registry) saveUsage(ctx context.Context) {
 	}
 }
 
-// saveGateway stores the last uses of a gateway's tokens. On ErrConflict another
-// node was quicker; the next time will do.
-func (r *Registry) saveGateway(ctx context.Context, id string) error {
+// saveGateway stores the last uses of a gateway's tokens, among those that other
+// nodes store.
+func (r *Registry) saveGateway(ctx context.Context, id string) (err error) {
+	for range usageTries {
+		err = r.trySaveGateway(ctx, id)
+		if !errors.Is(err, ErrConflict) {
+			break
+		}
+	}
+	return err
+}
+
+func (r *Registry) trySaveGateway(ctx context.Context, id string) error {
 	e := r.dir.entry(id)
 	if e == nil {
 		return nil // removed since

@@ -23,6 +23,9 @@ import (
 	"gatecast/stats"
 )
 
+// registryBucket is where the log keeps the registry.
+const registryBucket = "gatecast_registry"
+
 // maxGatewayMessage bounds a message from a gateway, in bytes.
 const maxGatewayMessage = 64 << 10
 
@@ -153,7 +156,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	bucket, err := n.log.Bucket(ctx, "gatecast_registry")
+	bucket, err := n.log.Bucket(ctx, registryBucket)
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}

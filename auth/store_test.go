@@ -1,0 +1,500 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/auth/memstore"
+	"gatecast/stats"
+)
+
+// These tests are about stores that are slow, late, broken or gone.
+
+func TestOpenCorrupt(t *testing.T) {
+	tests := []struct{ name, value, says string }{
+		{"not JSON", "{", "not a gateway's JSON"},
+		{"another's", `{"id":"b","name":"n","createdAt":"2026-01-01T00:00:00Z"}`, "not its key's"},
+		{"no name", `{"id":"a","createdAt":"2026-01-01T00:00:00Z"}`, "name: is missing"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := memstore.New()
+			if _, err := s.Create(t.Context(), "gateway.a", []byte(test.value)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := auth.Open(t.Context(), s, auth.Options{})
+			if err == nil {
+				t.Fatal("it opens")
+			}
+			wantText(t, err.Error(), "gateway.a", test.says, "restore the store from a backup")
+		})
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	broken := errors.New("no route to the store")
+	s := hook()
+	s.set(func(h *hooks) { h.watch = func(ctx context.Context) (context.Context, error) { return ctx, broken } })
+	_, err := auth.Open(t.Context(), s, auth.Options{})
+	wantIs(t, err, broken)
+}
+
+func TestOpenTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hook()
+		s.set(func(h *hooks) {
+			h.watch = func(ctx context.Context) (context.Context, error) { <-ctx.Done(); return ctx, ctx.Err() }
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := auth.Open(ctx, s, auth.Options{})
+		wantIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// The context of Open is not the registry's.
+func TestOpenContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := auth.Open(ctx, memstore.New(), auth.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		cancel()
+		synctest.Wait()
+		if _, _, _, err := r.Add(t.Context(), auth.NewGateway{Name: "n"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestIgnoresOtherKeys(t *testing.T) {
+	s := memstore.New()
+	for _, key := range []string{"gatewayx", "other.a", "used"} {
+		if _, err := s.Create(t.Context(), key, []byte("{")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bubble(t, s, 1, func(t *testing.T, n []*node) { n[0].add(t, auth.NewGateway{Name: "n"}) })
+}
+
+func TestCorruptLater(t *testing.T) {
+	s := memstore.New()
+	bubble(t, s, 1, func(t *testing.T, n []*node) {
+		c := n[0].add(t, auth.NewGateway{ID: "a", Name: "n"})
+		good, revision, err := s.Get(t.Context(), "gateway.a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if revision, err = s.Update(t.Context(), "gateway.a", []byte("rubbish"), revision); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		n[0].verify(t, c)
+		n[0].wantStanding(t, c)
+		wantText(t, n[0].logged(), "gateway.a", "level=ERROR")
+		_, _, err = n[0].AddToken(t.Context(), "a", time.Time{})
+		wantText(t, err.Error(), "gateway.a", "corrupt")
+
+		if _, err = s.Update(t.Context(), "gateway.a", good, revision); err != nil { // repaired
+			t.Fatal(err)
+		}
+		n[0].addToken(t, c, time.Time{})
+	})
+}
+
+// A change that comes between reading and writing is kept.
+func TestConflictTriesAgain(t *testing.T) {
+	s := hook()
+	bubble(t, s, 2, func(t *testing.T, n []*node) {
+		old := n[0].add(t, auth.NewGateway{Name: "n"})
+		var between credential
+		s.set(func(h *hooks) {
+			h.write = func(string) error {
+				s.set(func(h *hooks) { h.write = nil })
+				between = n[1].addToken(t, old, time.Time{})
+				return nil
+			}
+		})
+		n[0].revoke(t, old)
+		synctest.Wait()
+		for _, n := range n {
+			n.refuse(t, old)
+			n.verify(t, between)
+		}
+	})
+}
+
+func TestConflictForever(t *testing.T) {
+	s := hook()
+	bubble(t, s, 1, func(t *testing.T, n []*node) {
+		c := n[0].add(t, auth.NewGateway{Name: "n"})
+		s.set(func(h *hooks) { h.write = func(string) error { return auth.ErrConflict } })
+		_, _, err := n[0].AddToken(t.Context(), c.gateway.ID, time.Time{})
+		wantIs(t, err, auth.ErrConflict)
+		wantText(t, err.Error(), "try again")
+		wantIs(t, n[0].Remove(t.Context(), c.gateway.ID), auth.ErrConflict)
+	})
+}
+
+// When the store is out of reach nothing changes, and gateways still connect.
+func TestStoreOutOfReach(t *testing.T) {
+	gone := errors.New("no route to the store")
+	s := hook()
+	bubble(t, s, 1, func(t *testing.T, n []*node) {
+		c := n[0].add(t, auth.NewGateway{ID: "g", Name: "n"})
+		s.set(func(h *hooks) { h.get = func(string) error { return gone }; h.write = h.get })
+		_, _, _, addErr := n[0].Add(t.Context(), auth.NewGateway{Name: "n"})
+		_, _, tokenErr := n[0].AddToken(t.Context(), "g", time.Time{})
+		for _, err := range []error{addErr, tokenErr, n[0].RevokeToken(t.Context(), "g", c.token.ID), n[0].Remove(t.Context(), "g")} {
+			wantIs(t, err, gone)
+		}
+		n[0].verify(t, c)
+		n[0].wantStanding(t, c)
+		if n[0].Len() != 1 {
+			t.Error("a gateway was added that the store does not have")
+		}
+	})
+}
+
+// A gate lets a watch tell one change at a time, when the test says so.
+type gate struct {
+	mu   sync.Mutex
+	open bool
+	step chan struct{}
+}
+
+func (g *gate) pass(auth.Change) {
+	g.mu.Lock()
+	open := g.open
+	g.mu.Unlock()
+	if !open {
+		<-g.step
+	}
+}
+
+func (g *gate) set(open bool) {
+	g.mu.Lock()
+	g.open = open
+	g.mu.Unlock()
+}
+
+// A node knows its own changes at once, and what the watch tells later does not
+// take them back, even for a moment.
+func TestOwnChangesBeforeTheWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hook()
+		g := &gate{open: true, step: make(chan struct{})}
+		s.set(func(h *hooks) { h.change = g.pass })
+		n := open(t, s)
+		defer n.Close()
+		synctest.Wait()
+		g.set(false)
+
+		c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
+		n.verify(t, c)
+		second := n.addToken(t, c, time.Time{})
+		n.verify(t, second)
+		n.revoke(t, c)
+		n.refuse(t, c)
+		n.remove(t, "g")
+		n.refuse(t, second)
+		again := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
+
+		for range 5 { // added, token added, token revoked, removed, added
+			g.step <- struct{}{}
+			synctest.Wait()
+			n.refuse(t, c)
+			n.refuse(t, second)
+			n.verify(t, again)
+			n.wantEnded(t, c, stats.TokenRevoked)
+			n.wantEnded(t, second, stats.GatewayRemoved)
+			n.wantStanding(t, again)
+		}
+		g.set(true)
+	})
+}
+
+// A removed gateway does not come back when the watch tells late that it was
+// added.
+func TestRemovedStaysRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hook()
+		g := &gate{open: true, step: make(chan struct{})}
+		s.set(func(h *hooks) { h.change = g.pass })
+		n := open(t, s)
+		defer n.Close()
+		synctest.Wait()
+		g.set(false)
+		c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
+		n.remove(t, "g")
+		for range 2 {
+			g.step <- struct{}{}
+			synctest.Wait()
+			n.refuse(t, c)
+			if n.Len() != 0 {
+				t.Error("the gateway is back")
+			}
+		}
+		g.set(true)
+	})
+}
+
+// A watch that breaks is begun again, and what changed meanwhile is found out.
+func TestWatchBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := memstore.New()
+		other := open(t, shared)
+		defer other.Close()
+		s := &hooked{Store: shared}
+		var breakWatch context.CancelFunc
+		s.set(func(h *hooks) {
+			h.watch = func(ctx context.Context) (context.Context, error) {
+				ctx, breakWatch = context.WithCancel(ctx)
+				return ctx, nil
+			}
+		})
+		n := open(t, s)
+		defer n.Close()
+		stays := other.add(t, auth.NewGateway{ID: "stays", Name: "n"})
+		goes := other.add(t, auth.NewGateway{ID: "goes", Name: "n"})
+		turns := other.add(t, auth.NewGateway{ID: "turns", Name: "n"})
+		synctest.Wait()
+		grant := n.verify(t, stays)
+
+		breakWatch()
+		synctest.Wait()
+		other.remove(t, "goes")
+		other.remove(t, "turns")
+		turned := other.add(t, auth.NewGateway{ID: "turns", Name: "n"})
+		comes := other.add(t, auth.NewGateway{ID: "comes", Name: "n"})
+		synctest.Wait()
+		n.verify(t, goes) // as it cannot know better
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for _, c := range []credential{stays, turned, comes} {
+			n.verify(t, c)
+			n.wantStanding(t, c)
+		}
+		if n.verify(t, stays) != grant {
+			t.Error("a gateway that stayed has another grant")
+		}
+		n.refuse(t, goes)
+		n.wantEnded(t, goes, stats.GatewayRemoved)
+		n.refuse(t, turns)
+		if len(n.endings(turns.token.ID)) != 1 || n.Len() != 3 {
+			t.Errorf("ended %v; %d gateways", n.endings(turns.token.ID), n.Len())
+		}
+		wantText(t, n.logged(), "the watch of the store ended")
+	})
+}
+
+// A removal during a second watch's first telling is not told twice.
+func TestRemoveWhileWatchBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hook()
+		g := &gate{open: true, step: make(chan struct{})}
+		s.set(func(h *hooks) { h.change = g.pass })
+		var breakWatch context.CancelFunc
+		s.set(func(h *hooks) {
+			h.watch = func(ctx context.Context) (context.Context, error) {
+				ctx, breakWatch = context.WithCancel(ctx)
+				return ctx, nil
+			}
+		})
+		n := open(t, s)
+		defer n.Close()
+		c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
+		synctest.Wait()
+		g.set(false)
+		breakWatch()
+		time.Sleep(time.Second) // the new watch is about to tell of the gateway
+		synctest.Wait()
+		n.remove(t, "g")
+		g.set(true)
+		g.step <- struct{}{}
+		synctest.Wait()
+		n.refuse(t, c)
+		n.wantEnded(t, c, stats.GatewayRemoved)
+	})
+}
+
+func TestLastUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		a, b := open(t, s), open(t, s)
+		defer b.Close()
+		c := a.add(t, auth.NewGateway{ID: "g", Name: "n"})
+		unused := a.addToken(t, c, time.Time{})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		used := time.Now()
+		a.verify(t, c)
+		want := func(n *node, at time.Time) {
+			t.Helper()
+			tokens := n.tokens(t, "g")
+			if !tokens[0].LastUsedAt.Equal(at) || !tokens[1].LastUsedAt.IsZero() {
+				t.Fatalf("last used at %v and %v; want %v and never", tokens[0].LastUsedAt, tokens[1].LastUsedAt, at)
+			}
+		}
+		want(a, used)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want(b, used)
+		used = time.Now()
+		a.verify(t, c)
+		a.Close()
+		again := open(t, s)
+		defer again.Close()
+		want(again, used)
+		synctest.Wait()
+		want(b, used)
+		_ = unused
+	})
+}
+
+// Two nodes that store their uses of one gateway at once keep both.
+func TestLastUsedOnTwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		a, b := open(t, s), open(t, s)
+		one := a.add(t, auth.NewGateway{ID: "g", Name: "n"})
+		two := a.addToken(t, one, time.Time{})
+		synctest.Wait()
+		a.verify(t, one)
+		b.verify(t, two)
+		var wg sync.WaitGroup
+		wg.Go(a.Close)
+		wg.Go(b.Close)
+		wg.Wait()
+		again := open(t, s)
+		defer again.Close()
+		for _, tok := range again.tokens(t, "g") {
+			if tok.LastUsedAt.IsZero() {
+				t.Error("a use is lost")
+			}
+		}
+	})
+}
+
+// Uses are written behind: at most once a minute, however many there are.
+func TestLastUsedWrites(t *testing.T) {
+	s := hook()
+	writes := 0
+	s.set(func(h *hooks) {
+		h.write = func(key string) error {
+			if strings.HasPrefix(key, "used.") {
+				writes++
+			}
+			return nil
+		}
+	})
+	bubble(t, s, 1, func(t *testing.T, n []*node) {
+		c := n[0].add(t, auth.NewGateway{Name: "n"})
+		for range 150 {
+			n[0].verify(t, c)
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if writes != 2 {
+			t.Errorf("%d writes in 150 seconds", writes)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if writes != 3 {
+			t.Errorf("%d writes after a minute more", writes)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if writes != 3 {
+			t.Errorf("%d writes after ten minutes without a use", writes)
+		}
+	})
+}
+
+// A store that fails delays no Verify, is logged once a minute, and has the use
+// when it works again.
+func TestLastUsedStoreFails(t *testing.T) {
+	s := hook()
+	bubble(t, s, 1, func(t *testing.T, n []*node) {
+		var all []credential
+		for range 10 {
+			all = append(all, n[0].add(t, auth.NewGateway{Name: "n"}))
+		}
+		for _, c := range all {
+			n[0].verify(t, c)
+		}
+		s.set(func(h *hooks) { h.write = func(string) error { return errors.New("disk full") } })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantText(t, n[0].logged(), "disk full", "gateways=10")
+		if lines := strings.Count(n[0].logged(), "disk full"); lines != 1 {
+			t.Errorf("%d lines are logged", lines)
+		}
+		s.set(func(h *hooks) { h.write = nil })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, _, err := s.Get(t.Context(), "used."+all[0].gateway.ID); err != nil {
+			t.Errorf("the use is not stored: %v", err)
+		}
+	})
+}
+
+func TestLastUsedCorrupt(t *testing.T) {
+	s := memstore.New()
+	bubble(t, s, 1, func(t *testing.T, n []*node) {
+		c := n[0].add(t, auth.NewGateway{ID: "g", Name: "n"})
+		if _, err := s.Create(t.Context(), "used.g", []byte("rubbish")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantText(t, n[0].logged(), "used.g")
+		restarted := open(t, s) // it does not stop a start either
+		defer restarted.Close()
+		n[0].verify(t, c)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if restarted.tokens(t, "g")[0].LastUsedAt.IsZero() {
+			t.Error("a corrupt entry is not replaced")
+		}
+	})
+}
+
+// What is known of a gateway's uses goes when it goes; a start finds what stayed.
+func TestLastUsedGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		n := open(t, s)
+		c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
+		n.verify(t, c)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		value, _, err := s.Get(t.Context(), "used.g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.remove(t, "g")
+		_, _, err = s.Get(t.Context(), "used.g")
+		wantIs(t, err, auth.ErrNotFound)
+		n.Close()
+
+		if _, err := s.Create(t.Context(), "used.g", value); err != nil {
+			t.Fatal(err)
+		}
+		n = open(t, s)
+		defer n.Close()
+		synctest.Wait()
+		_, _, err = s.Get(t.Context(), "used.g")
+		wantIs(t, err, auth.ErrNotFound)
+	})
+}

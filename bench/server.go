@@ -1,0 +1,200 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Build builds the gatecast of a source tree into a folder and returns the
+// binary's path. root is the folder of its go.mod.
+func Build(ctx context.Context, root, folder string) (string, error) {
+	binary := filepath.Join(folder, "gatecast")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/gatecast")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/gatecast: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// ServerConfig says how a server is started.
+type ServerConfig struct {
+	Binary      string
+	Folder      string // for its data; empty and its own
+	Plaintext   bool
+	Connections int     // how many it must allow
+	CPUs        *CPUSet // nil: all there are
+}
+
+// A Server is a gatecast process that was started here.
+type Server struct {
+	Target  Target
+	cmd     *exec.Cmd
+	cancel  context.CancelFunc
+	exited  chan struct{} // closed when it has ended, with err set
+	err     error
+	logFile string
+}
+
+// stopTimeout is what a server is given to drain before it is killed.
+const stopTimeout = 20 * time.Second
+
+// StartServer starts a server on free ports of the loopback and returns when
+// gateways can connect. It ends with ctx, with Stop, and with this process.
+func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Server{cancel: cancel, exited: make(chan struct{}), logFile: filepath.Join(c.Folder, "server.log")}
+	dataDir := filepath.Join(c.Folder, "data")
+	s.cmd = serverCommand(ctx, c, dataDir)
+	if err := s.start(c.CPUs); err != nil {
+		cancel()
+		return nil, err
+	}
+	started, err := s.await(ctx)
+	if err == nil {
+		err = s.aim(started, dataDir, c.Plaintext)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cmd {
+	args := []string{
+		"serve", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0",
+		"--data-dir", dataDir, "--log-format", "json",
+		"--rate-limit", "0", "--max-connections", strconv.Itoa(c.Connections),
+	}
+	if c.Plaintext {
+		args = append(args, "--plaintext")
+	}
+	cmd := exec.CommandContext(ctx, c.Binary, args...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), isSetting)
+	if c.CPUs != nil {
+		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(c.CPUs.Count()))
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = stopTimeout
+	return cmd
+}
+
+// isSetting reports whether an environment variable would change the server.
+func isSetting(variable string) bool {
+	return strings.HasPrefix(variable, "GATECAST_") || strings.HasPrefix(variable, "WS_")
+}
+
+func (s *Server) start(cpus *CPUSet) error {
+	// A file, not a pipe: the load would have to read what comes out of it.
+	log, err := os.Create(s.logFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.cmd.Stderr = log
+	start := s.cmd.Start
+	if cpus != nil {
+		start = func() error { return startOn(*cpus, s.cmd.Start) }
+	}
+	if err := start(); err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.exited)
+	}()
+	return nil
+}
+
+// A startLine is the line of the log that says that the server has started.
+type startLine struct {
+	Message  string `json:"msg"`
+	Gateways string `json:"gateways"`
+	Internal string `json:"internal"`
+}
+
+const (
+	startTimeout = 30 * time.Second
+	startPoll    = 5 * time.Millisecond
+)
+
+// await waits for the start line.
+func (s *Server) await(ctx context.Context) (startLine, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	poll := time.NewTicker(startPoll)
+	defer poll.Stop()
+	for {
+		log, err := os.ReadFile(s.logFile)
+		if err != nil {
+			return startLine{}, err
+		}
+		if l, ok := findStart(log); ok {
+			return l, nil
+		}
+		select {
+		case <-poll.C:
+		case <-s.exited:
+			return startLine{}, fmt.Errorf("the server did not start: %w\n%s", s.err, log)
+		case <-ctx.Done():
+			return startLine{}, fmt.Errorf("the server did not start: %w\n%s", ctx.Err(), log)
+		}
+	}
+}
+
+func findStart(log []byte) (l startLine, ok bool) {
+	for line := range bytes.Lines(log) {
+		if json.Unmarshal(line, &l) == nil && l.Message == "node started" {
+			return l, true
+		}
+	}
+	return startLine{}, false
+}
+
+func (s *Server) aim(l startLine, dataDir string, plaintext bool) error {
+	token, err := os.ReadFile(filepath.Join(dataDir, "admin.token"))
+	if err != nil {
+		return err
+	}
+	s.Target = Target{
+		Gateways: l.Gateways, Internal: l.Internal,
+		AdminToken: string(bytes.TrimSpace(token)),
+		Process:    Process(s.cmd.Process.Pid),
+	}
+	if !plaintext {
+		// The server is ours; checking the chain would only cost the load time.
+		s.Target.TLS = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
+	}
+	return nil
+}
+
+// Stop has the server drain, and waits for its end. It returns what is wrong
+// with that.
+func (s *Server) Stop() error {
+	s.cancel()
+	<-s.exited
+	if s.cmd.ProcessState.ExitCode() != 0 {
+		return fmt.Errorf("the server ended with %v; its log is %s", s.cmd.ProcessState, s.logFile)
+	}
+	return nil
+}
+
+// Log returns what the server has logged.
+func (s *Server) Log() ([]byte, error) { return os.ReadFile(s.logFile) }
