@@ -12,7 +12,7 @@ import (
 )
 
 // A producer makes an answer piece by piece: produce appends the next piece to
-// dst, and returns io.EOF with the last. Any other error cuts the connection, so
+// dst, which is empty, and returns io.EOF with the last. Any other error cuts the connection, so
 // that the client does not take a part of the answer for the whole. Close is
 // called once, after the last piece or when the client has gone.
 type producer interface {

@@ -65,7 +65,8 @@ func NewIPLimiter(perMinute int) *IPLimiter {
 }
 
 // Allow reports whether an attempt from addr may go on; if not, retryAfter is
-// when the next one may. An attempt that may not costs nothing.
+// when the next one may. An attempt that may not costs nothing. now is from
+// time.Now: its monotonic clock is never set back.
 func (l *IPLimiter) Allow(addr netip.Addr, now time.Time) (retryAfter time.Duration, ok bool) {
 	if l == nil {
 		return 0, true

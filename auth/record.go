@@ -80,7 +80,10 @@ func parseRecord(id string, value []byte) (*record, error) {
 	if r.CreatedAt, err = storedTime("createdAt", r.CreatedAt); err != nil {
 		return nil, err
 	}
-	return &r, r.checkTokens()
+	if err := r.checkTokens(); err != nil {
+		return nil, err
+	}
+	return &r, nil
 }
 
 func (r *record) checkTokens() error {

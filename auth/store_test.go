@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,7 +336,7 @@ func TestLastUsed(t *testing.T) {
 		a, b := open(t, s), open(t, s)
 		defer b.Close()
 		c := a.add(t, auth.NewGateway{ID: "g", Name: "n"})
-		unused := a.addToken(t, c, time.Time{})
+		a.addToken(t, c, time.Time{}) // never used
 		time.Sleep(time.Second)
 		synctest.Wait()
 		used := time.Now()
@@ -359,7 +360,6 @@ func TestLastUsed(t *testing.T) {
 		want(again, used)
 		synctest.Wait()
 		want(b, used)
-		_ = unused
 	})
 }
 
@@ -390,11 +390,11 @@ func TestLastUsedOnTwoNodes(t *testing.T) {
 // Uses are written behind: at most once a minute, however many there are.
 func TestLastUsedWrites(t *testing.T) {
 	s := hook()
-	writes := 0
+	var writes atomic.Int32
 	s.set(func(h *hooks) {
 		h.write = func(key string) error {
 			if strings.HasPrefix(key, "used.") {
-				writes++
+				writes.Add(1)
 			}
 			return nil
 		}
@@ -406,18 +406,18 @@ func TestLastUsedWrites(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if writes != 2 {
-			t.Errorf("%d writes in 150 seconds", writes)
+		if got := writes.Load(); got != 2 {
+			t.Errorf("%d writes in 150 seconds", got)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if writes != 3 {
-			t.Errorf("%d writes after a minute more", writes)
+		if got := writes.Load(); got != 3 {
+			t.Errorf("%d writes after a minute more", got)
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if writes != 3 {
-			t.Errorf("%d writes after ten minutes without a use", writes)
+		if got := writes.Load(); got != 3 {
+			t.Errorf("%d writes after ten minutes without a use", got)
 		}
 	})
 }

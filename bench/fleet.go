@@ -69,8 +69,13 @@ func (f *fleet) arrived(s stamp) error {
 // expect has arrivals counted by a from now on.
 func (f *fleet) expect(a *arrivals) { f.sink.Store(a) }
 
+// arrivalTimeout bounds the wait for what is published.
+const arrivalTimeout = time.Minute
+
 // wait waits for everything that a expects.
 func (f *fleet) wait(ctx context.Context, a *arrivals) error {
+	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
+	defer cancel()
 	select {
 	case <-a.done:
 		return nil

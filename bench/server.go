@@ -196,5 +196,14 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Log returns what the server has logged.
-func (s *Server) Log() ([]byte, error) { return os.ReadFile(s.logFile) }
+// logTail is how much of a server's log LogTail returns, in bytes.
+const logTail = 4 << 10
+
+// LogTail returns the end of what the server has logged.
+func (s *Server) LogTail() []byte {
+	log, err := os.ReadFile(s.logFile)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return log[max(0, len(log)-logTail):]
+}

@@ -73,6 +73,7 @@ func (s *space) look(now time.Time) {
 	s.until, s.left = now.Add(spaceTrustFor), min(free-s.reserve, spaceTrustBytes)
 	switch {
 	case err != nil:
+		s.left = -1 // look again next time
 		s.full = fmt.Errorf("%w: look for free space in %s: %w", ErrUnavailable, s.dir, err)
 	case s.left < 0:
 		s.full = fmt.Errorf("%w: the disk of %s is full: %d bytes are free and %d must be; free some", ErrUnavailable, s.dir, free, s.reserve)

@@ -91,7 +91,7 @@ func TestTailBegins(t *testing.T) {
 		{"before the first", l.cursor(0), 1, ""},
 		{"in the middle", l.cursor(3), 4, ""},
 		{"at the end", l.cursor(5), 6, ""},
-		{"ahead", l.cursor(6), 0, "ahead"},
+		{"ahead", l.cursor(7), 0, "ahead"},
 		{"in another log", event.Cursor{Epoch: l.Epoch() + 1, Seq: 2}, 0, "another log"},
 	}
 	for _, c := range cases {

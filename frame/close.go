@@ -40,9 +40,7 @@ const maxReason = MaxControlPayload - 2
 // check too, which knows nothing of 1012 to 1014.
 func (c CloseCode) sendable() bool {
 	switch {
-	case c == CloseNoStatus, c == CloseAbnormal: // 7.4.1
-		return false
-	case CloseNormal <= c && c <= CloseUnsupportedData: // 7.4.1
+	case CloseNormal <= c && c <= CloseUnsupportedData: // 7.4.1; the next three are never sent
 		return true
 	case CloseInvalidData <= c && c <= CloseBadGateway: // 7.4.1 and the registry of 11.7
 		return true

@@ -36,6 +36,8 @@ var accepted = []struct {
 	{"5.4 empty fragments", join(part(OpText, ""), part(cont, ""), final(cont, "")), []Message{text("")}},
 	{"5.4 ping between fragments", join(part(OpText, "a"), final(OpPing, "p"), final(cont, "b")),
 		[]Message{{OpPing, []byte("p")}, text("ab")}},
+	{"5.4 two pings between fragments", join(part(OpText, "a"), final(OpPing, "p"), final(OpPing, "q"), final(cont, "b")),
+		[]Message{{OpPing, []byte("p")}, {OpPing, []byte("q")}, text("ab")}},
 	{"5.4 a message after fragments", join(part(OpBinary, "a"), final(cont, "b"), final(OpText, "c")),
 		[]Message{{OpBinary, []byte("ab")}, text("c")}},
 	{"5.5.2 ping of 125 bytes", final(OpPing, strings.Repeat("p", 125)), []Message{{OpPing, []byte(strings.Repeat("p", 125))}}},
@@ -135,6 +137,15 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Of several things wrong with a header, the reason names the plainest.
+func TestReasonOfNegativeLength(t *testing.T) {
+	in := []byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}
+	want := got{err: protocolError("length with the highest bit set")}
+	if g := decode(t, &Decoder{}, 100, in); !g.equal(want) {
+		t.Errorf("got %v, want %v", g, want)
+	}
+}
+
 func TestServerFrames(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -180,7 +191,11 @@ func TestMax(t *testing.T) {
 
 func TestStaysFailed(t *testing.T) {
 	var d Decoder
-	_, _, first := d.Next(part(OpPing, ""), 100)
+	bad := final(OpText, "\xff and more")
+	if g := decode(t, &d, 100, bad[:5]); g.err != nil {
+		t.Fatal(g)
+	}
+	_, _, first := d.Next(bad[5:8], 100)
 	_, n, second := d.Next(final(OpText, "fine"), 100)
 	if first == nil || second != first || n != 0 {
 		t.Errorf("after %v: took %d bytes with error %v", first, n, second)
@@ -201,7 +216,7 @@ func TestPayloadLiesInInput(t *testing.T) {
 		t.Error("payload of a whole frame was copied")
 	}
 	rest := slices.Clone(in[n:])
-	_ = append(m.Payload, "overwrites what follows"...)
+	_ = append(m.Payload, '!')
 	if !bytes.Equal(in[n:], rest) {
 		t.Error("payload can grow into the bytes behind it")
 	}

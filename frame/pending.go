@@ -87,7 +87,7 @@ func (p *pending) finish() (m Message) {
 		p.control = nil
 	case p.frame.Fin:
 		m = Message{p.op, p.data}
-		p.op, p.data, p.text = 0, nil, 0
+		p.op = 0 // which has the Decoder let go of p
 	}
 	return m
 }

@@ -47,6 +47,7 @@ type conn struct {
 
 	queue  queue
 	queued int      // what of the shard's gauge of queued bytes is ours
+	ack    *Message // while it is queued
 	reply  *Message // the latest reply, while it is queued
 
 	link      wheelLink
@@ -72,14 +73,15 @@ func (c *conn) enter() {
 
 // greet queues the ack.
 func (c *conn) greet() {
-	c.enqueue(&Message{Wire: c.transport.Encode(c.ack())})
+	c.ack = &Message{Wire: c.transport.Encode(c.ackText())}
+	c.enqueue(c.ack)
 	c.s.cfg.Notify(Notice{
 		Kind: Connected, At: c.s.clock(),
 		GatewayID: c.reg.Peer.GatewayID, ConnectionID: c.reg.ID, Remote: c.reg.Remote,
 	})
 }
 
-func (c *conn) ack() []byte {
+func (c *conn) ackText() []byte {
 	b, err := json.Marshal(struct {
 		Type         string       `json:"type"`
 		GatewayID    string       `json:"gatewayId"`

@@ -47,9 +47,9 @@ func (c *conn) enqueue(m *Message) {
 }
 
 // enqueueUrgent queues m ahead of what waits, so that a long queue does not make
-// a living peer look dead.
+// a living peer look dead. The ack stays the first of all.
 func (c *conn) enqueueUrgent(m *Message) {
-	c.queue.pushUrgent(m, &c.s.pool)
+	c.queue.pushUrgent(m, c.ack, &c.s.pool)
 	c.touch()
 }
 
@@ -96,7 +96,10 @@ func (c *conn) flush() {
 func (c *conn) written(n int) {
 	now := c.s.clock().UnixNano() // the turn's own time may be some milliseconds old
 	c.queue.advance(n, func(m *Message) {
-		if m == c.reply {
+		switch m {
+		case c.ack:
+			c.ack = nil
+		case c.reply:
 			c.reply = nil
 		}
 		if m.Cursor.IsZero() {

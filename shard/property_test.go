@@ -40,6 +40,7 @@ func (m *model) steps() map[string]func(*rapid.T) {
 			gateway := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "gateway")
 			c := &modelConn{gateway: gateway, groups: modelGroups[gateway], live: true}
 			c.pipe = m.connecting(gateway, c.groups...)
+			c.seal = rapid.SampledFrom([]int{0, 10, 60}).Draw(t, "seal")
 			c.room = rapid.SampledFrom([]int{unlimited, unlimited, 0, 40, 500}).Draw(t, "room")
 			m.conns = append(m.conns, c)
 		},
@@ -184,7 +185,7 @@ func (m *model) finish(t *rapid.T) {
 // missing up to its close.
 func TestPropertyOrderedDelivery(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{rig: newRig(Config{SendQueueBytes: 200, StallTimeout: 20 * time.Second})}
+		m := &model{rig: newRig(Config{SendQueueBytes: 200, StallTimeout: 20 * time.Second, PingInterval: 3 * time.Second})}
 		t.Repeat(m.steps())
 		m.finish(t)
 	})

@@ -30,11 +30,11 @@ func (q *queue) push(m *Message, pool *queuePool) {
 	q.bytes += len(m.Wire)
 }
 
-// pushUrgent puts m ahead of everything not begun.
-func (q *queue) pushUrgent(m *Message, pool *queuePool) {
+// pushUrgent puts m ahead of everything not begun, but for what must stay first.
+func (q *queue) pushUrgent(m, stays *Message, pool *queuePool) {
 	q.push(m, pool)
 	first := q.head
-	if q.off > 0 {
+	if q.off > 0 || q.msgs[first] == stays {
 		first++
 	}
 	copy(q.msgs[first+1:], q.msgs[first:])

@@ -104,7 +104,9 @@ type pipe struct {
 	live     *atomic.Int32
 	revoked  *stats.Disconnect
 
-	room     int // bytes it still takes
+	room     int // bytes that still go through
+	seal     int // like TLS, it takes so many bytes at once and keeps what does not go through; 0: it keeps none
+	held     []byte
 	wrote    bytes.Buffer
 	writes   int
 	short    bool // Writable is due
@@ -138,20 +140,38 @@ func (p *pipe) Start() {}
 
 func (p *pipe) Write(vec [][]byte) (n int, err error) {
 	p.writes++
+	p.held = p.held[p.through(p.held):]
 	for _, b := range vec {
-		take := min(len(b), p.room)
-		p.wrote.Write(b[:take])
-		p.room -= take
-		n += take
-		if take < len(b) {
+		for len(b) > 0 && len(p.held) == 0 {
+			took := p.through(b)
+			if took == 0 && p.seal > 0 {
+				took = min(len(b), p.seal)
+				p.held = append([]byte(nil), b[:took]...)
+			}
+			if took == 0 {
+				break
+			}
+			n, b = n+took, b[took:]
+		}
+		if len(b) > 0 {
 			p.short = true
 			break
 		}
 	}
+	p.short = p.short || len(p.held) > 0
 	return n, p.fail
 }
 
-func (p *pipe) Unsent() int                         { return 0 }
+// through lets what there is room for through.
+func (p *pipe) through(b []byte) int {
+	n := min(len(b), p.room)
+	p.wrote.Write(b[:n])
+	p.room -= n
+	return n
+}
+
+func (p *pipe) Unsent() int { return len(p.held) }
+
 func (p *pipe) Encode(text []byte) []byte           { return append([]byte("ack "), append(text, '\n')...) }
 func (p *pipe) Ping() []byte                        { return []byte("ping\n") }
 func (p *pipe) Goodbye(why stats.Disconnect) []byte { return fmt.Appendf(nil, "bye %v\n", why) }

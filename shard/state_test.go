@@ -273,8 +273,8 @@ func TestPingOvertakesTheQueue(t *testing.T) {
 	if i := slices.Index(p.lines(), "ping"); i != 2 { // the ack, the event begun, then the ping
 		t.Errorf("the ping is line %d of %d", i, len(p.lines()))
 	}
-	if len(p.events()) != 20 {
-		t.Errorf("%d events, want 20", len(p.events()))
+	if events := p.events(); len(events) != 20 || !slices.IsSorted(events) {
+		t.Errorf("events %v", events)
 	}
 }
 

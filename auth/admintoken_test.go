@@ -1,0 +1,165 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestAdminTokenCreated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.token")
+	tok, created, err := LoadAdminToken(path)
+	if err != nil || !created {
+		t.Fatalf("created is %t, error %v", created, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, error %v", info.Mode(), err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) != 44 || b[43] != '\n' {
+		t.Errorf("the file has %d bytes, error %v; want 32 of base64url and a newline", len(b), err)
+	}
+	again, created, err := LoadAdminToken(path)
+	if err != nil || created || again != tok {
+		t.Errorf("the second time: created %t, the same %t, error %v", created, again == tok, err)
+	}
+	text, err := ReadAdminToken(path)
+	if err != nil || !tok.Matches(text) {
+		t.Errorf("what was read does not match, error %v", err)
+	}
+	if names, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(names) != 1 {
+		t.Errorf("the folder has %v", names)
+	}
+	hidden, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))
+	if len(hidden) != 0 {
+		t.Errorf("the folder has %v", hidden)
+	}
+}
+
+func TestAdminTokenMatches(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.token")
+	writeFile(t, path, "  a-token-of-ours!\r\n", 0o400)
+	tok, created, err := LoadAdminToken(path)
+	if err != nil || created {
+		t.Fatalf("created is %t, error %v", created, err)
+	}
+	for presented, want := range map[string]bool{
+		"a-token-of-ours!": true, "": false, "a-token-of-ours": false, "a-token-of-ours!\n": false,
+		"A-token-of-ours!": false, strings.Repeat("a", 1<<16): false,
+	} {
+		if tok.Matches(presented) != want {
+			t.Errorf("Matches(%.20q) is %t", presented, !want)
+		}
+		if (AdminToken{}).Matches(presented) {
+			t.Errorf("the zero token matches %.20q", presented)
+		}
+	}
+	if strings.Contains(fmt.Sprintf("%v %+v %#v %s", tok, tok, tok, tok), "a-token") {
+		t.Error("the token prints itself")
+	}
+}
+
+func TestAdminTokenRefuses(t *testing.T) {
+	tests := []struct {
+		name, text string
+		mode       fs.FileMode
+		says       string
+	}{
+		{"empty", "", 0o600, "is empty"},
+		{"blank", " \n\n", 0o600, "is empty"},
+		{"short", "fifteen-letters\n", 0o600, "has 15 characters; want at least 16"},
+		{"two lines", "a-token-of-ours!\na-token-of-ours!\n", 0o600, "one line"},
+		{"not ASCII", "ein-schlüssel-für-uns", 0o600, "printable ASCII"},
+		{"too long", strings.Repeat("a", 5000), 0o600, "has 5000 bytes"},
+		{"readable by the group", "a-token-of-ours!", 0o640, "chmod 600"},
+		{"readable by all", "a-token-of-ours!", 0o604, "chmod 600"},
+		{"writable by the group", "a-token-of-ours!", 0o620, "chmod 600"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "admin.token")
+			writeFile(t, path, test.text, test.mode)
+			_, created, err := LoadAdminToken(path)
+			if err == nil || created {
+				t.Fatalf("created is %t, error %v", created, err)
+			}
+			if !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v; want one that says %q and names the file", err, test.says)
+			}
+			if text := strings.TrimSpace(test.text); text != "" && strings.Contains(err.Error(), text) {
+				t.Error("the error tells the token")
+			}
+			if b, _ := os.ReadFile(path); string(b) != test.text {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func TestAdminTokenNoFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	_, _, err := LoadAdminToken(filepath.Join(dir, "admin.token"))
+	if err == nil || !strings.Contains(err.Error(), "no folder "+dir) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAdminTokenIsAFolder(t *testing.T) {
+	if _, _, err := LoadAdminToken(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestReadAdminTokenMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.token")
+	_, err := ReadAdminToken(path)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Programs that start at once agree on one token.
+func TestAdminTokenTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.token")
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	made := 0
+	tokens := make(map[AdminToken]bool)
+	for range 16 {
+		wg.Go(func() {
+			tok, created, err := LoadAdminToken(path)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Errorf("error %v", err)
+			}
+			if created {
+				made++
+			}
+			tokens[tok] = true
+		})
+	}
+	wg.Wait()
+	if made != 1 || len(tokens) != 1 {
+		t.Errorf("%d made it, and there are %d tokens", made, len(tokens))
+	}
+}
+
+func writeFile(t *testing.T, path, text string, mode fs.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+}

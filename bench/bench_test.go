@@ -1,0 +1,112 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"gatecast/bench"
+)
+
+// Sizes that are not flags.
+const (
+	eventBytes    = 200
+	fanOutEvents  = 20
+	latencyRate   = 100 // events a second
+	latencyEvents = 30 * latencyRate
+	singleEvents  = 10_000
+	bulkEvents    = 50_000
+	publishTo     = 100 // gateways
+	stormDialers  = 32
+	burstEvents   = 40
+	bursts        = 10
+	idleSettle    = 5 * time.Second
+)
+
+// A workload is one of the package's with its config. conns is what -conns says.
+type workload func(ctx context.Context, t bench.Target, conns int) (bench.Result, error)
+
+// measure runs a workload against a fresh server, over TLS and without. b.N is
+// no part of it: it says how often the whole is done.
+func measure(b *testing.B, work workload) {
+	for _, transport := range []string{"wss", "ws"} {
+		b.Run(transport, func(b *testing.B) {
+			for b.Loop() {
+				measureOnce(b, work, transport == "ws")
+			}
+		})
+	}
+}
+
+func measureOnce(b *testing.B, work workload, plaintext bool) {
+	cpus, err := split()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var r bench.Result
+	withServer(b, plaintext, *connsFlag+100, cpus, func(t bench.Target) {
+		if r, err = work(b.Context(), t, *connsFlag); err != nil {
+			b.Fatal(err)
+		}
+	})
+	for _, f := range r.Figures {
+		b.ReportMetric(f.Value, f.Name+"-"+f.Unit)
+	}
+	b.ReportMetric(0, "ns/op") // says nothing here
+	report.Results = append(report.Results, r)
+}
+
+func BenchmarkIdle(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Idle(ctx, t, bench.IdleConfig{Connections: conns, Settle: idleSettle})
+	})
+}
+
+func BenchmarkFanOut(b *testing.B) {
+	fanOut := func(oneGateway bool) workload {
+		return func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+			return bench.FanOut(ctx, t, bench.FanOutConfig{
+				Connections: conns, OneGateway: oneGateway, Events: fanOutEvents, EventBytes: eventBytes,
+			})
+		}
+	}
+	b.Run("one-gateway", func(b *testing.B) { measure(b, fanOut(true)) })
+	b.Run("all", func(b *testing.B) { measure(b, fanOut(false)) })
+}
+
+func BenchmarkLatency(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Latency(ctx, t, bench.LatencyConfig{
+			Idle: conns, Rate: latencyRate, Events: latencyEvents, EventBytes: eventBytes,
+		})
+	})
+}
+
+func BenchmarkPublish(b *testing.B) {
+	publish := func(events int, bulk bool) workload {
+		return func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
+			return bench.Publish(ctx, t, bench.PublishConfig{
+				Gateways: publishTo, Events: events, EventBytes: eventBytes, Bulk: bulk,
+			})
+		}
+	}
+	b.Run("one-by-one", func(b *testing.B) { measure(b, publish(singleEvents, false)) })
+	b.Run("bulk", func(b *testing.B) { measure(b, publish(bulkEvents, true)) })
+}
+
+func BenchmarkStorm(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Storm(ctx, t, bench.StormConfig{Connections: max(conns/2, 1), Dialers: stormDialers})
+	})
+}
+
+func BenchmarkBurst(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Burst(ctx, t, bench.BurstConfig{
+			Connections: max(conns/2, 1), Events: burstEvents, EventBytes: eventBytes, Bursts: bursts,
+		})
+	})
+}

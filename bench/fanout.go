@@ -1,0 +1,100 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// FanOutConfig configures [FanOut].
+type FanOutConfig struct {
+	Connections int
+	OneGateway  bool // all connections are one gateway's; else each has its own and events go to all
+	Events      int
+	EventBytes  int // of an event as it is published
+}
+
+// warmUp is how many events go ahead of those that are measured.
+const warmUp = 2
+
+// FanOut publishes events one by one, each to every connection and after the
+// last one has arrived everywhere. It measures the time from a publish to its
+// last arrival.
+func FanOut(ctx context.Context, t Target, c FanOutConfig) (Result, error) {
+	r := Result{Workload: "fan-out/all", Transport: t.Transport(), Connections: c.Connections}
+	gateways := c.Connections
+	if c.OneGateway {
+		r.Workload, gateways = "fan-out/one-gateway", 1
+	}
+	if c.Connections < 1 || c.Events < 1 {
+		return r, errNoSize
+	}
+	l, err := prepareConnected(ctx, t, gateways, c.Connections)
+	if err != nil {
+		return r, err
+	}
+	defer l.close()
+	target := toAll
+	if c.OneGateway {
+		target = toGateway(l.gateways[0].ID)
+	}
+	p, err := dialPublisher(ctx, t)
+	if err != nil {
+		return r, err
+	}
+	defer p.close()
+	f := fanOut{l, p, target, c.EventBytes, 0}
+	return r, f.run(ctx, &r, c)
+}
+
+// A fanOut is the part of [FanOut] that follows the connecting.
+type fanOut struct {
+	*load
+	publisher  *publisher
+	target     string
+	eventBytes int
+	n          int64 // number of the last event
+}
+
+func (f *fanOut) run(ctx context.Context, r *Result, c FanOutConfig) error {
+	for range warmUp {
+		if _, err := f.one(ctx); err != nil {
+			return err
+		}
+	}
+	m, err := startMeter(f.Target)
+	if err != nil {
+		return err
+	}
+	times := make([]time.Duration, c.Events)
+	for i := range times {
+		if times[i], err = f.one(ctx); err != nil {
+			return err
+		}
+	}
+	if err := m.addTo(r, "delivery", c.Events*c.Connections); err != nil {
+		return err
+	}
+	slices.Sort(times)
+	r.addMillis("last-p50", quantile(times, 0.5))
+	r.addMillis("last-max", times[len(times)-1])
+	return nil
+}
+
+// one publishes an event and returns the time until it is everywhere.
+func (f *fanOut) one(ctx context.Context) (time.Duration, error) {
+	f.n++
+	a := newArrivals(len(f.fleet.peers))
+	f.fleet.expect(a)
+	s := stamp{f.n, now()}
+	if err := f.publisher.publish(f.target, s, f.eventBytes); err != nil {
+		return 0, err
+	}
+	if err := f.fleet.wait(ctx, a); err != nil {
+		return 0, err
+	}
+	return a.last - s.sent, nil
+}

@@ -1,0 +1,54 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conditions are what a result depends on besides gatecast.
+type Conditions struct {
+	Machine string `json:"machine"` // processor, how many, kernel
+	Go      string `json:"go"`
+	Commit  string `json:"commit"` // of the source tree; "-dirty" when it has changes
+	Pinned  bool   `json:"pinned"` // server and load have processors of their own
+}
+
+// CurrentConditions returns those of this machine and of the source tree that
+// the process stands in.
+func CurrentConditions(pinned bool) Conditions {
+	return Conditions{Machine: machine(), Go: runtime.Version(), Commit: commit(), Pinned: pinned}
+}
+
+func machine() string {
+	var parts []string
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		_, rest, _ := bytes.Cut(info, []byte("model name"))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		if _, model, ok := bytes.Cut(line, []byte(":")); ok {
+			parts = append(parts, string(bytes.TrimSpace(model)))
+		}
+	}
+	var u unix.Utsname
+	kernel := "unknown kernel"
+	if err := unix.Uname(&u); err == nil {
+		kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
+	}
+	parts = append(parts, plural(runtime.NumCPU(), "processor"), kernel)
+	return strings.Join(parts, ", ")
+}
+
+func commit() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--match=").Output()
+	if err != nil {
+		return "unknown" // not a checkout, or no git
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,115 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"testing"
+
+	"gatecast/bench"
+)
+
+var (
+	connsFlag = flag.Int("conns", 10_000, "connections of the benchmarks; storm and burst take half")
+	pinFlag   = flag.Bool("pin", true, "in benchmarks, keep the server on one processor and the load on the others")
+	jsonlFlag = flag.String("jsonl", "", "append the benchmarks' results to this file as JSON lines; none: standard output")
+)
+
+// loadGOGC lets the load collect its garbage seldom: its 10,000 stacks are many
+// to scan while a server is being timed.
+const loadGOGC = 800
+
+// tempDir is for what outlives one test.
+var tempDir string
+
+// binary builds the server, once.
+var binary = sync.OnceValues(func() (string, error) {
+	return bench.Build(context.Background(), "..", tempDir)
+})
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if tempDir, err = os.MkdirTemp("", "gatecast-bench-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(tempDir)
+	code := m.Run()
+	if err := printReport(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// report has the benchmarks' results.
+var report bench.Report
+
+func printReport() (err error) {
+	if len(report.Results) == 0 {
+		return nil
+	}
+	report.Conditions = bench.CurrentConditions(*pinFlag)
+	if err := report.WriteTable(os.Stdout); err != nil {
+		return err
+	}
+	out := os.Stdout
+	if *jsonlFlag != "" {
+		if out, err = os.OpenFile(*jsonlFlag, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, out.Close()) }()
+	}
+	return report.WriteJSON(out)
+}
+
+// split pins this process, once, and returns the server's processors; nil when
+// nothing is to be pinned.
+var split = sync.OnceValues(func() (*bench.CPUSet, error) {
+	debug.SetGCPercent(loadGOGC)
+	if !*pinFlag {
+		return nil, nil
+	}
+	server, load, err := bench.Split()
+	if err != nil {
+		return nil, fmt.Errorf("%w (-pin=false)", err)
+	}
+	return &server, bench.Pin(load)
+})
+
+// withServer starts a fresh server, calls do with it, and stops it.
+func withServer(tb testing.TB, plaintext bool, connections int, cpus *bench.CPUSet, do func(bench.Target)) {
+	tb.Helper()
+	path, err := binary()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := bench.StartServer(tb.Context(), bench.ServerConfig{
+		Binary: path, Folder: tb.TempDir(), Plaintext: plaintext,
+		Connections: connections, CPUs: cpus,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(); err != nil {
+			tb.Error(err)
+		}
+		if tb.Failed() {
+			tb.Logf("the server's log ends with:\n%s", s.LogTail())
+		}
+	}()
+	do(s.Target)
+}

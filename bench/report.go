@@ -1,0 +1,119 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+)
+
+// A Report gathers results that were measured under the same conditions.
+type Report struct {
+	Conditions Conditions
+	Results    []Result
+}
+
+// WriteJSON writes a line for each result, with its conditions.
+func (p *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	for _, r := range p.Results {
+		line := struct {
+			Result
+			Conditions
+		}{r, p.Conditions}
+		if err := enc.Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteTable writes a line for each figure: its median over the runs of its
+// workload, and its extremes where there is more than one.
+func (p *Report) WriteTable(w io.Writer) error {
+	c := p.Conditions
+	pinned := "not pinned"
+	if c.Pinned {
+		pinned = "server and load pinned apart"
+	}
+	fmt.Fprintf(w, "%s; %s; commit %s; %s\n", c.Machine, c.Go, c.Commit, pinned)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, s := range p.series() {
+		fmt.Fprintf(t, "%s\t\t\t\t\n", s.title())
+		for i, f := range s.runs[0].Figures {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
+		}
+	}
+	return t.Flush()
+}
+
+// A series is the runs of one workload.
+type series struct{ runs []Result }
+
+// series returns the report's runs by workload, in the order they came.
+func (p *Report) series() (list []series) {
+	for _, r := range p.Results {
+		i := slices.IndexFunc(list, func(s series) bool { return s.runs[0].sameAs(r) })
+		if i < 0 {
+			i = len(list)
+			list = append(list, series{})
+		}
+		list[i].runs = append(list[i].runs, r)
+	}
+	return list
+}
+
+// sameAs reports whether two results are runs of the same.
+func (r *Result) sameAs(o Result) bool {
+	return r.Workload == o.Workload && r.Transport == o.Transport && r.Connections == o.Connections
+}
+
+func (s series) title() string {
+	r := s.runs[0]
+	return fmt.Sprintf("%s %s, %s, %s:", r.Workload, r.Transport, plural(r.Connections, "connection"), plural(len(s.runs), "run"))
+}
+
+// sorted returns the values of figure i.
+func (s series) sorted(i int) []float64 {
+	values := make([]float64, len(s.runs))
+	for k, r := range s.runs {
+		values[k] = r.Figures[i].Value
+	}
+	slices.Sort(values)
+	return values
+}
+
+func (s series) median(i int) float64 { return quantile(s.sorted(i), 0.5) }
+
+func (s series) extremes(i int) string {
+	v := s.sorted(i)
+	if len(v) < 2 {
+		return ""
+	}
+	return number(v[0]) + " to " + number(v[len(v)-1])
+}
+
+// number writes a value with three digits, more where the point comes later.
+func number(v float64) string {
+	decimals := 0
+	switch size := max(v, -v); {
+	case size < 10:
+		decimals = 2
+	case size < 100:
+		decimals = 1
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
+}
+
+// plural returns "1 run", "2 runs".
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}

@@ -1,0 +1,97 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"gatecast/bench"
+)
+
+// smokeConns is how many connections every workload is run with, so that it
+// keeps working. A workload fails by itself when a connection does not get
+// each of its events once and in order.
+const smokeConns = 50
+
+func TestWorkloads(t *testing.T) {
+	tests := []struct {
+		name string
+		work func(context.Context, bench.Target) (bench.Result, error)
+		want []string // figures above 0, besides the server's CPU
+	}{
+		{"idle", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Idle(ctx, t, bench.IdleConfig{Connections: smokeConns, Settle: 20 * time.Millisecond})
+		}, []string{"threads", "rss-before", "rss-after", "rss-peak"}},
+		{"fan-out to one gateway", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.FanOut(ctx, t, bench.FanOutConfig{Connections: smokeConns, OneGateway: true, Events: 5, EventBytes: eventBytes})
+		}, []string{"server-cpu", "load-cpu", "last-p50", "last-max"}},
+		{"fan-out to all", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.FanOut(ctx, t, bench.FanOutConfig{Connections: smokeConns, Events: 5, EventBytes: eventBytes})
+		}, []string{"server-cpu", "load-cpu", "last-p50", "last-max"}},
+		{"latency", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Latency(ctx, t, bench.LatencyConfig{Idle: smokeConns, Rate: 500, Events: 50, EventBytes: eventBytes})
+		}, []string{"server-cpu", "load-cpu", "p50", "p99", "max"}},
+		{"publish one by one", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 200, EventBytes: eventBytes})
+		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
+		{"publish in bulk", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 2000, EventBytes: eventBytes, Bulk: true})
+		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
+		{"storm", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Storm(ctx, t, bench.StormConfig{Connections: smokeConns, Dialers: 8})
+		}, []string{"server-cpu", "load-cpu", "connects", "rss-before", "rss-peak"}},
+		{"burst", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Burst(ctx, t, bench.BurstConfig{Connections: smokeConns, Events: 40, EventBytes: eventBytes, Bursts: 2})
+		}, []string{"server-cpu", "load-cpu", "last-p50", "last-max"}},
+	}
+	for _, transport := range []string{"wss", "ws"} {
+		for _, tt := range tests {
+			t.Run(tt.name+" "+transport, func(t *testing.T) {
+				withServer(t, transport == "ws", 2*smokeConns, nil, func(target bench.Target) {
+					r, err := tt.work(t.Context(), target)
+					if err != nil {
+						t.Fatal(err)
+					}
+					checkResult(t, r, transport, tt.want)
+				})
+			})
+		}
+	}
+}
+
+func checkResult(t *testing.T, r bench.Result, transport string, figures []string) {
+	t.Helper()
+	if r.Transport != transport {
+		t.Errorf("transport %q; want %q", r.Transport, transport)
+	}
+	for _, name := range figures {
+		if v, ok := r.Figure(name); !ok || v <= 0 {
+			t.Errorf("%s is %v, %t; want more than 0", name, v, ok)
+		}
+	}
+}
+
+func TestIdleConnectionHasOneDescriptor(t *testing.T) {
+	withServer(t, false, 2*smokeConns, nil, func(target bench.Target) {
+		r, err := bench.Idle(t.Context(), target, bench.IdleConfig{Connections: smokeConns, Settle: 20 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := r.Figure("descriptors"); v != 1 {
+			t.Errorf("%v descriptors a connection; want 1", v)
+		}
+	})
+}
+
+// A workload must notice when it is refused.
+func TestWorkloadFailsWithServer(t *testing.T) {
+	withServer(t, true, smokeConns-1, nil, func(target bench.Target) {
+		_, err := bench.Storm(t.Context(), target, bench.StormConfig{Connections: smokeConns, Dialers: 8})
+		if err == nil {
+			t.Errorf("%d connections to a server that takes %d: no error", smokeConns, smokeConns-1)
+		}
+	})
+}

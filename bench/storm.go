@@ -1,0 +1,52 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import "context"
+
+// StormConfig configures [Storm].
+type StormConfig struct {
+	Connections int // each of a gateway of its own
+	Dialers     int // connections made at once
+}
+
+// Storm connects as fast as it goes: a server that has just come back.
+func Storm(ctx context.Context, t Target, c StormConfig) (Result, error) {
+	r := Result{Workload: "storm", Transport: t.Transport(), Connections: c.Connections}
+	if c.Connections < 1 || c.Dialers < 1 {
+		return r, errNoSize
+	}
+	l, err := prepare(ctx, t, c.Connections)
+	if err != nil {
+		return r, err
+	}
+	defer l.close()
+	if err := t.Process.ResetPeak(); err != nil {
+		return r, err
+	}
+	before, err := t.Process.Memory()
+	if err != nil {
+		return r, err
+	}
+	m, err := startMeter(t)
+	if err != nil {
+		return r, err
+	}
+	start := now()
+	if err := l.connect(ctx, c.Connections, c.Dialers); err != nil {
+		return r, err
+	}
+	took := now() - start
+	if err := m.addTo(&r, "connect", c.Connections); err != nil {
+		return r, err
+	}
+	after, err := t.Process.Memory()
+	if err != nil {
+		return r, err
+	}
+	r.add("connects", "connects/s", float64(c.Connections)/took.Seconds())
+	r.add("rss-before", "MB", float64(before.RSS)/(1<<20))
+	r.add("rss-peak", "MB", float64(after.Peak)/(1<<20))
+	return r, l.fleet.healthy()
+}

@@ -1,0 +1,89 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/gobwas/ws"
+)
+
+// Dial makes one connection. It returns when the server has acked it, and a
+// [*RefusedError] when the server refuses it. ctx bounds the attempt and not the
+// connection.
+func Dial(ctx context.Context, cfg Config) (*Conn, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	tooLong := fmt.Errorf("no connection within %v", cfg.DialTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.DialTimeout, tooLong)
+	defer cancel()
+	c, err := dial(ctx, cfg)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx) // what failed did so for this
+	}
+	return c, err
+}
+
+// dial is Dial with a checked config.
+func dial(ctx context.Context, cfg Config) (*Conn, error) {
+	conn, early, err := upgrade(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(conn, early, cfg)
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	err = c.readAck()
+	if !stop() && err == nil {
+		err = ctx.Err() // which has closed the connection
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	go c.run()
+	return c, nil
+}
+
+// upgrade opens a connection and upgrades it. early is what the server has sent
+// behind its response.
+func upgrade(ctx context.Context, cfg Config) (conn net.Conn, early []byte, err error) {
+	u, err := cfg.endpoint()
+	if err != nil {
+		return nil, nil, err
+	}
+	var refused *RefusedError
+	d := ws.Dialer{
+		NetDial:   cfg.NetDial,
+		TLSConfig: cfg.TLS,
+		Header:    ws.HandshakeHeaderHTTP{"api-key": {cfg.Token}},
+		OnStatusError: func(_ int, _ []byte, raw io.Reader) {
+			resp, err := http.ReadResponse(bufio.NewReader(raw), nil)
+			if err != nil {
+				return // Dial's error tells the status
+			}
+			defer resp.Body.Close()
+			refused = readRefusal(resp)
+		},
+	}
+	conn, br, _, err := d.Dial(ctx, u.String())
+	switch {
+	case refused != nil:
+		return nil, nil, refused
+	case err != nil:
+		return nil, nil, fmt.Errorf("connecting to %s: %w", u.Host, err)
+	case br != nil:
+		early, _ = br.Peek(br.Buffered())
+		early = slices.Clone(early)
+		ws.PutReader(br)
+	}
+	return conn, early, nil
+}

@@ -1,0 +1,158 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build clients
+
+package clients
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// This file is the platform's part: what a server is asked on its internal route.
+
+type gateway struct{ ID, Token, TokenID string }
+
+type token struct{ ID, Token string }
+
+type receipt struct {
+	ID, CorrelationID  string
+	Targets, Connected int
+}
+
+type connection struct {
+	ConnectionID  string
+	ConnectedAt   time.Time
+	LastHeartbeat time.Time
+	Status        string
+}
+
+// A draft is an event to be published.
+type draft struct {
+	GatewayID     string `json:"gatewayId"`
+	Type          string `json:"type"`
+	Payload       any    `json:"payload"`
+	CorrelationID string `json:"correlationId,omitempty"`
+}
+
+func (s *server) addGateway(t *testing.T) gateway {
+	t.Helper()
+	var g gateway
+	s.ask(t, http.StatusCreated, http.MethodPost, "/gateways", map[string]string{"name": t.Name()}, &g)
+	s.keepOutOfLog(g.Token)
+	return g
+}
+
+func (s *server) removeGateway(t *testing.T, g gateway) {
+	t.Helper()
+	s.ask(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID, nil, nil)
+}
+
+// addToken gives a gateway a second token.
+func (s *server) addToken(t *testing.T, g gateway) gateway {
+	t.Helper()
+	var second token
+	s.ask(t, http.StatusCreated, http.MethodPost, "/gateways/"+g.ID+"/tokens", nil, &second)
+	s.keepOutOfLog(second.Token)
+	return gateway{ID: g.ID, Token: second.Token, TokenID: second.ID}
+}
+
+func (s *server) revoke(t *testing.T, g gateway) {
+	t.Helper()
+	s.ask(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID+"/tokens/"+g.TokenID, nil, nil)
+}
+
+func (s *server) publish(t *testing.T, d draft) receipt {
+	t.Helper()
+	var r receipt
+	s.ask(t, http.StatusAccepted, http.MethodPost, "/events", d, &r)
+	return r
+}
+
+// publishAll publishes in bulk.
+func (s *server) publishAll(t *testing.T, drafts []draft) []receipt {
+	t.Helper()
+	var body bytes.Buffer
+	lines := json.NewEncoder(&body)
+	for _, d := range drafts {
+		if err := lines.Encode(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := s.call(t, http.StatusOK, http.MethodPost, "/events", "application/x-ndjson", &body)
+	receipts := make([]receipt, 0, len(drafts))
+	for line := range strings.Lines(string(answer)) {
+		var r receipt
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.ID == "" {
+			t.Fatalf("not a receipt: %q", line)
+		}
+		receipts = append(receipts, r)
+	}
+	if len(receipts) != len(drafts) {
+		t.Fatalf("%d events published; %d receipts", len(drafts), len(receipts))
+	}
+	return receipts
+}
+
+func (s *server) connections(t *testing.T, g gateway) []connection {
+	t.Helper()
+	var stats struct {
+		GatewayConnections struct{ Connections []connection }
+	}
+	s.ask(t, http.StatusOK, http.MethodGet, "/stats?gatewayId="+g.ID, nil, &stats)
+	return stats.GatewayConnections.Connections
+}
+
+func (s *server) closeConnection(t *testing.T, id string) {
+	t.Helper()
+	s.ask(t, http.StatusNoContent, http.MethodDelete, "/connections/"+id, nil, nil)
+}
+
+// ask sends JSON, if request is not nil, and reads JSON, if answer is not nil.
+func (s *server) ask(t *testing.T, want int, method, path string, request, answer any) {
+	t.Helper()
+	var body io.Reader
+	if request != nil {
+		b, err := json.Marshal(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = bytes.NewReader(b)
+	}
+	b := s.call(t, want, method, path, "application/json", body)
+	if answer == nil {
+		return
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		t.Fatalf("%s %s: %v: %s", method, path, err, b)
+	}
+}
+
+func (s *server) call(t *testing.T, want int, method, path, contentType string, body io.Reader) []byte {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, s.internal+"/api/internal/v1"+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+s.admin)
+	request.Header.Set("Content-Type", contentType)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != want {
+		t.Fatalf("%s %s: %s: %s", method, path, response.Status, answer)
+	}
+	return answer
+}

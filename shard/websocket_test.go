@@ -1,0 +1,253 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatecast/event"
+	"gatecast/frame"
+	"gatecast/poller"
+	"gatecast/stats"
+
+	"github.com/google/uuid"
+)
+
+// A hall is a router with real loops and sockets.
+type hall struct {
+	*Router
+	t   *testing.T
+	seq uint64
+	ws  *WebSocket
+}
+
+func newHall(t *testing.T, cfg Config) *hall {
+	cfg.Shards = 2
+	cfg.Start = event.Cursor{Epoch: 7, Seq: 100}
+	r, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Stop)
+	return &hall{Router: r, t: t, seq: 100, ws: &WebSocket{MaxMessage: 64 << 10, ShutdownCode: 1000}}
+}
+
+// A guest is the far end of a connection, speaking raw frames.
+type guest struct {
+	*net.TCPConn
+	t       *testing.T
+	decoder frame.Decoder
+	buf     []byte
+	closed  chan struct{} // the server let go of the connection
+}
+
+// connect registers a connection over loopback, with bytes that came early.
+func (h *hall) connect(gateway string, early ...byte) *guest {
+	h.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer ln.Close()
+	far, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	near, err := ln.Accept()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := poller.NewConn(near, nil)
+	if err := c.Detach(); err != nil {
+		h.t.Fatal(err)
+	}
+	g := &guest{TCPConn: far.(*net.TCPConn), t: h.t, decoder: frame.Decoder{FromServer: true}, closed: make(chan struct{})}
+	h.t.Cleanup(func() { far.Close() })
+	far.SetDeadline(time.Now().Add(20 * time.Second))
+	h.Register(&Registration{
+		Peer: Peer{GatewayID: gateway, Live: new(atomic.Int32), Revoked: func() (stats.Disconnect, bool) { return 0, false }},
+		ID:   uuid.New(), Open: h.ws.Opener(c, early), Closed: func() { close(g.closed) },
+	})
+	return g
+}
+
+// next reads the next message or control frame.
+func (g *guest) next() frame.Message {
+	g.t.Helper()
+	for {
+		m, n, err := g.decoder.Next(g.buf, 1<<20)
+		g.buf = g.buf[n:]
+		switch {
+		case err != nil:
+			g.t.Fatal(err)
+		case m.Op != 0:
+			return m
+		}
+		b := make([]byte, 4096)
+		n, err = g.Read(b)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		g.buf = append(g.buf, b[:n]...)
+	}
+}
+
+// greeted reads the ack.
+func (g *guest) greeted() *guest {
+	g.t.Helper()
+	if m := g.next(); m.Op != frame.OpText || !bytes.HasPrefix(m.Payload, []byte(`{"type":"connection.ack"`)) {
+		g.t.Fatalf("first frame: %v %q", m.Op, m.Payload)
+	}
+	return g
+}
+
+// end reads a close frame and then the end of the stream.
+func (g *guest) end() frame.CloseCode {
+	g.t.Helper()
+	m := g.next()
+	if m.Op != frame.OpClose {
+		g.t.Fatalf("%v %q, want a close frame", m.Op, m.Payload)
+	}
+	code, _ := frame.ParseClose(m.Payload)
+	return code
+}
+
+// gone waits until both ends of the connection are closed.
+func (g *guest) gone() {
+	g.t.Helper()
+	if rest, err := io.ReadAll(g); err != nil || len(rest)+len(g.buf) > 0 {
+		g.t.Errorf("after the close frame: %q %q, %v", g.buf, rest, err)
+	}
+	g.Close()
+	<-g.closed
+}
+
+func masked(op frame.OpCode, payload string) []byte {
+	return frame.AppendMasked(nil, op, []byte(payload), [4]byte{1, 2, 3, 4})
+}
+
+func TestWebSocketRefusesBadMessages(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		send []byte
+		want frame.CloseCode
+	}{
+		{"not masked", frame.Append(nil, frame.OpText, []byte("{}")), 1002},
+		{"reserved bit", append([]byte{0xc1}, masked(frame.OpText, "{}")[1:]...), 1002},
+		{"continuation of nothing", append([]byte{0x80}, masked(frame.OpText, "{}")[1:]...), 1002},
+		{"binary", masked(frame.OpBinary, "{}"), 1003},
+		{"not UTF-8", masked(frame.OpText, "{\"\xff\"}"), 1007},
+		{"not JSON", masked(frame.OpText, "{"), 1007},
+		{"too big", masked(frame.OpText, strings.Repeat("x", 64<<10+1)), 1009},
+		{"bad close code", masked(frame.OpClose, "\x03\xed"), 1002},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newHall(t, Config{}).connect("g").greeted()
+			g.Write(c.send)
+			if code := g.end(); code != c.want {
+				t.Errorf("closed with %d, want %d", code, c.want)
+			}
+			g.Write(masked(frame.OpClose, string(frame.AppendCloseBody(nil, c.want, ""))))
+			g.gone()
+		})
+	}
+}
+
+func TestWebSocketCloses(t *testing.T) {
+	g := newHall(t, Config{}).connect("g").greeted()
+	g.Write(masked(frame.OpClose, "\x0f\xa0going")) // 4000
+	if code := g.end(); code != 4000 {
+		t.Errorf("code %d comes back, want 4000", code)
+	}
+	g.gone()
+}
+
+func TestWebSocketPong(t *testing.T) {
+	g := newHall(t, Config{}).connect("g").greeted()
+	for i := range 0x7d {
+		g.Write(masked(frame.OpPing, strings.Repeat("p", i)))
+		if m := g.next(); m.Op != frame.OpPong || len(m.Payload) != i {
+			t.Fatalf("%v with %d bytes, want a pong with %d", m.Op, len(m.Payload), i)
+		}
+	}
+}
+
+// Frames that came with the request are decoded, in front of those that follow.
+func TestWebSocketEarlyBytes(t *testing.T) {
+	ping := masked(frame.OpPing, "early")
+	g := newHall(t, Config{}).connect("g", ping[:3]...)
+	g.Write(ping[3:])
+	for {
+		if m := g.next(); m.Op == frame.OpPong {
+			if string(m.Payload) != "early" {
+				t.Errorf("pong %q", m.Payload)
+			}
+			return
+		}
+	}
+}
+
+// The answer to a goodbye is awaited, and its silence not for ever.
+func TestWebSocketGoodbye(t *testing.T) {
+	h := newHall(t, Config{CloseTimeout: 2 * tick})
+	polite, silent := h.connect("g").greeted(), h.connect("g").greeted()
+	h.Kick("g", "", stats.GatewayRemoved)
+	for _, g := range []*guest{polite, silent} {
+		if code := g.end(); code != 1008 {
+			t.Errorf("code %d, want 1008", code)
+		}
+	}
+	polite.Write(masked(frame.OpClose, "\x03\xf0"))
+	polite.gone()
+	<-silent.closed
+}
+
+// One event to many, and many to one, over real sockets.
+func TestWebSocketDelivers(t *testing.T) {
+	h := newHall(t, Config{})
+	const gateways, events = 50, 40
+	var guests []*guest
+	for i := range gateways {
+		guests = append(guests, h.connect(fmt.Sprint("g", i)).greeted())
+	}
+	for i := range events {
+		h.seq++
+		target := event.Target{All: true}
+		if i%4 == 3 {
+			target = event.Target{GatewayIDs: []string{"g7"}}
+		}
+		body := fmt.Appendf(nil, `{"type":"t","payload":%d}`, i)
+		h.Dispatch(target, NewMessage(event.Cursor{Epoch: 7, Seq: h.seq}, body, 0))
+	}
+	for n, g := range guests {
+		for i := range events {
+			if i%4 == 3 && n != 7 {
+				continue
+			}
+			want := fmt.Sprintf(`{"id":"7-%d","type":"t","payload":%d}`, 101+i, i)
+			if m := g.next(); string(m.Payload) != want {
+				t.Fatalf("guest %d got %q, want %s", n, m.Payload, want)
+			}
+		}
+	}
+}
+
+func TestNewMessageAllocatesOnce(t *testing.T) {
+	body := []byte(`{"type":"api.deployed","payload":{"apiId":"weather"},"gatewayId":"g"}`)
+	c := event.Cursor{Epoch: 1 << 40, Seq: 12345}
+	m := NewMessage(c, body, 1)
+	if len(m.Wire) != cap(m.Wire) {
+		t.Errorf("%d bytes in a slice for %d", len(m.Wire), cap(m.Wire))
+	}
+	if want := string(event.AppendWithID(nil, body, c)); string(m.Body) != want {
+		t.Errorf("body %s, want %s", m.Body, want)
+	}
+}
