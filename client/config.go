@@ -18,6 +18,9 @@ import (
 // DefaultPath is where gatecast takes connections.
 const DefaultPath = "/api/internal/v1/ws/gateways/connect"
 
+// longest is the most that BackoffMax may be.
+const longest = 24 * time.Hour
+
 // A Config says where to connect and as whom. URL and Token are required, and
 // Handler for [Run].
 type Config struct {
@@ -54,14 +57,15 @@ type Config struct {
 	Silence time.Duration
 	// ReadLimit bounds one message, in bytes. 0 means 8 MiB.
 	ReadLimit int
-	// Buffer is how many bytes of events may wait to be taken. 0 means 4 MiB.
+	// Buffer is how many bytes of events, as they arrived, may wait to be taken.
+	// 0 means 4 MiB.
 	Buffer int
 }
 
 // withDefaults returns the config with nothing left at zero that means
 // something else.
 func (c Config) withDefaults() Config {
-	c.BackoffMin = cmp.Or(c.BackoffMin, time.Second)
+	c.BackoffMin = cmp.Or(c.BackoffMin, min(time.Second, cmp.Or(c.BackoffMax, time.Second)))
 	c.BackoffMax = cmp.Or(c.BackoffMax, max(c.BackoffMin, time.Minute))
 	c.DialTimeout = cmp.Or(c.DialTimeout, 30*time.Second)
 	c.Silence = cmp.Or(c.Silence, time.Minute)
@@ -83,15 +87,14 @@ func (c Config) validate() error {
 		return errors.New("client: Config.Token is missing: want the token that registering the gateway gave")
 	case strings.ContainsFunc(c.Token, notPrintable):
 		return errors.New("client: Config.Token has a character that no header can carry: was a line break read with it?")
-	case c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin:
-		return fmt.Errorf("client: Config.BackoffMin is %v and BackoffMax %v: want 0 or more, and no more than the other", c.BackoffMin, c.BackoffMax)
+	case c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin || c.BackoffMax > longest:
+		return fmt.Errorf("client: Config.BackoffMin is %v and BackoffMax %v: want them from 0s to %v, the first no more than the second", c.BackoffMin, c.BackoffMax, longest)
 	case c.DialTimeout < 0 || c.Silence < 0:
 		return fmt.Errorf("client: Config.DialTimeout is %v and Silence %v: want neither below zero", c.DialTimeout, c.Silence)
 	case c.ReadLimit < 0 || c.Buffer < 0:
 		return fmt.Errorf("client: Config.ReadLimit is %d and Buffer %d: want neither below zero", c.ReadLimit, c.Buffer)
 	}
-	_, err := c.endpoint()
-	return err
+	return nil
 }
 
 func notPrintable(r rune) bool { return r <= ' ' || r >= 0x7f }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/gobwas/ws"
@@ -17,16 +18,20 @@ import (
 
 // Dial makes one connection. It returns when the server has acked it, and a
 // [*RefusedError] when the server refuses it. ctx bounds the attempt and not the
-// connection.
+// connection, which the caller closes.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	tooLong := fmt.Errorf("no connection within %v", cfg.DialTimeout)
+	u, err := cfg.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	tooLong := fmt.Errorf("no connection to %s within %v", u.Host, cfg.DialTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.DialTimeout, tooLong)
 	defer cancel()
-	c, err := dial(ctx, cfg)
+	c, err := dial(ctx, u, cfg)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx) // what failed did so for this
 	}
@@ -34,8 +39,8 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 }
 
 // dial is Dial with a checked config.
-func dial(ctx context.Context, cfg Config) (*Conn, error) {
-	conn, early, err := upgrade(ctx, cfg)
+func dial(ctx context.Context, u *url.URL, cfg Config) (*Conn, error) {
+	conn, early, err := upgrade(ctx, u, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +60,7 @@ func dial(ctx context.Context, cfg Config) (*Conn, error) {
 
 // upgrade opens a connection and upgrades it. early is what the server has sent
 // behind its response.
-func upgrade(ctx context.Context, cfg Config) (conn net.Conn, early []byte, err error) {
-	u, err := cfg.endpoint()
-	if err != nil {
-		return nil, nil, err
-	}
+func upgrade(ctx context.Context, u *url.URL, cfg Config) (conn net.Conn, early []byte, err error) {
 	var refused *RefusedError
 	d := ws.Dialer{
 		NetDial:   cfg.NetDial,

@@ -52,13 +52,15 @@ func (q *queue) tryPut(e Event) bool {
 // take returns the next event, or why there will be none.
 func (q *queue) take(ctx context.Context) (Event, error) {
 	for {
+		if ctx.Err() != nil {
+			return Event{}, context.Cause(ctx)
+		}
 		if e, ok, err := q.tryTake(); ok || err != nil {
 			return e, err
 		}
 		select {
 		case <-q.added:
 		case <-ctx.Done():
-			return Event{}, context.Cause(ctx)
 		}
 	}
 }

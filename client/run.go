@@ -51,6 +51,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
+	if _, err := cfg.endpoint(); err != nil {
+		return err
+	}
 	if cfg.Handler == nil {
 		return errors.New("client: Config.Handler is missing: Run has nowhere to hand events to")
 	}

@@ -162,7 +162,7 @@ func TestConcurrentAppendersAndTails(t *testing.T) {
 
 func TestTailFromEveryPlaceWhileAppending(t *testing.T) {
 	l := open(t, Config{InMemory: true})
-	const n = 20000
+	const n = 5000
 	var writer, tails sync.WaitGroup
 	writer.Go(func() {
 		for i := range n {

@@ -33,9 +33,11 @@ const (
 
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a node: keep gateways' connections and hand them events."`
+	Demo    demoCmd    `cmd:"" help:"Run a whole system in one process, in a temporary folder, and watch it work."`
 	Gateway gatewayCmd `cmd:"" help:"Register gateways."`
 	Token   tokenCmd   `cmd:"" help:"Rotate gateways' credentials."`
 	Publish publishCmd `cmd:"" help:"Publish an event, or many from standard input."`
+	Tail    tailCmd    `cmd:"" help:"Connect as a gateway and print each event on a line."`
 	Stats   statsCmd   `cmd:"" help:"Print a node's stats as JSON."`
 	Health  healthCmd  `cmd:"" help:"Exit with 0 if a node is ready, for container health checks."`
 

@@ -1,0 +1,74 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"gatecast/client"
+)
+
+type tailCmd struct {
+	URL      string `name:"url" help:"The node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
+	Token    string `help:"The gateway's token; in the environment other users of the machine do not see it." required:"" env:"GATECAST_TOKEN" placeholder:"T"`
+	Insecure bool   `help:"Do not verify the node's certificate."`
+	CAFile   string `name:"ca-file" help:"PEM file of the certificates to trust. Default: the system's." placeholder:"FILE"`
+}
+
+// Run prints events until a signal.
+func (c *tailCmd) Run(ctx context.Context, w world) error {
+	trust, err := c.trust()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err = client.Run(ctx, client.Config{
+		URL:   c.URL,
+		Token: c.Token,
+		TLS:   trust,
+		Handler: func(_ context.Context, e client.Event) {
+			if _, err := fmt.Fprintf(w.out, "%s\n", e.Raw); err != nil {
+				cancel(fmt.Errorf("write events: %w", err))
+			}
+		},
+		OnState: func(s client.State) { tellState(w.err, s) },
+	})
+	if errors.Is(err, context.Canceled) { // by a signal, which is how a tail ends
+		return nil
+	}
+	return err
+}
+
+func (c *tailCmd) trust() (*tls.Config, error) {
+	if c.CAFile == "" {
+		return &tls.Config{InsecureSkipVerify: c.Insecure}, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca-file: %s holds no certificate in PEM", c.CAFile)
+	}
+	return &tls.Config{RootCAs: roots, InsecureSkipVerify: c.Insecure}, nil
+}
+
+// tellState tells people what has become of the connection.
+func tellState(out io.Writer, s client.State) {
+	switch s.Phase {
+	case client.Connected:
+		fmt.Fprintf(out, "gatecast: connected as gateway %s, connection %s, at %s\n", s.Ack.GatewayID, s.Ack.ConnectionID, s.Ack.Cursor)
+	case client.Waiting:
+		fmt.Fprintf(out, "gatecast: %v; next attempt in %v\n", s.Err, s.Wait.Round(100*time.Millisecond))
+	}
+}
