@@ -11,17 +11,39 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A connSet holds the connections of a listener, so that Shutdown can end those
-// that fasthttp's own would wait for: new ones that have sent nothing, which it
-// counts as busy for five seconds, and bulk publishes, which have no end.
+// A connSet holds a server's listeners and connections, for what fasthttp's own
+// Shutdown does not do: it misses a listener that Serve is only about to take
+// up; it waits five seconds for a connection that has sent nothing, and forever
+// for a bulk publish, which need not end.
 type connSet struct {
-	mu    sync.Mutex
-	conns map[net.Conn]connState
+	mu        sync.Mutex
+	draining  bool
+	listeners []net.Listener
+	conns     map[net.Conn]connState
 }
 
 type connState struct {
 	state     fasthttp.ConnState
 	streaming bool // newline-delimited JSON is being read from it
+}
+
+// A onceListener may be closed again. Its Close is then no error.
+type onceListener struct {
+	net.Listener
+	once sync.Once
+}
+
+func (l *onceListener) Close() (err error) {
+	l.once.Do(func() { err = l.Listener.Close() })
+	return err
+}
+
+// listen adds a listener, and reports whether it came before drain.
+func (s *connSet) listen(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, ln)
+	return !s.draining
 }
 
 // changed is the server's ConnState hook.
@@ -49,11 +71,15 @@ func (s *connSet) stream(c net.Conn) {
 	}
 }
 
-// drain closes the connections that have sent nothing, and gives bulk publishes
-// until the deadline.
+// drain closes the listeners and the connections that have sent nothing, and
+// gives bulk publishes until the deadline.
 func (s *connSet) drain(deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.draining = true
+	for _, ln := range s.listeners {
+		_ = ln.Close()
+	}
 	for c, st := range s.conns {
 		switch {
 		case st.state == fasthttp.StateNew:

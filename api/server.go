@@ -156,8 +156,14 @@ func newServer(cfg Config, l limits) *Server {
 }
 
 // Serve answers the connections of ln, which may be a TLS listener. It returns
-// nil after [Server.Shutdown].
-func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(ln) }
+// nil after [Server.Shutdown], also when that came first.
+func (s *Server) Serve(ln net.Listener) error {
+	ln = &onceListener{Listener: ln}
+	if !s.conns.listen(ln) {
+		return ln.Close()
+	}
+	return s.http.Serve(ln)
+}
 
 // Shutdown closes the listeners and returns when the requests under way are
 // answered. Newline-delimited JSON is answered as far as it was read; lines

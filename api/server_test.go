@@ -63,6 +63,24 @@ func TestShutdownAnswersAPublishUnderWay(t *testing.T) {
 	}
 }
 
+func TestServeAfterShutdown(t *testing.T) {
+	s := start(t).Server
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(ln); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if c, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+		_ = c.Close()
+		t.Error("the listener is open")
+	}
+}
+
 func TestShutdownDoesNotWaitForSilentConnections(t *testing.T) {
 	r := start(t)
 	c, err := net.Dial("tcp", r.addr)

@@ -27,15 +27,28 @@ type directory struct {
 	mu      sync.RWMutex
 	entries map[string]*entry
 	grants  map[digest]*Grant
-	groups  map[string]map[*atomic.Int32]struct{} // the members' live counts
+	all     members
+	groups  map[string]members
 	ids     idList
+}
+
+// members is the live counts of some gateways. Counting the connected ones is
+// nearly all cache misses, so it is by the counts themselves and not by entries.
+type members map[*atomic.Int32]struct{}
+
+func (m members) connected() (n int) {
+	for live := range m {
+		n += one(live)
+	}
+	return n
 }
 
 func newDirectory() *directory {
 	return &directory{
 		entries: make(map[string]*entry),
 		grants:  make(map[digest]*Grant),
-		groups:  make(map[string]map[*atomic.Int32]struct{}),
+		all:     make(members),
+		groups:  make(map[string]members),
 	}
 }
 
@@ -68,19 +81,19 @@ func (d *directory) replace(old, e *entry) {
 
 func (d *directory) list(e *entry) {
 	d.ids.insert(e.gateway.ID)
+	d.all[e.live] = struct{}{}
 	for _, name := range e.gateway.Groups {
-		members := d.groups[name]
-		if members == nil {
-			members = make(map[*atomic.Int32]struct{})
-			d.groups[name] = members
+		if d.groups[name] == nil {
+			d.groups[name] = make(members)
 		}
-		members[e.live] = struct{}{}
+		d.groups[name][e.live] = struct{}{}
 	}
 }
 
 func (d *directory) unlist(e *entry) {
 	delete(d.entries, e.gateway.ID)
 	d.ids.remove(e.gateway.ID)
+	delete(d.all, e.live)
 	for _, name := range e.gateway.Groups {
 		delete(d.groups[name], e.live)
 		if len(d.groups[name]) == 0 {
@@ -136,16 +149,11 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if t.All {
-		for _, e := range d.entries {
-			connected += one(e.live)
-		}
-		return len(d.entries), connected, ""
+		return len(d.all), d.all.connected(), ""
 	}
 	if t.Group != "" {
-		for live := range d.groups[t.Group] {
-			connected += one(live)
-		}
-		return len(d.groups[t.Group]), connected, ""
+		group := d.groups[t.Group]
+		return len(group), group.connected(), ""
 	}
 	for _, id := range t.GatewayIDs {
 		e := d.entries[id]

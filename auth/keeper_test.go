@@ -216,7 +216,7 @@ func TestDirectoryLeavesNothing(t *testing.T) {
 		r.remove(fmt.Sprint("g", i), 2, r.now)
 	}
 	d := r.dir
-	if n := len(d.entries) + len(d.grants) + len(d.groups) + len(d.ids.blocks) + len(r.expiries); n != 0 {
+	if n := len(d.entries) + len(d.all) + len(d.grants) + len(d.groups) + len(d.ids.blocks) + len(r.expiries); n != 0 {
 		t.Errorf("%d things are left", n)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"text/tabwriter"
 )
 
 // A Report gathers results that were measured under the same conditions.
@@ -35,21 +34,19 @@ func (p *Report) WriteJSON(w io.Writer) error {
 
 // WriteTable writes a line for each figure: its median over the runs of its
 // workload, and its extremes where there is more than one.
-func (p *Report) WriteTable(w io.Writer) error {
+func (p *Report) WriteTable(w io.Writer) {
 	c := p.Conditions
 	pinned := "not pinned"
 	if c.Pinned {
 		pinned = "server and load pinned apart"
 	}
 	fmt.Fprintf(w, "%s; %s; commit %s; %s\n", c.Machine, c.Go, c.Commit, pinned)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, s := range p.series() {
-		fmt.Fprintf(t, "%s\t\t\t\t\n", s.title())
+		fmt.Fprintf(w, "\n%s\n", s.title())
 		for i, f := range s.runs[0].Figures {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
+			fmt.Fprintf(w, "  %-14s %10s %-12s %s\n", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
 		}
 	}
-	return t.Flush()
 }
 
 // A series is the runs of one workload.
@@ -75,7 +72,7 @@ func (r *Result) sameAs(o Result) bool {
 
 func (s series) title() string {
 	r := s.runs[0]
-	return fmt.Sprintf("%s %s, %s, %s:", r.Workload, r.Transport, plural(r.Connections, "connection"), plural(len(s.runs), "run"))
+	return fmt.Sprintf("%s %s, %s, %s", r.Workload, r.Transport, plural(r.Connections, "connection"), plural(len(s.runs), "run"))
 }
 
 // sorted returns the values of figure i.

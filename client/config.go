@@ -104,10 +104,7 @@ func notPrintable(r rune) bool { return r <= ' ' || r >= 0x7f }
 func (c Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		return nil, fmt.Errorf("client: Config.URL is no URL: %w", err)
+		return nil, errors.New("client: Config.URL is no URL: want wss://HOST:PORT")
 	}
 	switch {
 	case u.Scheme != "wss" && u.Scheme != "ws":

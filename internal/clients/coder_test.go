@@ -137,6 +137,7 @@ func (c *coder) connect(transport *http.Transport, d dial) bool {
 
 // read reports messages until the connection ends.
 func (c *coder) read() {
+	defer c.conn.CloseNow() // a context that ends between two reads closes nothing
 	for {
 		kind, data, err := c.conn.Read(c.ctx)
 		if err != nil {

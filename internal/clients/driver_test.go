@@ -66,16 +66,12 @@ type driver struct {
 
 var drivers = []driver{
 	{"coder", startCoder},
-	{"node-ws", program{
-		command: []string{"node", "client.mjs"}, dir: "node",
-		probe:   []string{"node", "--input-type=module", "--eval", `import "ws"`},
-		install: "install Node.js 18 or later, then run: npm ci --prefix internal/clients/node",
-	}.start},
-	{"python-websockets", program{
-		command: []string{"/usr/bin/python3", "client.py"}, dir: "python",
-		probe:   []string{"/usr/bin/python3", "-c", "import websockets.legacy.client"},
-		install: "apt-get install -y python3-websockets",
-	}.start},
+	{"node-ws", newProgram("node", []string{"node", "client.mjs"},
+		[]string{"node", "--input-type=module", "--eval", `import "ws"`},
+		"install Node.js 18 or later, then run: npm ci --prefix internal/clients/node").start},
+	{"python-websockets", newProgram("python", []string{"/usr/bin/python3", "client.py"},
+		[]string{"/usr/bin/python3", "-c", "import websockets.legacy.client"},
+		"run: apt-get install -y python3-websockets").start},
 }
 
 // eachDriver runs a scenario with every driver, at the same time.

@@ -9,8 +9,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os/exec"
+	"sync"
 	"testing"
 )
 
@@ -20,18 +22,32 @@ const backlog = 1 << 14
 
 // A program is a driver in another language: one process a connection.
 type program struct {
-	command []string
 	dir     string
-	probe   []string // succeeds when command can run
-	install string   // what to do when it does not
+	command []string
+	// installed returns what is missing to run the command.
+	installed func() error
+}
+
+// newProgram returns a driver of files in dir. When the probe, a command, fails,
+// install is what to do.
+func newProgram(dir string, command, probe []string, install string) program {
+	return program{dir, command, sync.OnceValue(func() error {
+		cmd := exec.Command(probe[0], probe[1:]...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%q fails: %w\n%s\n%s", probe, err, bytes.TrimSpace(out), install)
+		}
+		return nil
+	})}
 }
 
 func (p program) start(t *testing.T, d dial) *client {
 	t.Helper()
-	if out, err := p.cmd(t, p.probe).CombinedOutput(); err != nil {
-		t.Fatalf("%q does not run: %v\n%s\n%s", p.probe, err, bytes.TrimSpace(out), p.install)
+	if err := p.installed(); err != nil {
+		t.Fatal(err)
 	}
-	cmd := p.cmd(t, p.command)
+	cmd := exec.CommandContext(t.Context(), p.command[0], p.command[1:]...)
+	cmd.Dir = p.dir
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +77,6 @@ func (p program) start(t *testing.T, d dial) *client {
 	})
 	say(stdin, d)
 	return &client{t: t, reports: reports, do: func(c command) { say(stdin, c) }}
-}
-
-func (p program) cmd(t *testing.T, args []string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-	cmd.Dir = p.dir
-	return cmd
 }
 
 // say tells a driver something. One that has ended shows in its reports.

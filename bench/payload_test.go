@@ -1,0 +1,64 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"gatecast/event"
+
+	"pgregory.net/rapid"
+)
+
+// What is published is a draft of the size asked for, and its receivers find the
+// stamp again.
+func TestStampSurvives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := stamp{
+			n:    rapid.Int64Min(0).Draw(t, "n"),
+			sent: time.Duration(rapid.Int64Min(0).Draw(t, "sent")),
+		}
+		size := rapid.IntRange(0, 2000).Draw(t, "size")
+		b := appendDraft([]byte("before"), toAll, s, size)[len("before"):]
+		d, err := event.ParseDraft(b)
+		if err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		if !d.All || d.Type != eventType {
+			t.Fatalf("draft %s", b)
+		}
+		if shortest := len(appendDraft(nil, toAll, s, 0)); len(b) != max(size, shortest) {
+			t.Fatalf("%d bytes; want %d, or the %d it takes", len(b), size, shortest)
+		}
+		got, err := parseStamp(received(d.Payload))
+		if err != nil || got != s {
+			t.Fatalf("stamp %v, %v; want %v", got, err, s)
+		}
+	})
+}
+
+// received returns an event as a gateway gets it.
+func received(payload json.RawMessage) []byte {
+	return fmt.Appendf(nil, `{"id":"k3f9-7","type":%q,"payload":%s,"gatewayId":"g","timestamp":"t","correlationId":"c"}`, eventType, payload)
+}
+
+func TestParseStampRefuses(t *testing.T) {
+	for name, message := range map[string]string{
+		"nothing":      ``,
+		"other type":   `{"type":"resync.required","reason":"r","cursor":"k3f9-7"}`,
+		"no number":    `{"payload":{"n":,"sent":5}}`,
+		"no time":      `{"payload":{"n":5}}`,
+		"cut short":    `{"payload":{"n":5,"sent":`,
+		"another body": `{"payload":{"sent":5,"n":5}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if s, err := parseStamp([]byte(message)); err == nil {
+				t.Errorf("parseStamp(%q) = %v; want an error", message, s)
+			}
+		})
+	}
+}

@@ -1,0 +1,199 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatecast/frame"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What Run does after every way a connection can end or be refused.
+func TestRunAfter(t *testing.T) {
+	const second = time.Second
+	for _, tt := range []struct {
+		name     string
+		server   func(t *testing.T) func(net.Conn)
+		from, to time.Duration // the wait; none when Run returns
+	}{
+		{"close 1000", closing(frame.CloseNormal), 1 * second, 10 * second},
+		{"close 1001", closing(frame.CloseGoingAway), 1 * second, 10 * second},
+		{"close 1012", closing(frame.CloseServiceRestart), 1 * second, 10 * second},
+		{"close 1002", closing(frame.CloseProtocolError), 0, 1 * second},
+		{"close 1003", closing(frame.CloseUnsupportedData), 0, 1 * second},
+		{"close without a code", closing(frame.CloseNoStatus), 0, 1 * second},
+		{"close 1007", closing(frame.CloseInvalidData), 0, 1 * second},
+		{"close 1008", closing(frame.ClosePolicyViolation), 0, 0},
+		{"close 1009", closing(frame.CloseMessageTooBig), 0, 1 * second},
+		{"close 1011", closing(frame.CloseInternalError), 0, 1 * second},
+		{"close 1013", closing(frame.CloseTryAgainLater), 0, 1 * second},
+		{"connection lost", func(t *testing.T) func(net.Conn) { return upgraded(t, func(*peer) {}) }, 0, 1 * second},
+		{"lost before a response", func(*testing.T) func(net.Conn) { return func(net.Conn) {} }, 0, 1 * second},
+		{"400", refusing(400, ""), 0, 1 * second},
+		{"401", refusing(401, ""), 0, 0},
+		{"403", refusing(403, ""), 0, 0},
+		{"404", refusing(404, ""), 0, 0},
+		{"409", refusing(409, ""), 0, 0},
+		{"422", refusing(422, ""), 0, 0},
+		{"426", refusing(426, ""), 0, 1 * second},
+		{"429 with Retry-After", refusing(429, "Retry-After: 30\r\n"), 30 * second, 31 * second},
+		{"500", refusing(500, ""), 0, 1 * second},
+		{"503", refusing(503, ""), 0, 1 * second},
+		{"503 with Retry-After", refusing(503, "Retry-After: 120\r\n"), 120 * second, 121 * second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, cfg, ctx := over(t, tt.server(t))
+				var waits []time.Duration
+				cfg.OnState = func(s State) {
+					if s.Phase == Waiting {
+						waits = append(waits, s.Wait)
+					}
+				}
+				err := Run(ctx, cfg)
+				if tt.to == 0 {
+					if len(p.dialled) != 1 || err == nil || !strings.HasPrefix(err.Error(), "client: not reconnecting: ") {
+						t.Errorf("after %d attempts: %v", len(p.dialled), err)
+					}
+					return
+				}
+				if len(p.dialled) != 2 || !errors.Is(err, context.Canceled) {
+					t.Fatalf("after %d attempts: %v", len(p.dialled), err)
+				}
+				waited := p.dialled[1].Sub(p.dialled[0])
+				if waited < tt.from || waited > tt.to {
+					t.Errorf("waited %v, want from %v to %v", waited, tt.from, tt.to)
+				}
+				if !slices.Equal(waits, []time.Duration{waited}) {
+					t.Errorf("waited %v, and said %v", waited, waits)
+				}
+			})
+		})
+	}
+}
+
+func closing(code frame.CloseCode) func(*testing.T) func(net.Conn) {
+	return func(t *testing.T) func(net.Conn) { return closesWith(t, code) }
+}
+
+func refusing(status int, header string) func(*testing.T) func(net.Conn) {
+	return func(t *testing.T) func(net.Conn) { return refuses(t, status, header, `{"error":"e","message":"m"}`) }
+}
+
+// What Run returns tells apart a refusal and a close.
+func TestRunErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, cfg, ctx := over(t, refuses(t, 401, "", `{"error":"unauthorized","message":"no"}`))
+		err := Run(ctx, cfg)
+		if e, ok := errors.AsType[*RefusedError](err); !ok || e.Status != 401 || e.Code != "unauthorized" {
+			t.Errorf("refused: got %v", err)
+		}
+		_, cfg, ctx = over(t, closesWith(t, frame.ClosePolicyViolation))
+		err = Run(ctx, cfg)
+		if e, ok := errors.AsType[*CloseError](err); !ok || e.Code != frame.ClosePolicyViolation {
+			t.Errorf("closed: got %v", err)
+		}
+	})
+}
+
+func TestRunReconnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sends := func(events ...int) func(net.Conn) {
+			return upgraded(t, func(p *peer) {
+				for _, n := range events {
+					p.event(n)
+				}
+				p.close(frame.CloseTryAgainLater, "")
+				p.closed(frame.CloseTryAgainLater)
+			})
+		}
+		_, cfg, ctx := over(t, sends(1, 2), refuses(t, 503, "", ""), sends(3))
+		var heard []string
+		cfg.Handler = func(_ context.Context, e Event) { heard = append(heard, e.ID) }
+		cfg.OnState = func(s State) {
+			switch s.Phase {
+			case Connected:
+				heard = append(heard, fmt.Sprint("connected as ", s.Ack.GatewayID))
+			case Waiting:
+				heard = append(heard, fmt.Sprint("waiting: ", s.Err))
+			default:
+				heard = append(heard, s.Phase.String())
+			}
+		}
+		if err := Run(ctx, cfg); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		want := []string{
+			"connecting", "connected as gw-1", "k3f9-1", "k3f9-2", "waiting: closed by the server with code 1013",
+			"connecting", "waiting: refused with status 503",
+			"connecting", "connected as gw-1", "k3f9-3", "waiting: closed by the server with code 1013",
+			"connecting",
+		}
+		if diff := cmp.Diff(want, heard); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// When its context ends Run says goodbye, whatever it was doing.
+func TestRunEnds(t *testing.T) {
+	enough := errors.New("enough")
+	for _, tt := range []struct {
+		name   string
+		server func(*testing.T) func(net.Conn)
+	}{
+		{"connected", func(t *testing.T) func(net.Conn) {
+			return upgraded(t, func(p *peer) {
+				for range 100 {
+					p.event(1)
+				}
+				if m := p.read(); m.Op != frame.OpClose {
+					t.Errorf("client sent opcode %d", m.Op)
+				}
+				p.close(frame.CloseNormal, "")
+				p.ended()
+			})
+		}},
+		{"waiting", refusing(429, "Retry-After: 3600\r\n")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, cfg, ctx := over(t, tt.server(t))
+				ctx, cancel := context.WithCancelCause(ctx)
+				time.AfterFunc(90*time.Second, func() { cancel(enough) })
+				cfg.Silence = time.Hour
+				handled := 0
+				cfg.Handler = func(context.Context, Event) { handled++; time.Sleep(time.Second) }
+				start := time.Now()
+				if err := Run(ctx, cfg); err != enough {
+					t.Errorf("got %v, want %v", err, enough)
+				}
+				if took := time.Since(start); took > 92*time.Second {
+					t.Errorf("ended %v after its context", took-90*time.Second)
+				}
+				if handled > 91 {
+					t.Errorf("handled %d events, some after the context had ended", handled)
+				}
+			})
+		})
+	}
+}
+
+func TestPhaseString(t *testing.T) {
+	for p, want := range map[Phase]string{Connecting: "connecting", Connected: "connected", Waiting: "waiting", 9: "Phase(9)"} {
+		if p.String() != want {
+			t.Errorf("Phase %d is %q, want %q", int(p), p, want)
+		}
+	}
+}
