@@ -62,6 +62,7 @@ type footprint struct {
 // settled waits until the server's memory stays as it is, and returns what the
 // server has then.
 func settled(ctx context.Context, l *load, settle time.Duration) (f footprint, err error) {
+	l.admin.close() // or the goroutines that serve its idle connections would count
 	if f.memory, err = settledMemory(ctx, l.Process, settle); err != nil {
 		return f, err
 	}
@@ -74,7 +75,7 @@ func settled(ctx context.Context, l *load, settle time.Duration) (f footprint, e
 	if f.heap, err = l.admin.metric(ctx, "go_memstats_heap_alloc_bytes"); err != nil {
 		return f, err
 	}
-	l.admin.close() // its connections are none of the gateways'
+	l.admin.close() // the same for descriptors
 	f.descriptors, err = steadyDescriptors(ctx, l.Process)
 	return f, err
 }

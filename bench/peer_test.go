@@ -5,23 +5,19 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"gatecast/frame"
 )
 
-const accepts = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + upgradeAnswer + "\r\n\r\n"
-
-// script starts a server that answers one upgrade with b, then calls then, if
-// there is one, and hangs up.
-func script(t *testing.T, b []byte, then func(io.Reader)) Target {
+// script starts a server that calls do with one upgrade's connection, and then
+// hangs up.
+func script(t *testing.T, do func(net.Conn, *bufio.Reader)) Target {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,10 +36,7 @@ func script(t *testing.T, b []byte, then func(io.Reader)) Target {
 			t.Errorf("the upgrade is not a request: %v", err)
 			return
 		}
-		_, _ = nc.Write(b)
-		if then != nil {
-			then(in)
-		}
+		do(nc, in)
 	}()
 	t.Cleanup(func() {
 		ln.Close()
@@ -52,11 +45,20 @@ func script(t *testing.T, b []byte, then func(io.Reader)) Target {
 	return Target{Gateways: ln.Addr().String()}
 }
 
-func text(messages ...string) (b []byte) {
+const accepts = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + upgradeAnswer + "\r\n\r\n"
+
+const ack = `{"type":"connection.ack","gatewayId":"g"}`
+
+// greeting is all that a server sends until something is published.
+var greeting = accepts + text(ack)
+
+// text returns messages as a server's frames.
+func text(messages ...string) string {
+	var b []byte
 	for _, m := range messages {
 		b = frame.Append(b, frame.OpText, []byte(m))
 	}
-	return b
+	return string(b)
 }
 
 // numbered returns an event with a number, as a gateway gets it.
@@ -64,22 +66,21 @@ func numbered(n int) string {
 	return string(received(fmt.Appendf(nil, `{"n":%d,"sent":1,"pad":""}`, n)))
 }
 
-const ack = `{"type":"connection.ack","gatewayId":"g"}`
-
 func TestDialPeerRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, answer, want string
 	}{
-		{"a refusal", "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":\"draining\"}", "draining"},
+		{"a refusal", "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":\"draining\"}", "503 Service Unavailable"},
 		{"another key's answer", "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "Sec-WebSocket-Accept"},
-		{"an endless answer", "HTTP/1.1 101 " + strings.Repeat("x", 2*readBuffer), "longer than"},
+		{"an endless answer", "HTTP/1.1 101 " + strings.Repeat("x", readBuffer), "longer than"},
 		{"no ack", accepts, "no connection.ack"},
-		{"an event before the ack", accepts + string(text(numbered(1), ack)), "want connection.ack"},
-		{"an event behind the ack", accepts + string(text(ack, numbered(1))), "want connection.ack"},
-		{"no WebSocket", accepts + "\xff\xff\xff\xff", "frame"},
+		{"an event before the ack", accepts + text(numbered(1), ack), "want connection.ack"},
+		{"an event behind the ack", accepts + text(ack, numbered(1)), "want connection.ack"},
+		{"no WebSocket", accepts + "\xff\x01x", "reserved"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := dialPeer(t.Context(), script(t, []byte(tt.answer), nil), "token")
+			target := script(t, func(nc net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(nc, tt.answer) })
+			p, err := dialPeer(t.Context(), target, "token")
 			if err == nil {
 				p.hangUp()
 				t.Fatal("connected")
@@ -92,14 +93,14 @@ func TestDialPeerRefuses(t *testing.T) {
 }
 
 func TestPeerReceives(t *testing.T) {
-	goodbye := frame.AppendClose(nil, frame.CloseNormal, "so long")
+	goodbye := string(frame.AppendClose(nil, frame.CloseNormal, "so long"))
 	for _, tt := range []struct {
 		name   string
-		send   []byte
+		sent   string
 		want   string // what run's error says
 		events int
 	}{
-		{"events in order", append(text(numbered(1), numbered(2), numbered(9)), goodbye...), "1000 so long", 3},
+		{"events in order", text(numbered(1), numbered(2), numbered(9)) + goodbye, "1000 so long", 3},
 		{"nothing", goodbye, "1000 so long", 0},
 		{"a duplicate", text(numbered(1), numbered(1)), "duplicate", 1},
 		{"out of order", text(numbered(2), numbered(1)), "out of order", 1},
@@ -107,14 +108,17 @@ func TestPeerReceives(t *testing.T) {
 		{"an end without goodbye", text(numbered(1)), "EOF", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			go1 := make(chan struct{})
-			target := scriptTwo(t, append([]byte(accepts), text(ack)...), go1, tt.send)
-			p, err := dialPeer(t.Context(), target, "token")
+			dialed := make(chan struct{})
+			p, err := dialPeer(t.Context(), script(t, func(nc net.Conn, _ *bufio.Reader) {
+				_, _ = io.WriteString(nc, greeting)
+				<-dialed
+				_, _ = io.WriteString(nc, tt.sent)
+			}), "token")
+			close(dialed)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.hangUp()
-			close(go1)
 			events := 0
 			err = p.run(func(stamp) error { events++; return nil })
 			if !strings.Contains(err.Error(), tt.want) {
@@ -128,13 +132,41 @@ func TestPeerReceives(t *testing.T) {
 }
 
 func TestPeerAnswersPing(t *testing.T) {
-	answers := make(chan frame.Message, 1)
-	ping := frame.Append(nil, frame.OpPing, []byte("are you there"))
-	greeting := append([]byte(accepts), text(ack)...)
-	target := script(t, greeting, nil)
-	_ = ping
-	_ = answers
-	_ = target
-	_ = bytes.Equal
-	_ = time.Second
+	dialed := make(chan struct{})
+	answer := make(chan frame.Message, 1)
+	p, err := dialPeer(t.Context(), script(t, func(nc net.Conn, in *bufio.Reader) {
+		_, _ = io.WriteString(nc, greeting)
+		<-dialed
+		_, _ = nc.Write(frame.Append(nil, frame.OpPing, []byte("there?")))
+		answer <- readMessage(t, in)
+	}), "token")
+	close(dialed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.hangUp()
+	_ = p.run(func(stamp) error { return nil }) // until the server hangs up
+	if m := <-answer; m.Op != frame.OpPong || string(m.Payload) != "there?" {
+		t.Errorf("answer %v %q; want a pong with the ping's payload", m.Op, m.Payload)
+	}
+}
+
+// readMessage reads one message of a client.
+func readMessage(t *testing.T, in *bufio.Reader) frame.Message {
+	var d frame.Decoder
+	for {
+		b := make([]byte, 1)
+		if _, err := in.Read(b); err != nil {
+			t.Errorf("no message: %v", err)
+			return frame.Message{}
+		}
+		m, _, err := d.Next(b, maxMessage)
+		if err != nil {
+			t.Errorf("no message: %v", err)
+			return frame.Message{}
+		}
+		if m.Op != 0 {
+			return m
+		}
+	}
 }

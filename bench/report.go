@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A Report gathers results that were measured under the same conditions.
@@ -44,7 +45,8 @@ func (p *Report) WriteTable(w io.Writer) {
 	for _, s := range p.series() {
 		fmt.Fprintf(w, "\n%s\n", s.title())
 		for i, f := range s.runs[0].Figures {
-			fmt.Fprintf(w, "  %-14s %10s %-12s %s\n", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
+			line := fmt.Sprintf("  %-14s %10s %-12s %s", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
+			fmt.Fprintln(w, strings.TrimRight(line, " "))
 		}
 	}
 }

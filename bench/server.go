@@ -152,9 +152,9 @@ func (s *Server) await(ctx context.Context) (startLine, error) {
 		select {
 		case <-poll.C:
 		case <-s.exited:
-			return startLine{}, fmt.Errorf("the server did not start: %w\n%s", s.err, log)
+			return startLine{}, fmt.Errorf("the server did not start: %w\n%s", s.err, s.LogTail())
 		case <-ctx.Done():
-			return startLine{}, fmt.Errorf("the server did not start: %w\n%s", ctx.Err(), log)
+			return startLine{}, fmt.Errorf("the server did not start: %w\n%s", ctx.Err(), s.LogTail())
 		}
 	}
 }

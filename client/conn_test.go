@@ -63,7 +63,7 @@ func TestFramesBehindResponse(t *testing.T) {
 			upgradeInto(t, conn, &response)
 			wire := frame.Append([]byte(response.String()), frame.OpText, []byte(ackText))
 			server.write(frame.Append(wire, frame.OpText, []byte(eventText(7))))
-			server.closed(frame.CloseNormal)
+			server.goodbye()
 		})
 		c, err := Dial(ctx, cfg)
 		if err != nil {
@@ -187,7 +187,7 @@ func TestNextGivesUpAndConnectionGoesOn(t *testing.T) {
 		p.ack()
 		<-send
 		p.event(1)
-		p.closed(frame.CloseNormal)
+		p.goodbye()
 	})
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -240,7 +240,7 @@ func TestPingsAnsweredWhileEventsWait(t *testing.T) {
 		}
 		p.pinged("behind them all")
 		close(answered)
-		p.closed(frame.CloseNormal)
+		p.goodbye()
 	})
 	<-answered
 	for n := range 100 {

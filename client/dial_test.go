@@ -138,7 +138,7 @@ func TestConnectionOutlivesDialsContext(t *testing.T) {
 		_, cfg, _ := over(t, upgraded(t, func(p *peer) {
 			p.pinged("")
 			p.event(1)
-			p.closed(1000)
+			p.goodbye()
 		}))
 		ctx, cancel := context.WithCancel(t.Context())
 		c, err := Dial(ctx, cfg)

@@ -97,6 +97,17 @@ func (p *peer) closed(want frame.CloseCode) {
 	p.ended()
 }
 
+// goodbye reads the close frame of a client that has had enough, and answers it.
+func (p *peer) goodbye() {
+	p.t.Helper()
+	m := p.read()
+	if code, _ := frame.ParseClose(m.Payload); m.Op != frame.OpClose || code != frame.CloseNormal {
+		p.t.Errorf("client sent opcode %d %q, want a goodbye", m.Op, m.Payload)
+	}
+	p.close(frame.CloseNormal, "")
+	p.ended()
+}
+
 // ended reads the end of the connection.
 func (p *peer) ended() {
 	p.t.Helper()

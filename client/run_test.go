@@ -158,11 +158,7 @@ func TestRunEnds(t *testing.T) {
 				for range 100 {
 					p.event(1)
 				}
-				if m := p.read(); m.Op != frame.OpClose {
-					t.Errorf("client sent opcode %d", m.Op)
-				}
-				p.close(frame.CloseNormal, "")
-				p.ended()
+				p.goodbye()
 			})
 		}},
 		{"waiting", refusing(429, "Retry-After: 3600\r\n")},

@@ -264,9 +264,7 @@ func TestViolations(t *testing.T) {
 			t.Run(tc.name, func(t *testing.T) {
 				c, _ := s.connect(t, d, g)
 				c.do(tc.send)
-				if bye := c.expect("close"); bye.Code != tc.want || bye.Reason == "" {
-					t.Errorf("want close %d and a reason; got %d %q", tc.want, bye.Code, bye.Reason)
-				}
+				c.closes(tc.want)
 			})
 		}
 	})

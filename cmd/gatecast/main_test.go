@@ -1,0 +1,138 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// gatecast runs a command and returns its exit code and what it wrote.
+func gatecast(in string, args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	code = run(args, world{strings.NewReader(in), &o, &e})
+	return code, o.String(), e.String()
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestErrorsAreOneLine(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	token := writeFile(t, "admin.token", strings.Repeat("x", 43)+"\n")
+	for _, c := range []struct {
+		name string
+		args []string
+		env  [2]string
+		code int
+		says string
+	}{
+		{name: "no command", args: nil, code: 2, says: "--help"},
+		{name: "unknown command", args: []string{"srve"}, code: 2, says: "srve"},
+		{name: "unknown flag", args: []string{"serve", "--lisen", ":1"}, code: 2, says: "--lisen"},
+		{name: "not a number", args: []string{"serve", "--max-connections", "many"}, code: 2, says: "--max-connections"},
+		{name: "not a time", args: []string{"serve", "--ping-interval", "soon"}, code: 2, says: "want seconds"},
+		{name: "not a size", args: []string{"serve", "--max-payload", "1MB"}, code: 2, says: "64MiB"},
+		{name: "bad environment", args: []string{"serve"}, env: [2]string{"WS_MAX_CONNECTIONS", "x"}, code: 2, says: "WS_MAX_CONNECTIONS"},
+		{name: "contradiction", args: []string{"serve", "--ping-interval", "40"}, code: 2, says: "--connection-timeout"},
+		{name: "no such configuration", args: []string{"serve", "--config", "/nowhere.yaml"}, code: 2, says: "nowhere.yaml"},
+		{name: "unknown key", args: []string{"serve", "--config", writeFile(t, "c.yaml", "lisen: :1\n")}, code: 2, says: "lisen"},
+		{name: "not YAML", args: []string{"serve", "--config", writeFile(t, "c.yaml", "a: b: c")}, code: 2, says: "YAML"},
+		{name: "a list in the configuration", args: []string{"serve", "--config", writeFile(t, "c.yaml", "listen: [a]\n")}, code: 2, says: "single value"},
+		{name: "used port", args: []string{"serve", "--data-dir", t.TempDir(), "--listen", taken.Addr().String()}, code: 1, says: "address already in use"},
+		{name: "unwritable folder", args: []string{"serve", "--data-dir", token + "/data", "--listen", "127.0.0.1:0"}, code: 1, says: "--data-dir"},
+		{name: "bad certificate", args: []string{"serve", "--data-dir", t.TempDir(), "--log", "memory", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0", "--tls-cert", token, "--tls-key", token}, code: 1, says: "--tls-cert"},
+		{name: "no admin token", args: []string{"stats", "--admin-token-file", "/nowhere"}, code: 1, says: "--admin-token-file"},
+		{name: "no node", args: []string{"stats", "--admin-token-file", token, "--internal-url", "http://127.0.0.1:1"}, code: 1, says: "is gatecast serve running"},
+		{name: "nobody to publish to", args: []string{"publish", "--type", "t"}, code: 2, says: "--gateway"},
+		{name: "two targets", args: []string{"publish", "--type", "t", "--all", "--group", "g"}, code: 2, says: "--all"},
+		{name: "no type", args: []string{"publish", "--all"}, code: 2, says: "--type"},
+		{name: "payload is not JSON", args: []string{"publish", "--all", "--type", "t", "--payload", "{"}, code: 2, says: "JSON"},
+		{name: "tail without token", args: []string{"tail", "--url", "wss://x"}, code: 2, says: "--token"},
+		{name: "tail of a bad CA file", args: []string{"tail", "--url", "wss://x", "--token", "t", "--ca-file", token}, code: 1, says: "--ca-file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.env[0] != "" {
+				t.Setenv(c.env[0], c.env[1])
+			}
+			code, out, errs := gatecast("", c.args...)
+			lines := strings.Split(strings.TrimSpace(errs), "\n")
+			last := lines[len(lines)-1]
+			if code != c.code || !strings.HasPrefix(last, "gatecast: ") || !strings.Contains(last, c.says) {
+				t.Errorf("exit %d, want %d, with a line about %s:\n%s", code, c.code, c.says, errs)
+			}
+			for _, l := range lines[:len(lines)-1] {
+				if !strings.HasPrefix(l, "{") { // the log's lines
+					t.Errorf("more than a line: %s", l)
+				}
+			}
+			if out != "" {
+				t.Errorf("standard output: %s", out)
+			}
+		})
+	}
+}
+
+// A flag comes before the environment, the environment before the file, the file
+// before the default.
+func TestPrecedence(t *testing.T) {
+	t.Setenv("WS_RATE_LIMIT_PER_MINUTE", "2")
+	t.Setenv("WS_PING_INTERVAL", "2")
+	t.Setenv("GATECAST_CONFIG", writeFile(t, "c.yaml", "rate-limit: 1\nping-interval: 1\nmax-payload: 64KiB\nplaintext: true\nlog-level: warn\nretention: 1h\n"))
+	var c cli
+	parser, err := kong.New(&c, kong.Configuration(loadYAML), kong.Vars{"version": "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"serve", "--ping-interval", "3"}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.Serve.nodeConfig()
+	if cfg.PingInterval != 3*time.Second || cfg.RateLimit != 2 || cfg.MaxPayload != 64<<10 || !cfg.Plaintext || cfg.Retention != time.Hour || cfg.MaxConnections != 1000 {
+		t.Errorf("%+v", cfg)
+	}
+	if c.Serve.LogLevel.String() != "WARN" {
+		t.Errorf("log level %v", c.Serve.LogLevel)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"gateway", "add", "--help"}} {
+		if code, out, errs := gatecast("", args...); code != 0 || errs != "" || !strings.Contains(out, "Usage:") {
+			t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
+		}
+	}
+	if code, out, _ := gatecast("", "--version"); code != 0 || strings.TrimSpace(out) == "" {
+		t.Errorf("--version: exit %d, %q", code, out)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	code, out, errs := gatecast("", "demo", "--for", "300ms", "--every", "50ms")
+	if code != 0 || errs != "" {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	for _, want := range []string{"edge-eu/2 is connected", "edge-us/1 received", "once and in order"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("nothing says %q in\n%s", want, out)
+		}
+	}
+}
