@@ -68,9 +68,12 @@ func (l *lineReader) read() error {
 	return err
 }
 
-// makeRoom moves what is left to the front, and grows the buffer when that is
-// not enough.
+// makeRoom makes room for a read, by moving what is left to the front, and by a
+// larger buffer when that is not enough.
 func (l *lineReader) makeRoom() {
+	if l.start < len(l.buf) && cap(l.buf)-len(l.buf) >= lineBuffer/2 {
+		return // a long line in small pieces is not moved for each
+	}
 	n := copy(l.buf, l.buf[l.start:])
 	l.buf = l.buf[:n]
 	l.scanned -= l.start

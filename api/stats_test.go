@@ -4,6 +4,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,6 +185,29 @@ func (c *objectCounter) add(p []byte) {
 	c.objects += strings.Count(text, mark)
 	c.tail = text[max(0, len(text)-len(mark)+1):]
 	c.bytes += len(p)
+}
+
+// slowly gives each page after a while.
+type slowly struct {
+	*fakeConnections
+	after time.Duration
+}
+
+func (c slowly) Page(ctx context.Context, gatewayID, after string, limit int) ([]stats.Connection, string, error) {
+	<-time.After(c.after)
+	return c.fakeConnections.Page(ctx, gatewayID, after, limit)
+}
+
+func TestStatsMayTakeLongerThanOneWrite(t *testing.T) {
+	const write = 100 * time.Millisecond
+	conns := &fakeConnections{n: 3000}
+	r := start(t, func(c *Config, l *limits) {
+		l.write = write
+		c.Connections = slowly{conns, write / 2}
+	})
+	if got := r.do("GET", prefix+"/stats", ""); strings.Count(got.body, "connectionId") != conns.n {
+		t.Errorf("%d connections", strings.Count(got.body, "connectionId"))
+	}
 }
 
 // A client that does not read is given up, and holds nobody else up.

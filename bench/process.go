@@ -77,7 +77,7 @@ func (p Process) count(folder string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	names, err := f.Readdirnames(-1) // not os.ReadDir, which sorts 10,000 of them
 	return len(names), err
 }

@@ -107,7 +107,7 @@ func (s *Server) start(cpus *CPUSet) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the server has its own
 	s.cmd.Stderr = log
 	start := s.cmd.Start
 	if cpus != nil {

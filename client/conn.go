@@ -39,7 +39,7 @@ type Conn struct {
 	// Of the goroutine that dials, then of the one that reads.
 	decoder frame.Decoder
 	buf     []byte
-	rest    []byte // of buf: not yet decoded
+	rest    []byte // read and not yet decoded
 
 	closing sync.Once
 
@@ -50,17 +50,16 @@ type Conn struct {
 // newConn returns the Conn of an upgraded connection. early is what the server
 // sent behind its response.
 func newConn(conn net.Conn, early []byte, cfg Config) *Conn {
-	c := &Conn{
+	return &Conn{
 		conn:    conn,
 		silence: cfg.Silence,
 		limit:   cfg.ReadLimit,
 		queue:   newQueue(cfg.Buffer),
 		done:    make(chan struct{}),
 		decoder: frame.Decoder{FromServer: true},
-		buf:     make([]byte, max(readSize, len(early))),
+		buf:     make([]byte, readSize),
+		rest:    early,
 	}
-	c.rest = c.buf[:copy(c.buf, early)]
-	return c
 }
 
 // Ack returns what the server said when it took the connection.

@@ -146,6 +146,31 @@ func TestRunReconnects(t *testing.T) {
 	})
 }
 
+// A connection that lasted starts the waits over, which by then are long.
+func TestRunStartsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scripts := slices.Repeat([]func(net.Conn){refuses(t, 500, "", "")}, 9)
+		scripts = append(scripts, upgraded(t, func(p *peer) {
+			time.Sleep(time.Minute - time.Nanosecond)
+			p.pinged("")
+			time.Sleep(time.Nanosecond)
+			p.close(frame.CloseTryAgainLater, "")
+			p.closed(frame.CloseTryAgainLater)
+		}))
+		_, cfg, ctx := over(t, scripts...)
+		var last time.Duration
+		cfg.OnState = func(s State) {
+			if s.Phase == Waiting {
+				last = s.Wait
+			}
+		}
+		_ = Run(ctx, cfg)
+		if last > time.Second {
+			t.Errorf("waited %v after a connection that lasted", last)
+		}
+	})
+}
+
 // When its context ends Run says goodbye, whatever it was doing.
 func TestRunEnds(t *testing.T) {
 	enough := errors.New("enough")

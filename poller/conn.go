@@ -105,9 +105,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Deadlines are the handshake's. On a loop nothing waits, and crypto/tls, which
-// sets one around its closing alert, is not to be told.
-
+// SetDeadline is the handshake's. On a loop nothing waits, and crypto/tls, which
+// sets a deadline around its closing alert, is not to be told.
 func (c *Conn) SetDeadline(t time.Time) error {
 	if c.fd >= 0 {
 		return nil
@@ -115,6 +114,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
+// SetReadDeadline is the handshake's, as [Conn.SetDeadline].
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.fd >= 0 {
 		return nil
@@ -122,6 +122,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
+// SetWriteDeadline is the handshake's, as [Conn.SetDeadline].
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if c.fd >= 0 {
 		return nil

@@ -4,6 +4,7 @@
 package shard
 
 import (
+	"math"
 	"time"
 
 	"gatecast/stats"
@@ -23,22 +24,24 @@ type drainPlan struct {
 
 // step closes as many connections as are due by now.
 func (d *drainPlan) step(s *state) {
-	due := d.total
 	if elapsed := s.now - d.start; elapsed < instant(d.over) {
-		due = int(float64(d.total) * float64(elapsed) / float64(d.over))
+		d.closeUpTo(s, int(float64(d.total)*float64(elapsed)/float64(d.over)))
 	} else {
 		d.next = 0 // also those that came since
-		due = len(s.conns.items)
-		d.closed = 0
+		d.closeUpTo(s, math.MaxInt)
 	}
+	if s.conns.len() == 0 && !d.told {
+		d.told = true
+		d.done <- struct{}{} // has room for every shard
+	}
+}
+
+// closeUpTo goes on closing until it has closed so many in all.
+func (d *drainPlan) closeUpTo(s *state, due int) {
 	for ; d.closed < due && d.next < len(s.conns.items); d.next++ {
 		if c := s.conns.items[d.next]; c != nil && c.state == open {
 			c.close(stats.Shutdown, "")
 			d.closed++
 		}
-	}
-	if s.conns.len() == 0 && !d.told {
-		d.told = true
-		d.done <- struct{}{} // has room for every shard
 	}
 }

@@ -72,13 +72,13 @@ func (t *webSocket) Start() {
 func (t *webSocket) Readable() {
 	for !t.closed {
 		b, err := t.stream.Read()
-		switch {
-		case err == nil:
+		switch err {
+		case nil:
 			t.receiver.Heard()
 			t.receive(b)
-		case err == poller.ErrWouldBlock:
+		case poller.ErrWouldBlock:
 			return
-		case err == io.EOF:
+		case io.EOF:
 			t.receiver.Lost(nil)
 			return
 		default:
