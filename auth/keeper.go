@@ -67,7 +67,6 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 	if old != nil && old.revision >= revision || k.removed[rec.ID].revision >= revision {
 		return
 	}
-	delete(k.removed, rec.ID)
 	e := makeEntry(rec, revision, old)
 	for _, t := range rec.Tokens {
 		e.grants = append(e.grants, k.grant(old, e, t, now))

@@ -182,7 +182,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // Verify returns the grant of a token's secret. It answers the same to a secret
-// that is unknown, expired, revoked or empty.
+// that is unknown, expired, revoked or empty. A token that expired because
+// somebody set the clock forward stays so until a restart.
 func (r *Registry) Verify(secret string) (*Grant, bool) {
 	d, ok := digestOf(secret)
 	if !ok {

@@ -354,6 +354,9 @@ func TestExpiryClockJump(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		n[0].wantEnded(t, short, stats.TokenExpired)
+		n[0].setSkew(0)
+		n[0].refuse(t, short) // its connections were told that it has ended
+		n[0].verify(t, c)
 	})
 }
 

@@ -300,33 +300,28 @@ func TestWatchBreaks(t *testing.T) {
 	})
 }
 
-// A removal during a second watch's first telling is not told twice.
+// What this node removes while a new watch begins is not missed by it.
 func TestRemoveWhileWatchBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := hook()
-		g := &gate{open: true, step: make(chan struct{})}
-		s.set(func(h *hooks) { h.change = g.pass })
-		var breakWatch context.CancelFunc
-		s.set(func(h *hooks) {
-			h.watch = func(ctx context.Context) (context.Context, error) {
-				ctx, breakWatch = context.WithCancel(ctx)
-				return ctx, nil
-			}
-		})
+		ctx, breakWatch := context.WithCancel(t.Context())
+		s.set(func(h *hooks) { h.watch = func(context.Context) (context.Context, error) { return ctx, nil } })
 		n := open(t, s)
 		defer n.Close()
-		c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
-		synctest.Wait()
-		g.set(false)
+		goes := n.add(t, auth.NewGateway{ID: "goes", Name: "n"})
+		stays := n.add(t, auth.NewGateway{ID: "stays", Name: "n"})
+		s.set(func(h *hooks) {
+			h.watch = func(ctx context.Context) (context.Context, error) {
+				return ctx, n.Remove(ctx, "goes")
+			}
+		})
 		breakWatch()
-		time.Sleep(time.Second) // the new watch is about to tell of the gateway
+		time.Sleep(time.Second)
 		synctest.Wait()
-		n.remove(t, "g")
-		g.set(true)
-		g.step <- struct{}{}
-		synctest.Wait()
-		n.refuse(t, c)
-		n.wantEnded(t, c, stats.GatewayRemoved)
+		n.refuse(t, goes)
+		n.wantEnded(t, goes, stats.GatewayRemoved)
+		n.verify(t, stays)
+		n.wantStanding(t, stays)
 	})
 }
 
@@ -366,17 +361,15 @@ func TestLastUsed(t *testing.T) {
 // Two nodes that store their uses of one gateway at once keep both.
 func TestLastUsedOnTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := memstore.New()
-		a, b := open(t, s), open(t, s)
+		s := hook()
+		a, b := open(t, s), open(t, s.Store)
 		one := a.add(t, auth.NewGateway{ID: "g", Name: "n"})
 		two := a.addToken(t, one, time.Time{})
 		synctest.Wait()
 		a.verify(t, one)
 		b.verify(t, two)
-		var wg sync.WaitGroup
-		wg.Go(a.Close)
-		wg.Go(b.Close)
-		wg.Wait()
+		s.set(func(h *hooks) { h.write = func(string) error { b.Close(); return nil } }) // which stores b's
+		a.Close()
 		again := open(t, s)
 		defer again.Close()
 		for _, tok := range again.tokens(t, "g") {

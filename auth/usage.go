@@ -83,15 +83,7 @@ func (r *Registry) trySaveGateway(ctx context.Context, id string) error {
 	} else {
 		_, err = r.store.Update(ctx, usagePrefix+id, u.encode(), revision)
 	}
-	if err != nil {
-		return err
-	}
-	for _, g := range e.grants {
-		if at, ok := u[g.TokenID]; ok {
-			raise(&g.saved, at.UnixNano())
-		}
-	}
-	return nil
+	return err // when none, the watch will tell what is saved
 }
 
 // usageOf returns when the tokens of an entry were last used.

@@ -83,7 +83,7 @@ func upgrade(ctx context.Context, u *url.URL, cfg Config) (conn net.Conn, early 
 		return nil, nil, fmt.Errorf("connecting to %s: %w", u.Host, err)
 	case br != nil:
 		early, _ = br.Peek(br.Buffered())
-		early = slices.Clone(early)
+		early = slices.Clone(early) // br goes back to a pool
 		ws.PutReader(br)
 	}
 	return conn, early, nil

@@ -37,6 +37,8 @@ func TestRefused(t *testing.T) {
 		{"no upgrade at all", 200, "", `{"status":"ok"}`, RefusedError{200, "", "", 0}, "refused with status 200"},
 		{"control characters", 503, "", `{"error":"\u001b[2J","message":"a\nb"}`,
 			RefusedError{503, "\x1b[2J", "a\nb", 0}, `refused with status 503 "\x1b[2J": "a\nb"`},
+		{"a message without end", 503, "", `{"message":"` + strings.Repeat("a", maxRefusal) + `"}`,
+			RefusedError{503, "", "", 0}, "refused with status 503"},
 		{"half a body", 403, "", `{"error":"forbidden","mess`, RefusedError{403, "", "", 0}, "refused with status 403"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

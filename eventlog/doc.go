@@ -10,7 +10,8 @@
 // Rules:
 //
 //   - An append that returned a cursor is in the log, and a killed process does
-//     not lose it. Only Config.SyncAlways keeps it through a power cut as well.
+//     not lose it. A power cut may take the last two minutes, and their places
+//     are then given to other events, unless Config.SyncAlways is set.
 //   - An append that failed with a timeout, a lost connection or an ended context
 //     may still be in the log. One that the log refused is not.
 //   - Retention takes events away at the front of the stream only. A hole that a

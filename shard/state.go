@@ -148,6 +148,7 @@ func (s *state) tick(t time.Time) {
 func (s *state) register(r *Registration) {
 	c := &conn{s: s, reg: r, connectedAt: s.now, lastHeard: s.now, stallDue: never, link: wheelLink{slot: -1}}
 	t, err := r.Open(s.loop, c)
+	r.Open = nil // and with it what came early
 	if err != nil {
 		c.depart(stats.InternalError, err.Error())
 		return
