@@ -112,14 +112,15 @@ func (b *bulk) take() {
 
 // submit gives a line's event to the log.
 func (b *bulk) submit(f *inFlight, text []byte) *problem {
-	if b.s.draining.Load() {
-		return drainingProblem()
-	}
 	var err error
 	if f.event, err = b.s.admit(text); err != nil {
 		return requestProblem(err)
 	}
+	if !b.s.gate.enter() {
+		return drainingProblem()
+	}
 	if f.pending, err = b.s.cfg.Log.AppendAsync(f.event.event, f.event.body); err != nil {
+		b.s.gate.leave()
 		return b.logFailed(err)
 	}
 	return nil
@@ -150,6 +151,7 @@ func (b *bulk) wait(f *inFlight) (event.Cursor, *problem) {
 		return event.Cursor{}, f.problem
 	}
 	cursor, err := f.pending.Wait(b.s.ctx)
+	b.s.gate.leave()
 	if err != nil {
 		return event.Cursor{}, b.logFailed(err)
 	}
@@ -229,7 +231,7 @@ func (b *bulk) Close() error {
 }
 
 func drainingProblem() *problem {
-	return problemf(0, codeDraining, "this node shuts down; nothing from this line on was published")
+	return problemf(fasthttp.StatusServiceUnavailable, codeDraining, "this node shuts down; nothing was published")
 }
 
 // bodyReader returns the request's body. Reading it fails when the client leaves

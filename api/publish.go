@@ -35,6 +35,10 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte) error {
 	if err != nil {
 		return err
 	}
+	if !s.gate.enter() {
+		return drainingProblem()
+	}
+	defer s.gate.leave()
 	cursor, err := s.cfg.Log.Append(s.ctx, a.event, a.body)
 	if err != nil {
 		return appendProblem(err)

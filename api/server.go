@@ -118,6 +118,7 @@ type Server struct {
 	ctx    context.Context // of the work on behalf of requests; ends with Shutdown
 	cancel context.CancelFunc
 
+	gate     gate        // that events pass to the log
 	draining atomic.Bool // set when Shutdown begins
 	conns    connSet
 }
@@ -165,11 +166,19 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.http.Serve(ln)
 }
 
+// StopPublishing refuses events from now on and returns when those under way
+// are in the log, or ctx has ended. Everything else is answered as before.
+func (s *Server) StopPublishing(ctx context.Context) error {
+	s.gate.close()
+	return s.gate.wait(ctx)
+}
+
 // Shutdown closes the listeners and returns when the requests under way are
 // answered. Newline-delimited JSON is answered as far as it was read; lines
 // that come later are refused one by one, for a second. When ctx ends first,
 // what is left is cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.gate.close()
 	s.draining.Store(true)
 	s.conns.drain(time.Now().Add(s.limits.drain))
 	err := s.http.ShutdownWithContext(ctx)

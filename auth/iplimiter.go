@@ -97,7 +97,7 @@ func sourceOf(addr netip.Addr) netip.Addr {
 	if !addr.Is6() {
 		return addr
 	}
-	p, err := addr.WithZone("").Prefix(64)
+	p, err := addr.Prefix(64) // drops the zone too
 	if err != nil {
 		panic("BUG: an IPv6 address has no /64: " + err.Error())
 	}

@@ -123,14 +123,15 @@ func TestIPLimiterForgets(t *testing.T) {
 		l.Allow(nthAddr(i), limiterStart)
 	}
 	l.Allow(nthAddr(5), limiterStart.Add(fillTime-1))
-	if len(l.sources) != 100 {
-		t.Fatalf("%d sources; want 100: none is idle yet", len(l.sources))
+	l.Allow(nthAddr(999), limiterStart.Add(fillTime-1))
+	if len(l.sources) != 101 {
+		t.Fatalf("%d sources; want 101: none is idle yet", len(l.sources))
 	}
 	for i := range 99 {
 		l.Allow(nthAddr(1000+i), limiterStart.Add(fillTime))
 	}
-	if len(l.sources) != 100 { // the new ones, and the one that tried since
-		t.Errorf("%d sources; want 100", len(l.sources))
+	if len(l.sources) != 101 { // the new ones, and the two that tried since
+		t.Errorf("%d sources; want 101", len(l.sources))
 	}
 	if l.sources[nthAddr(5)] == nil {
 		t.Error("a source that is not idle was forgotten")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gatecast/event"
 	"gatecast/stats"
 
 	"pgregory.net/rapid"
@@ -108,11 +109,20 @@ func TestKeeperForgetsRemovals(t *testing.T) {
 // told is another.
 func TestKeeperReplaced(t *testing.T) {
 	r := newRig()
-	r.put(r.gateway(0), 1, r.now)
+	first, second := r.gateway(0), r.gateway(0)
+	first.Groups, second.Groups = []string{"x", "y"}, []string{"y"}
+	r.put(first, 1, r.now)
 	old := r.dir.entry("g")
-	r.now = r.now.Add(time.Second)
-	r.put(r.gateway(0), 3, r.now)
+	r.put(second, 3, r.now)
 	e := r.dir.entry("g")
+	for _, target := range []event.Target{{All: true}, {Group: "y"}} {
+		if targets, _, _ := r.dir.reach(target); targets != 1 {
+			t.Errorf("%+v reaches %d gateways", target, targets)
+		}
+	}
+	if targets, _, _ := r.dir.reach(event.Target{Group: "x"}); targets != 0 {
+		t.Error("the gateway is still in a group of the one before it")
+	}
 	if e.live == old.live || e.gateway == old.gateway {
 		t.Error("the gateways share something")
 	}

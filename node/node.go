@@ -250,18 +250,24 @@ func (n *Node) Drain(ctx context.Context) error {
 	n.cfg.Logger.Info("draining", "connections", n.front.Live(), "timeout", n.cfg.ShutdownTimeout.String())
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ShutdownTimeout)
 	defer cancel()
-	err := errors.Join(
-		n.front.Drain(ctx),
-		n.tail.reach(ctx, n.log.Last()),
-		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)),
-		n.api.Shutdown(ctx),
-	)
+	err := n.wind(ctx)
 	n.stop()
 	if err != nil {
 		return fmt.Errorf("the drain was cut short: %w", err)
 	}
 	n.cfg.Logger.Info("drained")
 	return nil
+}
+
+// wind takes the steps of a drain. What one of them has no time for does not keep
+// the next from being taken.
+func (n *Node) wind(ctx context.Context) error {
+	accepting := n.front.Drain(ctx)
+	publishing := n.api.StopPublishing(ctx)
+	dispatching := n.tail.reach(ctx, n.log.Last())
+	closing := n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout))
+	answering := n.api.Shutdown(ctx)
+	return errors.Join(accepting, publishing, dispatching, closing, answering)
 }
 
 // spread returns the time over which so many connections are closed: most of

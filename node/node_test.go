@@ -478,3 +478,26 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// While the node drains its platform is told so.
+func TestPublishWhileDraining(t *testing.T) {
+	s := start(t, config(t))
+	token, _ := s.gateway("g")
+	r := s.connect(token)
+	if err := s.api.StopPublishing(t.Context()); err != nil { // the drain's second step
+		t.Fatal(err)
+	}
+	var refusal struct{ Error string }
+	if status := s.call("POST", root+"/events", `{"all":true,"type":"t"}`, &refusal); status != 503 || refusal.Error != "draining" {
+		t.Errorf("publish: %d %s, want 503 draining", status, refusal.Error)
+	}
+	if status := s.call("GET", "/health", "", nil); status != 200 {
+		t.Errorf("health: %d", status)
+	}
+	drained := make(chan struct{})
+	go func() { s.drain(); close(drained) }()
+	if code := r.closed(); code != websocket.StatusNormalClosure {
+		t.Errorf("closed with %d", code)
+	}
+	<-drained
+}

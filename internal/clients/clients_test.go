@@ -279,7 +279,7 @@ func TestHeartbeat(t *testing.T) {
 		c, a := s.connect(t, d, g)
 		for range 5 {
 			if r := c.next(); r.Event != "ping" {
-				t.Fatalf("want a ping; saw %+v", r)
+				t.Fatalf("want a ping; saw %v", r)
 			}
 		}
 		open := s.connections(t, g)

@@ -6,6 +6,7 @@
 package clients
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 )
@@ -44,17 +45,26 @@ type report struct {
 	// request; error when nothing came of it at all.
 	Event string `json:"event"`
 
-	TLS        string `json:"tls"`        // open: the protocol's version, "TLSv1.3"
-	Extensions string `json:"extensions"` // open: what was negotiated
-	Data       string `json:"data"`       // message, binary
-	Code       int    `json:"code"`       // close: 1005 without a code, 1006 without a close frame
-	Reason     string `json:"reason"`     // close
+	TLS        string `json:"tls,omitempty"`        // open: the protocol's version, "TLSv1.3"
+	Extensions string `json:"extensions,omitempty"` // open: what was negotiated
+	Data       string `json:"data,omitempty"`       // message, binary
+	Code       int    `json:"code,omitempty"`       // close: 1005 without a code, 1006 without a close frame
+	Reason     string `json:"reason,omitempty"`     // close
 
-	Status  int               `json:"status"`  // refused, response
-	Headers map[string]string `json:"headers"` // refused, response; names in lower case
-	Body    string            `json:"body"`    // refused, response
+	Status  int               `json:"status,omitempty"`  // refused, response
+	Headers map[string]string `json:"headers,omitempty"` // refused, response; names in lower case
+	Body    string            `json:"body,omitempty"`    // refused, response
 
-	Message string `json:"message"` // error
+	Message string `json:"message,omitempty"` // error
+}
+
+// String returns the report for a failed test.
+func (r report) String() string {
+	line, err := json.Marshal(r)
+	if err != nil {
+		panic("BUG: a report does not marshal: " + err.Error())
+	}
+	return string(line[:min(len(line), 500)])
 }
 
 // A driver is a client library behind that protocol.
@@ -115,7 +125,7 @@ func (c *client) expect(event string) report {
 			return r
 		case "ping":
 		default:
-			c.t.Fatalf("want %s; saw %.500v", event, r)
+			c.t.Fatalf("want %s; saw %v", event, r)
 		}
 	}
 }

@@ -62,6 +62,8 @@ type server struct {
 	exited chan struct{} // closed when the process has ended, as err says
 	err    error
 
+	term sync.Once // a second SIGTERM would cut the drain short
+
 	mu      sync.Mutex
 	log     bytes.Buffer
 	secrets []string // what must not be in log
@@ -135,12 +137,14 @@ func (s *server) await(t *testing.T, started <-chan startLine) {
 	}
 }
 
-// terminate asks the process to end.
+// terminate asks the process to end, once.
 func (s *server) terminate(t *testing.T) {
 	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("SIGTERM: %v", err)
-	}
+	s.term.Do(func() {
+		if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Errorf("SIGTERM: %v", err)
+		}
+	})
 }
 
 // wait returns how the process ended.
