@@ -47,11 +47,7 @@ func BenchmarkPublishHandler(b *testing.B) {
 // One request after the other over loopback; reading the answer counts too.
 func BenchmarkPublishRequest(b *testing.B) {
 	r := start(b, withoutLog)
-	c, err := net.Dial("tcp", r.addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
+	c := r.dial()
 	br := bufio.NewReader(c)
 	request := fmt.Appendf(nil, "POST %s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 		prefix, adminToken, len(typical), typical)

@@ -9,7 +9,6 @@ import (
 
 	"gatecast/auth"
 	"gatecast/event"
-	"gatecast/stats"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -22,7 +21,7 @@ const gatewaysPage = 100
 type timestamp time.Time
 
 // MarshalJSON implements [json.Marshaler].
-func (t timestamp) MarshalJSON() ([]byte, error) { return stats.AppendTime(nil, time.Time(t)), nil }
+func (t timestamp) MarshalJSON() ([]byte, error) { return event.AppendTime(nil, time.Time(t)), nil }
 
 // addGateway is POST /gateways. The answer is the only place that ever shows the
 // token.

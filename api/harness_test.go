@@ -79,7 +79,7 @@ func (r *rig) serve() {
 		r.t.Fatal(err)
 	}
 	r.addr = ln.Addr().String()
-	r.client = &http.Client{Transport: &http.Transport{}, Timeout: time.Minute}
+	r.client = &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- r.Serve(ln) }()
 	r.t.Cleanup(func() {

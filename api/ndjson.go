@@ -16,11 +16,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Bounds on the lines of one bulk publish that are in the log's hands at once.
-const (
-	maxInFlight      = 256
-	maxInFlightBytes = 4 << 20
-)
+// maxInFlight bounds the lines of one bulk publish that are in the log's hands at
+// once. Their bytes are bounded by what a lineReader holds: nothing is read
+// while a line is unanswered.
+const maxInFlight = 256
 
 // lineSlack is by how much a line may be longer than an event.
 const lineSlack = 4096
@@ -31,12 +30,11 @@ const answerAt = 16 << 10
 
 // A bulk is a publish of newline-delimited JSON: each line that is not blank is
 // an event, and is answered with a line, in order. It is owned by the goroutine
-// of its connection, which makes the answer and reads the request by turns:
-// lines at hand go to the log, up to the bounds above; when none is at hand, or
-// the bounds are reached, what the log has is answered; and it waits for input
-// only when all input so far is answered. So a client that publishes line by line gets
-// each receipt at once, and one that writes all its lines before it reads is
-// held back by TCP alone.
+// of its connection, which makes the answer and reads the request by turns: lines
+// at hand go to the log, up to maxInFlight; then, or when none is at hand, what
+// the log has is answered; and it reads on only when all input so far is
+// answered. So a client that publishes line by line gets each receipt at once,
+// and one that does not read is held back by TCP alone.
 type bulk struct {
 	s     *Server
 	conn  net.Conn
@@ -46,7 +44,6 @@ type bulk struct {
 	window  [maxInFlight]inFlight // a ring
 	oldest  int                   // index of the one to be answered next
 	waiting int                   // how many there are
-	bytes   int                   // of their events
 
 	last    bool // the read deadline is the last, because the node drains
 	ended   bool
@@ -76,8 +73,8 @@ func (s *Server) publishMany(ctx *fasthttp.RequestCtx) {
 // produce implements [producer].
 func (b *bulk) produce(dst []byte) ([]byte, error) {
 	for len(dst) < answerAt {
-		switch full := b.waiting == maxInFlight || b.bytes >= maxInFlightBytes; {
-		case !full && b.lines.ready():
+		switch {
+		case b.waiting < maxInFlight && b.lines.ready():
 			b.take()
 		case b.waiting > 0:
 			dst = b.settle(dst)
@@ -107,7 +104,6 @@ func (b *bulk) take() {
 	}
 	b.window[(b.oldest+b.waiting)%maxInFlight] = f
 	b.waiting++
-	b.bytes += len(f.event.body)
 }
 
 // submit gives a line's event to the log.
@@ -142,7 +138,6 @@ func (b *bulk) pop() inFlight {
 	b.window[b.oldest] = inFlight{}
 	b.oldest = (b.oldest + 1) % maxInFlight
 	b.waiting--
-	b.bytes -= len(f.event.body)
 	return f
 }
 
@@ -221,11 +216,16 @@ func (b *bulk) setDeadline() {
 }
 
 // Close implements [producer]. It waits for what the log was given and nobody
-// will be told of, because the client has gone.
+// will be told of, because the client has gone. When it is the server that ends
+// the request, fasthttp reads on a little: to close a socket with unread data
+// would take the end of the answer from the client.
 func (b *bulk) Close() error {
 	for b.waiting > 0 {
 		f := b.pop()
 		b.wait(&f)
+	}
+	if b.broken != nil {
+		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"gatecast/auth"
 	"gatecast/event"
-	"gatecast/stats"
 
 	"github.com/valyala/fasthttp"
 )
@@ -54,12 +53,12 @@ func problemf(status int, code, format string, args ...any) *problem {
 // appendTo appends the problem's members, as they stand in an object.
 func (p *problem) appendTo(dst []byte) []byte {
 	dst = append(dst, `"error":`...)
-	dst = stats.AppendString(dst, p.code)
+	dst = event.AppendString(dst, p.code)
 	dst = append(dst, `,"message":`...)
-	dst = stats.AppendString(dst, p.message)
+	dst = event.AppendString(dst, p.message)
 	if p.field != "" {
 		dst = append(dst, `,"field":`...)
-		dst = stats.AppendString(dst, p.field)
+		dst = event.AppendString(dst, p.field)
 	}
 	return dst
 }

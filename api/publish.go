@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"gatecast/event"
-	"gatecast/stats"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -90,9 +89,9 @@ func (a *admitted) appendReceipt(dst []byte, id event.Cursor) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = id.AppendText(dst)
 	dst = append(dst, `","correlationId":`...)
-	dst = stats.AppendString(dst, a.event.CorrelationID)
+	dst = event.AppendString(dst, a.event.CorrelationID)
 	dst = append(dst, `,"timestamp":`...)
-	dst = stats.AppendTime(dst, a.event.Timestamp)
+	dst = event.AppendTime(dst, a.event.Timestamp)
 	dst = append(dst, `,"targets":`...)
 	dst = strconv.AppendInt(dst, int64(a.targets), 10)
 	dst = append(dst, `,"connected":`...)

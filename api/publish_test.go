@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -123,8 +124,7 @@ func TestPublishWithTheLogOutOfReach(t *testing.T) {
 	}
 }
 
-// A client that waits for 100 Continue gets it, and one that writes everything
-// before it reads gets its answer too.
+// A client that writes everything before it reads gets its answer too.
 func TestPublishTooLongIsAnsweredNotReset(t *testing.T) {
 	r := start(t)
 	body := strings.Repeat("x", 2<<20)
@@ -132,6 +132,23 @@ func TestPublishTooLongIsAnsweredNotReset(t *testing.T) {
 		prefix, adminToken, len(body), body))
 	if got.status != 413 || !strings.HasPrefix(got.body, `{"error":"payload_too_large"`) {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// A body that broke off is no event, not even when what came of it is one.
+func TestPublishThatBreaksOff(t *testing.T) {
+	r := start(t)
+	w := &wire{t: t, c: r.dial()}
+	w.write("POST " + prefix + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken +
+		"\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat(" ", 8<<10) + good)
+	if err := w.c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.answer(); a.Error != codeBadRequest {
+		t.Errorf("%+v", a)
+	}
+	if n := len(r.log.events()); n != 0 {
+		t.Errorf("%d events are in the log", n)
 	}
 }
 

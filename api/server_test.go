@@ -83,11 +83,7 @@ func TestServeAfterShutdown(t *testing.T) {
 
 func TestShutdownDoesNotWaitForSilentConnections(t *testing.T) {
 	r := start(t)
-	c, err := net.Dial("tcp", r.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
+	r.dial()
 	until(t, "it is accepted", func() bool { return r.open() == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 
+	"gatecast/event"
 	"gatecast/stats"
 
 	"github.com/valyala/fasthttp"
@@ -98,7 +99,7 @@ func (a *statsAnswer) end(dst []byte) []byte {
 	dst = append(dst, ']')
 	if a.next != "" {
 		dst = append(dst, `,"cursor":`...)
-		dst = stats.AppendString(dst, a.next)
+		dst = event.AppendString(dst, a.next)
 	}
 	dst = append(dst, `},"eventDelivery":`...)
 	dst = stats.AppendDelivery(dst, a.s.cfg.Shards)

@@ -30,31 +30,34 @@ func Burst(ctx context.Context, t Target, c BurstConfig) (Result, error) {
 		return r, err
 	}
 	defer l.close()
-	if _, err := oneBurst(ctx, l, c, 0); err != nil { // warms up
+	if _, _, err := oneBurst(ctx, l, c, 0); err != nil { // warms up
 		return r, err
 	}
 	m, err := startMeter(t)
 	if err != nil {
 		return r, err
 	}
+	answered := make([]time.Duration, c.Bursts)
 	times := make([]time.Duration, c.Bursts)
 	for i := range times {
-		if times[i], err = oneBurst(ctx, l, c, i+1); err != nil {
+		if answered[i], times[i], err = oneBurst(ctx, l, c, i+1); err != nil {
 			return r, err
 		}
 	}
 	if err := m.addTo(&r, "delivery", c.Bursts*c.Events*c.Connections); err != nil {
 		return r, err
 	}
+	slices.Sort(answered)
 	slices.Sort(times)
+	r.addMillis("answered-p50", quantile(answered, 0.5))
 	r.addMillis("last-p50", quantile(times, 0.5))
 	r.addMillis("last-max", times[len(times)-1])
 	return r, nil
 }
 
-// oneBurst publishes the burst of a number, counted from 0, and returns the time
-// until it is everywhere.
-func oneBurst(ctx context.Context, l *load, c BurstConfig, number int) (time.Duration, error) {
+// oneBurst publishes the burst of a number, counted from 0. It returns the time
+// until the last receipt, and until the burst is everywhere.
+func oneBurst(ctx context.Context, l *load, c BurstConfig, number int) (answered, last time.Duration, err error) {
 	var drafts []byte
 	for i := range c.Events {
 		s := stamp{n: int64(number*c.Events+i) + 1}
@@ -64,10 +67,11 @@ func oneBurst(ctx context.Context, l *load, c BurstConfig, number int) (time.Dur
 	l.fleet.expect(a)
 	start := now()
 	if err := l.admin.publishAll(ctx, drafts, c.Events); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	answered = now() - start
 	if err := l.fleet.wait(ctx, a); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return a.last - start, nil
+	return answered, a.last - start, nil
 }

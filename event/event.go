@@ -15,10 +15,6 @@ import (
 	"time"
 )
 
-// TimeFormat is how every timestamp is written: RFC 3339, always with nine
-// digits of a second, in UTC.
-const TimeFormat = "2006-01-02T15:04:05.000000000Z07:00"
-
 // An Event is something that happened on the platform, as it is published. It
 // is not changed once made.
 type Event struct {
@@ -57,7 +53,7 @@ func (t Target) Single() (id string, ok bool) {
 // serves every receiver of a wider one.
 func (e *Event) AppendBody(dst []byte) []byte {
 	dst = append(dst, `{"type":`...)
-	dst = appendString(dst, e.Type)
+	dst = AppendString(dst, e.Type)
 	dst = append(dst, `,"payload":`...)
 	if e.Payload == nil {
 		dst = append(dst, `null`...)
@@ -66,12 +62,12 @@ func (e *Event) AppendBody(dst []byte) []byte {
 	}
 	if id, ok := e.Target.Single(); ok {
 		dst = append(dst, `,"gatewayId":`...)
-		dst = appendString(dst, id)
+		dst = AppendString(dst, id)
 	}
-	dst = append(dst, `,"timestamp":"`...)
-	dst = e.Timestamp.UTC().AppendFormat(dst, TimeFormat)
-	dst = append(dst, `","correlationId":`...)
-	dst = appendString(dst, e.CorrelationID)
+	dst = append(dst, `,"timestamp":`...)
+	dst = AppendTime(dst, e.Timestamp)
+	dst = append(dst, `,"correlationId":`...)
+	dst = AppendString(dst, e.CorrelationID)
 	return append(dst, '}')
 }
 
@@ -90,20 +86,4 @@ func AppendWithID(dst, body []byte, c Cursor) []byte {
 	dst = c.AppendText(dst)
 	dst = append(dst, '"', ',')
 	return append(dst, body[1:]...)
-}
-
-// appendString appends s as a JSON string.
-func appendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if b := s[i]; b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				panic("BUG: a string does not marshal: " + err.Error())
-			}
-			return append(dst, quoted...)
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
 }

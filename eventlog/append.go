@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// appendTimeout bounds how long an append is waited for. JetStream does not
-	// answer at all when a write failed.
+	// appendTimeout is how long the log may answer nothing before what waits for
+	// it is given up. JetStream does not answer at all when a write failed; but on
+	// a slow disk a full window may take longer to go through.
 	appendTimeout = 5 * time.Second
 
 	// The most that may be on its way to the stream at once. JetStream turns
@@ -36,7 +37,7 @@ const (
 // A Pending is an append on its way.
 type Pending struct {
 	size int       // what it counts in the window
-	due  time.Time // when it is given up
+	due  time.Time // before then it is not given up
 
 	done   chan struct{} // closed when the fields below are set
 	cursor event.Cursor
@@ -44,9 +45,9 @@ type Pending struct {
 }
 
 // Wait waits for the log's answer and returns the event's place. It ends with
-// ctx, and by itself after some five seconds with an error that matches
-// [ErrUnavailable]; the event may be in the log all the same. It may be called
-// more than once, or never.
+// ctx; and by itself, with an error that matches [ErrUnavailable], when the log
+// has answered nothing for five seconds. The event may be in the log all the
+// same. Wait may be called more than once, or never.
 func (p *Pending) Wait(ctx context.Context) (event.Cursor, error) {
 	select {
 	case <-p.done:
@@ -90,6 +91,8 @@ type appender struct {
 	mu      sync.Mutex
 	waiting map[uint64]*Pending // by number
 	number  uint64              // of the newest message
+	newest  uint64              // the highest number that was answered
+	heard   time.Time           // when the last answer came
 	bytes   int                 // of what is waiting
 	room    chan struct{}       // closed when there is room; nil when nobody waits for it
 	swept   bool                // a sweep is due
@@ -130,6 +133,8 @@ func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pen
 	}
 	msg := &nats.Msg{Subject: subject, Reply: a.inbox + strconv.FormatUint(number, 10), Header: header, Data: body}
 	if err := a.log.conn.PublishMsg(msg); err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		a.settle(number, 0, fmt.Errorf("%w: %w", ErrUnavailable, err))
 	}
 	return p, nil
@@ -184,14 +189,8 @@ func (a *appender) add(size int) (uint64, *Pending) {
 	return a.number, p
 }
 
-// settle answers what waits under number, once.
+// settle answers what waits under number, once. It is called with mu held.
 func (a *appender) settle(number, seq uint64, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.settleLocked(number, seq, err)
-}
-
-func (a *appender) settleLocked(number, seq uint64, err error) {
 	p, ok := a.waiting[number]
 	if !ok {
 		return // given up before
@@ -220,6 +219,14 @@ func (a *appender) onAck(m *nats.Msg) {
 	if err == nil {
 		a.log.advance(seq)
 	}
+	a.answered(number, seq, err)
+}
+
+// answered settles what the log has answered.
+func (a *appender) answered(number, seq uint64, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.newest, a.heard = max(a.newest, number), time.Now()
 	a.settle(number, seq, err)
 }
 
@@ -257,15 +264,14 @@ func (a *appender) readAck(m *nats.Msg) (uint64, error) {
 func (a *appender) sweep() {
 	now := time.Now()
 	a.mu.Lock()
-	overdue := false
-	next := now.Add(appendTimeout)
+	overdue, next := false, now.Add(appendTimeout)
 	for number, p := range a.waiting {
-		if !p.due.After(now) {
-			overdue = true
-			a.settleLocked(number, 0, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.server.because()))
-		} else if p.due.Before(next) {
-			next = p.due
+		if due := a.due(number, p); due.After(now) {
+			next = minTime(next, due)
+			continue
 		}
+		overdue = true
+		a.settle(number, 0, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.server.because()))
 	}
 	a.swept = len(a.waiting) > 0
 	if a.swept {
@@ -275,6 +281,23 @@ func (a *appender) sweep() {
 	if overdue {
 		a.diagnose()
 	}
+}
+
+// due returns when p is to be given up, as things stand: while there are answers
+// it waits for its turn. Answers come nearly in the order of the numbers; one
+// that a whole window has overtaken will get none. Mu is held.
+func (a *appender) due(number uint64, p *Pending) time.Time {
+	if stalled := a.heard.Add(appendTimeout); number+windowEvents > a.newest && stalled.After(p.due) {
+		return stalled
+	}
+	return p.due
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // diagnose finds out whether the store has failed; if so, nothing more is taken.
@@ -295,7 +318,7 @@ func (a *appender) failAll(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for number := range a.waiting {
-		a.settleLocked(number, 0, err)
+		a.settle(number, 0, err)
 	}
 }
 

@@ -186,20 +186,72 @@ func TestUnansweredIsGivenUp(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		number, second, _ := a.enter(t.Context(), 10)
 		_, third, _ := a.enter(t.Context(), 10)
-		a.settle(number, 7, nil)
+		a.answered(number, 7, nil)
 		for _, c := range []struct {
 			p    *Pending
 			seq  uint64
 			time time.Duration
-		}{{second, 7, 3 * time.Second}, {first, 0, 5 * time.Second}, {third, 0, 8 * time.Second}} {
+		}{{second, 7, 3 * time.Second}, {first, 0, 8 * time.Second}, {third, 0, 8 * time.Second}} {
 			cursor, err := c.p.Wait(t.Context())
 			if cursor.Seq != c.seq || errors.Is(err, ErrUnavailable) == (c.seq > 0) || time.Since(start) != c.time {
 				t.Errorf("cursor %v, error %v after %v; want %d after %v", cursor, err, time.Since(start), c.seq, c.time)
 			}
 		}
-		a.settle(number+1, 8, nil) // an answer that comes too late changes nothing
+		a.answered(number+1, 8, nil) // an answer that comes too late changes nothing
 		if c, err := third.Wait(t.Context()); err == nil {
 			t.Errorf("a late answer made it %v", c)
+		}
+	})
+}
+
+// On a slow disk what waits in line is not given up while the line moves.
+func TestSlowAnswersAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := quiet()
+		var line []*Pending
+		for range 10 {
+			_, p, err := a.enter(t.Context(), 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line = append(line, p)
+		}
+		for i, p := range line[:9] {
+			time.Sleep(appendTimeout - time.Second)
+			a.answered(uint64(i)+1, uint64(i)+1, nil)
+			if c, err := p.Wait(t.Context()); err != nil || c.Seq != uint64(i)+1 {
+				t.Errorf("cursor %v, error %v", c, err)
+			}
+		}
+		last := time.Now()
+		if _, err := line[9].Wait(t.Context()); !errors.Is(err, ErrUnavailable) || time.Since(last) != appendTimeout {
+			t.Errorf("error %v after %v", err, time.Since(last))
+		}
+	})
+}
+
+// One whose answer is lost is not waited for forever when others are answered.
+func TestOvertakenIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := quiet()
+		_, lost, _ := a.enter(t.Context(), 10)
+		start := time.Now()
+		for {
+			for range windowEvents / 4 {
+				number, _, err := a.enter(t.Context(), 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.answered(number, number, nil)
+			}
+			select {
+			case <-lost.done:
+				if waited := time.Since(start); waited < appendTimeout || waited > 3*appendTimeout {
+					t.Errorf("given up after %v", waited)
+				}
+				return
+			case <-time.After(time.Second):
+			}
 		}
 	})
 }

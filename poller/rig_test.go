@@ -5,18 +5,15 @@ package poller
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"sync"
 	"testing"
 	"time"
+
+	"gatecast/internal/testenv"
 
 	"go.uber.org/goleak"
 )
@@ -189,21 +186,8 @@ func (s *sink) await(cond func() bool) {
 }
 
 func serverConfig(version uint16) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{testCert()}, MinVersion: version, MaxVersion: version, DynamicRecordSizingDisabled: true}
+	return &tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, MinVersion: version, MaxVersion: version, DynamicRecordSizingDisabled: true}
 }
-
-var testCert = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
 
 // descriptors counts the process's open descriptors.
 func descriptors(t *testing.T) int {

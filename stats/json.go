@@ -5,7 +5,6 @@ package stats
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -21,15 +20,15 @@ import (
 // is the id of the one that holds it.
 func AppendConnection(dst []byte, c *Connection, node string) []byte {
 	dst = append(dst, `{"gatewayId":`...)
-	dst = AppendString(dst, c.GatewayID)
+	dst = event.AppendString(dst, c.GatewayID)
 	dst = append(dst, `,"connectionId":"`...)
 	dst = appendUUID(dst, c.ConnectionID)
 	dst = append(dst, `","connectedAt":`...)
-	dst = AppendTime(dst, c.ConnectedAt)
+	dst = event.AppendTime(dst, c.ConnectedAt)
 	dst = append(dst, `,"lastHeartbeat":`...)
-	dst = AppendTime(dst, c.LastHeartbeat)
+	dst = event.AppendTime(dst, c.LastHeartbeat)
 	dst = append(dst, `,"status":`...)
-	dst = AppendString(dst, c.Status)
+	dst = event.AppendString(dst, c.Status)
 	dst = append(dst, `,"remoteAddr":"`...)
 	if c.RemoteAddr.IsValid() {
 		dst = c.RemoteAddr.AppendTo(dst)
@@ -41,7 +40,7 @@ func AppendConnection(dst []byte, c *Connection, node string) []byte {
 	dst = append(dst, `,"cursor":`...)
 	dst = appendCursor(dst, c.Cursor)
 	dst = append(dst, `,"node":`...)
-	dst = AppendString(dst, node)
+	dst = event.AppendString(dst, node)
 	dst = append(dst, `,"shard":`...)
 	dst = strconv.AppendInt(dst, int64(c.Shard), 10)
 	return append(dst, '}')
@@ -56,10 +55,10 @@ func AppendDelivery(dst []byte, shards []*Shard) []byte {
 	dst = append(dst, `,"failedDeliveries":`...)
 	dst = strconv.AppendUint(dst, sum(shards, failures), 10)
 	dst = append(dst, `,"lastFailureTime":`...)
-	dst = AppendTime(dst, at)
+	dst = event.AppendTime(dst, at)
 	dst = append(dst, `,"lastFailureReason":`...)
 	if ok {
-		dst = AppendString(dst, reason.Text())
+		dst = event.AppendString(dst, reason.Text())
 	} else {
 		dst = append(dst, `null`...)
 	}
@@ -69,11 +68,11 @@ func AppendDelivery(dst []byte, shards []*Shard) []byte {
 // AppendNode appends the object "node": which one it is, and its shards.
 func AppendNode(dst []byte, id, version string, startedAt time.Time, shards []*Shard) []byte {
 	dst = append(dst, `{"id":`...)
-	dst = AppendString(dst, id)
+	dst = event.AppendString(dst, id)
 	dst = append(dst, `,"version":`...)
-	dst = AppendString(dst, version)
+	dst = event.AppendString(dst, version)
 	dst = append(dst, `,"startedAt":`...)
-	dst = AppendTime(dst, startedAt)
+	dst = event.AppendTime(dst, startedAt)
 	dst = append(dst, `,"shards":[`...)
 	for i, s := range shards {
 		if i > 0 {
@@ -131,32 +130,5 @@ func appendCursor(dst []byte, c event.Cursor) []byte {
 	}
 	dst = append(dst, '"')
 	dst = c.AppendText(dst)
-	return append(dst, '"')
-}
-
-// AppendTime appends t as JSON in [event.TimeFormat]; the zero time is null.
-func AppendTime(dst []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return append(dst, `null`...)
-	}
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, event.TimeFormat)
-	return append(dst, '"')
-}
-
-// AppendString appends s as a JSON string. What is not UTF-8 in it becomes
-// U+FFFD.
-func AppendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if b := s[i]; b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				panic("BUG: a string does not marshal: " + err.Error())
-			}
-			return append(dst, quoted...)
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
 	return append(dst, '"')
 }

@@ -173,6 +173,9 @@ func (c *coder) obey(what command) {
 			c.reports <- report{Event: "pong"}
 		}
 	case what.Close != 0:
+		// Close reads the server's goodbye itself, and keeps it, unless read is at
+		// it. Behind a pong it is: that is no message, with which it would return.
+		_ = c.conn.Ping(c.ctx)
 		_ = c.conn.Close(websocket.StatusCode(what.Close), what.Reason)
 	}
 }

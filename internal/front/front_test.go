@@ -6,25 +6,20 @@ package front
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"gatecast/auth"
+	"gatecast/internal/testenv"
 	"gatecast/shard"
 	"gatecast/stats"
 
@@ -65,7 +60,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		Logger:         slog.New(slog.DiscardHandler),
 	}
 	if useTLS {
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{testCert()}, NextProtos: []string{"http/1.1"}}
+		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}
 	}
 	if change != nil {
 		change(&cfg)
@@ -146,19 +141,6 @@ func (h *house) admit() {
 	r := <-h.registered
 	r.Closed()
 }
-
-var testCert = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
 
 // upgradeWith returns an upgrade request with headers replaced, or left out by
 // an empty value.
