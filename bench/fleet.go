@@ -5,7 +5,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -105,65 +104,4 @@ func (f *fleet) close() {
 		}
 	}
 	f.running.Wait()
-}
-
-// Arrivals counts deliveries and says when the last is in.
-type arrivals struct {
-	want int64
-	done chan struct{} // closed when got is want
-
-	delays []time.Duration // of each delivery; nil: not kept
-	next   atomic.Int64    // index in delays
-	got    atomic.Int64
-	last   time.Duration // when done was closed
-}
-
-func newArrivals(want int) *arrivals {
-	return &arrivals{want: int64(want), done: make(chan struct{})}
-}
-
-// keepDelays has the time from stamp to arrival kept.
-func (a *arrivals) keepDelays() *arrivals {
-	a.delays = make([]time.Duration, a.want)
-	return a
-}
-
-var errTooMany = errors.New("more deliveries arrived than were published")
-
-func (a *arrivals) add(s stamp, at time.Duration) error {
-	i := a.next.Add(1) - 1
-	if i >= a.want {
-		return errTooMany
-	}
-	if a.delays != nil {
-		a.delays[i] = at - s.sent
-	}
-	if a.got.Add(1) == a.want { // so every delay is written
-		a.last = at
-		close(a.done)
-	}
-	return nil
-}
-
-// inParallel calls do with 0 to n-1, atOnce at a time, until one fails.
-func inParallel(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(n, atOnce) {
-		workers.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(ctx, i); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return context.Cause(ctx)
 }

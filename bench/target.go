@@ -98,4 +98,4 @@ func checkDescriptors(conns int) error {
 	return nil
 }
 
-var errNoSize = errors.New("want at least one connection, and at least one event")
+var errNoSize = errors.New("nothing to measure: every number in the config must be at least 1")
