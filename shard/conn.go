@@ -5,6 +5,7 @@ package shard
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 
 	"gatecast/event"
 	"gatecast/stats"
@@ -67,7 +68,9 @@ func (c *conn) enter() {
 	s.stats.Connections.Add(1)
 	s.join(c)
 	c.cursor = event.Cursor{Epoch: s.cfg.Start.Epoch, Seq: s.seq}
-	c.pingDue = s.now.add(s.cfg.PingInterval)
+	// The first ping comes early by up to half the interval: connections that
+	// began together, after a restart, shall not be pinged together for ever.
+	c.pingDue = s.now.add(s.cfg.PingInterval - rand.N(s.cfg.PingInterval/2+1))
 	s.wheel.add(c, c.due())
 }
 

@@ -15,6 +15,7 @@ import (
 // an append is some tens of nanoseconds.
 const (
 	maxAppends    = 8192      // to send queues
+	maxGather     = 32        // turns that only append, before connections are written
 	maxFlushes    = 512       // connections written
 	maxFlushBytes = 256 << 10 // written to one connection
 	maxFlushParts = 512       // slices in one write
@@ -48,16 +49,17 @@ type state struct {
 	lastTick instant
 	awake    instant // when the loop last came back from standing still
 
-	pending []command // taken from the inbox, oldest first
-	next    int       // pending[:next] are done
-	fanned  int       // how many slots the command pending[next] has reached, if it is for many
-	upTo    uint64    // the event that everything pending reaches to
-	seq     uint64    // every event up to this one is in its send queues
-	dirty   []*conn   // to be flushed, each once
-	flushed int       // dirty[:flushed] are done
-	pool    queuePool
-	vec     [][]byte // scratch for flush
-	drain   *drainPlan
+	pending  []command // taken from the inbox, oldest first
+	next     int       // pending[:next] are done
+	fanned   int       // how many slots the command pending[next] has reached, if it is for many
+	upTo     uint64    // the event that everything pending reaches to
+	seq      uint64    // every event up to this one is in its send queues
+	dirty    []*conn   // to be flushed, each once
+	flushed  int       // dirty[:flushed] are done
+	gathered int       // turns that only appended since all was flushed
+	pool     queuePool
+	vec      [][]byte // scratch for flush
+	drain    *drainPlan
 }
 
 // A gateway is one that has an open connection.
@@ -92,10 +94,22 @@ func (s *state) readClock() { s.setNow(s.clock()) }
 
 // turn applies what is pending and flushes what it touched, both within bounds.
 // It reports whether something is left.
+//
+// While there is more to append nothing is written, so that a burst to many goes
+// out in one write a connection and not in one an event. That ends when
+// connections begin to be written, and until all of them are: those that wait
+// for their turn gather what comes meanwhile.
 func (s *state) turn(t time.Time) (again bool) {
 	s.setNow(t)
 	s.applyPending()
-	s.flushDirty()
+	if left := s.next < len(s.pending); left && s.gathered < maxGather {
+		s.gathered++
+		return true
+	}
+	s.gathered = maxGather
+	if s.flushDirty(); len(s.dirty) == 0 {
+		s.gathered = 0
+	}
 	return s.next < len(s.pending) || s.flushed < len(s.dirty)
 }
 

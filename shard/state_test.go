@@ -110,6 +110,25 @@ func TestWorkOfATurnIsBounded(t *testing.T) {
 		if len(p.events()) != 40 || !slices.IsSorted(p.events()) {
 			t.Fatalf("events = %v", p.events())
 		}
+		if p.writes != 2 { // the ack, and the burst, although it took several turns to append
+			t.Fatalf("%d writes", p.writes)
+		}
+	}
+}
+
+// An inbox that never runs dry does not keep connections from being written.
+func TestGatheringEnds(t *testing.T) {
+	r := newRig(Config{})
+	p := r.connect("g")
+	r.publish(to("g"))
+	for turns := 0; len(p.events()) == 0; turns++ {
+		if turns > maxGather {
+			t.Fatalf("nothing is written in %d turns", turns)
+		}
+		for range 2 * maxAppends {
+			r.post(command{do: func(*state) {}})
+		}
+		r.turn(r.time)
 	}
 }
 
