@@ -73,10 +73,11 @@ func fan[T any](s *state, set *slots[T], budget int, deliver func(*T) int) (cost
 		if cost >= budget {
 			return cost, false
 		}
+		appends := 0
 		if v := set.items[s.fanned]; v != nil {
-			cost += deliver(v)
+			appends = deliver(v)
 		}
-		cost++
+		cost += max(appends, 1) // looking is work too
 		s.fanned++
 	}
 	return cost, true

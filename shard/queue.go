@@ -116,7 +116,7 @@ type queuePool struct{ free [][]*Message }
 // one too many.
 const (
 	pooledCap   = 128
-	pooledCount = 16384
+	pooledCount = 1 << 17
 )
 
 func (p *queuePool) get() []*Message {

@@ -12,10 +12,10 @@ import (
 )
 
 // Bounds on the work of one turn. A connection's flush is a system call or two;
-// an append is some tens of nanoseconds.
+// an append is 20 to 130 ns, by how many connections there are to miss the cache.
 const (
-	maxAppends    = 8192      // to send queues
-	maxGather     = 32        // turns that only append, before connections are written
+	maxAppends    = 65536     // to send queues
+	maxGather     = 4         // turns that only append, before connections are written
 	maxFlushes    = 512       // connections written
 	maxFlushBytes = 256 << 10 // written to one connection
 	maxFlushParts = 512       // slices in one write

@@ -100,14 +100,15 @@ func TestWorkOfATurnIsBounded(t *testing.T) {
 		pipes = append(pipes, r.connecting(fmt.Sprint(i)))
 	}
 	r.settle()
-	for range 40 { // 40 × 1536 appends are several turns' worth
+	const events = 150 // to 1536 connections: several turns' worth, and less than maxGather of them
+	for range events {
 		r.publish(event.Target{All: true})
 	}
-	if turns := r.settle(); turns < 40*len(pipes)/maxAppends {
+	if turns := r.settle(); turns < events*len(pipes)/maxAppends+len(pipes)/maxFlushes {
 		t.Errorf("everything was done in %d turns", turns)
 	}
 	for _, p := range pipes {
-		if len(p.events()) != 40 || !slices.IsSorted(p.events()) {
+		if len(p.events()) != events || !slices.IsSorted(p.events()) {
 			t.Fatalf("events = %v", p.events())
 		}
 		if p.writes != 2 { // the ack, and the burst, although it took several turns to append

@@ -1,0 +1,78 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"gatecast/event"
+)
+
+// BenchmarkAppend measures one event's way into the send queues of connections
+// that cannot be written: what a turn may do maxAppends of.
+func BenchmarkAppend(b *testing.B) {
+	for _, n := range []int{1000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := newRig(Config{SendQueueBytes: 1 << 40})
+			for i := range n {
+				r.connecting(fmt.Sprint(i))
+			}
+			r.settle()
+			cmd := command{scope: toAll, message: &Message{Wire: make([]byte, 200), Cursor: event.Cursor{Epoch: 7, Seq: 999}}}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for b.Loop() {
+				for done := false; !done; {
+					_, done = r.apply(&cmd, maxAppends)
+				}
+				b.StopTimer()
+				for _, c := range r.conns.items {
+					c.queue.advance(c.queue.bytes, func(*Message) {})
+					c.queue.release(&r.pool)
+					c.dirty = false
+				}
+				r.dirty = r.dirty[:0]
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/append")
+		})
+	}
+}
+
+// BenchmarkDelivery measures an event's whole way through a shard, to transports
+// that cost nothing.
+func BenchmarkDelivery(b *testing.B) {
+	for _, n := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := newRig(Config{})
+			for i := range n {
+				r.connecting(fmt.Sprint(i))
+			}
+			r.settle()
+			for _, c := range r.conns.items {
+				c.transport = &sinkhole{c.transport.(*pipe)}
+			}
+			cmd := command{scope: toAll, message: &Message{Wire: make([]byte, 200), Cursor: event.Cursor{Epoch: 7, Seq: 999}}}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.post(cmd)
+				r.settle()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/delivery")
+		})
+	}
+}
+
+// A sinkhole takes everything.
+type sinkhole struct{ *pipe }
+
+func (s *sinkhole) Write(vec [][]byte) (n int, err error) {
+	for _, b := range vec {
+		m, _ := io.Discard.Write(b)
+		n += m
+	}
+	return n, nil
+}
