@@ -222,7 +222,7 @@ func (b *bulk) setDeadline() {
 func (b *bulk) Close() error {
 	for b.waiting > 0 {
 		f := b.pop()
-		b.wait(&f)
+		_, _ = b.wait(&f) // what became of it nobody asks any more
 	}
 	if b.broken != nil {
 		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))

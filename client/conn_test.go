@@ -46,7 +46,6 @@ func TestConversation(t *testing.T) {
 	if second, err := c.Next(t.Context()); err != nil || second.ID != "k3f9-1043" {
 		t.Errorf("second event: %v, %v", second, err)
 	}
-	const text = `closed by the server with code 1013: "slow consumer"`
 	for range 2 { // the end stays the end
 		_, err := c.Next(t.Context())
 		if e, ok := errors.AsType[*CloseError](err); !ok || *e != (CloseError{1013, "slow consumer"}) {

@@ -82,7 +82,7 @@ func session(ctx context.Context, cfg Config) (lived time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // Run returns why the connection ended
 	start := time.Now()
 	cfg.OnState(State{Phase: Connected, Ack: c.Ack()})
 	for {

@@ -118,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		l.space = newSpace(cfg.Dir, int64(cfg.MaxEventBytes))
 	}
 	if err := l.start(ctx); err != nil {
-		l.stop()
+		_ = l.stop() // the error that brought us here says more
 		return nil, err
 	}
 	return l, nil

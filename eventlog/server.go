@@ -73,7 +73,7 @@ func (e *embedded) takeDir() error {
 	e.lock = lock
 	e.streams, err = streamsIn(e.dir)
 	if err != nil {
-		lock.Close()
+		_ = lock.Close()
 	}
 	return err
 }
@@ -84,7 +84,7 @@ func lockFile(path string) (*os.File, error) {
 		return nil, fmt.Errorf("event log: cannot write in its folder: %w; choose another, or change its owner", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("event log: %s is in use by another process; stop it, or choose another folder", filepath.Dir(path))
 		}
