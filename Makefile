@@ -37,6 +37,7 @@ bench: ## the server as a process of its own, under load; minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench
 
 clients: ## foreign WebSocket clients against the binary; see internal/clients
+	npm ci --silent --no-fund --no-audit --prefix internal/clients/node
 	$(GO) test -tags clients -count 1 -timeout 10m ./internal/clients
 
 image:

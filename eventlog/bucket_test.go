@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"gatecast/auth"
 )
@@ -149,18 +150,29 @@ func watch(t *testing.T, b *Bucket) <-chan auth.Change {
 	return changes
 }
 
+func next(t *testing.T, changes <-chan auth.Change) auth.Change {
+	t.Helper()
+	select {
+	case c := <-changes:
+		return c
+	case <-time.After(time.Minute):
+		t.Fatal("the watch tells nothing")
+		panic("unreachable")
+	}
+}
+
 func TestWatch(t *testing.T) {
 	b := openBucket(t, open(t, Config{}))
 	ctx := t.Context()
 	want := func(changes <-chan auth.Change, key, value string, rev uint64, deleted bool) {
 		t.Helper()
-		if c := <-changes; c.Key != key || string(c.Value) != value || c.Revision != rev || c.Deleted != deleted || c.Synced {
+		if c := next(t, changes); c.Key != key || string(c.Value) != value || c.Revision != rev || c.Deleted != deleted || c.Synced {
 			t.Errorf("told %+v, want %s=%s at %d, deleted %v", c, key, value, rev, deleted)
 		}
 	}
 	synced := func(changes <-chan auth.Change) {
 		t.Helper()
-		if c := <-changes; !c.Synced || c.Key != "" {
+		if c := next(t, changes); !c.Synced || c.Key != "" {
 			t.Errorf("told %+v, want synced", c)
 		}
 	}
@@ -175,11 +187,11 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want(empty, "a", "1", a, false)
+	want(empty, "gone", "1", gone, false) // before the next change takes its place
 	if err := b.Delete(ctx, "gone", gone); err != nil {
 		t.Fatal(err)
 	}
-	want(empty, "a", "1", a, false)
-	want(empty, "gone", "1", gone, false)
 	want(empty, "gone", "", gone+1, true)
 
 	full := watch(t, b)
@@ -189,11 +201,14 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	both := []<-chan auth.Change{empty, full}
+	for _, changes := range both {
+		want(changes, "a", "2", a2, false)
+	}
 	if err := b.Delete(ctx, "a", a2); err != nil {
 		t.Fatal(err)
 	}
-	for _, changes := range []<-chan auth.Change{empty, full} {
-		want(changes, "a", "2", a2, false)
+	for _, changes := range both {
 		want(changes, "a", "", a2+1, true)
 	}
 }
@@ -224,7 +239,7 @@ func TestWatchWhileChanging(t *testing.T) {
 		changes := watch(t, b)
 		present, syncs := map[string]bool{}, 0
 		for !present["end"] || syncs == 0 {
-			c := <-changes
+			c := next(t, changes)
 			switch {
 			case c.Synced:
 				syncs++

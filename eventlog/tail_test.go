@@ -97,7 +97,9 @@ func TestTailBegins(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			if c.err != "" {
-				err := l.Tail(t.Context(), c.after, func(Entry) {})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				err := l.Tail(ctx, c.after, func(Entry) {})
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("error %v, want one that says %q", err, c.err)
 				}

@@ -176,6 +176,7 @@ func TestRefusals(t *testing.T) {
 		{"token in the query", upgradeWith("api-key", "", "", "GET "+ConnectPath+"?api-key="+goodToken+" HTTP/1.1"), 401, "unauthorized", [2]string{}},
 		{"POST", upgradeWith("", "POST "+ConnectPath+" HTTP/1.1"), 405, "method_not_allowed", [2]string{"Allow", "GET"}},
 		{"no upgrade", upgradeWith("Upgrade", ""), 426, "upgrade_required", [2]string{"Sec-Websocket-Version", "13"}},
+		{"an ordinary GET", "GET " + ConnectPath + " HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", 426, "upgrade_required", [2]string{"Upgrade", "websocket"}},
 		{"old version", upgradeWith("Sec-WebSocket-Version", "8"), 426, "upgrade_required", [2]string{"Sec-Websocket-Version", "13"}},
 		{"no version", upgradeWith("Sec-WebSocket-Version", ""), 400, "bad_request", [2]string{}},
 		{"no key", upgradeWith("Sec-WebSocket-Key", ""), 400, "bad_request", [2]string{}},

@@ -89,7 +89,7 @@ func parseUpgrade(head []byte) (*upgrade, *refusal) {
 	}{bytes.NewReader(head), &response})
 	switch {
 	case err != nil:
-		return nil, refusalOf(err)
+		return nil, refusalOf(err, head)
 	case repeated:
 		return nil, badRequest("more than one api-key header")
 	}
@@ -97,12 +97,15 @@ func parseUpgrade(head []byte) (*upgrade, *refusal) {
 	return &up, nil
 }
 
-// refusalOf says what is wrong with a request that gobwas/ws would not upgrade.
-func refusalOf(err error) *refusal {
+// refusalOf says what is wrong with a request that gobwas/ws would not upgrade. It
+// stops at the first header that does not fit, so that of an ordinary GET it
+// may see the Connection header and not come to miss the Upgrade header.
+func refusalOf(err error, head []byte) *refusal {
 	switch {
 	case errors.Is(err, ws.ErrHandshakeBadMethod):
 		return methodNotAllowed()
-	case errors.Is(err, ws.ErrHandshakeBadUpgrade):
+	case errors.Is(err, ws.ErrHandshakeBadUpgrade),
+		errors.Is(err, ws.ErrHandshakeBadConnection) && !hasHeader(head, "upgrade"):
 		return upgradeRequired("send Upgrade: websocket")
 	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
 		return upgradeRequired("only version 13 of the WebSocket protocol is spoken here")
@@ -111,4 +114,9 @@ func refusalOf(err error) *refusal {
 	default:
 		return badRequest(err.Error())
 	}
+}
+
+// hasHeader reports whether a request's head has a header, given in lower case.
+func hasHeader(head []byte, name string) bool {
+	return bytes.Contains(bytes.ToLower(head), []byte("\r\n"+name+":"))
 }
