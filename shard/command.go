@@ -18,6 +18,15 @@ type command struct {
 	name  string // the gateway's id or the group's name
 }
 
+// weight is what the command counts for in an inbox: one, and one more for every
+// 4 KiB of its event.
+func (cmd *command) weight() int64 {
+	if cmd.message == nil {
+		return 1
+	}
+	return 1 + int64(len(cmd.message.Wire)>>12)
+}
+
 // A scope says whom a message is for, as far as one shard is concerned.
 type scope uint8
 
@@ -27,16 +36,20 @@ const (
 	toAll
 )
 
-// apply does one command, in pieces when it is for many. It returns how many
-// appends it made and whether it is done; if not it goes on from s.fanned.
+// dearCost is what a registration, with its system calls, or another command
+// costs, in appends.
+const dearCost = 256
+
+// apply does one command, in pieces when it is for many. It returns what that
+// cost, in appends, and whether it is done; if not it goes on from s.fanned.
 func (s *state) apply(cmd *command, budget int) (cost int, done bool) {
 	switch {
 	case cmd.register != nil:
 		s.register(cmd.register)
-		return 1, true
+		return dearCost, true
 	case cmd.do != nil:
 		cmd.do(s)
-		return 1, true
+		return dearCost, true
 	}
 	switch cmd.scope {
 	case toGateway:

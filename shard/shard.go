@@ -12,8 +12,9 @@ import (
 	"gatecast/stats"
 )
 
-// maxInbox is how many commands may wait for a shard before [Router.Dispatch]
-// waits. The log keeps what is not dispatched yet.
+// maxInbox is the weight of the commands that may wait for a shard before
+// [Router.Dispatch] waits: 16,384 small events, or 64 MiB of large ones. The log
+// keeps what is not dispatched yet.
 const maxInbox = 16384
 
 // A shard is the face of a [state]: what any goroutine may call.
@@ -23,7 +24,7 @@ type shard struct {
 	stats *stats.Shard
 
 	inbox poller.Inbox[command]
-	depth atomic.Int64 // commands posted and not yet applied
+	depth atomic.Int64 // weight of the commands posted and not yet applied
 	// The dispatcher waits on room when the inbox is full; waiting tells the
 	// loop that it does.
 	room    chan struct{}
@@ -47,7 +48,7 @@ func startShard(cfg Config, index int, position *atomic.Uint64) (*shard, error) 
 
 // post adds a command. Any goroutine may call it.
 func (sh *shard) post(cmd command) {
-	sh.depth.Add(1)
+	sh.depth.Add(cmd.weight())
 	sh.inbox.Push(cmd)
 	sh.loop.Ring()
 }
@@ -62,10 +63,10 @@ func (sh *shard) turn(now time.Time) (again bool) {
 		s.pending, s.next = sh.inbox.Take(s.pending[:0]), 0
 		s.upTo = upTo
 	}
-	before := len(s.pending) - s.next
 	again = s.turn(now)
-	after := len(s.pending) - s.next
-	if depth := sh.depth.Add(int64(after - before)); depth <= maxInbox/2 && sh.waiting.Load() {
+	depth := sh.depth.Add(-s.applied)
+	s.applied = 0
+	if depth <= maxInbox/2 && sh.waiting.Load() {
 		sh.waiting.Store(false)
 		select {
 		case sh.room <- struct{}{}:

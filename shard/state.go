@@ -29,7 +29,7 @@ const tick = 100 * time.Millisecond
 const stoppedFor = 2 * time.Second
 
 // A state is everything a shard knows. It is owned by the shard's loop; nothing
-// in it is touched on another goroutine. [Shard] is the face that others see.
+// in it is touched on another goroutine. [shard] is the face that others see.
 type state struct {
 	// Constant after start.
 	cfg   Config
@@ -52,6 +52,7 @@ type state struct {
 	pending  []command // taken from the inbox, oldest first
 	next     int       // pending[:next] are done
 	fanned   int       // how many slots the command pending[next] has reached, if it is for many
+	applied  int64     // weight of the commands that are done
 	upTo     uint64    // the event that everything pending reaches to
 	seq      uint64    // every event up to this one is in its send queues
 	dirty    []*conn   // to be flushed, each once
@@ -120,6 +121,7 @@ func (s *state) applyPending() {
 		if !done {
 			return
 		}
+		s.applied += s.pending[s.next].weight()
 		s.pending[s.next] = command{}
 		s.next++
 	}

@@ -126,7 +126,7 @@ func TestGatheringEnds(t *testing.T) {
 		if turns > maxGather {
 			t.Fatalf("nothing is written in %d turns", turns)
 		}
-		for range 2 * maxAppends {
+		for range 2 * maxAppends / dearCost {
 			r.post(command{do: func(*state) {}})
 		}
 		r.turn(r.time)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -249,5 +250,42 @@ func TestNewMessageAllocatesOnce(t *testing.T) {
 	}
 	if want := string(event.AppendWithID(nil, body, c)); string(m.Body) != want {
 		t.Errorf("body %s, want %s", m.Body, want)
+	}
+}
+
+// A dispatcher that is far ahead of a shard waits for it, and loses nothing.
+func TestDispatchWaitsForRoom(t *testing.T) {
+	h := newHall(t, Config{SendQueueBytes: 1 << 30})
+	g := h.connect("g").greeted()
+	sh := h.of("g")
+	blocked, release := make(chan struct{}), make(chan struct{})
+	sh.post(command{do: func(*state) { close(blocked); <-release }})
+	<-blocked
+	const events = 3 * maxInbox / 2
+	dispatched := make(chan struct{})
+	go func() {
+		defer close(dispatched)
+		for i := range events {
+			c := event.Cursor{Epoch: 7, Seq: uint64(101 + i)}
+			h.Dispatch(event.Target{GatewayIDs: []string{"g"}}, NewMessage(c, []byte(`{"type":"t"}`), 0))
+		}
+	}()
+	for !sh.waiting.Load() { // the inbox fills; nothing tells when it is full
+		runtime.Gosched()
+	}
+	if depth := sh.depth.Load(); depth < maxInbox || depth > maxInbox+1 {
+		t.Errorf("the dispatcher waits with %d in the inbox, want %d", depth, maxInbox)
+	}
+	close(release)
+	for i := range events {
+		want := fmt.Sprintf(`{"id":"7-%d","type":"t"}`, 101+i)
+		if m := g.next(); string(m.Payload) != want {
+			t.Fatalf("got %q, want %s", m.Payload, want)
+		}
+	}
+	<-dispatched
+	h.CloseConnection(uuid.Nil) // a command each shard answers, so that it has settled
+	if depth := sh.depth.Load(); depth > 1 {
+		t.Errorf("%d still counted as waiting", depth)
 	}
 }
