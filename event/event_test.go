@@ -36,6 +36,9 @@ func TestCursorText(t *testing.T) {
 }
 
 func FuzzParseCursor(f *testing.F) {
+	for _, seed := range []string{"k3f9-1042", "0-0", "01-1", "-", "z-18446744073709551615", "K-1"} {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if c, err := ParseCursor(s); err == nil && c.String() != s {
 			t.Errorf("%q is read as %v", s, c)

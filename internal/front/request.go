@@ -24,8 +24,8 @@ var (
 	endOfHead      = []byte("\r\n\r\n")
 )
 
-// readHead reads a request's line and headers into buf. It returns them, and the
-// bytes that came behind.
+// readHead reads a request's line and headers into buf, which has maxHead bytes.
+// It returns them, and the bytes that came behind.
 func readHead(r io.Reader, buf []byte) (head, behind []byte, err error) {
 	n := 0
 	for {
@@ -34,13 +34,10 @@ func readHead(r io.Reader, buf []byte) (head, behind []byte, err error) {
 		n += m
 		if i := bytes.Index(buf[from:n], endOfHead); i >= 0 {
 			end := from + i + len(endOfHead)
-			if end > maxHead {
-				return nil, nil, errHeadTooLong
-			}
 			return buf[:end], buf[end:n], nil
 		}
 		switch {
-		case n >= maxHead:
+		case n == len(buf):
 			return nil, nil, errHeadTooLong
 		case err != nil:
 			return nil, nil, err
