@@ -23,8 +23,8 @@ const apiRoot = "/api/internal/v1"
 
 // adminFlags say how a client command reaches the internal route.
 type adminFlags struct {
-	InternalURL    string `name:"internal-url" help:"The node's internal route." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
-	AdminTokenFile string `help:"File of the admin token." default:"data/admin.token" env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
+	InternalURL    string `name:"internal-url" help:"The node's internal route. Default: ${default}." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
+	AdminTokenFile string `help:"File of the admin token. Default: ${default}." default:"data/admin.token" env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
 }
 
 // do sends a request and returns the answer's body, which the caller closes. An

@@ -26,7 +26,7 @@ import (
 
 type demoCmd struct {
 	For   time.Duration `help:"Stop by itself after this time. Default: run until Ctrl-C." placeholder:"TIME"`
-	Every time.Duration `help:"Time between two events." default:"1s" placeholder:"TIME"`
+	Every time.Duration `help:"Time between two events. Default: ${default}." default:"1s" placeholder:"TIME"`
 }
 
 // demoGateways are who takes part: a gateway of two replicas, and one of one.

@@ -39,7 +39,7 @@ func (c *gatewayAddCmd) Run(ctx context.Context, w world) error {
 
 type gatewayListCmd struct {
 	adminFlags
-	Limit  int    `help:"How many, at most." default:"100" placeholder:"N"`
+	Limit  int    `help:"How many, at most. Default: ${default}." default:"100" placeholder:"N"`
 	Cursor string `help:"Where the last list ended." placeholder:"CURSOR"`
 }
 

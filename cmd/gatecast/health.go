@@ -12,8 +12,8 @@ import (
 )
 
 type healthCmd struct {
-	InternalURL string        `name:"internal-url" help:"The node's internal route." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
-	Timeout     time.Duration `help:"How long to wait for an answer." default:"2s" placeholder:"TIME"`
+	InternalURL string        `name:"internal-url" help:"The node's internal route. Default: ${default}." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
+	Timeout     time.Duration `help:"How long to wait for an answer. Default: ${default}." default:"2s" placeholder:"TIME"`
 }
 
 // Run asks the node whether it is ready.

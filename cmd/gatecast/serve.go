@@ -17,34 +17,34 @@ import (
 type serveCmd struct {
 	Config kong.ConfigFlag `help:"YAML file of these settings by name; flags and environment come first." placeholder:"FILE" env:"GATECAST_CONFIG"`
 
-	Listen          string `help:"Address for gateways (wss)." default:":9243" env:"GATECAST_LISTEN" placeholder:"ADDR"`
-	InternalListen  string `help:"Address for the platform, operators and Prometheus." default:"127.0.0.1:9244" env:"GATECAST_INTERNAL_LISTEN" placeholder:"ADDR"`
+	Listen          string `help:"Address for gateways (wss). Default: ${default}." default:":9243" env:"GATECAST_LISTEN" placeholder:"ADDR"`
+	InternalListen  string `help:"Address for the platform, operators and Prometheus. Default: ${default}." default:"127.0.0.1:9244" env:"GATECAST_INTERNAL_LISTEN" placeholder:"ADDR"`
 	InternalTLSCert string `name:"internal-tls-cert" help:"PEM certificate of the internal route. None: plain HTTP." env:"GATECAST_INTERNAL_TLS_CERT" placeholder:"FILE"`
 	InternalTLSKey  string `name:"internal-tls-key" help:"Its key." env:"GATECAST_INTERNAL_TLS_KEY" placeholder:"FILE"`
-	DataDir         string `help:"Folder of the event log, the registry and generated secrets." default:"data" env:"GATECAST_DATA_DIR" placeholder:"DIR"`
+	DataDir         string `help:"Folder of the event log, the registry and generated secrets. Default: ${default}." default:"data" env:"GATECAST_DATA_DIR" placeholder:"DIR"`
 
 	TLSCert        string `name:"tls-cert" help:"PEM certificate for gateways. None: a self-signed one is made." env:"GATECAST_TLS_CERT" placeholder:"FILE"`
 	TLSKey         string `name:"tls-key" help:"Its key." env:"GATECAST_TLS_KEY" placeholder:"FILE"`
 	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
 	AdminTokenFile string `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
 
-	MaxConnections    int      `help:"Connections this node keeps." default:"1000" env:"WS_MAX_CONNECTIONS" placeholder:"N"`
-	ConnectionTimeout seconds  `help:"Seconds of silence after which a connection is dead." default:"30" env:"WS_CONNECTION_TIMEOUT" placeholder:"SECONDS"`
-	PingInterval      seconds  `help:"Seconds between pings on every connection." default:"20" env:"WS_PING_INTERVAL" placeholder:"SECONDS"`
-	RateLimit         int      `help:"Connection attempts a minute from one IP address; 0 is no limit." default:"10" env:"WS_RATE_LIMIT_PER_MINUTE" placeholder:"N"`
-	MaxPayload        byteSize `help:"Size of one event's JSON, at most." default:"1MiB" env:"WS_MAX_PAYLOAD" placeholder:"BYTES"`
-	SendQueueBytes    byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
+	MaxConnections    int      `help:"Connections this node keeps. Default: ${default}." default:"1000" env:"WS_MAX_CONNECTIONS" placeholder:"N"`
+	ConnectionTimeout seconds  `help:"Seconds of silence after which a connection is dead. Default: ${default}." default:"30" env:"WS_CONNECTION_TIMEOUT" placeholder:"SECONDS"`
+	PingInterval      seconds  `help:"Seconds between pings on every connection. Default: ${default}." default:"20" env:"WS_PING_INTERVAL" placeholder:"SECONDS"`
+	RateLimit         int      `help:"Connection attempts a minute from one IP address; 0 is no limit. Default: ${default}." default:"10" env:"WS_RATE_LIMIT_PER_MINUTE" placeholder:"N"`
+	MaxPayload        byteSize `help:"Size of one event's JSON, at most. Default: ${default}." default:"1MiB" env:"WS_MAX_PAYLOAD" placeholder:"BYTES"`
+	SendQueueBytes    byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer. Default: ${default}." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
 	Shards            int      `help:"Event loops. 0: one for each processor Go may use." default:"0" env:"GATECAST_SHARDS" placeholder:"N"`
 
-	Log            string        `help:"Where events are kept: file (in the data folder) or memory." default:"file" env:"GATECAST_LOG" placeholder:"KIND"`
-	LogSync        string        `help:"When an event is on disk: interval (soon), or always (before a publish is answered)." default:"interval" env:"GATECAST_LOG_SYNC" placeholder:"WHEN"`
-	Retention      time.Duration `help:"How long events are kept." default:"24h" env:"GATECAST_RETENTION" placeholder:"TIME"`
-	RetentionBytes byteSize      `help:"Size of the events kept, at most." default:"1GiB" env:"GATECAST_RETENTION_BYTES" placeholder:"BYTES"`
+	Log            string        `help:"Where events are kept: file (in the data folder) or memory. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"KIND"`
+	LogSync        string        `help:"When an event is on disk: interval (soon), or always (before a publish is answered). Default: ${default}." default:"interval" env:"GATECAST_LOG_SYNC" placeholder:"WHEN"`
+	Retention      time.Duration `help:"How long events are kept. Default: ${default}." default:"24h" env:"GATECAST_RETENTION" placeholder:"TIME"`
+	RetentionBytes byteSize      `help:"Size of the events kept, at most. Default: ${default}." default:"1GiB" env:"GATECAST_RETENTION_BYTES" placeholder:"BYTES"`
 
-	ShutdownTimeout time.Duration `help:"Time for the drain: queues are flushed, and closes spread over it." default:"10s" env:"GATECAST_SHUTDOWN_TIMEOUT" placeholder:"TIME"`
-	ShutdownCode    int           `help:"WebSocket close code on shutdown." default:"1000" env:"GATECAST_SHUTDOWN_CODE" placeholder:"CODE"`
+	ShutdownTimeout time.Duration `help:"Time for the drain: queues are flushed, and closes spread over it. Default: ${default}." default:"10s" env:"GATECAST_SHUTDOWN_TIMEOUT" placeholder:"TIME"`
+	ShutdownCode    int           `help:"WebSocket close code on shutdown. Default: ${default}." default:"1000" env:"GATECAST_SHUTDOWN_CODE" placeholder:"CODE"`
 
-	LogLevel  slog.Level `help:"Least level of what is logged: debug, info, warn or error." default:"info" env:"GATECAST_LOG_LEVEL" placeholder:"LEVEL"`
+	LogLevel  slog.Level `help:"Least level of what is logged: debug, info, warn or error. Default: ${default}." default:"info" env:"GATECAST_LOG_LEVEL" placeholder:"LEVEL"`
 	LogFormat string     `help:"Format of the log on standard error: text or json. Default: text on a terminal." enum:",text,json" default:"" env:"GATECAST_LOG_FORMAT" placeholder:"FORMAT"`
 }
 
