@@ -10,7 +10,7 @@
 // Rules:
 //
 //   - An append that returned a cursor is in the log, and a killed process does
-//     not lose it. A power cut may take the last two minutes, and their places
+//     not lose it. A power cut may take the last few seconds, and their places
 //     are then given to other events, unless Config.SyncAlways is set.
 //   - An append that failed with a timeout, a lost connection or an ended context
 //     may still be in the log. One that the log refused is not.

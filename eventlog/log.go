@@ -38,7 +38,7 @@ type Config struct {
 	// InMemory keeps everything in memory; Close throws it away.
 	InMemory bool
 	// SyncAlways has every append on disk before it is answered. Otherwise the
-	// operating system has it by then and the disk within two minutes.
+	// operating system has it by then, and the disk some seconds later.
 	SyncAlways bool
 	// Retention is how long an event is kept; zero means without limit, and
 	// anything below 100 ms is refused.

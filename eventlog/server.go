@@ -108,6 +108,10 @@ func streamsIn(dir string) ([]string, error) {
 	return names, nil
 }
 
+// syncInterval is how often what was appended is put on disk, unless every append
+// is. JetStream's own default is two minutes.
+const syncInterval = 2 * time.Second
+
 func (e *embedded) run(cfg Config) error {
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "gatecast",
@@ -120,6 +124,7 @@ func (e *embedded) run(cfg Config) error {
 		JetStreamMaxStore:      unlimited,
 		StoreDir:               e.dir,
 		SyncAlways:             cfg.SyncAlways,
+		SyncInterval:           syncInterval,
 		MaxPayload:             int32(cfg.MaxEventBytes + headroom),
 	})
 	if err != nil {
