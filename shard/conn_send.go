@@ -61,7 +61,9 @@ func (c *conn) touch() {
 	}
 	c.dirty = true
 	c.s.dirty = append(c.s.dirty, c)
-	c.s.ring()
+	if !c.s.turning {
+		c.s.ring()
+	}
 }
 
 // pending returns how many bytes are not on their way yet.

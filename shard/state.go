@@ -57,6 +57,7 @@ type state struct {
 	seq      uint64    // every event up to this one is in its send queues
 	dirty    []*conn   // to be flushed, each once
 	flushed  int       // dirty[:flushed] are done
+	turning  bool      // a turn is running, and will come to what is touched
 	gathered int       // turns that only appended since all was flushed
 	pool     queuePool
 	vec      [][]byte // scratch for flush
@@ -102,6 +103,8 @@ func (s *state) readClock() { s.setNow(s.clock()) }
 // for their turn gather what comes meanwhile.
 func (s *state) turn(t time.Time) (again bool) {
 	s.setNow(t)
+	s.turning = true
+	defer func() { s.turning = false }()
 	s.applyPending()
 	if left := s.next < len(s.pending); left && s.gathered < maxGather {
 		s.gathered++

@@ -93,6 +93,20 @@ func TestTurnWritesOnce(t *testing.T) {
 	}
 }
 
+// What a turn touches it also writes; a ring would make an idle turn of it.
+func TestTurnsRingForThemselves(t *testing.T) {
+	r := newRig(Config{})
+	p := r.connect("g")
+	r.publish(to("g"))
+	if turns := r.settle(); turns != 1 || r.rings != 0 {
+		t.Errorf("%d turns, %d rings, want 1 and none", turns, r.rings)
+	}
+	p.receiver.Reply([]byte("pong\n")) // outside of a turn
+	if r.rings != 1 {
+		t.Errorf("%d rings for a reply, want 1", r.rings)
+	}
+}
+
 func TestWorkOfATurnIsBounded(t *testing.T) {
 	r := newRig(Config{})
 	var pipes []*pipe
