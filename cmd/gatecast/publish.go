@@ -90,7 +90,7 @@ func (c *publishCmd) bulk(ctx context.Context, w world) error {
 		}
 		switch {
 		case err == io.EOF && refused > 0:
-			return fmt.Errorf("%d lines were not published; the receipts say why", refused)
+			return fmt.Errorf("lines not published: %d; their answers say why", refused)
 		case err == io.EOF:
 			return nil
 		case err != nil:

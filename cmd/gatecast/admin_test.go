@@ -1,0 +1,136 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gatecast/node"
+)
+
+// An operator is someone at a shell, with a node to work on.
+type operator struct {
+	t    *testing.T
+	node *node.Node
+}
+
+func newOperator(t *testing.T) *operator {
+	cfg := node.Defaults()
+	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), node.LogMemory
+	n, err := node.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Drain(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("GATECAST_INTERNAL_URL", "http://"+n.InternalAddr().String())
+	t.Setenv("GATECAST_ADMIN_TOKEN_FILE", filepath.Join(cfg.DataDir, "admin.token"))
+	return &operator{t, n}
+}
+
+// run runs a command that must succeed and returns the JSON it prints.
+func (o *operator) run(in string, args ...string) (answer map[string]any) {
+	o.t.Helper()
+	code, out, errs := gatecast(in, args...)
+	if code != 0 || errs != "" {
+		o.t.Fatalf("%v: exit %d: %s", args, code, errs)
+	}
+	if out != "" {
+		if err := json.Unmarshal([]byte(out), &answer); err != nil {
+			o.t.Fatalf("%v prints %q: %v", args, out, err)
+		}
+	}
+	return answer
+}
+
+func TestOperatorsDay(t *testing.T) {
+	o := newOperator(t)
+	o.run("", "health")
+	added := o.run("", "gateway", "add", "Frankfurt", "--id", "eu", "--org", "acme", "--group", "prod", "--group", "eu")
+	if added["id"] != "eu" || added["organizationId"] != "acme" || !strings.HasPrefix(added["token"].(string), "gc_") {
+		t.Errorf("added %v", added)
+	}
+	if got := o.run("", "gateway", "show", "eu"); got["name"] != "Frankfurt" || got["token"] != nil {
+		t.Errorf("shown %v", got)
+	}
+	if got := o.run("", "gateway", "list", "--limit", "5"); len(got["gateways"].([]any)) != 1 {
+		t.Errorf("list %v", got)
+	}
+
+	// A tail receives what is published, one event a line.
+	ctx, stop := context.WithCancel(t.Context())
+	lines, out := io.Pipe()
+	told := make(lineWriter, 100)
+	tail := tailCmd{URL: "wss://" + o.node.GatewayAddr().String(), Token: added["token"].(string), Insecure: true}
+	ended := make(chan error)
+	go func() { ended <- tail.Run(ctx, world{nil, out, told}) }()
+	if line := <-told; !strings.Contains(line, "connected as gateway eu") {
+		t.Errorf("tail says %q", line)
+	}
+	events := bufio.NewScanner(lines)
+	payload := writeFile(t, "payload.json", "{\n \"revision\": 7\n}")
+	one := o.run("", "publish", "--gateway", "eu", "--type", "api.deployed", "--payload-file", payload, "--correlation-id", "c1")
+	many := o.run(`{"group":"prod","type":"t"}`+"\n", "publish", "--stdin")
+	for _, want := range []map[string]any{
+		{"id": one["id"], "correlationId": "c1", "type": "api.deployed"},
+		{"id": many["id"], "type": "t"},
+	} {
+		if !events.Scan() {
+			t.Fatal(events.Err())
+		}
+		var got map[string]any
+		if err := json.Unmarshal(events.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("event %v, want %s %v", got, k, v)
+			}
+		}
+	}
+	stats := o.run("", "stats", "--gateway", "eu", "--limit", "1")
+	if conns := stats["gatewayConnections"].(map[string]any)["connections"].([]any); len(conns) != 1 {
+		t.Errorf("stats %v", stats)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("tail ends with %v", err)
+	}
+
+	second := o.run("", "token", "add", "eu", "--expires-in", "1h")
+	if got := o.run("", "token", "list", "eu"); len(got["tokens"].([]any)) != 2 {
+		t.Errorf("tokens %v", got)
+	}
+	o.run("", "token", "revoke", "eu", second["id"].(string))
+	o.run("", "gateway", "remove", "eu")
+	for says, args := range map[string][]string{
+		"not_found":    {"gateway", "show", "eu"},
+		"want 1 to 64": {"gateway", "add", "x", "--id", "a b"},
+		"nope":         {"publish", "--gateway", "nope", "--type", "t"},
+	} {
+		if code, _, errs := gatecast("", args...); code != 1 || !strings.Contains(errs, says) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+	if code, out, errs := gatecast("nonsense\n", "publish", "--stdin"); code != 1 || !strings.Contains(out, `"line":1`) || !strings.Contains(errs, "not published: 1") {
+		t.Errorf("a bad line: exit %d\n%s%s", code, out, errs)
+	}
+}
+
+// A lineWriter hands on what is written to it, a write at a time.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w <- string(b)
+	return len(b), nil
+}
