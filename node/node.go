@@ -259,15 +259,31 @@ func (n *Node) Drain(ctx context.Context) error {
 	return nil
 }
 
-// wind takes the steps of a drain. What one of them has no time for does not keep
-// the next from being taken.
+// answerTimeout is what requests of the internal route have, once every
+// connection is gone.
+const answerTimeout = time.Second
+
+// wind takes the steps of a drain. It is an error when something that was
+// published may not have been delivered; peers and clients that take longer than
+// they are given are cut off, which is what the timeout is for.
 func (n *Node) wind(ctx context.Context) error {
-	accepting := n.front.Drain(ctx)
-	publishing := n.api.StopPublishing(ctx)
-	dispatching := n.tail.reach(ctx, n.log.Last())
-	closing := n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout))
-	answering := n.api.Shutdown(ctx)
-	return errors.Join(accepting, publishing, dispatching, closing, answering)
+	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
+	err := errors.Join(
+		n.api.StopPublishing(ctx),
+		n.tail.reach(ctx, n.log.Last()),
+	)
+	n.tellCutOff("connections that did not answer their goodbye were cut off",
+		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	n.tellCutOff("requests on the internal route were cut off", n.api.Shutdown(ctx))
+	return err
+}
+
+func (n *Node) tellCutOff(what string, err error) {
+	if err != nil {
+		n.cfg.Logger.Warn(what, "connections", n.front.Live(), "error", err)
+	}
 }
 
 // spread returns the time over which so many connections are closed: most of

@@ -288,6 +288,20 @@ func TestDrainFlushes(t *testing.T) {
 	<-drained
 }
 
+// A peer that does not answer its goodbye is cut off, and the drain is none the
+// worse for it.
+func TestDrainCutsOffTheSilent(t *testing.T) {
+	cfg := config(t)
+	cfg.ShutdownTimeout = 300 * time.Millisecond
+	s := start(t, cfg)
+	token, _ := s.gateway("g")
+	s.connect(token) // it reads no more
+	s.drain()        // fails the test on an error
+	if n := s.front.Live(); n != 0 {
+		t.Errorf("%d connections left", n)
+	}
+}
+
 // Connections come and go and leave nothing behind.
 func TestChurnLeavesNothing(t *testing.T) {
 	t.Run("plaintext", func(t *testing.T) { testChurn(t, true, 10_000) })
