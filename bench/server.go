@@ -36,7 +36,8 @@ func Build(ctx context.Context, root, folder string) (string, error) {
 // ServerConfig says how a server is started.
 type ServerConfig struct {
 	Binary      string
-	Folder      string // for its data; empty and its own
+	Args        []string // ahead of "serve", for another program that takes its flags
+	Folder      string   // for its data; empty and its own
 	Plaintext   bool
 	Connections int     // how many it must allow
 	CPUs        *CPUSet // nil: all there are
@@ -77,11 +78,11 @@ func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 }
 
 func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cmd {
-	args := []string{
+	args := append(slices.Clone(c.Args),
 		"serve", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0",
 		"--data-dir", dataDir, "--log-format", "json",
 		"--rate-limit", "0", "--max-connections", strconv.Itoa(c.Connections),
-	}
+	)
 	if c.Plaintext {
 		args = append(args, "--plaintext")
 	}
