@@ -19,6 +19,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"gatecast/poller"
 )
 
 // Names of the self-signed pair in the data folder.
@@ -30,7 +32,7 @@ const (
 
 // gatewayTLS returns the TLS configuration of the gateway listener, nil for
 // plaintext.
-func gatewayTLS(cfg Config) (*tls.Config, error) {
+func gatewayTLS(cfg Config) (*poller.TLS, error) {
 	if cfg.Plaintext {
 		cfg.Logger.Warn("gateways are served without TLS; put a proxy that terminates it in front", "setting", "--plaintext")
 		return nil, nil
@@ -50,7 +52,7 @@ func gatewayTLS(cfg Config) (*tls.Config, error) {
 	// Full records from the first byte on: deploy events are no web page, for
 	// which small first records are meant.
 	c.DynamicRecordSizingDisabled = true
-	return c, nil
+	return &poller.TLS{Config: c, Stdlib: cfg.TLSRecords == TLSRecordsStdlib}, nil
 }
 
 // loadTLS returns a server's TLS configuration with the pair of PEM files.

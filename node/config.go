@@ -25,6 +25,13 @@ const (
 	SyncAlways   = "always"   // before the publish is answered
 )
 
+// Who keeps the record layer of a gateway's TLS 1.3 connection after its
+// handshake, which is always crypto/tls's.
+const (
+	TLSRecordsOwn    = "own"    // package tlsrecord, in a fifth of the memory, where it can
+	TLSRecordsStdlib = "stdlib" // crypto/tls
+)
+
 // Config is everything a node is told. Fields whose zero has a meaning say so;
 // the others take [Defaults]'s value when they are zero.
 type Config struct {
@@ -37,6 +44,8 @@ type Config struct {
 	TLSCert   string // PEM file; with TLSKey empty too: a self-signed pair is made
 	TLSKey    string
 	Plaintext bool // no TLS on Listen
+
+	TLSRecords string // TLSRecordsOwn or TLSRecordsStdlib
 
 	AdminTokenFile string // empty: admin.token in DataDir
 
@@ -67,6 +76,7 @@ func Defaults() Config {
 		Listen:            ":9243",
 		InternalListen:    "127.0.0.1:9244",
 		DataDir:           "data",
+		TLSRecords:        TLSRecordsOwn,
 		MaxConnections:    1000,
 		ConnectionTimeout: 30 * time.Second,
 		PingInterval:      20 * time.Second,
@@ -117,6 +127,7 @@ func (c Config) Validate() error {
 		checkPair("tls-cert", "tls-key", c.TLSCert, c.TLSKey),
 		checkPair("internal-tls-cert", "internal-tls-key", c.InternalTLSCert, c.InternalTLSKey),
 		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
+		check(c.TLSRecords == TLSRecordsOwn || c.TLSRecords == TLSRecordsStdlib, "tls-records", fmt.Sprintf("%q is not known; want own or stdlib", c.TLSRecords)),
 		check(c.MaxConnections > 0, "max-connections", "want at least 1"),
 		check(c.PingInterval > 0, "ping-interval", "want more than 0 seconds"),
 		check(c.ConnectionTimeout > c.PingInterval, "connection-timeout",

@@ -19,6 +19,7 @@ import (
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
+	"gatecast/poller"
 	"gatecast/shard"
 	"gatecast/stats"
 )
@@ -183,7 +184,7 @@ func (n *Node) adminToken() (auth.AdminToken, error) {
 }
 
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *tls.Config, admin auth.AdminToken) {
+func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 	n.front = front.New(front.Config{
 		TLS:            gatewayTLS,
 		Verify:         n.registry.Verify,

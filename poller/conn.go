@@ -11,29 +11,46 @@ import (
 	"syscall"
 	"time"
 
+	"gatecast/internal/tlsrecord"
+
 	"golang.org/x/sys/unix"
 )
 
+// TLS says how connections are secured.
+type TLS struct {
+	Config *tls.Config
+	// Stdlib leaves the record layer to crypto/tls on every connection. If it is
+	// false, crypto/tls does the handshake and package tlsrecord what follows,
+	// where it can; session tickets are off then.
+	Stdlib bool
+}
+
 // A Conn is a connection on its way to a loop. Until [Conn.Detach] it is an
-// ordinary blocking [net.Conn] for a handshake, used by one goroutine; after it
-// the descriptor waits for [Loop.Open], and Close gives it up.
-//
-// With TLS, crypto/tls does the handshake over the Conn and stays on it when it
-// becomes a stream: what lies under the [tls.Conn] changes, the tls.Conn does
-// not, so that no byte it has read ahead is lost.
+// ordinary blocking connection, used by one goroutine, whose Read and Write are
+// of the application's bytes; after it the descriptor waits for [Loop.Open].
 type Conn struct {
-	net.Conn           // until Detach
-	tls      *tls.Conn // nil for a plain connection
-	fd       int       // after Detach
-	stream   *tlsStream
+	wire    *wire
+	tls     *tls.Conn         // nil for a plain connection
+	keys    *tlsrecord.KeyLog // until Handshake ends; nil where crypto/tls keeps the records
+	records *recordConn       // after Handshake, where it does not
+	fd      int               // after Detach
 }
 
 // NewConn wraps an accepted TCP connection. With a config the result must do its
 // TLS handshake, by [Conn.Handshake], before anything else.
-func NewConn(nc net.Conn, config *tls.Config) *Conn {
-	c := &Conn{Conn: nc, fd: -1}
-	if config != nil {
-		c.tls = tls.Server(c, config)
+func NewConn(nc net.Conn, config *TLS) *Conn {
+	c := &Conn{wire: &wire{Conn: nc}, fd: -1}
+	switch {
+	case config == nil:
+	case config.Stdlib:
+		c.tls = tls.Server(c.wire, config.Config)
+	default:
+		c.keys = new(tlsrecord.KeyLog)
+		own := config.Config.Clone()
+		own.KeyLogWriter = c.keys
+		own.SessionTicketsDisabled = true // a ticket would be record 0
+		c.wire.feeder = new(feeder)
+		c.tls = tls.Server(c.wire, own)
 	}
 	return c
 }
@@ -44,25 +61,111 @@ func (c *Conn) Handshake() error {
 	if c.tls == nil {
 		return nil
 	}
-	return c.tls.Handshake()
+	err := c.tls.Handshake()
+	if c.keys == nil {
+		return err
+	}
+	ahead, whole := c.wire.stopFeeding()
+	session, unsupported := c.keys.Session(c.tls.ConnectionState())
+	c.keys = nil
+	if err == nil && unsupported == nil && whole {
+		c.records = newRecordConn(c.wire.Conn, session, ahead)
+		return nil
+	}
+	c.wire.again = ahead
+	return err
 }
 
-// App returns the connection that carries the application's bytes: the TLS one
-// where there is TLS.
-func (c *Conn) App() net.Conn {
-	if c.tls == nil {
-		return c.Conn
+// Read reads the application's bytes.
+func (c *Conn) Read(b []byte) (int, error) {
+	switch {
+	case c.records != nil:
+		return c.records.Read(b)
+	case c.tls != nil:
+		return c.tls.Read(b)
 	}
-	return c.tls
+	return c.wire.Read(b)
 }
+
+// Buffered returns the application's bytes that have arrived ahead of the next
+// Read, as far as they are known. Read does not return them any more.
+func (c *Conn) Buffered() []byte {
+	if c.records == nil {
+		return nil
+	}
+	return c.records.takePlain()
+}
+
+// Write writes the application's bytes.
+func (c *Conn) Write(b []byte) (int, error) {
+	switch {
+	case c.records != nil:
+		return c.records.Write(b)
+	case c.tls != nil:
+		return c.tls.Write(b)
+	}
+	return c.wire.Write(b)
+}
+
+// CloseWrite tells the peer that nothing more will come.
+func (c *Conn) CloseWrite() error {
+	switch {
+	case c.records != nil:
+		return c.records.CloseWrite()
+	case c.tls != nil:
+		return c.tls.CloseWrite()
+	}
+	if tc, ok := c.wire.Conn.(*net.TCPConn); ok {
+		return tc.CloseWrite()
+	}
+	return nil
+}
+
+// Rewind returns the connection as it was before the first Read, for whoever
+// wants an ordinary net.Conn: with TLS crypto/tls's, which is to read everything
+// itself. read is what Read returned so far. Nothing may have been written. The
+// Conn is not used after it.
+func (c *Conn) Rewind(read []byte) net.Conn {
+	switch {
+	case c.records != nil:
+		c.wire.again = c.records.rewind()
+		c.records = nil
+		return c.tls
+	case c.tls != nil:
+		return &rewound{c.tls, append([]byte(nil), read...)}
+	}
+	c.wire.again = append([]byte(nil), read...)
+	return c.wire
+}
+
+// A rewound connection gives what was read of it once more.
+type rewound struct {
+	net.Conn
+	again []byte
+}
+
+func (r *rewound) Read(b []byte) (int, error) {
+	if len(r.again) > 0 {
+		n := copy(b, r.again)
+		r.again = r.again[n:]
+		return n, nil
+	}
+	return r.Conn.Read(b)
+}
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
+
+// SetReadDeadline bounds Read.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.wire.SetReadDeadline(t) }
 
 // Detach takes the descriptor out of the Go runtime's poller. The socket keeps
 // one descriptor: a duplicate, the original being closed. (net.TCPConn's File
 // would leave two, and set the socket blocking.)
 func (c *Conn) Detach() error {
-	sc, ok := c.Conn.(syscall.Conn)
+	sc, ok := c.wire.Conn.(syscall.Conn)
 	if !ok {
-		return fmt.Errorf("poller: a %T has no descriptor", c.Conn)
+		return fmt.Errorf("poller: a %T has no descriptor", c.wire.Conn)
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
@@ -76,56 +179,18 @@ func (c *Conn) Detach() error {
 		c.fd = -1
 		return fmt.Errorf("poller: dup: %w", err)
 	}
-	err = c.Conn.Close()
-	c.Conn = nil
+	err = c.wire.Conn.Close()
+	c.wire.Conn = nil
 	return err
 }
 
 // Close gives up a connection that no loop has taken.
 func (c *Conn) Close() error {
+	if c.records != nil {
+		c.records.session.Wipe()
+	}
 	if c.fd >= 0 {
 		return unix.Close(c.fd)
 	}
-	return c.Conn.Close()
-}
-
-// Read is the handshake's, and once a loop has the connection the tls.Conn's.
-func (c *Conn) Read(b []byte) (int, error) {
-	if c.stream != nil {
-		return c.stream.readCipher(b)
-	}
-	return c.Conn.Read(b)
-}
-
-// Write is the handshake's, and once a loop has the connection the tls.Conn's.
-func (c *Conn) Write(b []byte) (int, error) {
-	if c.stream != nil {
-		return c.stream.writeCipher(b)
-	}
-	return c.Conn.Write(b)
-}
-
-// SetDeadline is the handshake's. On a loop nothing waits, and crypto/tls, which
-// sets a deadline around its closing alert, is not to be told.
-func (c *Conn) SetDeadline(t time.Time) error {
-	if c.fd >= 0 {
-		return nil
-	}
-	return c.Conn.SetDeadline(t)
-}
-
-// SetReadDeadline is the handshake's, as [Conn.SetDeadline].
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	if c.fd >= 0 {
-		return nil
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-// SetWriteDeadline is the handshake's, as [Conn.SetDeadline].
-func (c *Conn) SetWriteDeadline(t time.Time) error {
-	if c.fd >= 0 {
-		return nil
-	}
-	return c.Conn.SetWriteDeadline(t)
+	return c.wire.Conn.Close()
 }

@@ -63,8 +63,8 @@ type peer struct {
 }
 
 // connect returns a stream of the rig's loop and its far end, over loopback
-// TCP, with TLS of the given version or, for 0, without.
-func (r *rig) connect(version uint16) *peer {
+// TCP, in the given form.
+func (r *rig) connect(form form) *peer {
 	r.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,9 +79,9 @@ func (r *rig) connect(version uint16) *peer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	var config *tls.Config
-	if version != 0 {
-		config = serverConfig(version)
+	var config *TLS
+	if form.version != 0 {
+		config = &TLS{Config: serverConfig(form.version), Stdlib: form.stdlib}
 		far = tls.Client(far, &tls.Config{InsecureSkipVerify: true})
 	}
 	c := NewConn(near, config)

@@ -4,6 +4,7 @@
 package poller
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -72,12 +73,16 @@ func (l *Loop) Open(c *Conn, sink Sink) (Stream, error) {
 		s Stream
 		p *plain
 	)
-	if c.tls == nil {
+	switch {
+	case c.records != nil:
+		t := &recordStream{session: c.records.session, partial: bytes.Clone(c.records.cipher)}
+		p, s = &t.plain, t
+	case c.tls != nil:
+		t := &tlsStream{conn: c.tls}
+		c.wire.stream, p, s = t, &t.plain, t
+	default:
 		p = new(plain)
 		s = p
-	} else {
-		t := &tlsStream{conn: c.tls}
-		c.stream, p, s = t, &t.plain, t
 	}
 	*p = plain{loop: l, sink: sink, fd: c.fd, budget: readBudget}
 	if err := l.epoll.Add(p.fd, netpoll.EPOLLIN, p.ready); err != nil {

@@ -14,24 +14,28 @@ import (
 )
 
 // forms are the streams there are.
-var forms = []struct {
-	name    string
-	version uint16
-}{
-	{"plain", 0},
-	{"TLS 1.2", tls.VersionTLS12},
-	{"TLS 1.3", tls.VersionTLS13},
+var forms = []form{
+	{"plain", 0, false},
+	{"TLS 1.2", tls.VersionTLS12, false},
+	{"TLS 1.3 by crypto/tls", tls.VersionTLS13, true},
+	{"TLS 1.3", tls.VersionTLS13, false},
 }
 
-func eachForm(t *testing.T, f func(t *testing.T, version uint16)) {
+type form struct {
+	name    string
+	version uint16 // of TLS; 0: none
+	stdlib  bool
+}
+
+func eachForm(t *testing.T, f func(t *testing.T, form form)) {
 	for _, form := range forms {
-		t.Run(form.name, func(t *testing.T) { f(t, form.version) })
+		t.Run(form.name, func(t *testing.T) { f(t, form) })
 	}
 }
 
 func TestStreamReads(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
-		p := newRig(t).connect(version)
+	eachForm(t, func(t *testing.T, form form) {
+		p := newRig(t).connect(form)
 		want := pattern(300_000) // more than one event reads
 		go func() { p.Write(want) }()
 		p.sink.await(func() bool { return p.sink.got.Len() >= len(want) })
@@ -44,9 +48,9 @@ func TestStreamReads(t *testing.T) {
 // A write larger than what socket and peer take arrives whole, in order, in as
 // many pieces as the socket wants.
 func TestStreamWritesMoreThanTheSocketTakes(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
+	eachForm(t, func(t *testing.T, form form) {
 		r := newRig(t)
-		p := r.connect(version)
+		p := r.connect(form)
 		want := pattern(16 << 20)
 		var queued, unsent int
 		r.do(func() {
@@ -67,8 +71,8 @@ func TestStreamWritesMoreThanTheSocketTakes(t *testing.T) {
 }
 
 func TestStreamSeesTheEnd(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
-		p := newRig(t).connect(version)
+	eachForm(t, func(t *testing.T, form form) {
+		p := newRig(t).connect(form)
 		p.Write([]byte("last words"))
 		p.Close()
 		p.sink.await(func() bool { return p.sink.err != nil })
@@ -80,8 +84,8 @@ func TestStreamSeesTheEnd(t *testing.T) {
 }
 
 func TestStreamReset(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
-		p := newRig(t).connect(version)
+	eachForm(t, func(t *testing.T, form form) {
+		p := newRig(t).connect(form)
 		raw := p.Conn
 		if tc, ok := raw.(*tls.Conn); ok {
 			raw = tc.NetConn()
@@ -96,9 +100,9 @@ func TestStreamReset(t *testing.T) {
 }
 
 func TestStreamCloseWrite(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
+	eachForm(t, func(t *testing.T, form form) {
 		r := newRig(t)
-		p := r.connect(version)
+		p := r.connect(form)
 		r.do(func() {
 			p.sink.send([]byte("bye"))
 			p.stream.CloseWrite()
@@ -114,7 +118,7 @@ func TestStreamCloseWrite(t *testing.T) {
 func TestTLSStreamRejectsForgery(t *testing.T) {
 	for _, form := range forms[1:] {
 		t.Run(form.name, func(t *testing.T) {
-			p := newRig(t).connect(form.version)
+			p := newRig(t).connect(form)
 			raw := p.Conn.(*tls.Conn).NetConn()
 			raw.Write([]byte{23, 3, 3, 0, 32})
 			raw.Write(make([]byte, 32))
@@ -129,8 +133,8 @@ func TestTLSStreamRejectsForgery(t *testing.T) {
 // Bytes that arrive a few at a time are put together; with TLS in a record for
 // each few.
 func TestStreamReadsPieces(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
-		p := newRig(t).connect(version)
+	eachForm(t, func(t *testing.T, form form) {
+		p := newRig(t).connect(form)
 		want := pattern(3000)
 		for i := 0; i < len(want); i += 7 {
 			p.Write(want[i:min(i+7, len(want))])
@@ -143,13 +147,13 @@ func TestStreamReadsPieces(t *testing.T) {
 }
 
 func TestDetachLeavesOneDescriptor(t *testing.T) {
-	eachForm(t, func(t *testing.T, version uint16) {
+	eachForm(t, func(t *testing.T, form form) {
 		r := newRig(t)
-		r.connect(version) // the first makes what is made once
+		r.connect(form) // the first makes what is made once
 		before := descriptors(t)
 		const n = 20
 		for range n {
-			r.connect(version)
+			r.connect(form)
 		}
 		// One here, and one at the far end, which is this process too.
 		if got := descriptors(t) - before; got != 2*n {
@@ -162,9 +166,9 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	if testenv.Race {
 		t.Skip("allocations cannot be counted under the race detector")
 	}
-	eachForm(t, func(t *testing.T, version uint16) {
+	eachForm(t, func(t *testing.T, form form) {
 		r := newRig(t)
-		p := r.connect(version)
+		p := r.connect(form)
 		go io.Copy(io.Discard, p)
 		vec := [][]byte{pattern(200), pattern(200), pattern(200)}
 		var allocs float64

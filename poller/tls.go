@@ -6,8 +6,6 @@ package poller
 import (
 	"crypto/tls"
 	"errors"
-
-	"golang.org/x/sys/unix"
 )
 
 // A tlsStream is a Stream whose bytes crypto/tls seals and opens, over the same
@@ -22,9 +20,8 @@ import (
 //   - Records already read ahead raise no event, so an event is read until the
 //     tls.Conn itself would block.
 type tlsStream struct {
-	plain
-	conn   *tls.Conn
-	unsent []byte // sealed, refused by the socket; nil when it took all
+	sealedStream
+	conn *tls.Conn
 }
 
 // wouldBlock is ErrWouldBlock in the form that crypto/tls does not take for
@@ -66,89 +63,17 @@ func (t *tlsStream) Read() ([]byte, error) {
 	return nil, err
 }
 
-// Write seals in chunks of a few full records and sends each with one system
-// call, for as long as the socket takes them.
-func (t *tlsStream) Write(vec [][]byte) (n int, err error) {
-	if err := t.flush(); err != nil {
-		return 0, err
-	}
-	chunk := chunker{vec: vec}
-	for len(t.unsent) == 0 {
-		b := chunk.next(t.loop.plainBuf[:0])
-		t.loop.plainBuf = b[:0]
-		if len(b) == 0 {
-			break
-		}
-		if _, err := t.conn.Write(b); err != nil {
-			t.loop.cipherBuf = t.loop.cipherBuf[:0]
-			return n, err
-		}
-		n += len(b)
-		if err := t.flush(); err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
+func (t *tlsStream) Write(vec [][]byte) (int, error) { return t.write(vec, t.seal) }
 
-// A chunker cuts a vector into chunks of sealBytes.
-type chunker struct {
-	vec [][]byte
-	off int // into vec[0]
-}
-
-// next appends the next chunk to dst.
-func (c *chunker) next(dst []byte) []byte {
-	for len(c.vec) > 0 && len(dst) < sealBytes {
-		b := c.vec[0][c.off:]
-		b = b[:min(len(b), sealBytes-len(dst))]
-		dst = append(dst, b...)
-		if c.off += len(b); c.off == len(c.vec[0]) {
-			c.vec, c.off = c.vec[1:], 0
-		}
-	}
-	return dst
-}
-
-// flush sends what was refused before, then what is sealed now, keeps what the
-// socket refuses, and arms for it.
-func (t *tlsStream) flush() error {
-	sealed := t.loop.cipherBuf
-	defer func() { t.loop.cipherBuf = t.loop.cipherBuf[:0] }()
-	if len(t.unsent) > 0 {
-		t.unsent = append(t.unsent, sealed...) // behind, to keep the order
-		n, err := t.send(t.unsent)
-		if err != nil {
-			return err
-		}
-		if t.unsent = t.unsent[n:]; len(t.unsent) == 0 {
-			t.unsent = nil
-		}
-		return t.arm(len(t.unsent) > 0)
-	}
-	if len(sealed) == 0 {
-		return t.arm(false)
-	}
-	n, err := t.send(sealed)
-	if err != nil {
-		return err
-	}
-	if n < len(sealed) {
-		t.unsent = append([]byte(nil), sealed[n:]...)
-	}
-	return t.arm(n < len(sealed))
-}
-
-// send writes b once and returns how much the socket took.
-func (t *tlsStream) send(b []byte) (int, error) {
-	n, err := ignoringEINTR(func() (int, error) { return unix.Write(t.fd, b) })
-	if err == unix.EAGAIN {
+// seal seals the next few records of a vector.
+func (t *tlsStream) seal(chunk *chunker) (int, error) {
+	b := chunk.next(t.loop.plainBuf[:0], sealBytes)
+	t.loop.plainBuf = b[:0]
+	if len(b) == 0 {
 		return 0, nil
 	}
-	return max(n, 0), err
+	return t.conn.Write(b)
 }
-
-func (t *tlsStream) Unsent() int { return len(t.unsent) }
 
 // CloseWrite sends the close_notify alert (RFC 8446 section 6.1) behind what is
 // unsent, and ends the socket's sending side.

@@ -26,6 +26,7 @@ type serveCmd struct {
 	TLSCert        string `name:"tls-cert" help:"PEM certificate for gateways. None: a self-signed one is made." env:"GATECAST_TLS_CERT" placeholder:"FILE"`
 	TLSKey         string `name:"tls-key" help:"Its key." env:"GATECAST_TLS_KEY" placeholder:"FILE"`
 	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
+	TLSRecords     string `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
 	AdminTokenFile string `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
 
 	MaxConnections    int      `help:"Connections this node keeps. Default: ${default}." default:"1000" env:"WS_MAX_CONNECTIONS" placeholder:"N"`
@@ -78,6 +79,7 @@ func (c *serveCmd) nodeConfig() node.Config {
 		TLSCert:           c.TLSCert,
 		TLSKey:            c.TLSKey,
 		Plaintext:         c.Plaintext,
+		TLSRecords:        c.TLSRecords,
 		AdminTokenFile:    c.AdminTokenFile,
 		MaxConnections:    c.MaxConnections,
 		ConnectionTimeout: time.Duration(c.ConnectionTimeout),

@@ -5,13 +5,13 @@ package front
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +26,7 @@ import (
 
 // Config says how a front works. Fields without a default must be set.
 type Config struct {
-	TLS            *tls.Config // nil: plaintext
+	TLS            *poller.TLS // nil: plaintext
 	Verify         func(token string) (*auth.Grant, bool)
 	Limiter        *auth.IPLimiter
 	MaxConnections int
@@ -177,14 +177,14 @@ func (f *Front) handle(nc net.Conn) {
 	}
 	buf := f.buffers.Get().(*[]byte)
 	defer f.buffers.Put(buf)
-	head, behind, err := readHead(c.App(), *buf)
+	head, behind, err := readHead(c, *buf)
 	switch {
 	case errors.Is(err, errHeadTooLong):
 		f.refuse(c, badRequest(err.Error()))
 	case err != nil:
 		f.end(c, "incomplete")
 	case !isConnect(head):
-		f.http.take(c.App(), append(append([]byte(nil), head...), behind...))
+		f.http.take(c.Rewind((*buf)[:len(head)+len(behind)]))
 	default:
 		f.connect(c, head, behind, accepted)
 	}
@@ -203,7 +203,7 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		f.refuse(c, no)
 		return
 	}
-	if _, err := c.App().Write(up.response); err != nil {
+	if _, err := c.Write(up.response); err != nil {
 		f.release()
 		f.end(c, "incomplete")
 		return
@@ -223,7 +223,7 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		},
 		ID:     uuid.New(),
 		Remote: remote,
-		Open:   f.cfg.WebSocket.Opener(c, append([]byte(nil), behind...)),
+		Open:   f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
 		Closed: f.release,
 	})
 }
@@ -261,11 +261,10 @@ func (f *Front) release() { f.live.Add(-1) }
 // refuse answers and hangs up.
 func (f *Front) refuse(c *poller.Conn, no *refusal) {
 	f.cfg.Node.ConnectsTotal.WithLabelValues(no.code).Inc()
-	app := c.App()
-	if _, err := app.Write(no.response()); err == nil {
-		linger(app)
+	if _, err := c.Write(no.response()); err == nil {
+		linger(c)
 	}
-	_ = app.Close()
+	_ = c.Close()
 }
 
 // end hangs up without an answer.
@@ -276,10 +275,10 @@ func (f *Front) end(c *poller.Conn, result string) {
 
 // linger reads on for a moment after the last write: closing a socket with
 // unread bytes resets the connection, and the answer would be lost.
-func linger(app net.Conn) {
-	if cw, ok := app.(interface{ CloseWrite() error }); ok && cw.CloseWrite() == nil {
-		_ = app.SetReadDeadline(time.Now().Add(lingerTimeout))
-		_, _ = io.CopyN(io.Discard, app, 64<<10)
+func linger(c *poller.Conn) {
+	if c.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingerTimeout))
+		_, _ = io.CopyN(io.Discard, c, 64<<10)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"gatecast/auth"
 	"gatecast/internal/testenv"
+	"gatecast/poller"
 	"gatecast/shard"
 	"gatecast/stats"
 
@@ -61,7 +62,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		Logger:         slog.New(slog.DiscardHandler),
 	}
 	if useTLS {
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}
+		cfg.TLS = &poller.TLS{Config: &tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}}
 	}
 	if change != nil {
 		change(&cfg)

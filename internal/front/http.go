@@ -72,8 +72,8 @@ func serveOther(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take serves a connection whose first bytes have been read.
-func (h *httpSide) take(c net.Conn, read []byte) {
+// take serves a connection.
+func (h *httpSide) take(c net.Conn) {
 	select {
 	case h.open <- struct{}{}:
 	default:
@@ -83,7 +83,7 @@ func (h *httpSide) take(c net.Conn, read []byte) {
 	}
 	_ = c.SetDeadline(time.Time{}) // net/http sets its own
 	select {
-	case h.conns <- &httpConn{Conn: c, read: read, done: func() { <-h.open }}:
+	case h.conns <- &httpConn{Conn: c, done: func() { <-h.open }}:
 	case <-h.closed:
 		<-h.open
 		_ = c.Close()
@@ -119,21 +119,11 @@ func (h *httpSide) Close() error {
 // Addr implements [net.Listener]. The server only logs it.
 func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
 
-// An httpConn gives back what was read of its connection first.
+// An httpConn tells when it is closed.
 type httpConn struct {
 	net.Conn
-	read []byte
 	once sync.Once
 	done func()
-}
-
-func (c *httpConn) Read(b []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(b, c.read)
-		c.read = c.read[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
 }
 
 func (c *httpConn) Close() error {

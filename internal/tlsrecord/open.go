@@ -1,0 +1,186 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tlsrecord
+
+import (
+	"encoding/binary"
+	"io"
+)
+
+// Handshake messages that a client may send after the handshake: one
+// (RFC 8446 section 4.6; tickets are the server's to send, and a certificate
+// would answer a request that was not made).
+const (
+	typeKeyUpdate      = 24
+	updateNotRequested = 0
+	updateRequested    = 1
+	keyUpdateLen       = 5 // type 24 | uint24 length 1 | request_update 0 or 1
+)
+
+// maxUseless bounds the records without application data that come one after
+// another, as crypto/tls does: each costs this side work and the peer next to
+// nothing.
+const maxUseless = 16
+
+// Open opens the complete records of b, in place, and returns their application
+// data, and the rest: the beginning of a record that has not arrived yet, to be
+// put in front of what arrives next. Both lie in b.
+//
+// An error comes with the data ahead of it and is for good: [io.EOF] after the
+// peer's close_notify, a [PeerAlert], or an [Alert] to be sent to the peer. Of a
+// record that does not authenticate nothing is returned.
+func (s *Session) Open(b []byte) (data, rest []byte, err error) {
+	switch {
+	case s.err != nil:
+		return nil, nil, s.err
+	case s.in.suite == nil:
+		return nil, nil, ErrClosed
+	}
+	// A record opened is shorter than it was sealed, so data never reaches what
+	// is still to be read.
+	if len(b) > headerLen {
+		data = b[headerLen:headerLen]
+	}
+	for rest = b; ; {
+		size, err := recordSize(rest)
+		if err != nil {
+			return data, nil, s.fail(err)
+		}
+		if size == 0 || size > len(rest) {
+			return data, rest, nil
+		}
+		content, err := s.openOne(rest[:size])
+		if err != nil {
+			return data, nil, s.fail(err)
+		}
+		data = append(data, content...)
+		rest = rest[size:]
+	}
+}
+
+// Release lets go of the expanded key that opens records. It is made again of
+// the key when it is needed: a connection that hears little keeps one less.
+func (s *Session) Release() { s.in.aead = nil }
+
+// fail makes an error the last word.
+func (s *Session) fail(err error) error {
+	s.in.wipe()
+	s.err = err
+	return err
+}
+
+// recordSize returns the size of the record at the front of b, with its header,
+// or 0 while the header is not complete.
+func recordSize(b []byte) (int, error) {
+	if len(b) < headerLen {
+		return 0, nil
+	}
+	// The version in the header means nothing (section 5.1); it is
+	// authenticated with the record.
+	if b[0] != typeApplicationData {
+		return 0, UnexpectedMessage // after the handshake all is protected, change_cipher_spec is over
+	}
+	n := int(binary.BigEndian.Uint16(b[3:]))
+	switch {
+	case n > maxFragment:
+		return 0, RecordOverflow
+	case n < 1+tagLen:
+		return 0, BadRecordMAC // nothing that was sealed is so short
+	}
+	return headerLen + n, nil
+}
+
+// openOne opens a complete record and acts on it. It returns its application
+// data.
+func (s *Session) openOne(record []byte) ([]byte, error) {
+	contentType, content, err := s.decrypt(record)
+	if err != nil {
+		return nil, err
+	}
+	if contentType == typeApplicationData && len(content) > 0 && s.messageLen == 0 {
+		s.useless = 0
+		return content, nil
+	}
+	if s.useless++; s.useless > maxUseless {
+		return nil, UnexpectedMessage
+	}
+	switch {
+	case contentType == typeHandshake:
+		return nil, s.handshake(content)
+	case s.messageLen > 0:
+		return nil, UnexpectedMessage // a message's records must follow each other (section 5.1)
+	case contentType == typeAlert:
+		return nil, alert(content)
+	case contentType == typeApplicationData:
+		return nil, nil // empty, which is allowed
+	}
+	return nil, UnexpectedMessage
+}
+
+// decrypt authenticates a record and returns what is in it (section 5.2), without
+// the padding.
+func (s *Session) decrypt(record []byte) (contentType byte, content []byte, err error) {
+	h := &s.in
+	if h.seq == maxSeq {
+		return 0, nil, UnexpectedMessage // the peer should have changed its keys
+	}
+	header, fragment := record[:headerLen], record[headerLen:]
+	inner, err := h.cipher().Open(fragment[:0], h.nonce(), fragment, header)
+	h.nonce()
+	h.seq++
+	switch {
+	case err != nil:
+		return 0, nil, BadRecordMAC
+	case len(inner) > MaxPlaintext+1:
+		return 0, nil, RecordOverflow
+	}
+	for i := len(inner) - 1; i >= 0; i-- {
+		if inner[i] != 0 {
+			return inner[i], inner[:i], nil
+		}
+	}
+	return 0, nil, UnexpectedMessage // no content type
+}
+
+// alert returns what an alert of the peer means (section 6).
+func alert(content []byte) error {
+	if len(content) != 2 {
+		return DecodeError
+	}
+	switch a := Alert(content[1]); a {
+	case CloseNotify:
+		return io.EOF
+	case UserCanceled:
+		return nil // a close_notify follows
+	default:
+		return PeerAlert(a)
+	}
+}
+
+// handshake takes a part of the handshake's stream of messages, in which a client
+// may say one thing: KeyUpdate.
+func (s *Session) handshake(content []byte) error {
+	if len(content) == 0 {
+		return UnexpectedMessage // must not be empty (section 5.1)
+	}
+	n := copy(s.message[s.messageLen:], content)
+	s.messageLen += uint8(n)
+	m := &s.message
+	switch {
+	case m[0] != typeKeyUpdate:
+		return UnexpectedMessage
+	case s.messageLen < keyUpdateLen:
+		return nil
+	case m[1] != 0 || m[2] != 0 || m[3] != 1:
+		return DecodeError
+	case n < len(content):
+		return UnexpectedMessage // keys change at the end of a record (section 5.1)
+	case m[4] > updateRequested:
+		return IllegalParameter
+	}
+	s.messageLen = 0
+	s.in.update()
+	s.owesUpdate = s.owesUpdate || m[4] == updateRequested
+	return nil
+}

@@ -1,0 +1,101 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package poller
+
+import (
+	"errors"
+	"io"
+
+	"gatecast/internal/tlsrecord"
+)
+
+// A recordStream is a Stream whose records package tlsrecord seals and opens.
+// While nothing moves it holds keys, and no buffer.
+type recordStream struct {
+	sealedStream
+	session *tlsrecord.Session
+	partial []byte // the beginning of a record; nil between records
+}
+
+// sealRecords is how many full records are sealed for one write.
+const sealRecords = sealBytes / tlsrecord.MaxPlaintext
+
+func (t *recordStream) Read() ([]byte, error) {
+	for {
+		if err := t.session.Err(); err != nil {
+			return nil, err
+		}
+		buf := t.loop.readBuf
+		have := copy(buf, t.partial)
+		n, err := t.read(buf[have:])
+		switch {
+		case err == ErrWouldBlock:
+			t.session.Release()
+			return nil, err
+		case err == io.EOF && have > 0:
+			return nil, io.ErrUnexpectedEOF
+		case err != nil:
+			return nil, err
+		}
+		data, rest, err := t.session.Open(buf[:have+n])
+		t.keep(rest)
+		if alert, ok := errors.AsType[tlsrecord.Alert](err); ok {
+			t.alert(alert)
+		}
+		if len(data) > 0 {
+			return data, nil // the error is told by the next call
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// keep keeps the beginning of a record until the rest of it arrives.
+func (t *recordStream) keep(rest []byte) {
+	if len(rest) == 0 {
+		t.partial = nil
+		return
+	}
+	t.partial = append(t.partial[:0], rest...)
+}
+
+// alert sends an alert behind what is unsent.
+func (t *recordStream) alert(a tlsrecord.Alert) {
+	t.loop.cipherBuf = t.session.AppendAlert(t.loop.cipherBuf, a)
+	_ = t.flush() // a lost connection is found out elsewhere
+}
+
+func (t *recordStream) Write(vec [][]byte) (int, error) { return t.write(vec, t.seal) }
+
+// seal seals the next few records of a vector straight from its slices.
+func (t *recordStream) seal(chunk *chunker) (n int, err error) {
+	for range sealRecords {
+		if chunk.empty() {
+			break
+		}
+		b, start, err := t.session.Begin(t.loop.cipherBuf)
+		if err != nil {
+			return n, err
+		}
+		body := len(b)
+		b = chunk.next(b, tlsrecord.MaxPlaintext)
+		n += len(b) - body
+		t.loop.cipherBuf = t.session.End(b, start)
+	}
+	return n, nil
+}
+
+// CloseWrite sends the close_notify alert (RFC 8446 section 6.1) behind what is
+// unsent, and ends the socket's sending side.
+func (t *recordStream) CloseWrite() {
+	t.alert(tlsrecord.CloseNotify)
+	t.plain.CloseWrite()
+}
+
+func (t *recordStream) Close() {
+	t.session.Wipe()
+	t.partial = nil
+	t.plain.Close()
+}
