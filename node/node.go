@@ -46,6 +46,7 @@ type Node struct {
 	counts   *stats.Node
 	notices  *noticeLog
 	tail     *tail
+	trimmer  *trimmer
 
 	draining atomic.Bool
 	failed   chan error // what ended a listener that should not have ended
@@ -211,6 +212,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Ready:       n.ready,
 		Logger:      n.cfg.Logger,
 	})
+	n.trimmer = startTrimmer()
 	go func() { n.ended("gateway listener", n.front.Serve(n.gatewayLn)) }()
 	go func() { n.ended("internal listener", n.api.Serve(n.internalLn)) }()
 }
@@ -305,6 +307,9 @@ func (n *Node) stop() {
 		if ln != nil {
 			_ = ln.Close()
 		}
+	}
+	if n.trimmer != nil {
+		n.trimmer.stop()
 	}
 	if n.tail != nil {
 		n.tail.stop()

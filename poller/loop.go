@@ -5,6 +5,7 @@ package poller
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // Config says what a loop calls. Every field must be set.
 type Config struct {
-	// Turn does the work at hand. It runs once after one or more calls of
+	// Turn does the work at hand. It runs at least once after a call of
 	// [Loop.Ring], after the events that epoll returned with it or before them.
 	// When it returns true it runs again, after the descriptors had their say.
 	Turn func(now time.Time) (again bool)
@@ -40,9 +41,11 @@ type Loop struct {
 	timer int // timerfd
 
 	// rung is set by whoever rings first, and cleared by the loop before its
-	// turn looks for work: a ring is written to the eventfd only when the loop
-	// might otherwise sleep.
-	rung atomic.Bool
+	// turn looks for work. awake is set by the loop while it will look at rung
+	// again before it sleeps: a ring is written to the eventfd only when it
+	// might not.
+	rung  atomic.Bool
+	awake atomic.Bool
 
 	// Owned by the loop. Scratch buffers: no call keeps them.
 	readBuf   []byte       // what a stream's Read returns
@@ -99,22 +102,47 @@ func waitFailed(err error) { panic("BUG: epoll_wait: " + err.Error()) }
 // Ring makes a turn happen. It never blocks, and costs nothing while a ring is
 // pending. Any goroutine may call it until Close.
 func (l *Loop) Ring() {
-	if l.rung.Load() || l.rung.Swap(true) {
+	if l.rung.Load() || l.rung.Swap(true) || l.awake.Load() {
 		return
 	}
+	l.wakeUp()
+}
+
+// wakeUp makes epoll_wait return.
+func (l *Loop) wakeUp() {
 	one := [8]byte{1}
 	if _, err := unix.Write(l.wake, one[:]); err != nil {
 		panic("BUG: ring: " + err.Error()) // the counter cannot fill: rings are at most one a turn
 	}
 }
 
+// maxTurns bounds the turns ahead of the descriptors' next say.
+const maxTurns = 16
+
+// onWake runs turns for as long as goroutines that are ready to run ring while
+// the loop lets them go first. Going to sleep between any two of them is dear:
+// epoll_wait keeps the loop's processor from the others until Go's monitor takes
+// it away, and each ring is a system call and a switch of threads.
 func (l *Loop) onWake(ev netpoll.EpollEvent) {
 	if ev&netpoll.EPOLLIN == 0 { // the epoll instance is being closed
 		return
 	}
-	l.rung.Store(false)
-	if l.cfg.Turn(time.Now()) {
-		l.Ring()
+	l.awake.Store(true)
+	again := false
+	for range maxTurns {
+		l.rung.Store(false)
+		again = l.cfg.Turn(time.Now())
+		runtime.Gosched()
+		if again || !l.rung.Load() {
+			break
+		}
+	}
+	// Whoever rings from here on sees that the loop may sleep; whoever rang
+	// before has set rung, which is read after that.
+	l.awake.Store(false)
+	if l.rung.Load() || again {
+		l.rung.Store(true)
+		l.wakeUp()
 	}
 }
 
