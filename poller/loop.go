@@ -52,6 +52,7 @@ type Loop struct {
 	plainBuf  []byte       // plaintext gathered for sealing
 	cipherBuf []byte       // records sealed and not yet written
 	iov       []unix.Iovec // for writev
+	budget    int          // bytes that the event at hand may still read
 }
 
 // Start makes a loop and starts its goroutine.

@@ -93,7 +93,7 @@ func (t *sealedStream) flush() error {
 
 // send writes b once and returns how much the socket took.
 func (t *sealedStream) send(b []byte) (int, error) {
-	n, err := ignoringEINTR(func() (int, error) { return unix.Write(t.fd, b) })
+	n, err := ignoringEINTR(func() (int, error) { return unix.Write(int(t.fd), b) })
 	if err == unix.EAGAIN {
 		return 0, nil
 	}

@@ -50,15 +50,14 @@ type Stream interface {
 
 // readBudget bounds the bytes that one readiness event reads of one connection,
 // so that a flood from one peer leaves the others their turns. What is left
-// raises the event again.
+// raises the event again. It is the loop's: an event is of one connection.
 const readBudget = 4 * readBytes
 
 // A plain is a Stream without TLS, and the lower half of one with.
 type plain struct {
 	loop   *Loop
 	sink   Sink
-	fd     int
-	budget int  // bytes this event may still read
+	fd     int32
 	armed  bool // for EPOLLOUT
 	closed bool
 }
@@ -84,10 +83,11 @@ func (l *Loop) Open(c *Conn, sink Sink) (Stream, error) {
 		p = new(plain)
 		s = p
 	}
-	*p = plain{loop: l, sink: sink, fd: c.fd, budget: readBudget}
-	if err := l.epoll.Add(p.fd, netpoll.EPOLLIN, p.ready); err != nil {
-		_ = l.epoll.Del(p.fd) // a failed Add leaves its callback behind
-		unix.Close(p.fd)
+	*p = plain{loop: l, sink: sink, fd: int32(c.fd)}
+	l.budget = readBudget
+	if err := l.epoll.Add(c.fd, netpoll.EPOLLIN, p.ready); err != nil {
+		_ = l.epoll.Del(c.fd) // a failed Add leaves its callback behind
+		unix.Close(c.fd)
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
 	return s, nil
@@ -97,7 +97,7 @@ func (l *Loop) Open(c *Conn, sink Sink) (Stream, error) {
 // of its descriptor, so an event of this batch that was meant for a closed
 // stream finds the stream closed, even when the number is in use again.
 func (s *plain) ready(ev netpoll.EpollEvent) {
-	s.budget = readBudget
+	s.loop.budget = readBudget
 	if !s.closed && ev&(netpoll.EPOLLIN|netpoll.EPOLLHUP|netpoll.EPOLLERR) != 0 {
 		s.sink.Readable()
 	}
@@ -113,10 +113,10 @@ func (s *plain) Read() ([]byte, error) {
 
 // read reads into b once.
 func (s *plain) read(b []byte) (int, error) {
-	if s.budget <= 0 {
+	if s.loop.budget <= 0 {
 		return 0, ErrWouldBlock
 	}
-	n, err := ignoringEINTR(func() (int, error) { return unix.Read(s.fd, b) })
+	n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(s.fd), b) })
 	switch {
 	case err == unix.EAGAIN:
 		return 0, ErrWouldBlock
@@ -125,15 +125,15 @@ func (s *plain) read(b []byte) (int, error) {
 	case n == 0:
 		return 0, io.EOF
 	}
-	s.budget -= n
+	s.loop.budget -= n
 	if n < len(b) { // the socket is dry, or raises another event
-		s.budget = 0
+		s.loop.budget = 0
 	}
 	return n, nil
 }
 
 func (s *plain) Write(vec [][]byte) (int, error) {
-	n, all, err := s.loop.writev(s.fd, vec)
+	n, all, err := s.loop.writev(int(s.fd), vec)
 	if err != nil {
 		return n, err
 	}
@@ -151,20 +151,20 @@ func (s *plain) arm(out bool) error {
 	if out {
 		events |= netpoll.EPOLLOUT
 	}
-	if err := s.loop.epoll.Mod(s.fd, events); err != nil {
+	if err := s.loop.epoll.Mod(int(s.fd), events); err != nil {
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
 	s.armed = out
 	return nil
 }
 
-func (s *plain) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
+func (s *plain) CloseWrite() { _ = unix.Shutdown(int(s.fd), unix.SHUT_WR) }
 
 func (s *plain) Close() {
 	if s.closed {
 		return
 	}
 	s.closed = true
-	_ = s.loop.epoll.Del(s.fd)
-	unix.Close(s.fd)
+	_ = s.loop.epoll.Del(int(s.fd))
+	unix.Close(int(s.fd))
 }

@@ -30,8 +30,9 @@ func BenchmarkAppend(b *testing.B) {
 				}
 				b.StopTimer()
 				for _, c := range r.conns.items {
-					c.queue.advance(c.queue.bytes, func(*Message) {})
-					c.queue.release(&r.pool)
+					c.out.queue.advance(c.out.queue.bytes, func(*Message) {})
+					r.pool.put(c.out)
+					c.out = nil
 					c.dirty = false
 				}
 				r.dirty = r.dirty[:0]

@@ -6,9 +6,13 @@ package shard
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
 
 	"gatecast/event"
 	"gatecast/stats"
+
+	"github.com/google/uuid"
 )
 
 // A connState is how far a connection's life has come.
@@ -31,12 +35,17 @@ const (
 // A conn is one connection of a gateway. It is part of its shard's [state], and
 // like that touched on the loop only.
 type conn struct {
-	// Constant.
+	// Constant. Of its registration it keeps what is needed later.
 	s           *state
-	reg         *Registration
+	gatewayID   string
+	tokenID     string
+	live        *atomic.Int32 // the gateway's connections
+	released    func()        // Registration.Closed
+	id          uuid.UUID
 	transport   Transport
-	slot        int32
 	connectedAt instant
+	remote      packedAddr
+	slot        int32
 
 	state   connState
 	dirty   bool // in s.dirty
@@ -46,28 +55,44 @@ type conn struct {
 	why     stats.Disconnect
 	detail  string
 
-	queue  queue
-	queued int      // what of the shard's gauge of queued bytes is ours
-	ack    *Message // while it is queued
-	reply  *Message // the latest reply, while it is queued
+	out *outbox // nil while nothing is to be sent
 
 	link      wheelLink
 	lastHeard instant
 	pingDue   instant
-	stallDue  instant // never while nothing is queued
 	closeDue  instant // while closing
 
-	sent   uint64       // events written
-	cursor event.Cursor // of the last one, else where the connection began
+	sent uint64 // events written
+	seq  uint64 // of the last one, else where the connection began
+}
+
+// A packedAddr is a netip.AddrPort without a zone, in 18 bytes where that has 32.
+type packedAddr struct {
+	ip   [16]byte
+	port uint16
+}
+
+func packAddr(a netip.AddrPort) packedAddr { return packedAddr{a.Addr().As16(), a.Port()} }
+
+func (p packedAddr) unpack() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port)
+}
+
+// newConn begins a connection; it has no transport yet.
+func newConn(s *state, r *Registration) *conn {
+	return &conn{
+		s: s, gatewayID: r.Peer.GatewayID, tokenID: r.Peer.TokenID, live: r.Peer.Live, released: r.Closed,
+		id: r.ID, remote: packAddr(r.Remote), connectedAt: s.now, lastHeard: s.now, link: wheelLink{slot: -1},
+	}
 }
 
 // enter puts an opened connection where it is found.
-func (c *conn) enter() {
+func (c *conn) enter(groups []string) {
 	s := c.s
 	c.slot = s.conns.add(c)
 	s.stats.Connections.Add(1)
-	s.join(c)
-	c.cursor = event.Cursor{Epoch: s.cfg.Start.Epoch, Seq: s.seq}
+	s.join(c, groups)
+	c.seq = s.seq
 	// The first ping comes early by up to half the interval: connections that
 	// began together, after a restart, shall not be pinged together for ever.
 	c.pingDue = s.now.add(s.cfg.PingInterval - rand.N(s.cfg.PingInterval/2+1))
@@ -76,11 +101,12 @@ func (c *conn) enter() {
 
 // greet queues the ack.
 func (c *conn) greet() {
-	c.ack = &Message{Wire: c.transport.Encode(c.ackText())}
-	c.enqueue(c.ack)
+	ack := &Message{Wire: c.transport.Encode(c.ackText())}
+	c.enqueue(ack)
+	c.out.ack = ack
 	c.s.cfg.Notify(Notice{
 		Kind: Connected, At: c.s.clock(),
-		GatewayID: c.reg.Peer.GatewayID, ConnectionID: c.reg.ID, Remote: c.reg.Remote,
+		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(),
 	})
 }
 
@@ -93,8 +119,8 @@ func (c *conn) ackText() []byte {
 		Cursor       event.Cursor `json:"cursor"`
 		Resumed      bool         `json:"resumed"`
 	}{
-		"connection.ack", c.reg.Peer.GatewayID, c.reg.ID.String(),
-		c.s.clock().UTC().Format(event.TimeFormat), c.cursor, false,
+		"connection.ack", c.gatewayID, c.id.String(),
+		c.s.clock().UTC().Format(event.TimeFormat), c.cursor(), false,
 	})
 	if err != nil {
 		panic("BUG: an ack does not marshal: " + err.Error())
@@ -102,12 +128,16 @@ func (c *conn) ackText() []byte {
 	return b
 }
 
+// cursor returns the position of the last event written, else where the
+// connection began.
+func (c *conn) cursor() event.Cursor { return event.Cursor{Epoch: c.s.cfg.Start.Epoch, Seq: c.seq} }
+
 // due returns when the connection must be looked at next.
 func (c *conn) due() instant {
 	if c.state == closing {
 		return c.closeDue
 	}
-	return min(c.pingDue, c.deadAt(), c.stallDue)
+	return min(c.pingDue, c.deadAt(), c.out.stalled())
 }
 
 // deadAt returns when the peer's silence will have been too long.
@@ -124,7 +154,7 @@ func (c *conn) expire() {
 	case c.state == closing:
 	case c.deadAt() <= now:
 		c.finish(stats.HeartbeatTimeout, "")
-	case c.stallDue <= now:
+	case c.out.stalled() <= now:
 		c.close(stats.SlowConsumer, "its send queue did not move")
 	case c.pingDue <= now:
 		c.ping()

@@ -78,12 +78,12 @@ func (c *conn) Reply(wire []byte) {
 	m := &Message{Wire: wire}
 	// RFC 6455 section 5.5.3: of several pings only the latest need be answered,
 	// so a flood of them queues one answer.
-	if c.reply != nil && c.queue.replace(c.reply, m) {
+	if c.out != nil && c.out.reply != nil && c.out.queue.replace(c.out.reply, m) {
 		c.touch()
 	} else {
 		c.enqueueUrgent(m)
 	}
-	c.reply = m
+	c.out.reply = m
 }
 
 // Hangup implements [Receiver].
@@ -113,7 +113,7 @@ func (c *conn) Violation(why stats.Disconnect, detail string, goodbye []byte) {
 func (c *conn) Lost(err error) {
 	switch {
 	case c.state == closing:
-		if err == nil && !c.blocked { // it may still read our answer
+		if err == nil && !c.blocked && c.out != nil { // it may still read our answer
 			c.flush()
 		}
 		c.finish(c.why, c.detail)
@@ -139,7 +139,11 @@ func (c *conn) finish(why stats.Disconnect, detail string) {
 	c.s.wheel.remove(c)
 	c.s.conns.remove(c.slot)
 	c.s.stats.Connections.Add(-1)
-	c.s.stats.QueuedBytes.Add(int64(-c.queued))
+	if c.out != nil {
+		c.s.stats.QueuedBytes.Add(int64(-c.out.counted))
+		c.s.pool.put(c.out)
+		c.out = nil
+	}
 	c.depart(why, detail)
 }
 
@@ -148,8 +152,8 @@ func (c *conn) depart(why stats.Disconnect, detail string) {
 	c.s.stats.Disconnects.Inc(int(why))
 	c.s.cfg.Notify(Notice{
 		Kind: Disconnected, At: c.s.clock(),
-		GatewayID: c.reg.Peer.GatewayID, ConnectionID: c.reg.ID, Remote: c.reg.Remote,
+		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(),
 		Disconnect: why, Detail: detail, Lived: time.Duration(c.s.now - c.connectedAt), EventsSent: c.sent,
 	})
-	c.reg.Closed()
+	c.released()
 }

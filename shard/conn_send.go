@@ -27,7 +27,7 @@ func (c *conn) deliver(m *Message) int {
 // offered to the socket yet, and ends the connection when n bytes more are
 // still too many. An event longer than the bound passes alone.
 func (c *conn) makeRoom(n int) bool {
-	for !c.blocked && c.state == open && !c.queue.empty() {
+	for !c.blocked && c.state == open && c.out != nil {
 		c.flush()
 	}
 	if c.state != open {
@@ -42,14 +42,15 @@ func (c *conn) makeRoom(n int) bool {
 
 // enqueue queues m, behind everything.
 func (c *conn) enqueue(m *Message) {
-	c.queue.push(m, &c.s.pool)
+	c.outbox().queue.push(m)
 	c.touch()
 }
 
 // enqueueUrgent queues m ahead of what waits, so that a long queue does not make
 // a living peer look dead. The ack stays the first of all.
 func (c *conn) enqueueUrgent(m *Message) {
-	c.queue.pushUrgent(m, c.ack, &c.s.pool)
+	o := c.outbox()
+	o.queue.pushUrgent(m, o.ack)
 	c.touch()
 }
 
@@ -66,20 +67,33 @@ func (c *conn) touch() {
 	}
 }
 
+// outbox returns the connection's outbox, a fresh one if it has none.
+func (c *conn) outbox() *outbox {
+	if c.out == nil {
+		c.out = c.s.pool.get()
+	}
+	return c.out
+}
+
 // pending returns how many bytes are not on their way yet.
-func (c *conn) pending() int { return c.queue.bytes + c.transport.Unsent() }
+func (c *conn) pending() int {
+	if c.out == nil {
+		return 0
+	}
+	return c.out.queue.bytes + c.transport.Unsent()
+}
 
 // account brings the shard's gauge of queued bytes up to date.
 func (c *conn) account() {
 	p := c.pending()
-	c.s.stats.QueuedBytes.Add(int64(p - c.queued))
-	c.queued = p
+	c.s.stats.QueuedBytes.Add(int64(p - c.out.counted))
+	c.out.counted = p
 }
 
 // flush writes what is queued, up to maxFlushBytes.
 func (c *conn) flush() {
 	before := c.pending()
-	vec, total := c.queue.gather(c.s.vec[:0], maxFlushParts, maxFlushBytes)
+	vec, total := c.out.queue.gather(c.s.vec[:0], maxFlushParts, maxFlushBytes)
 	n, err := c.transport.Write(vec)
 	clear(vec) // do not keep frames alive
 	c.s.vec = vec[:0]
@@ -97,18 +111,19 @@ func (c *conn) flush() {
 // written takes n bytes off the queue, and counts the events complete by them.
 func (c *conn) written(n int) {
 	now := c.s.clock().UnixNano() // the turn's own time may be some milliseconds old
-	c.queue.advance(n, func(m *Message) {
+	o := c.out
+	o.queue.advance(n, func(m *Message) {
 		switch m {
-		case c.ack:
-			c.ack = nil
-		case c.reply:
-			c.reply = nil
+		case o.ack:
+			o.ack = nil
+		case o.reply:
+			o.reply = nil
 		}
 		if m.Cursor.IsZero() {
 			return
 		}
 		c.sent++
-		c.cursor = m.Cursor
+		c.seq = m.Cursor.Seq
 		c.s.stats.Delivered.Inc()
 		c.s.stats.Latency.Observe(time.Duration(now - m.Published))
 	})
@@ -121,14 +136,14 @@ func (c *conn) flushed(before int) {
 	after := c.pending()
 	switch {
 	case after == 0:
-		c.queue.release(&c.s.pool)
-		c.stallDue = never
+		c.s.pool.put(c.out)
+		c.out = nil
 		if c.state == closing {
 			c.goodbyeSent()
 		}
 		return
-	case after < before || c.stallDue == never:
-		c.stallDue = c.s.now.add(c.s.cfg.StallTimeout)
+	case after < before || c.out.stallDue == never:
+		c.out.stallDue = c.s.now.add(c.s.cfg.StallTimeout)
 		c.s.wheel.sooner(c, c.due())
 	}
 	if !c.blocked { // more than one flush takes; others first
@@ -140,6 +155,7 @@ func (c *conn) flushed(before int) {
 func (c *conn) Writable() {
 	c.s.readClock()
 	c.blocked = false
+	c.outbox() // what the transport has unsent may be its own, an alert for one
 	c.flush()
 }
 
@@ -149,7 +165,10 @@ func (c *conn) dropQueue(why stats.Disconnect) {
 	if why == stats.SlowConsumer {
 		failure = stats.FailedSlowConsumer
 	}
-	if events := c.queue.drop(); len(events) > 0 {
+	if c.out == nil {
+		return
+	}
+	if events := c.out.queue.drop(); len(events) > 0 {
 		c.fail(failure, events)
 	}
 }
@@ -157,6 +176,6 @@ func (c *conn) dropQueue(why stats.Disconnect) {
 // fail counts events that this connection will not get.
 func (c *conn) fail(why stats.Failure, events []*Message) {
 	c.s.failed(why, Notice{
-		GatewayID: c.reg.Peer.GatewayID, ConnectionID: c.reg.ID, Remote: c.reg.Remote, Messages: events,
+		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(), Messages: events,
 	})
 }

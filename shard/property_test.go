@@ -195,8 +195,8 @@ func TestPropertyOrderedDelivery(t *testing.T) {
 func TestPropertyQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
-			q         queue
-			pool      queuePool
+			pool      outboxPool
+			o         = pool.get()
 			want, got []byte
 			n         int
 		)
@@ -205,26 +205,27 @@ func TestPropertyQueue(t *testing.T) {
 				for range rapid.IntRange(1, 9).Draw(t, "times") {
 					m := &Message{Wire: fmt.Appendf(nil, "<%d>", n)}
 					n++
-					q.push(m, &pool)
+					o.queue.push(m)
 					want = append(want, m.Wire...)
 				}
 			},
 			"take": func(t *rapid.T) {
-				vec, total := q.gather(nil, rapid.IntRange(1, 6).Draw(t, "slices"), 1000)
+				vec, total := o.queue.gather(nil, rapid.IntRange(1, 6).Draw(t, "slices"), 1000)
 				take := rapid.IntRange(0, total).Draw(t, "bytes")
 				for left := take; left > 0 && len(vec) > 0; vec = vec[1:] {
 					b := vec[0][:min(left, len(vec[0]))]
 					got = append(got, b...)
 					left -= len(b)
 				}
-				q.advance(take, func(*Message) {})
-				if q.empty() {
-					q.release(&pool)
+				o.queue.advance(take, func(*Message) {})
+				if o.queue.empty() {
+					pool.put(o)
+					o = pool.get()
 				}
 			},
 			"": func(t *rapid.T) {
-				if !slices.Equal(got, want[:len(got)]) || q.bytes != len(want)-len(got) {
-					t.Fatalf("got %q of %q, %d bytes queued", got, want, q.bytes)
+				if !slices.Equal(got, want[:len(got)]) || o.queue.bytes != len(want)-len(got) {
+					t.Fatalf("got %q of %q, %d bytes queued", got, want, o.queue.bytes)
 				}
 			},
 		})

@@ -3,9 +3,7 @@
 
 package shard
 
-// A queue holds what a connection has still to send. Its slice comes from the
-// shard's pool and goes back when the queue is empty, so an idle connection
-// holds none.
+// A queue holds what a connection has still to send.
 type queue struct {
 	msgs  []*Message
 	head  int // msgs[:head] are sent, and nil
@@ -17,10 +15,7 @@ type queue struct {
 func (q *queue) empty() bool { return q.head == len(q.msgs) }
 
 // push appends m.
-func (q *queue) push(m *Message, pool *queuePool) {
-	if q.msgs == nil {
-		q.msgs = pool.get()
-	}
+func (q *queue) push(m *Message) {
 	if len(q.msgs) == cap(q.msgs) && q.head > len(q.msgs)/2 { // cheaper than growing
 		n := copy(q.msgs, q.msgs[q.head:])
 		clear(q.msgs[n:])
@@ -31,8 +26,8 @@ func (q *queue) push(m *Message, pool *queuePool) {
 }
 
 // pushUrgent puts m ahead of everything not begun, but for what must stay first.
-func (q *queue) pushUrgent(m, stays *Message, pool *queuePool) {
-	q.push(m, pool)
+func (q *queue) pushUrgent(m, stays *Message) {
+	q.push(m)
 	first := q.head
 	if q.off > 0 || q.msgs[first] == stays {
 		first++
@@ -101,36 +96,4 @@ func (q *queue) drop() (events []*Message) {
 	}
 	q.msgs = q.msgs[:first]
 	return events
-}
-
-// release gives the slice of an empty queue back.
-func (q *queue) release(pool *queuePool) {
-	pool.put(q.msgs)
-	*q = queue{}
-}
-
-// A queuePool keeps slices for queues. It belongs to one loop.
-type queuePool struct{ free [][]*Message }
-
-// Bounds of the pool: a slice that grew long is left to the collector, and so is
-// one too many.
-const (
-	pooledCap   = 128
-	pooledCount = 1 << 17
-)
-
-func (p *queuePool) get() []*Message {
-	if n := len(p.free); n > 0 {
-		s := p.free[n-1]
-		p.free[n-1] = nil
-		p.free = p.free[:n-1]
-		return s
-	}
-	return make([]*Message, 0, 4)
-}
-
-func (p *queuePool) put(s []*Message) {
-	if s != nil && cap(s) <= pooledCap && len(p.free) < pooledCount {
-		p.free = append(p.free, s[:0])
-	}
 }

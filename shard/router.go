@@ -88,7 +88,7 @@ func (s *state) kick(gatewayID, tokenID string, why stats.Disconnect) {
 		return
 	}
 	for i := len(g.conns) - 1; i >= 0; i-- {
-		if c := g.conns[i]; tokenID == "" || c.reg.Peer.TokenID == tokenID {
+		if c := g.conns[i]; tokenID == "" || c.tokenID == tokenID {
 			c.close(why, "")
 		}
 	}
@@ -107,7 +107,7 @@ func (r *Router) CloseConnection(id uuid.UUID) (found bool) {
 // memory for what an operator does once in a while.
 func (s *state) closeByID(id uuid.UUID) bool {
 	for _, c := range s.conns.items {
-		if c != nil && c.state == open && c.reg.ID == id {
+		if c != nil && c.state == open && c.id == id {
 			c.close(stats.Kicked, "by an operator")
 			return true
 		}

@@ -103,15 +103,15 @@ func (c *conn) snapshot() stats.Connection {
 		status = "closing"
 	}
 	return stats.Connection{
-		GatewayID:     c.reg.Peer.GatewayID,
-		ConnectionID:  c.reg.ID,
+		GatewayID:     c.gatewayID,
+		ConnectionID:  c.id,
 		ConnectedAt:   at(c.connectedAt),
 		LastHeartbeat: at(c.lastHeard),
 		Status:        status,
-		RemoteAddr:    c.reg.Remote,
+		RemoteAddr:    c.remote.unpack(),
 		EventsSent:    c.sent,
 		QueuedBytes:   c.pending(),
-		Cursor:        c.cursor,
+		Cursor:        c.cursor(),
 		Shard:         c.s.index,
 	}
 }

@@ -24,6 +24,9 @@ const (
 // The wheel's tick. Pings and deadlines are late by up to this.
 const tick = 100 * time.Millisecond
 
+// poolTrimEvery is how long what lies unused in the pool is kept at least.
+const poolTrimEvery = 10 * time.Second
+
 // stoppedFor is the time without a tick after which the loop itself must have
 // stood still, as under SIGSTOP. The peers' silence in it is not theirs.
 const stoppedFor = 2 * time.Second
@@ -59,7 +62,8 @@ type state struct {
 	flushed  int       // dirty[:flushed] are done
 	turning  bool      // a turn is running, and will come to what is touched
 	gathered int       // turns that only appended since all was flushed
-	pool     queuePool
+	pool     outboxPool
+	trimDue  instant  // when the pool is next trimmed
 	vec      [][]byte // scratch for flush
 	drain    *drainPlan
 }
@@ -140,7 +144,7 @@ func (s *state) flushDirty() {
 		c := s.dirty[s.flushed]
 		s.dirty[s.flushed] = nil
 		c.dirty = false
-		if c.state != closed && !c.blocked {
+		if c.state != closed && !c.blocked && c.out != nil {
 			c.flush()
 		}
 	}
@@ -157,6 +161,10 @@ func (s *state) tick(t time.Time) {
 	}
 	s.lastTick = s.now
 	s.wheel.advance(s.now, (*conn).expire)
+	if s.now >= s.trimDue {
+		s.trimDue = s.now.add(poolTrimEvery)
+		s.pool.trim()
+	}
 	if s.drain != nil {
 		s.drain.step(s)
 	}
@@ -165,15 +173,14 @@ func (s *state) tick(t time.Time) {
 // register begins a connection: the ack is the first thing queued for it, and
 // every event after the ack's cursor follows.
 func (s *state) register(r *Registration) {
-	c := &conn{s: s, reg: r, connectedAt: s.now, lastHeard: s.now, stallDue: never, link: wheelLink{slot: -1}}
+	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
-	r.Open = nil // and with it what came early
 	if err != nil {
 		c.depart(stats.InternalError, err.Error())
 		return
 	}
 	c.transport = t
-	c.enter()
+	c.enter(r.Peer.Groups)
 	if why, revoked := r.Peer.Revoked(); revoked {
 		c.close(why, "revoked while it connected")
 	} else {
@@ -183,11 +190,11 @@ func (s *state) register(r *Registration) {
 }
 
 // join makes c one of its gateway's connections.
-func (s *state) join(c *conn) {
-	g := s.gateways[c.reg.Peer.GatewayID]
+func (s *state) join(c *conn, groups []string) {
+	g := s.gateways[c.gatewayID]
 	if g == nil {
-		g = &gateway{id: c.reg.Peer.GatewayID}
-		for _, name := range c.reg.Peer.Groups {
+		g = &gateway{id: c.gatewayID}
+		for _, name := range groups {
 			set := s.groups[name]
 			if set == nil {
 				set = new(slots[gateway])
@@ -199,15 +206,15 @@ func (s *state) join(c *conn) {
 		s.stats.Gateways.Add(1)
 	}
 	g.conns = append(g.conns, c)
-	c.reg.Peer.Live.Add(1)
+	c.live.Add(1)
 }
 
 // leave undoes join.
 func (s *state) leave(c *conn) {
-	g := s.gateways[c.reg.Peer.GatewayID]
+	g := s.gateways[c.gatewayID]
 	i := slices.Index(g.conns, c)
 	g.conns = slices.Delete(g.conns, i, i+1)
-	c.reg.Peer.Live.Add(-1)
+	c.live.Add(-1)
 	if len(g.conns) > 0 {
 		return
 	}

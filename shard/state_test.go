@@ -52,7 +52,7 @@ func TestAckCursorFollowsTheLog(t *testing.T) {
 	r.upTo = 150 // events for other shards
 	r.settle()
 	p := r.connect("g")
-	if got := p.receiver.(*conn).cursor; got.Seq != 150 {
+	if got := p.receiver.(*conn).cursor(); got.Seq != 150 {
 		t.Errorf("the connection begins at %v, want 7-150", got)
 	}
 }
@@ -501,7 +501,7 @@ func TestPages(t *testing.T) {
 	ids := map[string]bool{}
 	for i := range 25 {
 		p := r.connect(fmt.Sprint(i % 5))
-		ids[p.receiver.(*conn).reg.ID.String()] = true
+		ids[p.receiver.(*conn).id.String()] = true
 	}
 	r.conns.items[3].finish(stats.Kicked, "") // a hole
 	delete(ids, "")

@@ -37,7 +37,7 @@ type WebSocket struct {
 // what the peer sent behind its request.
 func (w *WebSocket) Opener(c *poller.Conn, early []byte) Opener {
 	return func(l *poller.Loop, r Receiver) (Transport, error) {
-		t := &webSocket{common: w, receiver: r, early: early}
+		t := &webSocket{common: w, receiver: r, early: &early}
 		stream, err := l.Open(c, t)
 		if err != nil {
 			return nil, err
@@ -53,7 +53,7 @@ type webSocket struct {
 	stream   poller.Stream
 	receiver Receiver
 	decoder  frame.Decoder
-	early    []byte // received with the upgrade request; nil once started
+	early    *[]byte // received with the upgrade request; nil once started
 	deaf     bool   // nothing more is decoded
 	closed   bool
 }
@@ -62,9 +62,8 @@ var pingWire = frame.Append(nil, frame.OpPing, nil)
 
 // Start implements [Transport].
 func (t *webSocket) Start() {
-	early := t.early
+	t.receive(*t.early)
 	t.early = nil
-	t.receive(early)
 	t.Readable() // what crypto/tls has read ahead raises no event
 }
 

@@ -56,6 +56,7 @@ type Front struct {
 	draining atomic.Bool   //
 	slots    chan struct{} // one token a handshake under way
 	buffers  sync.Pool     // *[]byte of maxHead
+	closed   func()        // release, made once for all connections
 
 	handling sync.WaitGroup
 
@@ -68,6 +69,7 @@ type Front struct {
 func New(cfg Config) *Front {
 	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[net.Conn]struct{})}
 	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
+	f.closed = f.release
 	f.http = newHTTPSide(cfg.Logger)
 	return f
 }
@@ -224,7 +226,7 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		ID:     uuid.New(),
 		Remote: remote,
 		Open:   f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
-		Closed: f.release,
+		Closed: f.closed,
 	})
 }
 
