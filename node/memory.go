@@ -20,11 +20,8 @@ type trimmer struct {
 }
 
 const (
-	trimEvery = 5 * time.Second
-	// quietAllocs is more than a node with 20,000 connections that are idle but
-	// for pings allocates between two looks, in bytes.
-	quietAllocs = 8 << 20
-	// minExcess is how much memory is worth a collection.
+	trimEvery = 2 * time.Second
+	// minExcess is how much memory is worth a collection, in bytes.
 	minExcess = 4 << 20
 )
 
@@ -48,6 +45,7 @@ func trim(ctx context.Context) {
 	defer tick.Stop()
 	last := readHeap()
 	var floor uint64 // what the last trim left
+	busy := true     // a start is a peak too
 	for {
 		select {
 		case <-ctx.Done():
@@ -55,10 +53,13 @@ func trim(ctx context.Context) {
 		case <-tick.C:
 		}
 		heap := readHeap()
-		if heap.worthTrimming(last, floor) {
+		switch quiet := heap.allocs-last.allocs < heap.slack(); {
+		case !quiet:
+			busy = true
+		case busy || heap.excessive(floor):
 			debug.FreeOSMemory()
 			heap = readHeap()
-			floor = heap.held
+			floor, busy = heap.held, false
 		}
 		last = heap
 	}
@@ -84,8 +85,12 @@ func readHeap() heapState {
 	return heapState{held: v(0) + v(1) + v(2), live: v(3), allocs: v(4)}
 }
 
-// worthTrimming reports whether little was allocated since the last look, and
-// much more is held than is alive, and than a trim could not free before.
-func (h heapState) worthTrimming(last heapState, floor uint64) bool {
-	return h.allocs-last.allocs < quietAllocs && h.held > max(h.live+h.live/4, floor)+minExcess
+// excessive reports whether much more is held than is alive, and than a trim
+// could not free before.
+func (h heapState) excessive(floor uint64) bool {
+	return h.held > max(h.live, floor)+h.slack()
 }
+
+// slack is what may be dead and held. Less is allocated between two looks, at any
+// number of connections that are idle but for pings.
+func (h heapState) slack() uint64 { return minExcess + h.live/4 }

@@ -9,23 +9,23 @@ import (
 	"testing"
 )
 
-func TestWorthTrimming(t *testing.T) {
+func TestHeapExcessive(t *testing.T) {
 	const mb = 1 << 20
 	for _, c := range []struct {
-		name       string
-		last, heap heapState
-		floor      uint64
-		want       bool
+		name  string
+		heap  heapState
+		floor uint64
+		want  bool
 	}{
-		{"after a storm", heapState{allocs: 900 * mb}, heapState{held: 90 * mb, live: 30 * mb, allocs: 901 * mb}, 0, true},
-		{"busy", heapState{allocs: 900 * mb}, heapState{held: 90 * mb, live: 30 * mb, allocs: 990 * mb}, 0, false},
-		{"nothing to gain", heapState{}, heapState{held: 40 * mb, live: 30 * mb}, 0, false},
-		{"nothing gained last time", heapState{}, heapState{held: 61 * mb, live: 30 * mb}, 60 * mb, false},
-		{"a new peak", heapState{}, heapState{held: 90 * mb, live: 30 * mb}, 60 * mb, true},
+		{"after a storm", heapState{held: 90 * mb, live: 30 * mb}, 0, true},
+		{"nothing to gain", heapState{held: 40 * mb, live: 30 * mb}, 0, false},
+		{"nothing gained last time", heapState{held: 71 * mb, live: 30 * mb}, 60 * mb, false},
+		{"a new peak", heapState{held: 90 * mb, live: 30 * mb}, 60 * mb, true},
+		{"small", heapState{held: 5 * mb, live: 2 * mb}, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.heap.worthTrimming(c.last, c.floor); got != c.want {
-				t.Errorf("worthTrimming = %v", got)
+			if got := c.heap.excessive(c.floor); got != c.want {
+				t.Errorf("excessive = %v", got)
 			}
 		})
 	}

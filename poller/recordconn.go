@@ -20,7 +20,8 @@ type recordConn struct {
 	session *tlsrecord.Session
 	cipher  []byte // arrived, not opened
 	plain   []byte // opened, not read; lies in what was cipher
-	kept    []byte // all that has arrived, as it arrived; nil after a Write
+	kept    []byte // all that has arrived, as it arrived; nil once something is written
+	written bool
 }
 
 // Bounds on what is read before a connection is on its loop, in bytes. A record
@@ -72,8 +73,11 @@ func (r *recordConn) fill() error {
 	r.cipher = slices.Grow(r.cipher, recordConnRead)
 	n, err := r.conn.Read(r.cipher[have : have+recordConnRead])
 	r.cipher = r.cipher[:have+n]
-	if n == 0 {
+	switch {
+	case n == 0:
 		return err
+	case r.written:
+		return nil
 	}
 	r.kept = append(r.kept, r.cipher[have:]...)
 	if len(r.kept) > maxKept {
@@ -90,7 +94,7 @@ func (r *recordConn) takePlain() []byte {
 }
 
 func (r *recordConn) Write(b []byte) (int, error) {
-	r.kept = nil
+	r.written, r.kept = true, nil
 	for n := 0; n < len(b); {
 		part := b[n:min(len(b), n+tlsrecord.MaxPlaintext)]
 		record, start, err := r.session.Begin(make([]byte, 0, len(part)+tlsrecord.Overhead))
@@ -107,6 +111,7 @@ func (r *recordConn) Write(b []byte) (int, error) {
 }
 
 func (r *recordConn) CloseWrite() error {
+	r.written, r.kept = true, nil
 	_, err := r.conn.Write(r.session.AppendAlert(nil, tlsrecord.CloseNotify))
 	return err
 }

@@ -67,7 +67,19 @@ func (t *recordStream) alert(a tlsrecord.Alert) {
 	_ = t.flush() // a lost connection is found out elsewhere
 }
 
-func (t *recordStream) Write(vec [][]byte) (int, error) { return t.write(vec, t.seal) }
+// pingBytes is more than a WebSocket ping has, and less than any event.
+const pingBytes = 16
+
+// Write implements [Stream]. Where nothing but a ping goes out, likely nothing
+// goes out until the next one, and the expanded key is let go: it is most of what
+// an idle connection holds, and made again in less than a microsecond.
+func (t *recordStream) Write(vec [][]byte) (int, error) {
+	n, err := t.write(vec, t.seal)
+	if 0 < n && n < pingBytes {
+		t.session.ReleaseSealing()
+	}
+	return n, err
+}
 
 // seal seals the next few records of a vector straight from its slices.
 func (t *recordStream) seal(chunk *chunker) (n int, err error) {

@@ -66,40 +66,17 @@ type peer struct {
 // TCP, in the given form.
 func (r *rig) connect(form form) *peer {
 	r.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer ln.Close()
-	far, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	near, err := ln.Accept()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var config *TLS
-	if form.version != 0 {
-		config = &TLS{Config: serverConfig(form.version), Stdlib: form.stdlib}
-		far = tls.Client(far, &tls.Config{InsecureSkipVerify: true})
-	}
-	c := NewConn(near, config)
-	var farErr error
-	var wg sync.WaitGroup
-	if tc, ok := far.(*tls.Conn); ok {
-		wg.Go(func() { farErr = tc.Handshake() })
-	}
-	if err := c.Handshake(); err != nil {
-		r.t.Fatal(err)
-	}
-	if wg.Wait(); farErr != nil {
-		r.t.Fatal(farErr)
-	}
+	return r.open(shake(r.t, form, &tls.Config{InsecureSkipVerify: true}))
+}
+
+// open hands a connection to the loop.
+func (r *rig) open(c *Conn, far net.Conn) *peer {
+	r.t.Helper()
 	if err := c.Detach(); err != nil {
 		r.t.Fatal(err)
 	}
 	p := &peer{Conn: far, sink: newSink()}
+	var err error
 	r.do(func() {
 		p.stream, err = r.loop.Open(c, p.sink)
 		p.sink.stream = p.stream
@@ -114,6 +91,54 @@ func (r *rig) connect(form form) *peer {
 	})
 	return p
 }
+
+// dial returns the two ends of a TCP connection.
+func dial(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if far, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if near, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+// shake returns a connection in the given form, after its handshake, and the far
+// end.
+func shake(t *testing.T, form form, client *tls.Config) (*Conn, net.Conn) {
+	t.Helper()
+	if form.version == 0 {
+		near, far := dial(t)
+		return NewConn(near, nil), far
+	}
+	return shakeWith(t, form.config(), client)
+}
+
+func shakeWith(t *testing.T, server *TLS, client *tls.Config) (*Conn, net.Conn) {
+	t.Helper()
+	near, far := dial(t)
+	tlsFar := tls.Client(far, client)
+	c := NewConn(near, server)
+	var farErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { farErr = tlsFar.Handshake() })
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if wg.Wait(); farErr != nil {
+		t.Fatal(farErr)
+	}
+	return c, tlsFar
+}
+
+// config returns the server's configuration of a form with TLS.
+func (f form) config() *TLS { return &TLS{Config: serverConfig(f.version), Stdlib: f.stdlib} }
 
 // A sink keeps what arrives, and sends what is queued.
 type sink struct {

@@ -54,7 +54,7 @@ type webSocket struct {
 	receiver Receiver
 	decoder  frame.Decoder
 	early    *[]byte // received with the upgrade request; nil once started
-	deaf     bool   // nothing more is decoded
+	deaf     bool    // nothing more is decoded
 	closed   bool
 }
 

@@ -63,9 +63,17 @@ func (s *Session) Open(b []byte) (data, rest []byte, err error) {
 // the key when it is needed: a connection that hears little keeps one less.
 func (s *Session) Release() { s.in.aead = nil }
 
-// fail makes an error the last word.
+// ReleaseSealing lets go of the expanded key that seals records, as [Session.Release]
+// does of the other.
+func (s *Session) ReleaseSealing() { s.out.aead = nil }
+
+// fail makes an error the last word. The peer's alert is not answered, and its
+// close_notify may be.
 func (s *Session) fail(err error) error {
 	s.in.wipe()
+	if _, ok := err.(PeerAlert); ok {
+		s.out.wipe()
+	}
 	s.err = err
 	return err
 }

@@ -22,7 +22,7 @@ var keyUpdate = []byte{typeKeyUpdate, 0, 0, 1, updateNotRequested}
 //
 // Plaintext and record share their memory, so that what is sent is copied once.
 func (s *Session) Begin(dst []byte) (_ []byte, start int, err error) {
-	if s.out.suite == nil || s.closed {
+	if s.out.suite == nil || s.failed() {
 		return dst, 0, ErrClosed
 	}
 	if s.owesUpdate || s.out.seq >= rekeyAfter {
@@ -42,7 +42,7 @@ func (s *Session) End(dst []byte, start int) []byte {
 // 6.1). After [CloseNotify] the peer may still be heard. A session that cannot
 // seal any more appends nothing.
 func (s *Session) AppendAlert(dst []byte, a Alert) []byte {
-	if s.out.suite == nil || s.closed {
+	if s.out.suite == nil {
 		return dst
 	}
 	const warning, fatal = 1, 2
@@ -51,7 +51,6 @@ func (s *Session) AppendAlert(dst []byte, a Alert) []byte {
 		level = warning
 	}
 	dst = s.seal(dst, typeAlert, []byte{level, byte(a)})
-	s.closed = true
 	s.out.wipe()
 	return dst
 }

@@ -6,6 +6,7 @@ package tlsrecord
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 )
 
 // Sizes of a record (RFC 8446 sections 5.1 and 5.2), in bytes.
@@ -32,7 +33,6 @@ type Session struct {
 	// change before the next application data. A peer that asks many times
 	// while we are silent gets one (RFC 8446 section 4.6.3).
 	owesUpdate bool
-	closed     bool  // close_notify was sealed
 	useless    uint8 // records without data that came one after another
 	messageLen uint8 // how much of message has come
 	message    [keyUpdateLen]byte
@@ -53,6 +53,10 @@ func (s *Session) Wipe() {
 
 // Err returns why nothing is opened any more, or nil.
 func (s *Session) Err() error { return s.err }
+
+// failed reports whether the session has ended by an error. After the peer's
+// close_notify data may still be sealed.
+func (s *Session) failed() bool { return s.err != nil && s.err != io.EOF }
 
 // appendHeader appends a record's header. n is the length of the sealed fragment.
 //
