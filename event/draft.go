@@ -24,6 +24,10 @@ type Draft struct {
 	Payload       json.RawMessage `json:"payload,omitempty"`
 	CorrelationID string          `json:"correlationId,omitempty"`
 	Key           string          `json:"key,omitempty"`
+
+	// compact says that Payload is as ParseDraft read it, and that it is JSON in
+	// ASCII without white space.
+	compact bool
 }
 
 // A FieldError says which field of a draft cannot stand, and what would.
@@ -38,9 +42,17 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // JSON object; anything else it returns is a [*FieldError].
 var ErrSyntax = errors.New("the body is not one JSON object")
 
-// ParseDraft reads one draft from JSON. It checks the shape; [Draft.Event]
-// checks the values.
+// ParseDraft reads one draft from JSON and keeps nothing of b. It checks the
+// shape; [Draft.Event] checks the values.
 func ParseDraft(b []byte) (Draft, error) {
+	if d, ok := scanDraft(b); ok {
+		return d, nil
+	}
+	return decodeDraft(b)
+}
+
+// decodeDraft is ParseDraft by encoding/json.
+func decodeDraft(b []byte) (Draft, error) {
 	var d Draft
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
@@ -98,7 +110,7 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 		return nil, &FieldError{"correlationId", fmt.Sprintf("want at most %d bytes of UTF-8", MaxCorrelationLen)}
 	case len(d.Key) > MaxKeyLen || !utf8.ValidString(d.Key):
 		return nil, &FieldError{"key", fmt.Sprintf("want at most %d bytes of UTF-8", MaxKeyLen)}
-	case !utf8.Valid(d.Payload): // encoding/json lets it pass; RFC 6455 section 8.1 does not
+	case !d.compact && !utf8.Valid(d.Payload): // encoding/json lets it pass; RFC 6455 section 8.1 does not
 		return nil, &FieldError{"payload", "is not valid UTF-8"}
 	}
 	e := &Event{
@@ -108,7 +120,10 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	if e.CorrelationID == "" {
 		e.CorrelationID = newID()
 	}
-	if len(d.Payload) > 0 {
+	switch {
+	case d.compact:
+		e.Payload = d.Payload
+	case len(d.Payload) > 0:
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, d.Payload); err != nil {
 			return nil, &FieldError{"payload", "is not JSON: " + err.Error()}

@@ -3,8 +3,6 @@
 
 package event
 
-import "regexp"
-
 // Limits on what a publisher may name. Sizes are bytes.
 const (
 	MaxNameLen        = 64   // ids of gateways and organizations, names of groups
@@ -14,8 +12,6 @@ const (
 	MaxGatewayIDs     = 1000 // gateways named one by one in an event; a group has no limit
 )
 
-var typePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$`)
-
 // ValidName reports whether s can be the id of a gateway or an organization, or
 // the name of a group: [A-Za-z0-9_-]{1,64}.
 func ValidName(s string) bool {
@@ -23,9 +19,7 @@ func ValidName(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		switch b := s[i]; {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '_', b == '-':
-		default:
+		if !isWord(s[i]) && s[i] != '-' {
 			return false
 		}
 	}
@@ -35,4 +29,18 @@ func ValidName(s string) bool {
 // ValidType reports whether s can be an event's type: words of letters, digits
 // and underscores with dots between them, the first beginning with a letter, in
 // at most 128 characters.
-func ValidType(s string) bool { return len(s) <= MaxTypeLen && typePattern.MatchString(s) }
+func ValidType(s string) bool {
+	if len(s) > MaxTypeLen || s == "" || !isLetter(s[0]) {
+		return false
+	}
+	for i := range len(s) {
+		if !isWord(s[i]) && (s[i] != '.' || i+1 == len(s) || s[i+1] == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(b byte) bool { return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' }
+
+func isWord(b byte) bool { return isLetter(b) || '0' <= b && b <= '9' || b == '_' }

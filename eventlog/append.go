@@ -36,8 +36,9 @@ const (
 
 // A Pending is an append on its way.
 type Pending struct {
-	size int       // what it counts in the window
-	due  time.Time // before then it is not given up
+	size  int       // what it counts in the window
+	due   time.Time // before then it is not given up
+	entry Entry     // for the tails; without a body when there was none to tell
 
 	done   chan struct{} // closed when the fields below are set
 	cursor event.Cursor
@@ -127,7 +128,7 @@ func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pen
 	if err := a.log.space.take(size); err != nil {
 		return nil, err
 	}
-	number, p, err := a.enter(ctx, size)
+	number, p, err := a.enter(ctx, size, a.entry(ev, body))
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +141,21 @@ func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pen
 	return p, nil
 }
 
+// entry returns what the tails are told of an event once the log has it. It has
+// a body of its own: the caller's is the caller's again.
+func (a *appender) entry(ev *event.Event, body []byte) Entry {
+	if !a.log.feed.followed() {
+		return Entry{}
+	}
+	published := ev.Timestamp
+	if published.IsZero() {
+		published = time.Now()
+	}
+	return Entry{Target: ev.Target, Body: bytes.Clone(body), Published: published}
+}
+
 // enter waits until the window has room for size bytes and takes it.
-func (a *appender) enter(ctx context.Context, size int) (uint64, *Pending, error) {
+func (a *appender) enter(ctx context.Context, size int, e Entry) (uint64, *Pending, error) {
 	for {
 		a.mu.Lock()
 		room := a.room
@@ -154,7 +168,7 @@ func (a *appender) enter(ctx context.Context, size int) (uint64, *Pending, error
 			a.mu.Unlock()
 			return 0, nil, err
 		case room == nil && a.fits(size):
-			number, p := a.add(size)
+			number, p := a.add(size, e)
 			a.mu.Unlock()
 			return number, p, nil
 		case room == nil:
@@ -177,8 +191,8 @@ func (a *appender) fits(size int) bool {
 }
 
 // add is called with mu held.
-func (a *appender) add(size int) (uint64, *Pending) {
-	p := &Pending{size: size, due: time.Now().Add(appendTimeout), done: make(chan struct{})}
+func (a *appender) add(size int, e Entry) (uint64, *Pending) {
+	p := &Pending{size: size, due: time.Now().Add(appendTimeout), entry: e, done: make(chan struct{})}
 	a.number++
 	a.waiting[a.number] = p
 	a.bytes += size
@@ -189,12 +203,14 @@ func (a *appender) add(size int) (uint64, *Pending) {
 	return a.number, p
 }
 
-// settle answers what waits under number, once. It is called with mu held.
-func (a *appender) settle(number, seq uint64, err error) {
+// settle answers what waits under number, once, and returns what the tails are to
+// be told of it. It is called with mu held.
+func (a *appender) settle(number, seq uint64, err error) (e Entry) {
 	p, ok := a.waiting[number]
 	if !ok {
-		return // given up before
+		return Entry{} // given up before
 	}
+	e, p.entry = p.entry, Entry{} // whoever holds p need not hold the body
 	delete(a.waiting, number)
 	a.bytes -= p.size
 	if p.err = err; err == nil {
@@ -207,6 +223,7 @@ func (a *appender) settle(number, seq uint64, err error) {
 		close(a.room)
 		a.room = nil
 	}
+	return e
 }
 
 // onAck runs on one goroutine of the connection's.
@@ -222,12 +239,17 @@ func (a *appender) onAck(m *nats.Msg) {
 	a.answered(number, seq, err)
 }
 
-// answered settles what the log has answered.
+// answered settles what the log has answered. The tails come last, and so are
+// the first to run: a gateway's event does not wait for the publisher's receipt.
 func (a *appender) answered(number, seq uint64, err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.newest, a.heard = max(a.newest, number), time.Now()
-	a.settle(number, seq, err)
+	e := a.settle(number, seq, err)
+	a.mu.Unlock()
+	if err == nil {
+		e.Cursor = a.log.cursor(seq)
+		a.log.feed.push(e)
+	}
 }
 
 // readAck returns the sequence that an ack tells. Nearly all are of one form,

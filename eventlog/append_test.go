@@ -182,10 +182,10 @@ func TestUnansweredIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := quiet()
 		start := time.Now()
-		_, first, _ := a.enter(t.Context(), 10)
+		_, first, _ := a.enter(t.Context(), 10, Entry{})
 		time.Sleep(3 * time.Second)
-		number, second, _ := a.enter(t.Context(), 10)
-		_, third, _ := a.enter(t.Context(), 10)
+		number, second, _ := a.enter(t.Context(), 10, Entry{})
+		_, third, _ := a.enter(t.Context(), 10, Entry{})
 		a.answered(number, 7, nil)
 		for _, c := range []struct {
 			p    *Pending
@@ -210,7 +210,7 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 		a := quiet()
 		var line []*Pending
 		for range 10 {
-			_, p, err := a.enter(t.Context(), 10)
+			_, p, err := a.enter(t.Context(), 10, Entry{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -234,11 +234,11 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 func TestOvertakenIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := quiet()
-		_, lost, _ := a.enter(t.Context(), 10)
+		_, lost, _ := a.enter(t.Context(), 10, Entry{})
 		start := time.Now()
 		for {
 			for range windowEvents / 4 {
-				number, _, err := a.enter(t.Context(), 10)
+				number, _, err := a.enter(t.Context(), 10, Entry{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -271,18 +271,18 @@ func TestWindow(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := quiet()
 				for range c.fit {
-					if _, _, err := a.enter(t.Context(), c.size); err != nil {
+					if _, _, err := a.enter(t.Context(), c.size, Entry{}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				if _, _, err := a.enter(ctx, c.size); !errors.Is(err, context.DeadlineExceeded) {
+				if _, _, err := a.enter(ctx, c.size, Entry{}); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("a full window let another in: %v", err)
 				}
 				entered := make(chan error, 3)
 				for range cap(entered) {
-					go func() { _, _, err := a.enter(t.Context(), c.size); entered <- err }()
+					go func() { _, _, err := a.enter(t.Context(), c.size, Entry{}); entered <- err }()
 				}
 				synctest.Wait()
 				a.failAll(ErrUnavailable)
@@ -302,9 +302,9 @@ func TestWindow(t *testing.T) {
 func TestDrainLetsWaitersGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := quiet()
-		_, p, _ := a.enter(t.Context(), windowBytes)
+		_, p, _ := a.enter(t.Context(), windowBytes, Entry{})
 		refused := make(chan error)
-		go func() { _, _, err := a.enter(t.Context(), 1); refused <- err }()
+		go func() { _, _, err := a.enter(t.Context(), 1, Entry{}); refused <- err }()
 		synctest.Wait()
 		drained := make(chan struct{})
 		go func() { a.drain(); close(drained) }()

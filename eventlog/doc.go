@@ -7,6 +7,10 @@
 // the stream in order from any place on and then live. A [Bucket] keeps values
 // by key beside the events. No other package imports NATS.
 //
+// What is appended while a tail runs, it is handed from memory as soon as the
+// stream has confirmed it. It reads the stream for what was appended before, for
+// what is missing in between, and when it has fallen far behind.
+//
 // Rules:
 //
 //   - An append that returned a cursor is in the log, and a killed process does

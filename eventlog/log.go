@@ -88,6 +88,8 @@ type Log struct {
 	epoch  uint64
 	out    *appender
 
+	feed feed // from out to the tails
+
 	// last is the newest sequence that an append or a tail has seen.
 	last atomic.Uint64
 

@@ -5,32 +5,28 @@ package eventlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
 )
 
 const (
-	// What a tail has on its way to its function at most. A larger window reads
-	// the past no faster.
+	// What a tail has on its way to its function at most, from the feed and again
+	// from the store. A larger window reads the past no faster.
 	tailEvents = 4096
 	tailBytes  = 8 << 20
 
-	// tailHeartbeat is how often the server says that it is there; after twice
-	// that a tail begins anew from where it stood.
-	tailHeartbeat = 5 * time.Second
+	// lookEvery is how often a tail looks whether the store has more than it was
+	// told of.
+	lookEvery = 5 * time.Second
 )
 
 // An Entry is an event as the log has it.
 type Entry struct {
 	Cursor    event.Cursor
 	Target    event.Target
-	Body      []byte    // as event.AppendBody made it, without an id; the receiver's to keep
+	Body      []byte    // as event.AppendBody made it, without an id; to keep, not to change
 	Published time.Time // what the body says, else when the log took it
 }
 
@@ -40,8 +36,8 @@ type Entry struct {
 // Cursor is before everything.
 //
 // F is called from one goroutine at a time and not after Tail has returned. It
-// may take its time: the log does not wait for it, and at most 4,096 events or
-// some 8 MiB are held for it.
+// may take its time: the log does not wait for it, and at most some 8,192 events
+// or 16 MiB are held for it.
 //
 // Events that retention removed before they were read are passed over: the
 // sequence then jumps. After must not be ahead of [Log.Last] or of another epoch.
@@ -61,101 +57,100 @@ func (l *Log) Tail(ctx context.Context, after event.Cursor, f func(Entry)) error
 	return t.run(ctx)
 }
 
-// A tail is one call of Tail.
+// A tail is one call of Tail. What was appended while it runs comes from the feed,
+// at once; what was appended before, or is missing in the feed, from the store.
 type tail struct {
-	log *Log
-	f   func(Entry)
+	log  *Log
+	f    func(Entry)
+	in   *intake
+	last uint64 // the last sequence f was called with or passed over
 
-	mu   sync.Mutex // held while f runs
-	last uint64     // the last sequence f was called with or passed over
-	over bool       // f must not be called any more
+	// stored is the newest sequence the store had at the last look.
+	stored uint64
 }
 
-// run reads with an ordered consumer, which begins anew by itself when it lost a
-// message or its connection. Measured against its siblings, its callback form
-// reads the past fastest and adds no latency over a push consumer.
 func (t *tail) run(ctx context.Context) error {
-	consumer, err := t.log.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       t.last + 1,
-		InactiveThreshold: time.Minute,
-	})
+	t.in = t.log.feed.join()
+	defer t.log.feed.leave(t.in)
+	// What is in the log now and not in the feed, the feed joined too late for.
+	if err := t.catchUp(ctx, t.log.Last().Seq); err != nil {
+		return err
+	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	var batch []Entry
+	for {
+		select {
+		case <-t.in.wake:
+			batch = t.in.take(batch)
+			if err := t.takeAll(ctx, batch); err != nil {
+				return err
+			}
+		case <-look.C:
+			if err := t.look(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ended(ctx)
+		}
+	}
+}
+
+func (t *tail) takeAll(ctx context.Context, batch []Entry) error {
+	for i := range batch {
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		if err := t.take(ctx, &batch[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take takes an entry of the feed, after what is missing before it.
+func (t *tail) take(ctx context.Context, e *Entry) error {
+	before := e.Cursor.Seq - 1
+	if e.Body == nil {
+		before = e.Cursor.Seq
+	}
+	if err := t.catchUp(ctx, before); err != nil {
+		return err
+	}
+	if e.Cursor.Seq > t.last { // the store may have told it by now
+		t.last = e.Cursor.Seq
+		t.f(*e)
+	}
+	return nil
+}
+
+// look finds events that the log has and no answer told of: those whose answer
+// was lost. One that the log already had at the last look should have come.
+func (t *tail) look(ctx context.Context) error {
+	if err := t.catchUp(ctx, t.stored); err != nil {
+		return err
+	}
+	stream, err := t.log.js.Stream(ctx, streamName)
 	if err != nil {
-		return t.failed(ctx, err)
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
+		t.stumbled(err)
+		return nil
 	}
-	c, err := consumer.Consume(t.onMsg,
-		jetstream.PullMaxMessagesWithBytesLimit(tailEvents, max(tailBytes, 2*(t.log.cfg.MaxEventBytes+headroom))),
-		jetstream.PullHeartbeat(tailHeartbeat),
-		jetstream.ConsumeErrHandler(t.onErr),
-	)
-	if err != nil {
-		return t.failed(ctx, err)
-	}
-	defer t.end()
-	defer c.Stop()
-	select {
-	case <-ctx.Done():
-		return ended(ctx)
-	case <-c.Closed():
-		return fmt.Errorf("%w: the tail was cut off", ErrUnavailable)
-	}
+	t.stored = stream.CachedInfo().State.LastSeq
+	return nil
 }
 
-func (t *tail) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ended(ctx)
+// catchUp reads from the store until the tail has reached a sequence.
+func (t *tail) catchUp(ctx context.Context, to uint64) error {
+	if t.last >= to {
+		return nil
 	}
-	return fmt.Errorf("%w: read it: %w", ErrUnavailable, err)
+	r := &replay{tail: t, to: to, done: make(chan struct{})}
+	return r.run(ctx)
 }
 
-// end waits for f to return and has it called no more.
-func (t *tail) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.over = true
-}
-
-func (t *tail) onErr(_ jetstream.ConsumeContext, err error) {
-	if errors.Is(err, jetstream.ErrConnectionClosed) {
-		return // the log is closing
-	}
+func (t *tail) stumbled(err error) {
 	t.log.cfg.Logger.Warn("event log: a tail stumbled and goes on", "err", err)
-}
-
-func (t *tail) onMsg(m jetstream.Msg) {
-	meta, err := m.Metadata()
-	if err != nil {
-		t.log.cfg.Logger.Error("event log: a message is no event of the stream", "err", err)
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	seq := meta.Sequence.Stream
-	if t.over || seq <= t.last {
-		return
-	}
-	if gap := seq - t.last - 1; gap > 0 && t.last > 0 {
-		t.log.cfg.Logger.Warn("event log: events were removed before a tail came to them", "events", gap, "before", t.log.cursor(seq))
-	}
-	t.last = seq
-	t.log.advance(seq)
-	if e, ok := t.entry(m, meta); ok {
-		t.f(e)
-	}
-}
-
-// entry reads a message. One that is no event of ours is passed over, so that it
-// does not stop the rest.
-func (t *tail) entry(m jetstream.Msg, meta *jetstream.MsgMetadata) (Entry, bool) {
-	e := Entry{Cursor: t.log.cursor(meta.Sequence.Stream), Body: m.Data()}
-	var err error
-	if e.Target, err = target(m.Subject(), m.Headers()); err != nil {
-		t.log.cfg.Logger.Error("event log: an event is passed over", "event", e.Cursor, "err", err)
-		return Entry{}, false
-	}
-	var ok bool
-	if e.Published, ok = event.Published(e.Body); !ok {
-		e.Published = meta.Timestamp
-	}
-	return e, true
 }

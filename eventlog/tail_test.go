@@ -221,21 +221,38 @@ func TestTailIsNotCalledAfterItsReturn(t *testing.T) {
 	tail.Wait()
 }
 
-// A tail's consumer that is lost, or whose messages are, is begun anew where the
-// tail stands.
+// A consumer that is lost while a tail reads the store is begun anew where the tail
+// stands.
 func TestTailSurvivesItsConsumer(t *testing.T) {
-	l := open(t, Config{})
-	const n = 30
-	seen := make(chan uint64, 2*n)
+	l := open(t, Config{InMemory: true})
+	const n = 2*tailEvents + 100 // so that there is more to come than is on its way
+	var last *Pending
+	for i := range n {
+		ev, body := newEvent(i)
+		var err error
+		if last, err = l.AppendAsync(ev, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := last.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan uint64)
 	ctx, cancel := context.WithCancel(t.Context())
 	var tail sync.WaitGroup
-	tail.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { seen <- e.Cursor.Seq }) })
-	for i := range n {
-		add(t, l, i)
-		if got := <-seen; got != uint64(i)+1 {
-			t.Fatalf("saw %d, want %d", got, i+1)
+	tail.Go(func() {
+		_ = l.Tail(ctx, event.Cursor{}, func(e Entry) {
+			select {
+			case seen <- e.Cursor.Seq:
+			case <-ctx.Done():
+			}
+		})
+	})
+	for want := uint64(1); want <= n; want++ {
+		if got := <-seen; got != want {
+			t.Fatalf("saw %d, want %d", got, want)
 		}
-		if i%10 == 5 {
+		if want == 10 {
 			removeConsumers(t, l)
 		}
 	}
