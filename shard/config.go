@@ -78,7 +78,10 @@ type Registration struct {
 	Peer   Peer
 	ID     uuid.UUID
 	Remote netip.AddrPort
-	Open   Opener
+	// Greeting is sent ahead of everything: the answer to the upgrade request.
+	// It goes out with the ack, in one write.
+	Greeting []byte
+	Open     Opener
 	// Closed is called once, when the connection and its descriptor are gone,
 	// or never came to be. It is called on the loop: it must not block.
 	Closed func()

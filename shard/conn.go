@@ -99,11 +99,14 @@ func (c *conn) enter(groups []string) {
 	s.wheel.add(c, c.due())
 }
 
-// greet queues the ack.
-func (c *conn) greet() {
-	ack := &Message{Wire: c.transport.Encode(c.ackText())}
-	c.enqueue(ack)
-	c.out.ack = ack
+// begin queues what goes ahead of everything.
+func (c *conn) begin(wire []byte) {
+	m := &Message{Wire: wire}
+	c.enqueue(m)
+	c.out.first = m
+}
+
+func (c *conn) tellConnected() {
 	c.s.cfg.Notify(Notice{
 		Kind: Connected, At: c.s.clock(),
 		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(),

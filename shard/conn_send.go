@@ -47,10 +47,10 @@ func (c *conn) enqueue(m *Message) {
 }
 
 // enqueueUrgent queues m ahead of what waits, so that a long queue does not make
-// a living peer look dead. The ack stays the first of all.
+// a living peer look dead. Greeting and ack stay ahead of all.
 func (c *conn) enqueueUrgent(m *Message) {
 	o := c.outbox()
-	o.queue.pushUrgent(m, o.ack)
+	o.queue.pushUrgent(m, o.first)
 	c.touch()
 }
 
@@ -114,8 +114,8 @@ func (c *conn) written(n int) {
 	o := c.out
 	o.queue.advance(n, func(m *Message) {
 		switch m {
-		case o.ack:
-			o.ack = nil
+		case o.first:
+			o.first = nil
 		case o.reply:
 			o.reply = nil
 		}
@@ -168,7 +168,7 @@ func (c *conn) dropQueue(why stats.Disconnect) {
 	if c.out == nil {
 		return
 	}
-	if events := c.out.queue.drop(); len(events) > 0 {
+	if events := c.out.queue.drop(c.out.first); len(events) > 0 {
 		c.fail(failure, events)
 	}
 }

@@ -8,7 +8,7 @@ package shard
 type outbox struct {
 	queue    queue
 	counted  int      // what of the shard's gauge of queued bytes is ours
-	ack      *Message // while it is queued
+	first    *Message // greeting and ack, while they are queued
 	reply    *Message // the latest reply, while it is queued
 	stallDue instant  // never until a write has left something
 }

@@ -80,10 +80,11 @@ func (q *queue) advance(n int, sent func(*Message)) {
 	}
 }
 
-// drop takes out everything not begun and returns the events among it.
-func (q *queue) drop() (events []*Message) {
+// drop takes out everything not begun, but for what must stay first, and returns
+// the events among it.
+func (q *queue) drop(stays *Message) (events []*Message) {
 	first := q.head
-	if q.off > 0 {
+	if q.off > 0 || first < len(q.msgs) && q.msgs[first] == stays {
 		first++
 	}
 	for i := first; i < len(q.msgs); i++ {

@@ -71,7 +71,12 @@ func (r *rig) connect(gateway string, groups ...string) *pipe {
 
 // connecting posts a connection.
 func (r *rig) connecting(gateway string, groups ...string) *pipe {
-	p := &pipe{room: unlimited, live: new(atomic.Int32)}
+	return r.connectingWith("", gateway, groups...)
+}
+
+// connectingWith is connecting with a greeting.
+func (r *rig) connectingWith(greeting, gateway string, groups ...string) *pipe {
+	p := &pipe{room: unlimited, live: new(atomic.Int32), greeting: greeting}
 	r.post(command{register: p.registration(gateway, groups...)})
 	return p
 }
@@ -106,6 +111,7 @@ type pipe struct {
 
 	room     int // bytes that still go through
 	seal     int // like TLS, it takes so many bytes at once and keeps what does not go through; 0: it keeps none
+	greeting string
 	held     []byte
 	wrote    bytes.Buffer
 	writes   int
@@ -127,7 +133,8 @@ func (p *pipe) registration(gateway string, groups ...string) *Registration {
 				return *p.revoked, true
 			},
 		},
-		ID: uuid.New(),
+		ID:       uuid.New(),
+		Greeting: []byte(p.greeting),
 		Open: func(_ *poller.Loop, r Receiver) (Transport, error) {
 			p.receiver = r
 			return p, p.fail

@@ -170,8 +170,8 @@ func (s *state) tick(t time.Time) {
 	}
 }
 
-// register begins a connection: the ack is the first thing queued for it, and
-// every event after the ack's cursor follows.
+// register begins a connection: greeting and ack are the first thing queued for
+// it, and every event after the ack's cursor follows.
 func (s *state) register(r *Registration) {
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
@@ -182,9 +182,11 @@ func (s *state) register(r *Registration) {
 	c.transport = t
 	c.enter(r.Peer.Groups)
 	if why, revoked := r.Peer.Revoked(); revoked {
+		c.begin(r.Greeting)
 		c.close(why, "revoked while it connected")
 	} else {
-		c.greet()
+		c.begin(append(r.Greeting, c.transport.Encode(c.ackText())...))
+		c.tellConnected()
 	}
 	t.Start()
 }

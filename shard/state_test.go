@@ -42,6 +42,35 @@ func TestAckComesFirst(t *testing.T) {
 	}
 }
 
+// The answer to the upgrade goes ahead of everything, in the ack's write, and also
+// when the connection is closed before anything was written.
+func TestGreetingComesFirst(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*rig, *pipe)
+		want []string
+	}{
+		{"ack", func(*rig, *pipe) {}, []string{"101", "ack"}},
+		{"revoked meanwhile", func(_ *rig, p *pipe) { p.revoked = new(stats.TokenRevoked) }, []string{"101", "bye token_revoked"}},
+		{"kicked at once", func(r *rig, _ *pipe) {
+			r.post(command{do: func(s *state) { s.kick("g", "", stats.GatewayRemoved) }})
+		}, []string{"101", "ack", "bye gateway_removed"}},
+		{"pinged at once", func(r *rig, p *pipe) {
+			r.post(command{do: func(*state) { p.receiver.Reply([]byte("pong\n")) }})
+		}, []string{"101", "ack", "pong"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(Config{})
+			p := r.connectingWith("101\n", "g")
+			c.do(r, p)
+			r.settle()
+			if diff := cmp.Diff(c.want, p.lines()); diff != "" || p.writes != 1 {
+				t.Errorf("%d writes: %s", p.writes, diff)
+			}
+		})
+	}
+}
+
 // A connection begins at its ack's cursor: what was dispatched before is in it,
 // whichever shard it was for.
 func TestAckCursorFollowsTheLog(t *testing.T) {

@@ -205,11 +205,6 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		f.refuse(c, no)
 		return
 	}
-	if _, err := c.Write(up.response); err != nil {
-		f.release()
-		f.end(c, "incomplete")
-		return
-	}
 	if err := c.Detach(); err != nil {
 		f.cfg.Logger.Error("connection cannot be handed over", "remote", remote, "error", err)
 		f.release()
@@ -223,10 +218,11 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups,
 			Live: grant.Live, Revoked: grant.Revoked,
 		},
-		ID:     uuid.New(),
-		Remote: remote,
-		Open:   f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
-		Closed: f.closed,
+		ID:       uuid.New(),
+		Remote:   remote,
+		Greeting: up.response,
+		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
+		Closed:   f.closed,
 	})
 }
 

@@ -5,6 +5,7 @@ package front
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -129,19 +130,29 @@ func (h *house) answer(c net.Conn) (*http.Response, string) {
 		h.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var body []byte
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		if body, err = io.ReadAll(resp.Body); err != nil {
-			h.t.Fatal(err)
-		}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.t.Fatal(err)
 	}
 	return resp, string(body)
 }
 
-// admit lets go of what was registered.
-func (h *house) admit() {
-	r := <-h.registered
-	r.Closed()
+// admit asks for an upgrade that is granted, and returns what was registered and
+// the answer that goes with it.
+func (h *house) admit() (*shard.Registration, *http.Response) {
+	h.t.Helper()
+	h.say(upgradeWith())
+	select {
+	case r := <-h.registered:
+		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.Greeting)), nil)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return r, resp
+	case <-time.After(20 * time.Second):
+		h.t.Fatal("nothing was registered")
+		return nil, nil
+	}
 }
 
 // upgradeWith returns an upgrade request with headers replaced, or left out by
@@ -232,14 +243,13 @@ func TestUpgrade(t *testing.T) {
 	for _, useTLS := range []bool{true, false} {
 		t.Run(fmt.Sprintf("tls=%v", useTLS), func(t *testing.T) {
 			h := newHouse(t, useTLS, nil)
-			resp, _ := h.ask(upgradeWith())
+			r, resp := h.admit()
 			if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 				t.Errorf("%v %v", resp.Status, resp.Header)
 			}
 			if n := h.Live(); n != 1 {
 				t.Errorf("%d connections have a place, want 1", n)
 			}
-			r := <-h.registered
 			if r.Peer.GatewayID != "g" || r.Peer.TokenID != "t" || !r.Remote.Addr().IsLoopback() {
 				t.Errorf("registered %+v", r)
 			}
@@ -253,20 +263,15 @@ func TestUpgrade(t *testing.T) {
 
 func TestCapacity(t *testing.T) {
 	h := newHouse(t, true, func(c *Config) { c.MaxConnections = 2 })
-	for range 2 {
-		if resp, _ := h.ask(upgradeWith()); resp.StatusCode != 101 {
-			t.Fatal(resp.Status)
-		}
-	}
+	h.admit()
+	second, _ := h.admit()
 	resp, body := h.ask(upgradeWith())
 	checkRefusal(t, resp, body, 503, "capacity_exceeded")
 	if resp.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	h.admit()
-	if resp, _ := h.ask(upgradeWith()); resp.StatusCode != 101 {
-		t.Errorf("%s although a place is free again", resp.Status)
-	}
+	second.Closed()
+	h.admit() // a place is free again
 }
 
 func TestRateLimit(t *testing.T) {
