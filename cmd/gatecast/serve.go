@@ -56,6 +56,7 @@ func (c *serveCmd) Run(ctx context.Context, w world) error {
 		return asUsage(err)
 	}
 	cfg.Logger = slog.New(c.logHandler(w))
+	tuneCollector(cfg.Logger)
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
 		return err
