@@ -52,7 +52,7 @@ func gatewayTLS(cfg Config) (*poller.TLS, error) {
 	// Full records from the first byte on: deploy events are no web page, for
 	// which small first records are meant.
 	c.DynamicRecordSizingDisabled = true
-	return &poller.TLS{Config: c, Stdlib: cfg.TLSRecords == TLSRecordsStdlib}, nil
+	return poller.NewTLS(c, cfg.TLSRecords == TLSRecordsStdlib), nil
 }
 
 // loadTLS returns a server's TLS configuration with the pair of PEM files.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -23,6 +24,14 @@ type TLS struct {
 	// false, crypto/tls does the handshake and package tlsrecord what follows,
 	// where it can; session tickets are off then.
 	Stdlib bool
+
+	turns turnstile
+}
+
+// NewTLS returns a TLS whose handshakes keep no more processors busy than there
+// are.
+func NewTLS(config *tls.Config, stdlib bool) *TLS {
+	return &TLS{Config: config, Stdlib: stdlib, turns: make(turnstile, runtime.GOMAXPROCS(0))}
 }
 
 // A Conn is a connection on its way to a loop. Until [Conn.Detach] it is an
@@ -40,6 +49,9 @@ type Conn struct {
 // TLS handshake, by [Conn.Handshake], before anything else.
 func NewConn(nc net.Conn, config *TLS) *Conn {
 	c := &Conn{wire: &wire{Conn: nc}, fd: -1}
+	if config != nil {
+		c.wire.turns = config.turns
+	}
 	switch {
 	case config == nil:
 	case config.Stdlib:
@@ -61,7 +73,11 @@ func (c *Conn) Handshake() error {
 	if c.tls == nil {
 		return nil
 	}
+	c.wire.turns.enter()
 	err := c.tls.Handshake()
+	turns := c.wire.turns
+	c.wire.turns = nil // the rest computes little
+	defer turns.leave()
 	if c.keys == nil {
 		return err
 	}

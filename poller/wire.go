@@ -17,12 +17,13 @@ type wire struct {
 	feeder   *feeder    // during a handshake whose records are taken over after it
 	again    []byte     // to be read before the socket
 	stream   *tlsStream // once a loop has the connection
+	turns    turnstile  // during a handshake
 }
 
 func (w *wire) Read(b []byte) (int, error) {
 	switch {
 	case w.feeder != nil:
-		return w.feeder.read(w.Conn, b)
+		return w.feeder.read(w, b)
 	case len(w.again) > 0:
 		n := copy(b, w.again)
 		if w.again = w.again[n:]; len(w.again) == 0 {
@@ -32,6 +33,14 @@ func (w *wire) Read(b []byte) (int, error) {
 	case w.stream != nil:
 		return w.stream.readCipher(b)
 	}
+	return w.readSocket(b)
+}
+
+// readSocket reads from the socket. A handshake that waits for its peer lets
+// others compute.
+func (w *wire) readSocket(b []byte) (int, error) {
+	w.turns.leave()
+	defer w.turns.enter()
 	return w.Conn.Read(b)
 }
 
@@ -88,9 +97,9 @@ const (
 	recordHeader = 5
 )
 
-func (f *feeder) read(src net.Conn, b []byte) (int, error) {
+func (f *feeder) read(w *wire, b []byte) (int, error) {
 	for len(f.arrived) == 0 || f.left == 0 && len(f.arrived) < recordHeader {
-		if err := f.fill(src); err != nil {
+		if err := f.fill(w); err != nil {
 			return 0, err
 		}
 	}
@@ -103,10 +112,10 @@ func (f *feeder) read(src net.Conn, b []byte) (int, error) {
 	return n, nil
 }
 
-func (f *feeder) fill(src net.Conn) error {
+func (f *feeder) fill(w *wire) error {
 	b := make([]byte, len(f.arrived)+feederRead)
 	have := copy(b, f.arrived)
-	n, err := src.Read(b[have:])
+	n, err := w.readSocket(b[have:])
 	f.arrived = b[:have+n]
 	if n > 0 {
 		return nil

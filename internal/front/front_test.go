@@ -63,7 +63,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		Logger:         slog.New(slog.DiscardHandler),
 	}
 	if useTLS {
-		cfg.TLS = &poller.TLS{Config: &tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}}
+		cfg.TLS = poller.NewTLS(&tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}, false)
 	}
 	if change != nil {
 		change(&cfg)
