@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 
-.PHONY: run build test race lint fuzz bench clients image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -33,8 +33,15 @@ fuzz: ## each fuzz target for FUZZTIME
 	  done; \
 	done
 
-bench: ## the server as a process of its own, under load; minutes
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench
+bench: ## the server as a process of its own, under load; up to ten minutes
+	$(GO) test -run '^$$' -bench . -skip Growth -benchtime 1x -count 1 -timeout 30m ./bench
+
+bench-growth: ## the same workloads with 1,000 to 18,000 connections, and the shard alone with a million
+	$(GO) test -run '^$$' -bench Growth -benchtime 1x -count 1 -timeout 30m ./bench
+	$(GO) test -run '^$$' -bench Growth -count 1 ./shard
+
+bench-peers: ## other WebSocket libraries under the same load, and ratios; twenty minutes
+	cd bench/peers && $(GO) run .
 
 clients: ## foreign WebSocket clients against the binary; see internal/clients
 	npm ci --silent --no-fund --no-audit --prefix internal/clients/node

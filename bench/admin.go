@@ -8,11 +8,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -23,8 +25,15 @@ const (
 
 // A gateway is one that was registered.
 type gateway struct {
-	ID    string `json:"id"`
-	Token string `json:"token"`
+	ID     string `json:"id"`
+	Token  string `json:"token"`
+	number int64  // among its load's, from 1
+}
+
+// A gatewayKind says what is common to the gateways of a load.
+type gatewayKind struct {
+	run   string // in their names, which are their ids; empty: the server makes ids
+	group string // that they are in; empty: none
 }
 
 // An admin speaks to the internal route. Goroutines may share it.
@@ -35,9 +44,13 @@ type admin struct {
 }
 
 func newAdmin(t Target) *admin {
+	scheme := "http://"
+	if t.InternalTLS != nil {
+		scheme = "https://"
+	}
 	return &admin{
-		root: "http://" + t.Internal, token: t.AdminToken,
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: registrars}},
+		root: scheme + t.Internal + t.InternalPath, token: t.AdminToken,
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: registrars, TLSClientConfig: t.InternalTLS}},
 	}
 }
 
@@ -64,30 +77,70 @@ func (a *admin) do(ctx context.Context, method, path, contentType string, body i
 	return answer.Body, nil
 }
 
-// refused makes an error of an answer.
-func refused(answer *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1024))
-	return fmt.Errorf("the server answers %s: %s", answer.Status, bytes.TrimSpace(text))
-}
-
-// registerAll registers n gateways, some at once.
-func (a *admin) registerAll(ctx context.Context, n, atOnce int) ([]gateway, error) {
+// registerAll registers n gateways. When it fails, those whose registration was
+// begun have an id if their kind gives them one.
+func (a *admin) registerAll(ctx context.Context, n int, kind gatewayKind) ([]gateway, error) {
 	list := make([]gateway, n)
-	err := inParallel(ctx, n, atOnce, func(ctx context.Context, i int) (err error) {
-		list[i], err = a.register(ctx, fmt.Sprintf("bench-%d", i))
-		return err
+	err := inParallel(ctx, n, registrars, func(ctx context.Context, i int) error {
+		list[i].number = int64(i) + 1
+		return a.register(ctx, &list[i], kind)
 	})
 	return list, err
 }
 
-func (a *admin) register(ctx context.Context, name string) (g gateway, err error) {
-	request := strings.NewReader(`{"name":"` + name + `"}`)
-	body, err := a.do(ctx, http.MethodPost, apiRoot+"/gateways", typeJSON, request, http.StatusCreated)
+// manageTimeout bounds one change of the registry.
+const manageTimeout = 30 * time.Second
+
+// register registers a gateway by its number. It is not called off halfway: who
+// is to remove the gateway must know whether there is one.
+func (a *admin) register(ctx context.Context, g *gateway, kind gatewayKind) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), manageTimeout)
+	defer cancel()
+	request := struct {
+		Name   string   `json:"name"`
+		ID     string   `json:"id,omitempty"`
+		Groups []string `json:"groups,omitempty"`
+	}{Name: fmt.Sprintf("bench-%d", g.number)}
+	if kind.run != "" {
+		g.ID = fmt.Sprintf("bench-%s-%d", kind.run, g.number)
+		request.Name, request.ID = g.ID, g.ID
+	}
+	if kind.group != "" {
+		request.Groups = []string{kind.group}
+	}
+	b, err := json.Marshal(request)
 	if err != nil {
-		return gateway{}, err
+		return err
+	}
+	body, err := a.do(ctx, http.MethodPost, apiRoot+"/gateways", typeJSON, bytes.NewReader(b), http.StatusCreated)
+	if err != nil {
+		return err
 	}
 	defer body.Close()
-	return g, json.NewDecoder(body).Decode(&g)
+	return json.NewDecoder(body).Decode(g)
+}
+
+// removeAll removes gateways, as far as they are there.
+func (a *admin) removeAll(ctx context.Context, list []gateway) error {
+	return inParallel(ctx, len(list), registrars, func(ctx context.Context, i int) error {
+		if list[i].ID == "" {
+			return nil
+		}
+		return a.remove(ctx, list[i].ID)
+	})
+}
+
+func (a *admin) remove(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, manageTimeout)
+	defer cancel()
+	body, err := a.do(ctx, http.MethodDelete, apiRoot+"/gateways/"+id, "", nil, http.StatusNoContent)
+	switch refusal, ok := errors.AsType[*RefusedError](err); {
+	case err == nil:
+		return body.Close()
+	case ok && refusal.Status == http.StatusNotFound:
+		return nil
+	}
+	return fmt.Errorf("remove gateway %s: %w", id, err)
 }
 
 // publishAll publishes newline-delimited drafts and checks that each of them got

@@ -24,6 +24,15 @@ const (
 	burstEvents   = 40
 	bursts        = 10
 	idleSettle    = 5 * time.Second
+	eachRounds    = 10
+	publishers    = 64
+	mixedRate     = 100           // events a second
+	mixedAllEvery = 5 * mixedRate // an event to all every 5 s
+	mixedChurn    = 20            // connections a second
+	mixedFor      = 30 * time.Second
+	besideConns   = 1000
+	besideRate    = 100 // events a second
+	besideQuiet   = 10 * time.Second
 )
 
 // A workload is one of the package's with its config. conns is what -conns says.
@@ -35,20 +44,22 @@ func measure(b *testing.B, work workload) {
 	for _, transport := range []string{"wss", "ws"} {
 		b.Run(transport, func(b *testing.B) {
 			for b.Loop() {
-				measureOnce(b, work, transport == "ws")
+				measureOnce(b, work, transport == "ws", *connsFlag, besideConns+100)
 			}
 		})
 	}
 }
 
-func measureOnce(b *testing.B, work workload, plaintext bool) {
+// measureOnce runs a workload of so many connections; the server allows spare
+// more.
+func measureOnce(b *testing.B, work workload, plaintext bool, conns, spare int) {
 	cpus, err := split()
 	if err != nil {
 		b.Fatal(err)
 	}
 	var r bench.Result
-	withServer(b, plaintext, *connsFlag+100, cpus, func(t bench.Target) {
-		if r, err = work(b.Context(), t, *connsFlag); err != nil {
+	withServer(b, plaintext, conns+spare, cpus, func(t bench.Target) {
+		if r, err = work(b.Context(), t, conns); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -86,15 +97,41 @@ func BenchmarkLatency(b *testing.B) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	publish := func(events int, bulk bool) workload {
+	publish := func(c bench.PublishConfig) workload {
+		c.Gateways, c.EventBytes = publishTo, eventBytes
 		return func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
-			return bench.Publish(ctx, t, bench.PublishConfig{
-				Gateways: publishTo, Events: events, EventBytes: eventBytes, Bulk: bulk,
-			})
+			return bench.Publish(ctx, t, c)
 		}
 	}
-	b.Run("one-by-one", func(b *testing.B) { measure(b, publish(singleEvents, false)) })
-	b.Run("bulk", func(b *testing.B) { measure(b, publish(bulkEvents, true)) })
+	b.Run("one-by-one", func(b *testing.B) { measure(b, publish(bench.PublishConfig{Events: singleEvents})) })
+	b.Run("one-by-one-on-64", func(b *testing.B) {
+		measure(b, publish(bench.PublishConfig{Events: singleEvents, Publishers: publishers}))
+	})
+	b.Run("bulk", func(b *testing.B) { measure(b, publish(bench.PublishConfig{Events: bulkEvents, Bulk: true})) })
+}
+
+func BenchmarkEach(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Each(ctx, t, bench.EachConfig{Connections: conns, EventBytes: eventBytes, Rounds: eachRounds})
+	})
+}
+
+func BenchmarkMixed(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Mixed(ctx, t, bench.MixedConfig{
+			Connections: conns, Rate: mixedRate, AllEvery: mixedAllEvery, Churn: mixedChurn,
+			For: mixedFor, EventBytes: eventBytes,
+		})
+	})
+}
+
+func BenchmarkStormBeside(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.StormBeside(ctx, t, bench.StormBesideConfig{
+			Connections: besideConns, Rate: besideRate, EventBytes: eventBytes, Quiet: besideQuiet,
+			Storm: conns, Dialers: stormDialers,
+		})
+	})
 }
 
 func BenchmarkStorm(b *testing.B) {

@@ -25,53 +25,98 @@ func Burst(ctx context.Context, t Target, c BurstConfig) (Result, error) {
 	if c.Connections < 1 || c.Events < 1 || c.Bursts < 1 {
 		return r, errNoSize
 	}
-	l, err := prepareConnected(ctx, t, c.Connections, c.Connections)
+	audiences := slices.Repeat([]audience{toAll}, c.Events)
+	err := runVolleys(ctx, t, &r, c.Bursts, c.EventBytes, c.Events*c.Connections, func([]gateway) []audience { return audiences })
+	return r, err
+}
+
+// EachConfig configures [Each].
+type EachConfig struct {
+	Connections int // each of a gateway of its own
+	EventBytes  int // of an event as it is published
+	Rounds      int
+}
+
+// Each publishes an event of its own to each gateway, all in one request: what
+// there is to a delivery that shares its event with no other. A round follows
+// when the last one has arrived everywhere.
+func Each(ctx context.Context, t Target, c EachConfig) (Result, error) {
+	r := Result{Workload: "each", Transport: t.Transport(), Connections: c.Connections}
+	if c.Connections < 1 || c.Rounds < 1 {
+		return r, errNoSize
+	}
+	err := runVolleys(ctx, t, &r, c.Rounds, c.EventBytes, c.Connections, everyone)
+	return r, err
+}
+
+// everyone returns each gateway as an audience.
+func everyone(gateways []gateway) []audience {
+	list := make([]audience, len(gateways))
+	for i := range gateways {
+		list[i] = gateways[i].audience()
+	}
+	return list
+}
+
+// A volley is events published in one request.
+type volley struct {
+	*load
+	audiences  []audience // of its events
+	eventBytes int
+	deliveries int
+	n          int64 // number of the last event
+}
+
+// runVolleys connects as many gateways as the result says and fires volleys, of
+// which each makes so many deliveries.
+func runVolleys(ctx context.Context, t Target, r *Result, rounds, eventBytes, deliveries int, to func([]gateway) []audience) error {
+	l, err := prepareConnected(ctx, t, r.Connections, r.Connections)
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer l.close()
-	if _, _, err := oneBurst(ctx, l, c, 0); err != nil { // warms up
-		return r, err
+	v := volley{load: l, audiences: to(l.gateways), eventBytes: eventBytes, deliveries: deliveries}
+	if _, _, err := v.fire(ctx); err != nil { // warms up
+		return err
 	}
 	m, err := startMeter(t)
 	if err != nil {
-		return r, err
+		return err
 	}
-	answered := make([]time.Duration, c.Bursts)
-	times := make([]time.Duration, c.Bursts)
-	for i := range times {
-		if answered[i], times[i], err = oneBurst(ctx, l, c, i+1); err != nil {
-			return r, err
+	answered, last := make([]time.Duration, rounds), make([]time.Duration, rounds)
+	for i := range rounds {
+		if answered[i], last[i], err = v.fire(ctx); err != nil {
+			return err
 		}
 	}
-	if err := m.addTo(&r, "delivery", c.Bursts*c.Events*c.Connections); err != nil {
-		return r, err
+	if err := m.addTo(r, "delivery", rounds*deliveries); err != nil {
+		return err
 	}
 	slices.Sort(answered)
-	slices.Sort(times)
+	slices.Sort(last)
 	r.addMillis("answered-p50", quantile(answered, 0.5))
-	r.addMillis("last-p50", quantile(times, 0.5))
-	r.addMillis("last-max", times[len(times)-1])
-	return r, nil
+	r.addMillis("last-p50", quantile(last, 0.5))
+	r.addMillis("last-max", last[rounds-1])
+	return nil
 }
 
-// oneBurst publishes the burst of a number, counted from 0. It returns the time
-// until the last receipt, and until the burst is everywhere.
-func oneBurst(ctx context.Context, l *load, c BurstConfig, number int) (answered, last time.Duration, err error) {
-	var drafts []byte
-	for i := range c.Events {
-		s := stamp{n: int64(number*c.Events+i) + 1}
-		drafts = append(appendDraft(drafts, toAll, s, c.EventBytes), '\n')
+// fire publishes the events. It returns the time until the last receipt, and
+// until the last delivery.
+func (v *volley) fire(ctx context.Context) (answered, last time.Duration, err error) {
+	drafts := make([]byte, 0, len(v.audiences)*(v.eventBytes+1))
+	for _, to := range v.audiences {
+		v.n++
+		drafts = append(appendDraft(drafts, to, stamp{n: v.n}, v.eventBytes), '\n')
 	}
-	a := newArrivals(c.Events * c.Connections)
-	l.fleet.expect(a)
+	a := newArrivals(v.deliveries)
+	v.fleet.expect(a)
 	start := now()
-	if err := l.admin.publishAll(ctx, drafts, c.Events); err != nil {
+	if err := v.admin.publishAll(ctx, drafts, len(v.audiences)); err != nil {
 		return 0, 0, err
 	}
 	answered = now() - start
-	if err := l.fleet.wait(ctx, a); err != nil {
+	if err := v.fleet.wait(ctx, a); err != nil {
 		return 0, 0, err
 	}
-	return answered, a.last - start, nil
+	return answered, a.lastAt() - start, nil
 }

@@ -37,24 +37,25 @@ func FanOut(ctx context.Context, t Target, c FanOutConfig) (Result, error) {
 		return r, err
 	}
 	defer l.close()
-	target := toAll
+	to := toAll
 	if c.OneGateway {
-		target = toGateway(l.gateways[0].ID)
+		to = l.gateways[0].audience()
 	}
 	p, err := dialPublisher(ctx, t)
 	if err != nil {
 		return r, err
 	}
 	defer p.close()
-	f := fanOut{l, p, target, c.EventBytes, 0}
-	return r, f.run(ctx, &r, c)
+	f := fanOut{l, p, to, c.EventBytes, 0}
+	err = f.run(ctx, &r, c)
+	return r, err
 }
 
 // A fanOut is the part of [FanOut] that follows the connecting.
 type fanOut struct {
 	*load
 	publisher  *publisher
-	target     string
+	to         audience
 	eventBytes int
 	n          int64 // number of the last event
 }
@@ -89,12 +90,12 @@ func (f *fanOut) one(ctx context.Context) (time.Duration, error) {
 	f.n++
 	a := newArrivals(len(f.fleet.peers))
 	f.fleet.expect(a)
-	s := stamp{f.n, now()}
-	if err := f.publisher.publish(f.target, s, f.eventBytes); err != nil {
+	s := stamp{n: f.n, sent: now()}
+	if err := f.publisher.publish(f.to, s, f.eventBytes); err != nil {
 		return 0, err
 	}
 	if err := f.fleet.wait(ctx, a); err != nil {
 		return 0, err
 	}
-	return a.last - s.sent, nil
+	return a.lastAt() - s.sent, nil
 }

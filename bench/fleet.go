@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,11 @@ type fleet struct {
 	failed  chan error // has the first failure of a peer
 	closing atomic.Bool
 	running sync.WaitGroup
+
+	// A lenient fleet counts what should not have come and goes on.
+	lenient bool
+	misfits atomic.Int64 // events that came again, late, or to the wrong gateway
+	ended   atomic.Int64 // connections that ended before close
 }
 
 func newFleet() *fleet { return &fleet{failed: make(chan error, 1)} }
@@ -31,9 +37,12 @@ const defaultDialers = 32
 func (f *fleet) dial(ctx context.Context, t Target, gateways []gateway, n, atOnce int) error {
 	f.peers = make([]*peer, n)
 	return inParallel(ctx, n, atOnce, func(ctx context.Context, i int) error {
-		p, err := dialPeer(ctx, t, gateways[i%len(gateways)].Token)
+		p, err := dialPeer(ctx, t, &gateways[i%len(gateways)])
 		if err != nil {
 			return err
+		}
+		if f.lenient {
+			p.misfit = f.tolerate
 		}
 		f.peers[i] = p
 		f.running.Go(func() { f.run(p) })
@@ -45,8 +54,17 @@ func (f *fleet) run(p *peer) {
 	err := p.run(f.arrived)
 	p.hangUp()
 	if !f.closing.Load() {
+		f.ended.Add(1)
 		f.fail(fmt.Errorf("connection %v: %w", p.tcp.LocalAddr(), err))
 	}
+}
+
+// tolerate counts a misfit, but for an event that somebody else published.
+func (f *fleet) tolerate(err error) error {
+	if !errors.Is(err, errForeign) {
+		f.misfits.Add(1)
+	}
+	return nil
 }
 
 func (f *fleet) fail(err error) {
@@ -81,7 +99,7 @@ func (f *fleet) wait(ctx context.Context, a *arrivals) error {
 	case err := <-f.failed:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%d of %d deliveries have arrived: %w", a.got.Load(), a.want, ctx.Err())
+		return fmt.Errorf("%d of %d deliveries have arrived: %w", a.got.Load(), a.want.Load(), ctx.Err())
 	}
 }
 

@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -21,6 +22,9 @@ func Idle(ctx context.Context, t Target, c IdleConfig) (Result, error) {
 	r := Result{Workload: "idle", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 {
 		return r, errNoSize
+	}
+	if t.Process == 0 {
+		return r, errors.New("a server's memory can be measured on its own machine only, and Target.Process is 0")
 	}
 	l, err := prepare(ctx, t, c.Connections)
 	if err != nil {

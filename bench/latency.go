@@ -3,11 +3,7 @@
 
 package bench
 
-import (
-	"context"
-	"slices"
-	"time"
-)
+import "context"
 
 // LatencyConfig configures [Latency].
 type LatencyConfig struct {
@@ -40,7 +36,7 @@ func Latency(ctx context.Context, t Target, c LatencyConfig) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := publishSteadily(ctx, p, toGateway(l.gateways[0].ID), c); err != nil {
+	if err := publishSteadily(ctx, p, l.gateways[0].audience(), c); err != nil {
 		return r, err
 	}
 	if err := l.fleet.wait(ctx, a); err != nil {
@@ -49,31 +45,20 @@ func Latency(ctx context.Context, t Target, c LatencyConfig) (Result, error) {
 	if err := m.addTo(&r, "event", c.Events); err != nil {
 		return r, err
 	}
-	slices.Sort(a.delays)
-	r.addMillis("p50", quantile(a.delays, 0.5))
-	r.addMillis("p99", quantile(a.delays, 0.99))
-	r.addMillis("max", a.delays[len(a.delays)-1])
+	r.addLatency("", a.delays)
 	return r, nil
 }
 
 // publishSteadily publishes at the config's rate.
-func publishSteadily(ctx context.Context, p *publisher, target string, c LatencyConfig) error {
-	start := now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+func publishSteadily(ctx context.Context, p *publisher, to audience, c LatencyConfig) error {
+	pace := newPace(now(), perSecond(c.Rate))
+	defer pace.stop()
 	for i := range c.Events {
-		due := start + time.Duration(i)*time.Second/time.Duration(c.Rate)
-		sent := due // if its turn passed while the last one was answered: then it has waited since
-		if ahead := due - now(); ahead > 0 {
-			timer.Reset(ahead)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			sent = now() // the timer's own lateness is not the server's
+		sent, err := pace.next(ctx)
+		if err != nil {
+			return err
 		}
-		if err := p.publish(target, stamp{int64(i) + 1, sent}, c.EventBytes); err != nil {
+		if err := p.publish(to, stamp{n: int64(i) + 1, sent: sent}, c.EventBytes); err != nil {
 			return err
 		}
 	}

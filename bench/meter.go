@@ -9,35 +9,53 @@ import (
 )
 
 // A meter tells the processor time that server and load have used since it was
-// started.
+// started. A server whose process is not known has no figures.
 type meter struct {
 	server, load   Process
 	server0, load0 time.Duration
+	start          time.Duration
 }
 
 func startMeter(t Target) (m meter, err error) {
-	m = meter{server: t.Process, load: Process(os.Getpid())}
-	if m.server0, err = m.server.CPU(); err != nil {
-		return meter{}, err
-	}
-	m.load0, err = m.load.CPU()
+	m = meter{server: t.Process, load: Process(os.Getpid()), start: now()}
+	m.server0, m.load0, err = m.read()
 	return m, err
+}
+
+func (m meter) read() (server, load time.Duration, err error) {
+	if m.server != 0 {
+		if server, err = m.server.CPU(); err != nil {
+			return 0, 0, err
+		}
+	}
+	load, err = m.load.CPU()
+	return server, load, err
 }
 
 // addTo adds the processor time of one of n, as the unit calls it, to a result:
 // the server's, and the load's, which tells whether the load held the server up.
 func (m meter) addTo(r *Result, unit string, n int) error {
-	server, err := m.server.CPU()
+	return m.add(r, "µs/"+unit, func(used time.Duration) float64 { return micros(used) / float64(n) })
+}
+
+// addRateTo adds the processor time of a second of the run.
+func (m meter) addRateTo(r *Result) error {
+	took := now() - m.start
+	return m.add(r, "ms/s", func(used time.Duration) float64 { return millis(used) / took.Seconds() })
+}
+
+func (m meter) add(r *Result, unit string, value func(time.Duration) float64) error {
+	server, load, err := m.read()
 	if err != nil {
 		return err
 	}
-	load, err := m.load.CPU()
-	if err != nil {
-		return err
+	if m.server != 0 {
+		r.add("server-cpu", unit, value(server-m.server0))
 	}
-	r.add("server-cpu", "µs/"+unit, micros(server-m.server0)/float64(n))
-	r.add("load-cpu", "µs/"+unit, micros(load-m.load0)/float64(n))
+	r.add("load-cpu", unit, value(load-m.load0))
 	return nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -5,6 +5,7 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -14,21 +15,41 @@ import (
 type stamp struct {
 	n    int64         // the event's number in its workload, from 1
 	sent time.Duration // on the clock of now
+	to   int64         // number of the one gateway it is for; 0: it is for many
+}
+
+// An audience is whom an event is for.
+type audience struct {
+	field  string // of the publish request, as in `"all":true`
+	number int64  // for the stamp's to
+}
+
+// toAll is every gateway there is.
+var toAll = audience{field: `"all":true`}
+
+// toGroup returns the gateways of a group.
+func toGroup(name string) audience { return audience{field: `"group":"` + name + `"`} }
+
+// audience returns the gateway alone.
+func (g *gateway) audience() audience {
+	return audience{`"gatewayId":"` + g.ID + `"`, g.number}
 }
 
 // eventType is the type of every event published.
 const eventType = "bench.event"
 
-// appendDraft appends a publish request for an event, of about size bytes.
-// target is its field that names the receivers, as in `"all":true`.
-func appendDraft(dst []byte, target string, s stamp, size int) []byte {
+// appendDraft appends a publish request for an event, of about size bytes. The
+// stamp's receiver is who the event is for.
+func appendDraft(dst []byte, to audience, s stamp, size int) []byte {
 	start := len(dst)
 	dst = append(dst, '{')
-	dst = append(dst, target...)
+	dst = append(dst, to.field...)
 	dst = append(dst, `,"type":"`+eventType+`","payload":{"n":`...)
 	dst = strconv.AppendInt(dst, s.n, 10)
 	dst = append(dst, `,"sent":`...)
 	dst = strconv.AppendInt(dst, int64(s.sent), 10)
+	dst = append(dst, `,"to":`...)
+	dst = strconv.AppendInt(dst, to.number, 10)
 	dst = append(dst, `,"pad":"`...)
 	const end = `"}}`
 	for len(dst)-start+len(end) < size {
@@ -40,19 +61,25 @@ func appendDraft(dst []byte, target string, s stamp, size int) []byte {
 var (
 	beforeN    = []byte(`"payload":{"n":`)
 	beforeSent = []byte(`,"sent":`)
+	beforeTo   = []byte(`,"to":`)
 )
+
+// errForeign says that a message is not an event of ours.
+var errForeign = errors.New("a message that is not one of our events")
 
 // parseStamp finds the stamp in an event as a gateway receives it. A search is
 // several times cheaper than decoding JSON, and there are 10,000 receivers.
-func parseStamp(message []byte) (stamp, error) {
+func parseStamp(message []byte) (s stamp, err error) {
 	_, rest, ok := bytes.Cut(message, beforeN)
 	n, rest, ok1 := cutInt(rest)
 	rest, ok2 := bytes.CutPrefix(rest, beforeSent)
-	sent, _, ok3 := cutInt(rest)
-	if !ok || !ok1 || !ok2 || !ok3 {
-		return stamp{}, fmt.Errorf("a message that is not one of our events: %.100q", message)
+	sent, rest, ok3 := cutInt(rest)
+	rest, ok4 := bytes.CutPrefix(rest, beforeTo)
+	to, _, ok5 := cutInt(rest)
+	if !ok || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
+		return stamp{}, fmt.Errorf("%w: %.100q", errForeign, message)
 	}
-	return stamp{n, time.Duration(sent)}, nil
+	return stamp{n, time.Duration(sent), to}, nil
 }
 
 // cutInt takes a number off the front of b.
@@ -63,8 +90,3 @@ func cutInt(b []byte) (v int64, rest []byte, ok bool) {
 	}
 	return v, b[i:], i > 0
 }
-
-// toGateway and toAll are values for appendDraft's target.
-func toGateway(id string) string { return `"gatewayId":"` + id + `"` }
-
-const toAll = `"all":true`

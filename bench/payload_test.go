@@ -21,17 +21,19 @@ func TestStampSurvives(t *testing.T) {
 		s := stamp{
 			n:    rapid.Int64Min(0).Draw(t, "n"),
 			sent: time.Duration(rapid.Int64Min(0).Draw(t, "sent")),
+			to:   rapid.Int64Min(1).Draw(t, "to"),
 		}
+		g := gateway{ID: "edge", number: s.to}
 		size := rapid.IntRange(0, 2000).Draw(t, "size")
-		b := appendDraft([]byte("before"), toAll, s, size)[len("before"):]
+		b := appendDraft([]byte("before"), g.audience(), s, size)[len("before"):]
 		d, err := event.ParseDraft(b)
 		if err != nil {
 			t.Fatalf("%s: %v", b, err)
 		}
-		if !d.All || d.Type != eventType {
+		if d.GatewayID != g.ID || d.Type != eventType {
 			t.Fatalf("draft %s", b)
 		}
-		if shortest := len(appendDraft(nil, toAll, s, 0)); len(b) != max(size, shortest) {
+		if shortest := len(appendDraft(nil, g.audience(), s, 0)); len(b) != max(size, shortest) {
 			t.Fatalf("%d bytes; want %d, or the %d it takes", len(b), size, shortest)
 		}
 		got, err := parseStamp(received(d.Payload))
@@ -50,8 +52,9 @@ func TestParseStampRefuses(t *testing.T) {
 	for name, message := range map[string]string{
 		"nothing":      ``,
 		"other type":   `{"type":"resync.required","reason":"r","cursor":"k3f9-7"}`,
-		"no number":    `{"payload":{"n":,"sent":5}}`,
+		"no number":    `{"payload":{"n":,"sent":5,"to":1}}`,
 		"no time":      `{"payload":{"n":5}}`,
+		"no receiver":  `{"payload":{"n":5,"sent":5}}`,
 		"cut short":    `{"payload":{"n":5,"sent":`,
 		"another body": `{"payload":{"sent":5,"n":5}}`,
 	} {

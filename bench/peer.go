@@ -5,6 +5,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -40,13 +41,19 @@ const (
 type peer struct {
 	conn    net.Conn // TLS, where there is TLS
 	tcp     *net.TCPConn
+	gateway int64 // its number
 	decoder frame.Decoder
 	buf     [readBuffer]byte
-	last    int64 // number of the newest event received
+	behind  []byte // what came with the ack, in buf
+	cursor  string // of the ack: the events behind it will come; empty if it had none
+	last    int64  // number of the newest event received
+	// misfit says what to do about a message that should not have come: nil, for
+	// nothing, or the error to end with. A peer without one ends with any.
+	misfit func(error) error
 }
 
 // dialPeer connects as a gateway and returns when the ack is in.
-func dialPeer(ctx context.Context, t Target, token string) (*peer, error) {
+func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var d net.Dialer
@@ -54,9 +61,9 @@ func dialPeer(ctx context.Context, t Target, token string) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{conn: nc, tcp: nc.(*net.TCPConn), decoder: frame.Decoder{FromServer: true}}
+	p := &peer{conn: nc, tcp: nc.(*net.TCPConn), gateway: g.number, decoder: frame.Decoder{FromServer: true}}
 	stop := context.AfterFunc(ctx, p.hangUp)
-	if err := p.open(ctx, t, token); err != nil {
+	if err := p.open(ctx, t, g.Token); err != nil {
 		p.hangUp()
 		return nil, err
 	}
@@ -75,33 +82,33 @@ func (p *peer) open(ctx context.Context, t Target, token string) error {
 		}
 		p.conn = tc
 	}
-	request := "GET " + connectPath + " HTTP/1.1\r\nHost: " + t.Gateways +
+	request := "GET " + cmp.Or(t.GatewayPath, connectPath) + " HTTP/1.1\r\nHost: " + t.Gateways +
 		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + upgradeKey +
 		"\r\napi-key: " + token + "\r\n\r\n"
 	if _, err := p.conn.Write([]byte(request)); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
-	behind, err := p.readUpgrade()
+	early, err := p.readUpgrade()
 	if err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
-	return p.readAck(behind)
+	return p.readAck(early)
 }
 
 // readUpgrade reads the answer to the upgrade and returns what came behind it,
 // which lies in p.buf.
-func (p *peer) readUpgrade() (behind []byte, err error) {
+func (p *peer) readUpgrade() (early []byte, err error) {
 	for n := 0; n < len(p.buf); {
 		m, err := p.conn.Read(p.buf[n:])
 		n += m
-		head, behind, whole := bytes.Cut(p.buf[:n], []byte("\r\n\r\n"))
+		head, early, whole := bytes.Cut(p.buf[:n], []byte("\r\n\r\n"))
 		switch {
 		case whole && !strings.HasPrefix(string(head), "HTTP/1.1 101 "):
-			return nil, fmt.Errorf("refused: %.300q", p.buf[:n])
+			return nil, readRefusal(p.buf[:n], p.conn)
 		case whole && !bytes.Contains(head, []byte(upgradeAnswer)):
 			return nil, errors.New("the answer's Sec-WebSocket-Accept is not that of our key")
 		case whole:
-			return behind, nil
+			return early, nil
 		case err != nil:
 			return nil, err
 		}
@@ -109,18 +116,20 @@ func (p *peer) readUpgrade() (behind []byte, err error) {
 	return nil, fmt.Errorf("the answer is longer than %d bytes", len(p.buf))
 }
 
-// readAck reads up to the first message, which must be the ack and all there is:
-// nothing is published while peers connect.
+// readAck reads up to the first message, which must be the ack.
 func (p *peer) readAck(b []byte) error {
 	for {
 		m, n, err := p.decoder.Next(b, maxMessage)
 		switch {
 		case err != nil:
 			return err
-		case m.Op == frame.OpText && bytes.Contains(m.Payload, []byte(`"connection.ack"`)) && n == len(b):
+		case m.Op == frame.OpText && bytes.Contains(m.Payload, []byte(`"connection.ack"`)):
+			_, cursor, _ := bytes.Cut(m.Payload, []byte(`"cursor":"`))
+			cursor, _, _ = bytes.Cut(cursor, []byte(`"`))
+			p.cursor, p.behind = string(cursor), b[n:]
 			return nil
 		case m.Op != 0:
-			return fmt.Errorf("want connection.ack alone; got %.200q", b)
+			return fmt.Errorf("want connection.ack first; got %.200q", b)
 		}
 		n, err = p.conn.Read(p.buf[:])
 		if err != nil {
@@ -133,6 +142,11 @@ func (p *peer) readAck(b []byte) error {
 // run receives until the connection ends, and returns why it did. It calls
 // arrived with each event.
 func (p *peer) run(arrived func(stamp) error) error {
+	behind := p.behind
+	p.behind = nil
+	if err := p.take(behind, arrived); err != nil {
+		return err
+	}
 	for {
 		n, err := p.conn.Read(p.buf[:])
 		if err := p.take(p.buf[:n], arrived); err != nil {
@@ -173,17 +187,31 @@ func (p *peer) message(m frame.Message, arrived func(stamp) error) error {
 	}
 }
 
-// event checks that the event is none that was here before, and reports it.
+// event reports an event that is as it should be.
 func (p *peer) event(message []byte, arrived func(stamp) error) error {
-	s, err := parseStamp(message)
-	if err != nil {
-		return err
+	s, err := p.next(message)
+	switch {
+	case err == nil:
+		return arrived(s)
+	case p.misfit != nil:
+		return p.misfit(err)
 	}
-	if s.n <= p.last {
-		return fmt.Errorf("event %d after event %d: it is a duplicate, or out of order", s.n, p.last)
+	return err
+}
+
+// next checks that an event is for this gateway and none that was here before.
+func (p *peer) next(message []byte) (stamp, error) {
+	s, err := parseStamp(message)
+	switch {
+	case err != nil:
+		return stamp{}, err
+	case s.to != 0 && s.to != p.gateway:
+		return stamp{}, fmt.Errorf("event %d is for gateway %d and came to gateway %d", s.n, s.to, p.gateway)
+	case s.n <= p.last:
+		return stamp{}, fmt.Errorf("event %d after event %d: it is a duplicate, or out of order", s.n, p.last)
 	}
 	p.last = s.n
-	return arrived(s)
+	return s, nil
 }
 
 func (p *peer) pong(payload []byte) error {

@@ -45,6 +45,9 @@ func script(t *testing.T, do func(net.Conn, *bufio.Reader)) Target {
 	return Target{Gateways: ln.Addr().String()}
 }
 
+// someGateway is who the tests connect as.
+var someGateway = &gateway{Token: "token", number: 3}
+
 const accepts = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + upgradeAnswer + "\r\n\r\n"
 
 const ack = `{"type":"connection.ack","gatewayId":"g"}`
@@ -63,24 +66,25 @@ func text(messages ...string) string {
 
 // numbered returns an event with a number, as a gateway gets it.
 func numbered(n int) string {
-	return string(received(fmt.Appendf(nil, `{"n":%d,"sent":1,"pad":""}`, n)))
+	return string(received(fmt.Appendf(nil, `{"n":%d,"sent":1,"to":3,"pad":""}`, n)))
 }
 
 func TestDialPeerRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, answer, want string
 	}{
-		{"a refusal", "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":\"draining\"}", "503 Service Unavailable"},
+		{"a refusal", "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":\"draining\",\"message\":\"come back\"}", `503 draining: "come back"`},
 		{"another key's answer", "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "Sec-WebSocket-Accept"},
+		{"a refusal by a proxy", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\ngone", `502 : "gone"`},
+		{"no HTTP", "SSH-2.0\r\n\r\n", "not an answer of HTTP"},
 		{"an endless answer", "HTTP/1.1 101 " + strings.Repeat("x", readBuffer), "longer than"},
 		{"no ack", accepts, "no connection.ack"},
 		{"an event before the ack", accepts + text(numbered(1), ack), "want connection.ack"},
-		{"an event behind the ack", accepts + text(ack, numbered(1)), "want connection.ack"},
 		{"no WebSocket", accepts + "\xff\x01x", "reserved"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			target := script(t, func(nc net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(nc, tt.answer) })
-			p, err := dialPeer(t.Context(), target, "token")
+			p, err := dialPeer(t.Context(), target, someGateway)
 			if err == nil {
 				p.hangUp()
 				t.Fatal("connected")
@@ -104,6 +108,8 @@ func TestPeerReceives(t *testing.T) {
 		{"nothing", goodbye, "1000 so long", 0},
 		{"a duplicate", text(numbered(1), numbered(1)), "duplicate", 1},
 		{"out of order", text(numbered(2), numbered(1)), "out of order", 1},
+		{"another gateway's", text(strings.Replace(numbered(1), `"to":3`, `"to":4`, 1)), "for gateway 4 and came to gateway 3", 0},
+		{"everybody's", text(strings.Replace(numbered(1), `"to":3`, `"to":0`, 1)) + goodbye, "1000 so long", 1},
 		{"another message", text(`{"type":"resync.required"}`), "resync.required", 0},
 		{"an end without goodbye", text(numbered(1)), "EOF", 1},
 	} {
@@ -113,7 +119,7 @@ func TestPeerReceives(t *testing.T) {
 				_, _ = io.WriteString(nc, greeting)
 				<-dialed
 				_, _ = io.WriteString(nc, tt.sent)
-			}), "token")
+			}), someGateway)
 			close(dialed)
 			if err != nil {
 				t.Fatal(err)
@@ -139,7 +145,7 @@ func TestPeerAnswersPing(t *testing.T) {
 		<-dialed
 		_, _ = nc.Write(frame.Append(nil, frame.OpPing, []byte("there?")))
 		answer <- readMessage(t, in)
-	}), "token")
+	}), someGateway)
 	close(dialed)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -13,19 +14,23 @@ type PublishConfig struct {
 	Gateways   int // each with one connection; the events go to them by turns
 	Events     int
 	EventBytes int  // of an event as it is published
-	Bulk       bool // newline-delimited JSON in one request; else a request each, on one connection
+	Bulk       bool // newline-delimited JSON in one request; else a request each
+	// Publishers is on how many connections events are published one by one, at
+	// the same time. Each publishes to gateways of its own, whose order it makes.
+	// 0 is 1.
+	Publishers int
 }
 
 // Publish publishes as fast as it goes and measures the rate up to the arrival
 // of the last event.
 func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
-	r := Result{Workload: "publish/one-by-one", Transport: t.Transport(), Connections: c.Gateways}
-	publish := publishSingly
-	if c.Bulk {
-		r.Workload, publish = "publish/bulk", publishInBulk
-	}
-	if c.Gateways < 1 || c.Events < 1 {
+	c.Publishers = max(c.Publishers, 1)
+	r := Result{Workload: c.workload(), Transport: t.Transport(), Connections: c.Gateways}
+	switch {
+	case c.Gateways < 1 || c.Events < 1:
 		return r, errNoSize
+	case !c.Bulk && c.Publishers > c.Gateways:
+		return r, fmt.Errorf("%d publishers want a gateway each, and there are %d", c.Publishers, c.Gateways)
 	}
 	l, err := prepareConnected(ctx, t, c.Gateways, c.Gateways)
 	if err != nil {
@@ -34,6 +39,10 @@ func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	defer l.close()
 	a := newArrivals(c.Events)
 	l.fleet.expect(a)
+	publish := publishSingly
+	if c.Bulk {
+		publish = publishInBulk
+	}
 	m, err := startMeter(t)
 	if err != nil {
 		return r, err
@@ -48,37 +57,81 @@ func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	if err := m.addTo(&r, "event", c.Events); err != nil {
 		return r, err
 	}
-	r.add("received", "events/s", float64(c.Events)/(a.last-start).Seconds())
+	r.add("received", "events/s", float64(c.Events)/(a.lastAt()-start).Seconds())
 	r.add("answered", "events/s", float64(c.Events)/(answered-start).Seconds())
 	return r, nil
+}
+
+func (c PublishConfig) workload() string {
+	switch {
+	case c.Bulk:
+		return "publish/bulk"
+	case c.Publishers > 1:
+		return fmt.Sprintf("publish/one-by-one-on-%d", c.Publishers)
+	}
+	return "publish/one-by-one"
 }
 
 // publishSingly publishes one event a request. It returns when the first was
 // sent and when the last was answered.
 func publishSingly(ctx context.Context, l *load, c PublishConfig) (start, answered time.Duration, err error) {
-	p, err := dialPublisher(ctx, l.Target)
+	publishers, err := dialPublishers(ctx, l.Target, c.Publishers)
+	defer publishers.close()
 	if err != nil {
 		return 0, 0, err
 	}
-	defer p.close()
 	start = now()
-	for i := range c.Events {
-		if err := ctx.Err(); err != nil {
-			return 0, 0, err
+	err = inParallel(ctx, c.Publishers, c.Publishers, func(ctx context.Context, k int) error {
+		shares := shareOf(l.gateways, k, c.Publishers)
+		for i := 0; i*c.Publishers+k < c.Events; i++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			s := stamp{n: int64(i*c.Publishers+k) + 1, sent: now()}
+			if err := publishers[k].publish(shares[i%len(shares)].audience(), s, c.EventBytes); err != nil {
+				return err
+			}
 		}
-		to := toGateway(l.gateways[i%len(l.gateways)].ID)
-		if err := p.publish(to, stamp{int64(i) + 1, now()}, c.EventBytes); err != nil {
-			return 0, 0, err
-		}
+		return nil
+	})
+	return start, now(), err
+}
+
+// shareOf returns the gateways of publisher k of so many: events of one gateway
+// have an order only when one publishes them.
+func shareOf(gateways []gateway, k, publishers int) (share []*gateway) {
+	for i := k; i < len(gateways); i += publishers {
+		share = append(share, &gateways[i])
 	}
-	return start, now(), nil
+	return share
+}
+
+// publishers are some, each of which a goroutine may use.
+type publishers []*publisher
+
+// dialPublishers makes n publishers; those that it has made when it fails, too.
+func dialPublishers(ctx context.Context, t Target, n int) (list publishers, err error) {
+	for range n {
+		p, err := dialPublisher(ctx, t)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+func (list publishers) close() {
+	for _, p := range list {
+		p.close()
+	}
 }
 
 // publishInBulk publishes all events in one request.
 func publishInBulk(ctx context.Context, l *load, c PublishConfig) (start, answered time.Duration, err error) {
 	drafts := make([]byte, 0, c.Events*(c.EventBytes+1))
 	for i := range c.Events {
-		to := toGateway(l.gateways[i%len(l.gateways)].ID)
+		to := l.gateways[i%len(l.gateways)].audience()
 		drafts = append(appendDraft(drafts, to, stamp{n: int64(i) + 1}, c.EventBytes), '\n')
 	}
 	start = now()

@@ -5,13 +5,17 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
+
+	"gatecast/event"
 )
 
 // A publisher publishes events one by one over one keep-alive connection. It
@@ -23,21 +27,28 @@ type publisher struct {
 	head  []byte // of every request, up to the value of Content-Length
 	draft []byte
 	out   []byte
+	body  bytes.Buffer // of the last answer
 }
 
 func dialPublisher(ctx context.Context, t Target) (*publisher, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", t.Internal)
+	conn, err := dialInternal(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	return &publisher{
 		conn: conn,
 		in:   bufio.NewReader(conn),
-		head: []byte("POST " + apiRoot + "/events HTTP/1.1\r\nHost: " + t.Internal +
+		head: []byte("POST " + t.InternalPath + apiRoot + "/events HTTP/1.1\r\nHost: " + t.Internal +
 			"\r\nAuthorization: Bearer " + t.AdminToken +
 			"\r\nContent-Type: " + typeJSON + "\r\nContent-Length: "),
 	}, nil
+}
+
+func dialInternal(ctx context.Context, t Target) (net.Conn, error) {
+	if t.InternalTLS == nil {
+		return new(net.Dialer).DialContext(ctx, "tcp", t.Internal)
+	}
+	return (&tls.Dialer{Config: t.InternalTLS}).DialContext(ctx, "tcp", t.Internal)
 }
 
 func (p *publisher) close() { _ = p.conn.Close() }
@@ -46,8 +57,8 @@ func (p *publisher) close() { _ = p.conn.Close() }
 const publishTimeout = 30 * time.Second
 
 // publish publishes one event and waits for the receipt.
-func (p *publisher) publish(target string, s stamp, size int) error {
-	p.draft = appendDraft(p.draft[:0], target, s, size)
+func (p *publisher) publish(to audience, s stamp, size int) error {
+	p.draft = appendDraft(p.draft[:0], to, s, size)
 	p.out = append(p.out[:0], p.head...)
 	p.out = strconv.AppendInt(p.out, int64(len(p.draft)), 10)
 	p.out = append(p.out, "\r\n\r\n"...)
@@ -66,6 +77,18 @@ func (p *publisher) publish(target string, s stamp, size int) error {
 	if answer.StatusCode != http.StatusAccepted {
 		return refused(answer)
 	}
-	_, err = io.Copy(io.Discard, answer.Body)
+	p.body.Reset()
+	_, err = p.body.ReadFrom(answer.Body)
 	return err
+}
+
+// receipt returns the id of the event that was published last.
+func (p *publisher) receipt() (event.Cursor, error) {
+	var receipt struct {
+		ID event.Cursor `json:"id"`
+	}
+	if err := json.Unmarshal(p.body.Bytes(), &receipt); err != nil {
+		return event.Cursor{}, fmt.Errorf("receipt %.100q: %w", p.body.Bytes(), err)
+	}
+	return receipt.ID, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,13 +44,13 @@ func (p *Report) WriteTable(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%s; %s; commit %s; %s\n", c.Machine, c.Go, c.Commit, pinned)
 	for _, s := range p.series() {
-		fmt.Fprintf(w, "\n%s\n", s.title())
-		for i, f := range s.runs[0].Figures {
-			line := fmt.Sprintf("  %-14s %10s %-12s %s", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
-			fmt.Fprintln(w, strings.TrimRight(line, " "))
-		}
+		fmt.Fprintln(w)
+		s.writeTable(w)
 	}
 }
+
+// WriteTable writes a line for each figure.
+func (r *Result) WriteTable(w io.Writer) { series{[]Result{*r}}.writeTable(w) }
 
 // A series is the runs of one workload.
 type series struct{ runs []Result }
@@ -70,6 +71,14 @@ func (p *Report) series() (list []series) {
 // sameAs reports whether two results are runs of the same.
 func (r *Result) sameAs(o Result) bool {
 	return r.Workload == o.Workload && r.Transport == o.Transport && r.Connections == o.Connections
+}
+
+func (s series) writeTable(w io.Writer) {
+	fmt.Fprintln(w, s.title())
+	for i, f := range s.runs[0].Figures {
+		line := fmt.Sprintf("  %-14s %10s %-12s %s", f.Name, number(s.median(i)), f.Unit, s.extremes(i))
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
 }
 
 func (s series) title() string {
@@ -97,10 +106,12 @@ func (s series) extremes(i int) string {
 	return number(v[0]) + " to " + number(v[len(v)-1])
 }
 
-// number writes a value with three digits, more where the point comes later.
+// number writes a value with three digits: more where the point comes later, and
+// fewer for what was counted.
 func number(v float64) string {
 	decimals := 0
 	switch size := max(v, -v); {
+	case v == math.Trunc(v):
 	case size < 10:
 		decimals = 2
 	case size < 100:

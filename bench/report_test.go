@@ -42,8 +42,8 @@ w ws, 5 connections, 1 run
   rate                 2000 events/s
 
 w wss, 1 connection, 1 run
-  p50                  7.00 ms
-  rate                 7.00 events/s
+  p50                     7 ms
+  rate                    7 events/s
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)

@@ -29,7 +29,15 @@ func (r *Result) add(name, unit string, value float64) {
 
 // addMillis adds a time.
 func (r *Result) addMillis(name string, d time.Duration) {
-	r.add(name, "ms", float64(d)/float64(time.Millisecond))
+	r.add(name, "ms", millis(d))
+}
+
+// addLatency adds the quantiles of times, with a prefix to tell them from others
+// in the same result.
+func (r *Result) addLatency(prefix string, h *histogram) {
+	r.addMillis(prefix+"p50", h.quantile(0.5))
+	r.addMillis(prefix+"p99", h.quantile(0.99))
+	r.addMillis(prefix+"max", h.max())
 }
 
 // Figure returns a figure's value, and whether there is one of that name.

@@ -37,6 +37,9 @@ func TestWorkloads(t *testing.T) {
 		{"publish one by one", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 200, EventBytes: eventBytes})
 		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
+		{"publish one by one on several connections", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 203, EventBytes: eventBytes, Publishers: 8})
+		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
 		{"publish in bulk", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 2000, EventBytes: eventBytes, Bulk: true})
 		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
@@ -46,6 +49,29 @@ func TestWorkloads(t *testing.T) {
 		{"burst", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Burst(ctx, t, bench.BurstConfig{Connections: smokeConns, Events: 40, EventBytes: eventBytes, Bursts: 2})
 		}, []string{"server-cpu", "load-cpu", "last-p50", "last-max"}},
+		{"each", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Each(ctx, t, bench.EachConfig{Connections: smokeConns, EventBytes: eventBytes, Rounds: 2})
+		}, []string{"server-cpu", "load-cpu", "answered-p50", "last-p50", "last-max"}},
+		{"mixed", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Mixed(ctx, t, bench.MixedConfig{
+				Connections: smokeConns, Rate: 500, AllEvery: 20, Churn: 100, For: 500 * time.Millisecond, EventBytes: eventBytes,
+			})
+		}, []string{"server-cpu", "load-cpu", "p50", "p99", "max", "all-p50", "all-p99", "all-max", "delivered", "churned", "rss-before", "rss-after"}},
+		{"storm beside", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.StormBeside(ctx, t, bench.StormBesideConfig{
+				Connections: 10, Rate: 500, EventBytes: eventBytes, Quiet: 100 * time.Millisecond, Storm: smokeConns, Dialers: 8,
+			})
+		}, []string{"quiet-p50", "quiet-p99", "quiet-max", "storm-p50", "storm-p99", "storm-max", "connects"}},
+		{"load", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Load(ctx, t, bench.LoadConfig{
+				Connections: smokeConns, Gateways: 15, Rate: 500, For: 300 * time.Millisecond, EventBytes: eventBytes, Publishers: 4, Dialers: 8,
+			})
+		}, []string{"server-cpu", "load-cpu", "connected", "connects", "published", "delivered", "answered", "received", "p50", "p90", "p99", "p99.9", "max"}},
+		{"load to all", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Load(ctx, t, bench.LoadConfig{
+				Connections: smokeConns, Gateways: 15, Rate: 100, For: 300 * time.Millisecond, EventBytes: eventBytes, All: true, Publishers: 4, Dialers: 8,
+			})
+		}, []string{"published", "delivered"}},
 	}
 	for _, transport := range []string{"wss", "ws"} {
 		for _, tt := range tests {

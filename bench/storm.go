@@ -22,10 +22,7 @@ func Storm(ctx context.Context, t Target, c StormConfig) (Result, error) {
 		return r, err
 	}
 	defer l.close()
-	if err := t.Process.ResetPeak(); err != nil {
-		return r, err
-	}
-	before, err := t.Process.Memory()
+	before, err := resetMemory(t.Process)
 	if err != nil {
 		return r, err
 	}
@@ -41,12 +38,26 @@ func Storm(ctx context.Context, t Target, c StormConfig) (Result, error) {
 	if err := m.addTo(&r, "connect", c.Connections); err != nil {
 		return r, err
 	}
-	after, err := t.Process.Memory()
-	if err != nil {
-		return r, err
-	}
 	r.add("connects", "connects/s", float64(c.Connections)/took.Seconds())
-	r.add("rss-before", "MB", float64(before.RSS)/(1<<20))
-	r.add("rss-peak", "MB", float64(after.Peak)/(1<<20))
+	if t.Process != 0 {
+		after, err := t.Process.Memory()
+		if err != nil {
+			return r, err
+		}
+		r.add("rss-before", "MB", float64(before.RSS)/(1<<20))
+		r.add("rss-peak", "MB", float64(after.Peak)/(1<<20))
+	}
 	return r, l.fleet.healthy()
+}
+
+// resetMemory makes the peak begin anew and returns what there is. It does
+// nothing with a process that is not known.
+func resetMemory(p Process) (Memory, error) {
+	if p == 0 {
+		return Memory{}, nil
+	}
+	if err := p.ResetPeak(); err != nil {
+		return Memory{}, err
+	}
+	return p.Memory()
 }

@@ -14,11 +14,16 @@ import (
 
 // A Target is a gatecast to put under load.
 type Target struct {
-	Gateways   string // host:port that gateways connect to
-	Internal   string // host:port of the internal route
-	AdminToken string
-	TLS        *tls.Config // what gateways connect with; nil: no TLS
-	Process    Process     // the server's, on this machine
+	Gateways    string      // host:port that gateways connect to
+	GatewayPath string      // of the route they ask for; empty: the node's own
+	TLS         *tls.Config // what they connect with; nil: no TLS
+
+	Internal     string      // host:port of the internal route
+	InternalPath string      // ahead of its own paths, as a proxy may want it
+	InternalTLS  *tls.Config // what the platform connects with; nil: no TLS
+	AdminToken   string
+
+	Process Process // the server's; 0: not on this machine, or unknown
 }
 
 // Transport returns what gateways speak: "wss" or "ws".
@@ -41,12 +46,23 @@ type load struct {
 	fleet    *fleet
 }
 
+func newLoad(t Target) *load { return &load{Target: t, admin: newAdmin(t), fleet: newFleet()} }
+
+// register registers gateways. Those that it has begun with are in l.gateways
+// also when it fails.
+func (l *load) register(ctx context.Context, gateways int, kind gatewayKind) (err error) {
+	if l.gateways, err = l.admin.registerAll(ctx, gateways, kind); err != nil {
+		return fmt.Errorf("register %s: %w", plural(gateways, "gateway"), err)
+	}
+	return nil
+}
+
 // prepare registers gateways.
 func prepare(ctx context.Context, t Target, gateways int) (*load, error) {
-	l := &load{Target: t, admin: newAdmin(t), fleet: newFleet()}
-	var err error
-	if l.gateways, err = l.admin.registerAll(ctx, gateways, registrars); err != nil {
-		return nil, fmt.Errorf("register %d gateways: %w", gateways, err)
+	l := newLoad(t)
+	if err := l.register(ctx, gateways, gatewayKind{}); err != nil {
+		l.close()
+		return nil, err
 	}
 	return l, nil
 }
@@ -68,11 +84,11 @@ func prepareConnected(ctx context.Context, t Target, gateways, conns int) (*load
 // connect makes n connections, by turns as each gateway, and returns when the
 // last has its ack.
 func (l *load) connect(ctx context.Context, n, dialers int) error {
-	if err := checkDescriptors(n); err != nil {
+	if err := CheckDescriptors(n); err != nil {
 		return err
 	}
 	if err := l.fleet.dial(ctx, l.Target, l.gateways, n, dialers); err != nil {
-		return fmt.Errorf("connect %d times: %w", n, err)
+		return fmt.Errorf("make %s: %w", plural(n, "connection"), err)
 	}
 	return nil
 }
@@ -86,8 +102,8 @@ func (l *load) close() {
 // ownDescriptors is what a load needs besides its connections.
 const ownDescriptors = 100
 
-// checkDescriptors says so when this process may not open as many connections.
-func checkDescriptors(conns int) error {
+// CheckDescriptors says so when this process may not open as many connections.
+func CheckDescriptors(conns int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("read the limit on descriptors: %w", err)

@@ -1,0 +1,67 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"gatecast/bench"
+)
+
+// growthSizes are the connections of [BenchmarkGrowth]; -conns does not concern
+// it.
+var growthSizes = []int{1000, 5000, 18_000}
+
+// The growth of a figure shows with fewer repetitions than its value needs.
+const (
+	growthSettle = 2 * time.Second
+	growthEvents = 10
+	growthBursts = 3
+)
+
+// nodeReserve is what a node wants to be able to open besides its connections,
+// see docs/operations.md.
+const nodeReserve = 1500
+
+// growthWorkloads are those of which a cost a connection is to stay what it is.
+var growthWorkloads = []struct {
+	name string
+	work workload
+}{
+	{"idle", func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Idle(ctx, t, bench.IdleConfig{Connections: conns, Settle: growthSettle})
+	}},
+	{"fan-out", func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.FanOut(ctx, t, bench.FanOutConfig{Connections: conns, Events: growthEvents, EventBytes: eventBytes})
+	}},
+	{"burst", func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Burst(ctx, t, bench.BurstConfig{
+			Connections: conns, Events: burstEvents, EventBytes: eventBytes, Bursts: growthBursts,
+		})
+	}},
+	{"storm", func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+		return bench.Storm(ctx, t, bench.StormConfig{Connections: conns, Dialers: stormDialers})
+	}},
+}
+
+// BenchmarkGrowth runs the same workloads at several sizes.
+func BenchmarkGrowth(b *testing.B) {
+	for _, w := range growthWorkloads {
+		for _, transport := range []string{"wss", "ws"} {
+			for _, conns := range growthSizes {
+				b.Run(fmt.Sprintf("%s/%s/%d", w.name, transport, conns), func(b *testing.B) {
+					if err := bench.CheckDescriptors(conns + nodeReserve); err != nil {
+						b.Skipf("the server's process: %v", err)
+					}
+					for b.Loop() {
+						measureOnce(b, w.work, transport == "ws", conns, 0)
+					}
+				})
+			}
+		}
+	}
+}

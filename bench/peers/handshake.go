@@ -1,0 +1,80 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatecast/bench"
+)
+
+// measureHandshakes is the part of the storm that is crypto/tls's: as many
+// connections, as many at once, and no more than the handshake on each.
+func measureHandshakes(ctx context.Context, r *runner, plaintext bool) (result bench.Result, err error) {
+	n := r.sizes.conns / 2
+	result = bench.Result{Workload: "handshake", Transport: "wss", Connections: n}
+	err = r.withServer(ctx, handshake, plaintext, func(t bench.Target) error {
+		before, err := t.Process.CPU()
+		if err != nil {
+			return err
+		}
+		begin := time.Now()
+		conns, err := dialAll(ctx, t, n)
+		took := time.Since(begin)
+		defer closeAll(conns)
+		if err != nil {
+			return err
+		}
+		// The server may have the end of its last handshakes before it still: of
+		// 32 in thousands.
+		after, err := t.Process.CPU()
+		if err != nil {
+			return err
+		}
+		result.Figures = []bench.Figure{
+			{Name: serverCPU, Unit: "µs/connect", Value: float64((after - before).Microseconds()) / float64(n)},
+			{Name: "connects", Unit: "connects/s", Value: float64(n) / took.Seconds()},
+		}
+		return nil
+	})
+	return result, err
+}
+
+// dialAll makes n connections, as many at once as the storm does. The caller
+// closes them, also those that were made before one failed.
+func dialAll(ctx context.Context, t bench.Target, n int) ([]*tls.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	conns := make([]*tls.Conn, n)
+	dialer := tls.Dialer{Config: t.TLS}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range dialers {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				c, err := dialer.DialContext(ctx, "tcp", t.Gateways)
+				if err != nil {
+					cancel(err)
+					return
+				}
+				conns[i] = c.(*tls.Conn)
+			}
+		})
+	}
+	workers.Wait()
+	return conns, context.Cause(ctx)
+}
+
+// closeAll hangs up. The server is stopped next, so nobody waits for goodbyes.
+func closeAll(conns []*tls.Conn) {
+	for _, c := range conns {
+		if c != nil {
+			_ = c.NetConn().Close()
+		}
+	}
+}

@@ -1,0 +1,117 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package hub
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"gatecast/event"
+
+	"github.com/google/uuid"
+)
+
+// A Library keeps the connections of gateways and delivers to them.
+type Library interface {
+	// Serve accepts gateways on ln, over TLS unless cfg is nil. A gateway is who
+	// [Hub.Gateway] says. What is sent reaches it from before it gets [Hub.Ack];
+	// that the ack comes first is up to the load, which publishes nothing while
+	// gateways connect. Serve returns only when it cannot go on.
+	Serve(ln net.Listener, cfg *tls.Config, h *Hub) error
+	// Send delivers a message to every connection of a gateway, SendAll to every
+	// connection there is. One call of either is made at a time, and each
+	// connection gets the messages in the order of the calls. The message is the
+	// library's to keep.
+	Send(gatewayID string, message []byte)
+	SendAll(message []byte)
+}
+
+// A Hub knows the gateways, and hands events to its library.
+type Hub struct {
+	// PingInterval is how often a gateway is pinged; after Timeout without a word
+	// of it, its connection is ended.
+	PingInterval, Timeout time.Duration
+
+	library Library
+
+	mu     sync.RWMutex
+	tokens map[string]string // gateway id by token
+
+	publishing sync.Mutex   // held while the library has an event
+	last       event.Cursor // id of the newest event; guarded by publishing
+}
+
+// gatecast's defaults.
+const (
+	pingInterval = 20 * time.Second
+	timeout      = 30 * time.Second
+)
+
+// New returns a hub for a library.
+func New(l Library) *Hub {
+	return &Hub{
+		PingInterval: pingInterval, Timeout: timeout, library: l, tokens: make(map[string]string),
+		last: event.Cursor{Epoch: uint64(time.Now().UnixMilli())},
+	}
+}
+
+// Register makes a gateway and returns its id and its token.
+func (h *Hub) Register() (id, token string) {
+	id, token = rand.Text(), rand.Text()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tokens[token] = id
+	return id, token
+}
+
+// Gateway returns the id of the gateway that a token belongs to. Tokens come in
+// the header api-key.
+func (h *Hub) Gateway(token string) (id string, ok bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	id, ok = h.tokens[token]
+	return id, ok
+}
+
+// Ack returns the first message of a connection.
+func (h *Hub) Ack(gatewayID string) []byte {
+	return fmt.Appendf(nil, `{"type":"connection.ack","gatewayId":%q,"connectionId":%q,"timestamp":%q}`,
+		gatewayID, rand.Text(), time.Now().UTC().Format(time.RFC3339Nano))
+}
+
+// errNarrow tells a publisher what the hub leaves out of gatecast.
+var errNarrow = errors.New("name one gatewayId, or all: the hub knows no groups and no lists")
+
+// publish hands an event to the library, encoded as a gatecast does, and returns
+// its id.
+func (h *Hub) publish(text []byte) (id event.Cursor, err error) {
+	d, err := event.ParseDraft(text)
+	if err != nil {
+		return id, err
+	}
+	e, err := d.Event(time.Now().UTC(), uuid.NewString)
+	if err != nil {
+		return id, err
+	}
+	gatewayID, single := e.Target.Single()
+	if !single && !e.Target.All {
+		return id, errNarrow
+	}
+	body := e.AppendBody(make([]byte, 0, len(e.Payload)+256))
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	h.last.Seq++
+	message := event.AppendWithID(make([]byte, 0, len(body)+64), body, h.last)
+	if single {
+		h.library.Send(gatewayID, message)
+	} else {
+		h.library.SendAll(message)
+	}
+	return h.last, nil
+}

@@ -1,0 +1,106 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package library
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"gatecast/bench/peers/hub"
+
+	"github.com/coder/websocket"
+)
+
+// A Coder serves with github.com/coder/websocket.
+//
+// From its documentation: CloseRead, the helper for connections that are only
+// written to, which is a goroutine that reads; Ping, which waits for its pong
+// and so needs a goroutine besides; Write from any goroutine, without a mutex of
+// one's own. It has nothing for a message to many: each Write makes its frame.
+// One context is the deadline of a whole broadcast, where its chat example makes
+// one a write.
+type Coder struct{ conns hub.Conns[*websocket.Conn] }
+
+// Serve implements [hub.Library].
+func (d *Coder) Serve(ln net.Listener, cfg *tls.Config, h *hub.Hub) error {
+	return serveHTTP(ln, cfg, h, func(w http.ResponseWriter, r *http.Request, id string) {
+		c, err := websocket.Accept(speller{w}, r, nil)
+		if err != nil {
+			slog.Error("upgrade", "err", err)
+			return
+		}
+		d.conns.Add(id, c)
+		d.write(c, h.Ack(id))
+		go d.keep(h, id, c)
+	})
+}
+
+// A speller sends a header as RFC 6455 spells it. The library leaves that to
+// net/http, whose way is as good, but the load knows one spelling.
+type speller struct{ http.ResponseWriter }
+
+// WriteHeader implements [http.ResponseWriter].
+func (s speller) WriteHeader(status int) {
+	const canonical = "Sec-Websocket-Accept"
+	header := s.Header()
+	header["Sec-WebSocket-Accept"] = header[canonical]
+	delete(header, canonical)
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for [http.ResponseController].
+func (s speller) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// keep pings a connection until it ends.
+func (d *Coder) keep(h *hub.Hub, id string, c *websocket.Conn) {
+	defer d.conns.Remove(id, c)
+	defer func() { _ = c.CloseNow() }() // it is over either way
+	ctx := c.CloseRead(context.Background())
+	ticker := time.NewTicker(h.PingInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if ping(ctx, c, h.Timeout-h.PingInterval) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func ping(ctx context.Context, c *websocket.Conn, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return c.Ping(ctx)
+}
+
+// write writes a message. When that fails the library closes the connection,
+// which ends its goroutines.
+func (d *Coder) write(c *websocket.Conn, message []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	_ = c.Write(ctx, websocket.MessageText, message)
+}
+
+// Send implements [hub.Library].
+func (d *Coder) Send(gatewayID string, message []byte) {
+	for _, c := range d.conns.Of(gatewayID) {
+		d.write(c, message)
+	}
+}
+
+// SendAll implements [hub.Library].
+func (d *Coder) SendAll(message []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	for c := range d.conns.All() {
+		_ = c.Write(ctx, websocket.MessageText, message) // as in write
+	}
+}

@@ -1,0 +1,54 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package library
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"gatecast/bench/peers/hub"
+)
+
+// A Handshake does crypto/tls's handshake with whoever connects, and keeps the
+// connection. It speaks no WebSocket, and delivers nothing.
+type Handshake struct {
+	mu    sync.Mutex
+	conns []*tls.Conn
+}
+
+// Serve implements [hub.Library].
+func (s *Handshake) Serve(ln net.Listener, cfg *tls.Config, _ *hub.Hub) error {
+	if cfg == nil {
+		return errors.New("a handshake needs TLS; start it without --plaintext")
+	}
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go s.take(tls.Server(nc, cfg))
+	}
+}
+
+func (s *Handshake) take(c *tls.Conn) {
+	_ = c.SetDeadline(time.Now().Add(requestTimeout)) // fails as the handshake does
+	if err := c.Handshake(); err != nil {
+		slog.Error("handshake", "err", err)
+		_ = c.Close()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns = append(s.conns, c)
+}
+
+// Send implements [hub.Library]: there is nobody to send to.
+func (*Handshake) Send(string, []byte) {}
+
+// SendAll implements [hub.Library]: there is nobody to send to.
+func (*Handshake) SendAll([]byte) {}

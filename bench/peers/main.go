@@ -1,0 +1,48 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command peers runs bench's workloads against gatecast and against servers
+// built on other Go WebSocket libraries, and prints what each costs and how that
+// compares.
+//
+//	go run .                      everything, in the folder of this file
+//	peers LIBRARY serve FLAGS     one of the servers, with gatecast's flags
+//	peers jetstream FLAGS         an embedded JetStream alone, measured once
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"gatecast/bench/peers/hub"
+)
+
+func main() {
+	if err := dispatch(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+}
+
+func dispatch(args []string) error {
+	if len(args) > 1 && args[1] == "serve" {
+		l, ok := libraries[args[0]]
+		if !ok {
+			return fmt.Errorf("%q is no library; want one of %s", args[0], names(subjects))
+		}
+		return hub.Serve(args[2:], l())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(args) > 0 && args[0] == jetStream {
+		return printJetStream(ctx, args[1:])
+	}
+	o, err := parseOptions(args)
+	if err != nil {
+		return err
+	}
+	return run(ctx, o)
+}

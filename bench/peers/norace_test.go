@@ -1,0 +1,8 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !race
+
+package main
+
+const raceDetector = false
