@@ -5,6 +5,7 @@ package bench_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -129,7 +130,7 @@ func BenchmarkStormBeside(b *testing.B) {
 	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
 		return bench.StormBeside(ctx, t, bench.StormBesideConfig{
 			Connections: besideConns, Rate: besideRate, EventBytes: eventBytes, Quiet: besideQuiet,
-			Storm: conns, Dialers: stormDialers,
+			Storm: conns, Dialers: stormDialers, Process: []string{os.Args[0]}, Environ: []string{stormVariable + "=1"},
 		})
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"gatecast/bench"
 )
@@ -16,9 +15,11 @@ import (
 // it.
 var growthSizes = []int{1000, 5000, 18_000}
 
-// The growth of a figure shows with fewer repetitions than its value needs.
+// The growth of a figure shows with fewer repetitions than its value needs. What
+// must not be shorter is the wait for memory: a node gives it back only after two
+// to four quiet seconds.
 const (
-	growthSettle = 2 * time.Second
+	growthSettle = idleSettle
 	growthEvents = 10
 	growthBursts = 3
 )

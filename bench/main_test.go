@@ -34,7 +34,18 @@ var binary = sync.OnceValues(func() (string, error) {
 	return bench.Build(context.Background(), "..", tempDir)
 })
 
+// stormVariable is set for the process that makes a storm: this program again.
+const stormVariable = "GATECAST_BENCH_STORM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(stormVariable) != "" {
+		debug.SetGCPercent(loadGOGC)
+		if err := bench.ServeStorm(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "storm:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }

@@ -6,7 +6,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -180,8 +179,7 @@ func (s *Server) aim(l startLine, dataDir string, plaintext bool) error {
 		Process:    Process(s.cmd.Process.Pid),
 	}
 	if !plaintext {
-		// The server is ours; checking the chain would only cost the load time.
-		s.Target.TLS = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
+		s.Target.TLS = clientTLS()
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package bench_test
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -60,6 +61,7 @@ func TestWorkloads(t *testing.T) {
 		{"storm beside", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.StormBeside(ctx, t, bench.StormBesideConfig{
 				Connections: 10, Rate: 500, EventBytes: eventBytes, Quiet: 100 * time.Millisecond, Storm: smokeConns, Dialers: 8,
+				Process: []string{os.Args[0]}, Environ: []string{stormVariable + "=1"},
 			})
 		}, []string{"quiet-p50", "quiet-p99", "quiet-max", "storm-p50", "storm-p99", "storm-max", "connects"}},
 		{"load", func(ctx context.Context, t bench.Target) (bench.Result, error) {

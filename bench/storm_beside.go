@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -16,6 +17,9 @@ type StormBesideConfig struct {
 	Quiet       time.Duration // how long the rate is kept without a storm
 	Storm       int           // connections of the storm, each of a gateway of its own
 	Dialers     int           // of the storm's connections made at once
+	// Process is the command of a process that calls [ServeStorm], and what its
+	// environment has besides this one's.
+	Process, Environ []string
 }
 
 // besidePublishers are enough for the rate to be kept though each publish takes
@@ -30,7 +34,7 @@ func StormBeside(ctx context.Context, t Target, c StormBesideConfig) (Result, er
 	if c.Connections < 1 || c.Rate < 1 || c.Quiet <= 0 || c.Storm < 1 || c.Dialers < 1 {
 		return r, errNoSize
 	}
-	if err := CheckDescriptors(r.Connections); err != nil {
+	if err := CheckDescriptors(max(c.Connections, c.Storm)); err != nil {
 		return r, err
 	}
 	l, err := prepare(ctx, t, r.Connections)
@@ -38,8 +42,6 @@ func StormBeside(ctx context.Context, t Target, c StormBesideConfig) (Result, er
 		return r, err
 	}
 	defer l.close()
-	storm := newFleet()
-	defer storm.close()
 	stormers := l.gateways[c.Connections:]
 	l.gateways = l.gateways[:c.Connections]
 	if err := l.connect(ctx, c.Connections, defaultDialers); err != nil {
@@ -50,24 +52,26 @@ func StormBeside(ctx context.Context, t Target, c StormBesideConfig) (Result, er
 		return r, err
 	}
 	defer s.close()
-	quiet, err := s.during(ctx, l.fleet, func(ctx context.Context) error { return sleep(ctx, c.Quiet) })
+	storm, err := startStorm(ctx, c.Process, c.Environ)
 	if err != nil {
 		return r, err
 	}
+	quiet, err := s.during(ctx, l.fleet, func(ctx context.Context) error { return sleep(ctx, c.Quiet) })
+	if err != nil {
+		return r, errors.Join(err, storm.end())
+	}
 	var took time.Duration
-	stormy, err := s.during(ctx, l.fleet, func(ctx context.Context) error {
-		start := now()
-		err := storm.dial(ctx, t, stormers, c.Storm, c.Dialers)
-		took = now() - start
+	stormy, err := s.during(ctx, l.fleet, func(context.Context) (err error) {
+		took, err = storm.rage(t, stormers, c.Dialers)
 		return err
 	})
-	if err != nil {
+	if err := errors.Join(err, storm.end()); err != nil {
 		return r, err
 	}
 	r.addLatency("quiet-", quiet)
 	r.addLatency("storm-", stormy)
 	r.add("connects", "connects/s", float64(c.Storm)/took.Seconds())
-	return r, storm.healthy()
+	return r, nil
 }
 
 // during publishes while do is under way and returns the delays, from publish to

@@ -19,23 +19,20 @@ import (
 
 // A handmade client has crypto/tls do its handshake, and seals and opens its
 // records itself: it can send what crypto/tls does not. It speaks
-// TLS_AES_128_GCM_SHA256, which crypto/tls prefers.
+// TLS_AES_128_GCM_SHA256 alone.
 type handmade struct {
 	net.Conn // the socket
 	out, in  *keys
 }
 
-// handmake returns a stream of the rig's loop and a handmade far end.
-func (r *rig) handmake() (*handmade, *peer) {
-	r.t.Helper()
+// handmake returns a connection after its handshake, and a handmade far end.
+func handmake(t *testing.T) (*handmade, *Conn) {
+	t.Helper()
 	h := new(handmade)
-	p := r.open(shake(r.t, ownRecords, &tls.Config{InsecureSkipVerify: true, KeyLogWriter: keyLog(h.learn)}))
-	client := p.Conn.(*tls.Conn)
-	if id := client.ConnectionState().CipherSuite; id != tls.TLS_AES_128_GCM_SHA256 {
-		r.t.Skipf("crypto/tls prefers %s on this machine", tls.CipherSuiteName(id))
-	}
-	h.Conn = client.NetConn()
-	return h, p
+	only(t, tls.TLS_AES_128_GCM_SHA256)
+	c, far := shake(t, ownRecords, &tls.Config{InsecureSkipVerify: true, KeyLogWriter: keyLog(h.learn)})
+	h.Conn = far.(*tls.Conn).NetConn()
+	return h, c
 }
 
 type keyLog func(line []byte)

@@ -221,7 +221,7 @@ func TestNoTickets(t *testing.T) {
 			client := &tls.Config{InsecureSkipVerify: true, ServerName: "there", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 			for again := range 2 {
 				c, far := shakeWith(t, server, client)
-				go c.Write([]byte("hello"))
+				c.Write([]byte("hello"))
 				readN(t, far, 5) // and the ticket ahead of it
 				if got := far.(*tls.Conn).ConnectionState().DidResume; got != (tc.resumes && again == 1) {
 					t.Errorf("connection %d resumes a session: %v", again, got)

@@ -13,8 +13,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"gatecast/bench/peers/hub"
@@ -31,7 +33,7 @@ func dispatch(args []string) error {
 	if len(args) > 1 && args[1] == "serve" {
 		l, ok := libraries[args[0]]
 		if !ok {
-			return fmt.Errorf("%q is no library; want one of %s", args[0], names(subjects))
+			return fmt.Errorf("%q is no library; want one of %s", args[0], names(slices.Sorted(maps.Keys(libraries))))
 		}
 		return hub.Serve(args[2:], l())
 	}
