@@ -397,6 +397,7 @@ func TestStartErrors(t *testing.T) {
 		{"queue below payload", func(c *Config) { c.SendQueueBytes = c.MaxPayload - 1 }, "send-queue-bytes", "--max-payload"},
 		{"unknown log", func(c *Config) { c.Log = "kafka" }, "log", "file or memory"},
 		{"sync of memory", func(c *Config) { c.LogSync = SyncAlways }, "log-sync", "memory"},
+		{"records of nobody", func(c *Config) { c.TLSRecords = "openssl" }, "tls-records", "own or stdlib"},
 		{"bad close code", func(c *Config) { c.ShutdownCode = 1006 }, "shutdown-code", "1006"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

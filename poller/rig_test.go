@@ -140,9 +140,6 @@ func shakeWith(t *testing.T, server *TLS, client *tls.Config) (*Conn, net.Conn) 
 // config returns the server's configuration of a form with TLS.
 func (f form) config() *TLS { return &TLS{Config: serverConfig(f.version), Stdlib: f.stdlib} }
 
-// clientConfig is that of clients that trust anybody.
-func clientConfig() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
-
 // A sink keeps what arrives, and sends what is queued.
 type sink struct {
 	stream Stream

@@ -6,166 +6,194 @@
 package clients
 
 import (
-	"bytes"
+	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
-// OpenSSL's s_client speaks no WebSocket, but TLS as its user types it: key updates
-// in the middle of a connection, and one suite at a time.
-func TestOpenSSL(t *testing.T) {
-	s := startServer(t, "--rate-limit", "0")
-	for _, suite := range []string{
-		"TLS_AES_128_GCM_SHA256",
-		"TLS_AES_256_GCM_SHA384",
-		"TLS_CHACHA20_POLY1305_SHA256", // crypto/tls's to the end
-	} {
-		t.Run(suite, func(t *testing.T) {
-			g := s.addGateway(t)
-			c := startSClient(t, s, suite)
-			c.say(t, upgradeText(s.gateways, g.Token))
-			c.await(t, "101 Switching Protocols")
-			c.await(t, `"type":"connection.ack"`)
-			for i, command := range []string{"", "K\n", "k\n", "K\n", "K\n"} {
-				if command != "" { // K asks the server to change its key too, k does not
-					c.say(t, command)
-					c.await(t, "KEYUPDATE")
-				}
-				marker := fmt.Sprintf("event number %d", i)
-				s.publish(t, draft{GatewayID: g.ID, Type: "api.deployed", Payload: marker + strings.Repeat(".", 20_000)})
-				c.await(t, marker)
-			}
-			if n := len(s.connections(t, g)); n != 1 {
-				t.Errorf("%d connections are left, want 1", n)
-			}
-		})
+// installed returns the path of a program, or skips the test.
+func installed(t *testing.T, program, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("%s is not installed; run: apt-get install -y %s", program, pkg)
 	}
+	return path
 }
 
-func upgradeText(host, token string) string {
-	return "GET " + connectPath + " HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\napi-key: " + token + "\r\n\r\n"
-}
-
-// An sClient is a running openssl s_client.
+// An sClient is openssl s_client, whose far end speaks WebSocket and whose TLS
+// does what it is told.
 type sClient struct {
-	typed io.WriteCloser
-
-	mu      sync.Mutex
-	printed bytes.Buffer
-	more    chan struct{} // has a value when printed grew
-}
-
-// Write takes what is printed.
-func (c *sClient) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	select {
-	case c.more <- struct{}{}:
-	default:
-	}
-	return c.printed.Write(b)
+	t       *testing.T
+	stdin   io.Writer
+	in      *bufio.Reader // what arrived, decrypted
+	notices <-chan string // lines of standard error
 }
 
 func startSClient(t *testing.T, s *server, suite string) *sClient {
 	t.Helper()
-	c := &sClient{more: make(chan struct{}, 1)}
-	cmd := exec.CommandContext(t.Context(), "openssl", "s_client", "-connect", s.gateways, "-tls1_3",
-		"-ciphersuites", suite, "-CAfile", s.ca, "-verify_return_error")
-	cmd.Stdout, cmd.Stderr = c, c
-	var err error
-	if c.typed, err = cmd.StdinPipe(); err != nil {
+	cmd := exec.CommandContext(t.Context(), installed(t, "openssl", "openssl"), "s_client", "-connect", s.gateways,
+		"-brief", // nothing but what arrived on standard output, and commands all the same
+		"-tls1_3", "-ciphersuites", suite, "-CAfile", s.ca, "-verify_return_error", "-verify_ip", "127.0.0.1")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; apt-get install openssl", err)
+		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+	notices, read := make(chan string, backlog), make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(notices)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			notices <- lines.Text()
+		}
+	}()
+	t.Cleanup(func() { // the test's context has killed it
+		<-read
 		_ = cmd.Wait()
 	})
-	c.await(t, "Cipher is "+suite)
+	watchdog := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }) // what is read then ends
+	t.Cleanup(func() { watchdog.Stop() })
+	c := &sClient{t, stdin, bufio.NewReader(stdout), notices}
+	c.noticed("Ciphersuite: " + suite)
 	return c
 }
 
-func (c *sClient) say(t *testing.T, text string) {
-	t.Helper()
-	if _, err := io.WriteString(c.typed, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// await waits until a text is printed, behind what was awaited before.
-func (c *sClient) await(t *testing.T, text string) {
-	t.Helper()
-	late := time.After(patience)
-	for {
-		c.mu.Lock()
-		i := bytes.Index(c.printed.Bytes(), []byte(text))
-		if i >= 0 {
-			c.printed.Next(i + len(text))
-		}
-		printed := c.printed.Len()
-		c.mu.Unlock()
-		if i >= 0 {
+// noticed waits until s_client has said something.
+func (c *sClient) noticed(want string) {
+	c.t.Helper()
+	var said []string
+	for line := range c.notices {
+		if line == want {
 			return
 		}
-		select {
-		case <-c.more:
-		case <-late:
-			t.Fatalf("s_client did not print %q; it printed %d other bytes", text, printed)
-		}
+		said = append(said, line)
+	}
+	c.t.Fatalf("s_client has not said %q, but %q", want, said)
+}
+
+// command gives s_client a command, which is a letter at the beginning of what it
+// reads at once.
+func (c *sClient) command(letter, answer string) {
+	c.t.Helper()
+	c.send([]byte(letter + "\n"))
+	c.noticed(answer)
+}
+
+func (c *sClient) send(b []byte) {
+	c.t.Helper()
+	if _, err := c.stdin.Write(b); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
-// curl asks twice on one connection, which goes back to crypto/tls and net/http,
-// and upgrades.
-func TestCurl(t *testing.T) {
-	s := startServer(t, "--rate-limit", "0")
-	health := "https://" + s.gateways + "/health"
-	out := run(t, "curl", "--silent", "--show-error", "--tlsv1.3", "--cacert", s.ca, "--write-out", "\n%{http_code} %{num_connects}\n", health, health)
-	if want := "{\"status\":\"ok\"}\n200 1\n{\"status\":\"ok\"}\n200 0\n"; out != want {
-		t.Errorf("curl printed %q, want %q", out, want)
+// upgrade asks for the connection, and reads up to the ack.
+func (c *sClient) upgrade(g gateway) {
+	c.t.Helper()
+	c.send([]byte("GET " + connectPath + " HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\napi-key: " + g.Token + "\r\n\r\n"))
+	response, err := http.ReadResponse(c.in, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		c.t.Fatalf("want 101; got %v, %v", response, err)
 	}
-	g := s.addGateway(t)
-	cmd := exec.CommandContext(t.Context(), "curl", "--silent", "--no-buffer", "--http1.1", "--include", "--tlsv1.3", "--cacert", s.ca,
-		"--header", "Connection: Upgrade", "--header", "Upgrade: websocket", "--header", "Sec-WebSocket-Version: 13",
-		"--header", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "--header", "api-key: "+g.Token, "https://"+s.gateways+connectPath)
-	c := &sClient{more: make(chan struct{}, 1)}
-	cmd.Stdout, cmd.Stderr = c, c
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; apt-get install curl", err)
-	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
-	c.await(t, "101 Switching Protocols")
-	c.await(t, `"type":"connection.ack"`)
-}
-
-// Browsers send no api-key with a WebSocket, but they look at the health route.
-func TestChromium(t *testing.T) {
-	s := startServer(t, "--rate-limit", "0")
-	out := run(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
-		"--ignore-certificate-errors", "--dump-dom", "https://"+s.gateways+"/health")
-	if !strings.Contains(out, `{"status":"ok"}`) {
-		t.Errorf("the page is %q", out)
+	if first := c.frame(ws.OpText); !strings.Contains(first, `"connection.ack"`) {
+		c.t.Fatalf("want the ack first; got %s", first)
 	}
 }
 
-// run returns what a program prints.
-func run(t *testing.T, program string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), program, args...).Output()
+// frame returns the next frame's payload.
+func (c *sClient) frame(want ws.OpCode) string {
+	c.t.Helper()
+	f, err := readFrame(c.in)
+	if err != nil || f.Header.OpCode != want || !f.Header.Fin {
+		c.t.Fatalf("want a frame of type %d; got %+v, %v", want, f.Header, err)
+	}
+	return string(f.Payload)
+}
+
+// maxFrame is more than any event of these tests has.
+const maxFrame = 1 << 20
+
+// readFrame returns a server's next frame.
+func readFrame(r io.Reader) (ws.Frame, error) {
+	h, err := ws.ReadHeader(r)
 	if err != nil {
-		t.Fatalf("%s: %v; apt-get install %[1]s", program, err)
+		return ws.Frame{}, err
 	}
-	return string(out)
+	if h.Length > maxFrame {
+		return ws.Frame{}, fmt.Errorf("a frame of %d bytes", h.Length)
+	}
+	payload := make([]byte, h.Length)
+	_, err = io.ReadFull(r, payload)
+	return ws.Frame{Header: h, Payload: payload}, err
+}
+
+// gets publishes an event and makes sure that it arrives, next.
+func (c *sClient) gets(s *server, g gateway, payload string) {
+	c.t.Helper()
+	want := s.publish(c.t, draft{GatewayID: g.ID, Type: "api.deployed", Payload: payload})
+	var e event
+	var got string
+	text := c.frame(ws.OpText)
+	if err := json.Unmarshal([]byte(text), &e); err != nil || e.ID != want.ID || json.Unmarshal(e.Payload, &got) != nil || got != payload {
+		c.t.Fatalf("want event %s; got %.500s (%v)", want.ID, text, err)
+	}
+}
+
+// pings makes sure that what is sent is heard, and answered.
+func (c *sClient) pings() {
+	c.t.Helper()
+	c.send(ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame([]byte("there?")))))
+	if got := c.frame(ws.OpPong); got != "there?" {
+		c.t.Fatalf("the pong is %q", got)
+	}
+}
+
+// OpenSSL changes its keys in the middle of things, and asks for new ones of
+// the server's, with each suite of TLS 1.3.
+func TestOpenSSLKeyUpdates(t *testing.T) {
+	s := startServer(t, "--rate-limit", "0", "--ping-interval", "3600", "--connection-timeout", "7200")
+	for _, suite := range []string{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"} {
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
+			g := s.addGateway(t)
+			c := startSClient(t, s, suite)
+			c.upgrade(g)
+			c.gets(s, g, "with the first keys")
+			for i, letter := range []string{"K", "k", "k", "K", "K"} {
+				c.command(letter, "KEYUPDATE")
+				if i%2 == 0 {
+					c.pings() // OpenSSL's new keys are used first, otherwise the server's
+				}
+				c.gets(s, g, fmt.Sprint("after ", letter))
+				c.gets(s, g, strings.Repeat(letter, 100_000))
+				c.pings()
+			}
+			c.send(ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))))
+			if code, _ := ws.ParseCloseFrameData([]byte(c.frame(ws.OpClose))); code != ws.StatusNormalClosure {
+				t.Errorf("want the code back; got %d", code)
+			}
+			if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil {
+				t.Errorf("behind the goodbye: %q, %v", rest, err)
+			}
+		})
+	}
 }
