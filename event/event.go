@@ -26,6 +26,10 @@ type Event struct {
 	// Key names what the event is about: of several events of one key, the
 	// newest replaces the others. Empty for an event that nothing replaces.
 	Key string
+	// IdempotencyKey is the publisher's name for this publish: of several with
+	// the same one within two minutes, the log takes the first. Empty for a
+	// publish that is never the same as another. It is no part of the JSON.
+	IdempotencyKey string
 }
 
 // A Target says which gateways an event is for. Exactly one of its fields is
