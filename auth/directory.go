@@ -5,6 +5,7 @@ package auth
 
 import (
 	"crypto/subtle"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,9 +17,9 @@ import (
 // directory; another takes its place.
 type entry struct {
 	gateway  *Gateway
-	live     *atomic.Int32 // of every entry this gateway ever had
-	grants   []*Grant      // in the order of the record's tokens
-	revision uint64        // of the record
+	presence *presence // of every entry this gateway ever had
+	grants   []*Grant  // in the order of the record's tokens
+	revision uint64    // of the record
 }
 
 // A directory is the registry in memory. The registry's goroutine writes it;
@@ -32,13 +33,23 @@ type directory struct {
 	ids     idList
 }
 
-// members is the live counts of some gateways. Counting the connected ones is
-// nearly all cache misses, so it is by the counts themselves and not by entries.
-type members map[*atomic.Int32]struct{}
+// A presence counts where a gateway has connections.
+type presence struct {
+	here      atomic.Int32 // connections to this node; the gateway's shard writes it
+	elsewhere atomic.Int32 // other nodes that have one
+}
+
+func (p *presence) connected() bool { return p.here.Load() > 0 || p.elsewhere.Load() > 0 }
+
+// members is some gateways. Counting the connected ones is nearly all cache
+// misses, so it is by their presences and not by entries.
+type members map[*presence]*Gateway
 
 func (m members) connected() (n int) {
-	for live := range m {
-		n += one(live)
+	for p := range m {
+		if p.connected() {
+			n++
+		}
 	}
 	return n
 }
@@ -81,21 +92,21 @@ func (d *directory) replace(old, e *entry) {
 
 func (d *directory) list(e *entry) {
 	d.ids.insert(e.gateway.ID)
-	d.all[e.live] = struct{}{}
+	d.all[e.presence] = e.gateway
 	for _, name := range e.gateway.Groups {
 		if d.groups[name] == nil {
 			d.groups[name] = make(members)
 		}
-		d.groups[name][e.live] = struct{}{}
+		d.groups[name][e.presence] = e.gateway
 	}
 }
 
 func (d *directory) unlist(e *entry) {
 	delete(d.entries, e.gateway.ID)
 	d.ids.remove(e.gateway.ID)
-	delete(d.all, e.live)
+	delete(d.all, e.presence)
 	for _, name := range e.gateway.Groups {
-		delete(d.groups[name], e.live)
+		delete(d.groups[name], e.presence)
 		if len(d.groups[name]) == 0 {
 			delete(d.groups, name)
 		}
@@ -160,17 +171,47 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 		if e == nil {
 			return 0, 0, id
 		}
-		connected += one(e.live)
+		if e.presence.connected() {
+			connected++
+		}
 	}
 	return len(t.GatewayIDs), connected, ""
 }
 
-// one returns 1 for a gateway that has a connection, else 0.
-func one(live *atomic.Int32) int {
-	if live.Load() > 0 {
-		return 1
+// away returns up to limit gateways of a target that have no connection, and how
+// many there are.
+func (d *directory) away(t event.Target, limit int) (ids []string, total int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for g, p := range d.target(t) {
+		if p.connected() {
+			continue
+		}
+		if total++; len(ids) < limit {
+			ids = append(ids, g.ID)
+		}
 	}
-	return 0
+	return ids, total
+}
+
+// target returns the gateways of a target that are registered. Mu is held.
+func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
+	return func(yield func(*Gateway, *presence) bool) {
+		set := d.groups[t.Group]
+		if t.All {
+			set = d.all
+		}
+		for p, g := range set {
+			if !yield(g, p) {
+				return
+			}
+		}
+		for _, id := range t.GatewayIDs {
+			if e := d.entries[id]; e != nil && !yield(e.gateway, e.presence) {
+				return
+			}
+		}
+	}
 }
 
 // unsaved returns the gateways that have a token whose last use the store does

@@ -6,7 +6,6 @@ package auth
 import (
 	"log/slog"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"gatecast/stats"
@@ -82,9 +81,9 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 func makeEntry(rec *record, revision uint64, old *entry) *entry {
 	g := rec.gateway()
 	if old != nil && sameGateway(old.gateway, &g) {
-		return &entry{gateway: old.gateway, live: old.live, revision: revision}
+		return &entry{gateway: old.gateway, presence: old.presence, revision: revision}
 	}
-	return &entry{gateway: &g, live: new(atomic.Int32), revision: revision}
+	return &entry{gateway: &g, presence: new(presence), revision: revision}
 }
 
 func sameGateway(a, b *Gateway) bool {
@@ -102,7 +101,7 @@ func (k *keeper) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
 		}
 	}
 	g := &Grant{
-		Gateway: e.gateway, TokenID: t.ID, Live: e.live,
+		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.here,
 		digest: t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
 	}
 	if g.expired(now) {

@@ -123,7 +123,7 @@ func TestKeeperReplaced(t *testing.T) {
 	if targets, _, _ := r.dir.reach(event.Target{Group: "x"}); targets != 0 {
 		t.Error("the gateway is still in a group of the one before it")
 	}
-	if e.live == old.live || e.gateway == old.gateway {
+	if e.presence == old.presence || e.gateway == old.gateway {
 		t.Error("the gateways share something")
 	}
 	want := []Revocation{{GatewayID: "g", TokenID: old.grants[0].TokenID, Reason: stats.GatewayRemoved}}

@@ -232,11 +232,48 @@ func (r *Registry) Tokens(gatewayID string) ([]Token, error) {
 }
 
 // Reach returns how many gateways a target has, and how many of them have a
-// connection on this node. If the target names a gateway that is not registered,
+// connection on any node. If the target names a gateway that is not registered,
 // unknown is the first such id and the counts are 0; a group nobody is in has no
 // gateways and is not unknown.
 func (r *Registry) Reach(t event.Target) (targets, connected int, unknown string) {
 	return r.dir.reach(t)
+}
+
+// Away returns up to limit gateways of a target that have no connection anywhere,
+// and how many those are in all.
+func (r *Registry) Away(t event.Target, limit int) (ids []string, total int) {
+	return r.dir.away(t, limit)
+}
+
+// Target calls f with the id and the time of registration of every gateway of a
+// target that is registered. F must not call the registry.
+func (r *Registry) Target(t event.Target, f func(id string, createdAt time.Time)) {
+	r.dir.mu.RLock()
+	defer r.dir.mu.RUnlock()
+	for g := range r.dir.target(t) {
+		f(g.ID, g.CreatedAt)
+	}
+}
+
+// Here calls f with the id of every gateway that has a connection to this node. F
+// must not call the registry.
+func (r *Registry) Here(f func(id string)) {
+	r.dir.mu.RLock()
+	defer r.dir.mu.RUnlock()
+	for p, g := range r.dir.all {
+		if p.here.Load() > 0 {
+			f(g.ID)
+		}
+	}
+}
+
+// Elsewhere says that one node more (n is 1) or one less (-1) has a connection of a
+// gateway. One goroutine at a time may call it.
+func (r *Registry) Elsewhere(gatewayID string, n int32) {
+	if e := r.dir.entry(gatewayID); e != nil {
+		// It may have been said before the gateway was known.
+		e.presence.elsewhere.Store(max(0, e.presence.elsewhere.Load()+n))
+	}
 }
 
 // Len returns how many gateways are registered.

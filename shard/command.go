@@ -3,19 +3,16 @@
 
 package shard
 
-import (
-	"gatecast/stats"
-)
-
 // A command is what other goroutines ask of a shard. Exactly one of its first
-// three fields is set.
+// four fields is set.
 type command struct {
-	message  *Message // to be delivered to who
+	message  *Message // to be delivered to its receivers
 	register *Registration
+	page     *page // to be read by those who are behind
 	do       func(*state)
 
-	scope scope
-	name  string // the gateway's id or the group's name
+	to  receivers
+	old bool // the message is of the past: it is for the window alone
 }
 
 // weight is what the command counts for in an inbox: one, and one more for every
@@ -27,11 +24,17 @@ func (cmd *command) weight() int64 {
 	return 1 + int64(len(cmd.message.Wire)>>12)
 }
 
-// A scope says whom a message is for, as far as one shard is concerned.
+// receivers says whom a message is for, as far as one shard is concerned.
+type receivers struct {
+	scope    scope
+	gateways []string // toGateways
+	group    string   // toGroup
+}
+
 type scope uint8
 
 const (
-	toGateway scope = iota
+	toGateways scope = iota
 	toGroup
 	toAll
 )
@@ -45,38 +48,47 @@ const dearCost = 256
 func (s *state) apply(cmd *command, budget int) (cost int, done bool) {
 	switch {
 	case cmd.register != nil:
-		s.register(cmd.register)
-		return dearCost, true
+		return dearCost + s.register(cmd.register), true
+	case cmd.page != nil:
+		cost, done = s.turnPage(cmd.page, budget)
 	case cmd.do != nil:
 		cmd.do(s)
 		return dearCost, true
-	}
-	switch cmd.scope {
-	case toGateway:
-		cost, done = s.deliverToGateway(cmd), true
-	case toGroup:
-		set := s.groups[cmd.name]
-		if set == nil {
-			return 1, true
-		}
-		cost, done = fan(s, set, budget, func(g *gateway) int { return g.deliver(cmd.message) })
 	default:
-		cost, done = fan(s, &s.conns, budget, func(c *conn) int { return c.deliver(cmd.message) })
+		cost, done = s.deliver(cmd, budget)
 	}
 	if done {
 		s.fanned = 0
-		s.seq = cmd.message.Cursor.Seq
 	}
 	return cost, done
 }
 
-func (s *state) deliverToGateway(cmd *command) int {
-	g := s.gateways[cmd.name]
-	if g == nil {
-		s.failed(stats.NotConnected, Notice{GatewayID: cmd.name, Messages: []*Message{cmd.message}})
-		return 1
+// deliver queues a message for its receivers. It is in the window before the
+// first of them has it, so that a connection which catches up meanwhile misses
+// nothing.
+func (s *state) deliver(cmd *command, budget int) (cost int, done bool) {
+	m := cmd.message
+	if s.fanned == 0 {
+		s.window.add(cmd.to, m)
+		s.window.trim(s.windowBytes)
 	}
-	return g.deliver(cmd.message)
+	switch done = true; {
+	case cmd.old:
+	case cmd.to.scope == toGateways:
+		for _, id := range cmd.to.gateways {
+			cost += 1 + s.gateways[id].deliver(m)
+		}
+	case cmd.to.scope == toAll:
+		cost, done = fan(s, &s.conns, budget, func(c *conn) int { return c.deliver(m) })
+	default:
+		if set := s.groups[cmd.to.group]; set != nil {
+			cost, done = fan(s, set, budget, func(g *gateway) int { return g.deliver(m) })
+		}
+	}
+	if done {
+		s.seq = m.Cursor.Seq
+	}
+	return cost, done
 }
 
 // fan calls deliver with the members of set from s.fanned on, until the budget
@@ -96,8 +108,11 @@ func fan[T any](s *state, set *slots[T], budget int, deliver func(*T) int) (cost
 	return cost, true
 }
 
-// deliver queues m for each of the gateway's connections.
+// deliver queues m for each of the gateway's connections. A nil gateway has none.
 func (g *gateway) deliver(m *Message) (cost int) {
+	if g == nil {
+		return 0
+	}
 	// A connection that is cut off as slow leaves g.conns under our hands.
 	for i := len(g.conns) - 1; i >= 0; i-- {
 		cost += g.conns[i].deliver(m)

@@ -4,6 +4,9 @@
 package shard
 
 import (
+	"context"
+	"log/slog"
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -19,8 +22,8 @@ import (
 type Config struct {
 	// Shards is how many there are, for the life of the process. Default 1.
 	Shards int
-	// Start is the log's newest event when the router starts; what is
-	// dispatched comes after it.
+	// Start is a place in the log: everything behind it is remembered or
+	// dispatched, in order.
 	Start event.Cursor
 	// PingInterval is how often a connection is asked for a sign of life,
 	// whatever else flows on it. Default 20 s.
@@ -34,9 +37,27 @@ type Config struct {
 	StallTimeout time.Duration
 	// CloseTimeout is how long a goodbye may stay unanswered. Default 5 s.
 	CloseTimeout time.Duration
+	// ReplayMemory bounds what the shards together hold of the newest events, for
+	// gateways that resume, in bytes. Default 64 MiB.
+	ReplayMemory int
+	// Read reads events that are no longer held. Default: there are none, and a
+	// gateway whose place is older is told to resync.
+	Read Reader
+	// Logger is told when Read fails. Default: nobody is.
+	Logger *slog.Logger
+	// Report is told what gateways have received and said, in batches. It is called
+	// on the loops: it must not block. Default: nobody is told.
+	Report func(Report)
 	// Notify is told of connections and failed deliveries. It is called on the
 	// loops: it must not block. Default: nobody is told.
 	Notify func(Notice)
+
+	behind func() // wakes the scanner; the router's
+}
+
+// readNothing is the Reader of a log that keeps nothing.
+func readNothing(context.Context, uint64, func(event.Target, *Message) error) (uint64, error) {
+	return math.MaxUint64, nil
 }
 
 func (c Config) withDefaults() Config {
@@ -46,6 +67,19 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SendQueueBytes, 4<<20)
 	setDefault(&c.StallTimeout, 10*time.Second)
 	setDefault(&c.CloseTimeout, 5*time.Second)
+	setDefault(&c.ReplayMemory, 64<<20)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Read == nil {
+		c.Read = readNothing
+	}
+	if c.Report == nil {
+		c.Report = func(Report) {}
+	}
+	if c.behind == nil {
+		c.behind = func() {}
+	}
 	if c.Notify == nil {
 		c.Notify = func(Notice) {}
 	}
@@ -81,7 +115,9 @@ type Registration struct {
 	// Greeting is sent ahead of everything: the answer to the upgrade request.
 	// It goes out with the ack, in one write.
 	Greeting []byte
-	Open     Opener
+	// Resume says where the gateway was; nil begins with what comes next.
+	Resume *Resume
+	Open   Opener
 	// Closed is called once, when the connection and its descriptor are gone,
 	// or never came to be. It is called on the loop: it must not block.
 	Closed func()

@@ -62,8 +62,13 @@ type conn struct {
 	pingDue   instant
 	closeDue  instant // while closing
 
-	sent uint64 // events written
-	seq  uint64 // of the last one, else where the connection began
+	// Places in the log. Those of one connection never go back.
+	pos  uint64 // every event for the gateway up to here is queued; none behind it
+	seq  uint64 // the last event written, else where the connection began
+	told uint64 // what of seq was reported
+
+	sent  uint64 // events written
+	moved bool   // in s.moved
 }
 
 // A packedAddr is a netip.AddrPort without a zone, in 18 bytes where that has 32.
@@ -92,12 +97,15 @@ func (c *conn) enter(groups []string) {
 	c.slot = s.conns.add(c)
 	s.stats.Connections.Add(1)
 	s.join(c, groups)
-	c.seq = s.seq
+	c.startAt(s.seq)
 	// The first ping comes early by up to half the interval: connections that
 	// began together, after a restart, shall not be pinged together for ever.
 	c.pingDue = s.now.add(s.cfg.PingInterval - rand.N(s.cfg.PingInterval/2+1))
 	s.wheel.add(c, c.due())
 }
+
+// startAt has the connection begin at a place in the log.
+func (c *conn) startAt(seq uint64) { c.pos, c.seq, c.told = seq, seq, seq }
 
 // begin queues what goes ahead of everything.
 func (c *conn) begin(wire []byte) {
@@ -113,7 +121,7 @@ func (c *conn) tellConnected() {
 	})
 }
 
-func (c *conn) ackText() []byte {
+func (c *conn) ackText(resumed bool) []byte {
 	b, err := json.Marshal(struct {
 		Type         string       `json:"type"`
 		GatewayID    string       `json:"gatewayId"`
@@ -123,7 +131,7 @@ func (c *conn) ackText() []byte {
 		Resumed      bool         `json:"resumed"`
 	}{
 		"connection.ack", c.gatewayID, c.id.String(),
-		c.s.clock().UTC().Format(event.TimeFormat), c.cursor(), false,
+		c.s.clock().UTC().Format(event.TimeFormat), c.cursor(), resumed,
 	})
 	if err != nil {
 		panic("BUG: an ack does not marshal: " + err.Error())

@@ -62,12 +62,16 @@ func (c *conn) Message(text []byte) {
 	if c.state != open {
 		return
 	}
-	kind, ok := classify(text)
+	m, ok := parseInbound(text)
 	if !ok {
 		c.close(stats.InvalidData, "a message is not JSON")
 		return
 	}
-	c.s.stats.Received.Inc(int(kind))
+	c.s.stats.Received.Inc(int(m.Kind))
+	if m.Kind != stats.UnknownMessage {
+		m.GatewayID, m.ConnectionID, m.At = c.gatewayID, c.id, c.s.clock()
+		c.s.heard(m)
+	}
 }
 
 // Reply implements [Receiver].

@@ -9,16 +9,17 @@ import (
 	"gatecast/stats"
 )
 
-// deliver queues an event, if the connection is open. It returns how many
-// appends that took.
+// deliver queues an event, if the connection is open and live. It returns how
+// many appends that took.
 func (c *conn) deliver(m *Message) int {
-	if c.state != open {
+	if c.state != open || m.Cursor.Seq <= c.pos || c.out != nil && c.out.replay != nil {
 		return 0
 	}
 	if c.pending()+len(m.Wire) > c.s.cfg.SendQueueBytes && !c.makeRoom(len(m.Wire)) {
 		c.fail(stats.FailedSlowConsumer, []*Message{m})
 		return 1
 	}
+	c.pos = m.Cursor.Seq
 	c.enqueue(m)
 	return 1
 }
@@ -125,16 +126,25 @@ func (c *conn) written(n int) {
 		c.sent++
 		c.seq = m.Cursor.Seq
 		c.s.stats.Delivered.Inc()
-		c.s.stats.Latency.Observe(time.Duration(now - m.Published))
+		if o.replay == nil && c.seq > o.replayed {
+			c.s.stats.Latency.Observe(time.Duration(now - m.Published))
+		}
 	})
+	c.progressed()
 }
 
 // flushed sets what follows from a write: before is what was pending ahead of
 // it.
 func (c *conn) flushed(before int) {
+	if c.state == open {
+		c.catchUp()
+	}
 	c.account()
 	after := c.pending()
 	switch {
+	case after == 0 && c.out.replay != nil: // there is more, and it is not at hand
+		c.out.stallDue = never
+		return
 	case after == 0:
 		c.s.pool.put(c.out)
 		c.out = nil

@@ -78,13 +78,10 @@ func (c *crowd) settle() {
 // deliver sends an event on its way, to the end.
 func (c *crowd) deliver(cmd command) {
 	c.seq++
-	cmd.message = &Message{Wire: event200, Cursor: event.Cursor{Epoch: 7, Seq: c.seq}}
+	cmd.message = &Message{Wire: wire200, Cursor: event.Cursor{Epoch: 7, Seq: c.seq}}
 	c.pending = append(c.pending, cmd)
 	c.settle()
 }
-
-// event200 is the wire of every event.
-var event200 = make([]byte, 200)
 
 func (c *crowd) benchmarkConnect(b *testing.B) {
 	var held uint64
@@ -116,7 +113,7 @@ func heapInUse() uint64 {
 func (c *crowd) benchmarkAll(b *testing.B) {
 	before := c.void.bytes
 	for b.Loop() {
-		c.deliver(command{scope: toAll})
+		c.deliver(command{to: receivers{scope: toAll}})
 	}
 	c.check(b, before, b.N*len(c.ids))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(c.ids)), "ns/delivery")
@@ -126,7 +123,7 @@ func (c *crowd) benchmarkOne(b *testing.B) {
 	before := c.void.bytes
 	random := rand.New(rand.NewPCG(1, 2))
 	for b.Loop() {
-		c.deliver(command{scope: toGateway, name: c.ids[random.IntN(len(c.ids))]})
+		c.deliver(command{to: receivers{gateways: []string{c.ids[random.IntN(len(c.ids))]}}})
 	}
 	c.check(b, before, b.N)
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/delivery")
@@ -134,7 +131,7 @@ func (c *crowd) benchmarkOne(b *testing.B) {
 
 // check checks that as much was written as so many deliveries are.
 func (c *crowd) check(b *testing.B, before, deliveries int) {
-	if got, want := c.void.bytes-before, deliveries*len(event200); got != want {
+	if got, want := c.void.bytes-before, deliveries*len(wire200); got != want {
 		b.Errorf("%d bytes written; want %d", got, want)
 	}
 }

@@ -11,6 +11,9 @@ type outbox struct {
 	first    *Message // greeting and ack, while they are queued
 	reply    *Message // the latest reply, while it is queued
 	stallDue instant  // never until a write has left something
+
+	replay   *replay // nil for a connection that is live
+	replayed uint64  // the place up to which events are late because the gateway was away
 }
 
 // stalled returns when the outbox will have stood still for too long.

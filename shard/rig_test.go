@@ -69,6 +69,22 @@ func (r *rig) connect(gateway string, groups ...string) *pipe {
 	return p
 }
 
+// resume begins a connection of a gateway that was at a place, and lets it settle.
+func (r *rig) resume(after uint64, gateway string, groups ...string) *pipe {
+	p := r.resuming(&Resume{After: after}, gateway, groups...)
+	r.settle()
+	return p
+}
+
+// resuming posts a connection that resumes.
+func (r *rig) resuming(from *Resume, gateway string, groups ...string) *pipe {
+	p := &pipe{room: unlimited, live: new(atomic.Int32)}
+	registration := p.registration(gateway, groups...)
+	registration.Resume = from
+	r.post(command{register: registration})
+	return p
+}
+
 // connecting posts a connection.
 func (r *rig) connecting(gateway string, groups ...string) *pipe {
 	return r.connectingWith("", gateway, groups...)
@@ -86,17 +102,19 @@ func (r *rig) publish(t event.Target) string {
 	r.seq++
 	c := event.Cursor{Epoch: 7, Seq: r.seq}
 	m := &Message{Wire: fmt.Appendf(nil, "%v\n", c), Cursor: c, Published: r.time.UnixNano()}
+	r.post(command{message: m, to: receiversOf(t)})
+	return c.String()
+}
+
+// receiversOf returns the receivers of a target whose gateways are all the shard's.
+func receiversOf(t event.Target) receivers {
 	switch {
 	case t.All:
-		r.post(command{message: m, scope: toAll})
+		return receivers{scope: toAll}
 	case t.Group != "":
-		r.post(command{message: m, scope: toGroup, name: t.Group})
-	default:
-		for _, id := range t.GatewayIDs {
-			r.post(command{message: m, scope: toGateway, name: id})
-		}
+		return receivers{scope: toGroup, group: t.Group}
 	}
-	return c.String()
+	return receivers{gateways: t.GatewayIDs}
 }
 
 func to(gateways ...string) event.Target { return event.Target{GatewayIDs: gateways} }

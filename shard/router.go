@@ -22,13 +22,24 @@ type Router struct {
 	// position is the newest event posted to every shard it is for. Dispatch
 	// writes it.
 	position atomic.Uint64
+	at       uint64 // the dispatcher's: the newest event it was given
+
+	scanner *scanner
+	stop    context.CancelFunc // of the scanner
 }
 
 // Start starts a router and its shards.
 func Start(cfg Config) (*Router, error) {
 	cfg = cfg.withDefaults()
-	r := &Router{seed: maphash.MakeSeed()}
+	r := &Router{seed: maphash.MakeSeed(), at: cfg.Start.Seq}
 	r.position.Store(cfg.Start.Seq)
+	wake := make(chan struct{}, 1)
+	cfg.behind = func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
 	for i := range cfg.Shards {
 		sh, err := startShard(cfg, i, &r.position)
 		if err != nil {
@@ -37,37 +48,94 @@ func Start(cfg Config) (*Router, error) {
 		}
 		r.shards = append(r.shards, sh)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.scanner = startScanner(ctx, r, cfg, wake)
 	return r, nil
 }
 
 // of returns the shard that owns a gateway.
-func (r *Router) of(gatewayID string) *shard {
-	return r.shards[maphash.String(r.seed, gatewayID)%uint64(len(r.shards))]
+func (r *Router) of(gatewayID string) *shard { return r.shards[r.index(gatewayID)] }
+
+func (r *Router) index(gatewayID string) int {
+	return int(maphash.String(r.seed, gatewayID) % uint64(len(r.shards)))
+}
+
+// route calls f with the shards that own the gateways of a target, and what of
+// the target is theirs.
+func (r *Router) route(t event.Target, f func(i int, to receivers)) {
+	switch {
+	case t.All:
+		for i := range r.shards {
+			f(i, receivers{scope: toAll})
+		}
+	case t.Group != "":
+		for i := range r.shards {
+			f(i, receivers{scope: toGroup, group: t.Group})
+		}
+	case len(t.GatewayIDs) == 1:
+		f(r.index(t.GatewayIDs[0]), receivers{gateways: t.GatewayIDs})
+	default:
+		of := make(map[int][]string)
+		for _, id := range t.GatewayIDs {
+			i := r.index(id)
+			of[i] = append(of[i], id)
+		}
+		for i, ids := range of {
+			f(i, receivers{gateways: ids})
+		}
+	}
 }
 
 // Dispatch sends an event to the connections of its target. Events must come in
-// the order of their cursors, from one goroutine at a time. It waits while a
-// shard has more than it can take.
-func (r *Router) Dispatch(t event.Target, m *Message) {
-	switch {
-	case t.All:
-		r.dispatchMany(command{message: m, scope: toAll})
-	case t.Group != "":
-		r.dispatchMany(command{message: m, scope: toGroup, name: t.Group})
-	default:
-		for _, id := range t.GatewayIDs {
-			sh := r.of(id)
-			sh.awaitRoom()
-			sh.post(command{message: m, scope: toGateway, name: id})
-		}
+// the order of their cursors, from one goroutine at a time, Dispatch's and
+// Remember's together. Where their sequence jumps, the log has lost events, and
+// everybody is told to resync. Dispatch waits while a shard has more than it can
+// take.
+func (r *Router) Dispatch(t event.Target, m *Message) { r.send(t, command{message: m}) }
+
+// Remember is Dispatch of an event of the past: it is kept for gateways that
+// resume, and sent to nobody.
+func (r *Router) Remember(t event.Target, m *Message) { r.send(t, command{message: m, old: true}) }
+
+func (r *Router) send(t event.Target, cmd command) {
+	seq := cmd.message.Cursor.Seq
+	if seq > r.at+1 {
+		r.Skip(seq - 1)
 	}
-	r.position.Store(m.Cursor.Seq)
+	r.at = seq
+	r.route(t, func(i int, to receivers) {
+		cmd.to = to
+		r.shards[i].awaitRoom()
+		r.shards[i].post(cmd)
+	})
+	r.position.Store(seq)
 }
 
-func (r *Router) dispatchMany(cmd command) {
+// Pass says that a place in the log is no event's. It is the dispatcher's, as
+// Dispatch is.
+func (r *Router) Pass(seq uint64) { r.at = max(r.at, seq) }
+
+// Skip says that the log has lost everything up to a place that was not
+// dispatched. It is the dispatcher's, as Dispatch is.
+func (r *Router) Skip(upTo uint64) {
+	if upTo <= r.at {
+		return
+	}
+	r.at = upTo
 	for _, sh := range r.shards {
-		sh.awaitRoom()
-		sh.post(cmd)
+		sh.post(command{do: func(s *state) { s.skip(upTo) }})
+	}
+}
+
+// skip forgets what is before a gap, and tells everybody who was there.
+func (s *state) skip(upTo uint64) {
+	s.window = newHistory(upTo)
+	s.seq = max(s.seq, upTo)
+	for _, c := range s.conns.items {
+		if c != nil && c.state == open && c.pos < upTo {
+			c.resync(ResyncRetained)
+		}
 	}
 }
 
@@ -147,6 +215,10 @@ func (r *Router) Drain(ctx context.Context, over time.Duration) error {
 // Stop closes what connections are left without a word, and the shards. Nothing
 // may be called after it, and nothing may be under way.
 func (r *Router) Stop() {
+	if r.scanner != nil {
+		r.stop()
+		<-r.scanner.ended
+	}
 	for _, sh := range r.shards {
 		sh.ask(func(s *state) {
 			for _, c := range s.conns.items {
@@ -154,6 +226,8 @@ func (r *Router) Stop() {
 					c.finish(stats.Shutdown, "")
 				}
 			}
+			s.tellProgress()
+			s.tell()
 		})
 		sh.loop.Close()
 	}

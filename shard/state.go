@@ -43,9 +43,13 @@ type state struct {
 	base  time.Time    // instant 0
 	stats *stats.Shard // written here, read by anyone
 
+	windowBytes int // bound of the window
+
 	gateways map[string]*gateway
 	groups   map[string]*slots[gateway]
 	conns    slots[conn] // every connection until its descriptor is closed
+	window   *history    // the newest events
+	behind   slots[conn] // open connections whose place is before the window
 
 	wheel    wheel
 	now      instant // of this turn, tick or readiness
@@ -66,6 +70,10 @@ type state struct {
 	trimDue  instant  // when the pool is next trimmed
 	vec      [][]byte // scratch for flush
 	drain    *drainPlan
+
+	moved   []*conn // have written events that were not reported
+	report  Report  // to be told
+	tellDue instant // when progress is next reported
 }
 
 // A gateway is one that has an open connection.
@@ -89,6 +97,9 @@ func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock fun
 		wheel:    wheel{tick: tick},
 		seq:      cfg.Start.Seq,
 		upTo:     cfg.Start.Seq,
+		window:   newHistory(cfg.Start.Seq),
+
+		windowBytes: cfg.ReplayMemory / cfg.Shards,
 	}
 }
 
@@ -110,6 +121,7 @@ func (s *state) turn(t time.Time) (again bool) {
 	s.turning = true
 	defer func() { s.turning = false }()
 	s.applyPending()
+	s.tell()
 	if left := s.next < len(s.pending); left && s.gathered < maxGather {
 		s.gathered++
 		return true
@@ -165,19 +177,27 @@ func (s *state) tick(t time.Time) {
 		s.trimDue = s.now.add(poolTrimEvery)
 		s.pool.trim()
 	}
+	if s.now >= s.tellDue {
+		s.tellDue = s.now.add(tellEvery)
+		s.tellProgress()
+	}
+	s.stats.WindowBytes.Set(int64(s.window.bytes))
+	s.stats.WindowEvents.Set(int64(s.window.len()))
+	s.stats.Behind.Set(int64(s.behind.len()))
 	if s.drain != nil {
 		s.drain.step(s)
 	}
 }
 
 // register begins a connection: greeting and ack are the first thing queued for
-// it, and every event after the ack's cursor follows.
-func (s *state) register(r *Registration) {
+// it, and every event after the ack's cursor follows. It returns how many events
+// were queued.
+func (s *state) register(r *Registration) (cost int) {
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
 	if err != nil {
 		c.depart(stats.InternalError, err.Error())
-		return
+		return 0
 	}
 	c.transport = t
 	c.enter(r.Peer.Groups)
@@ -185,10 +205,29 @@ func (s *state) register(r *Registration) {
 		c.begin(r.Greeting)
 		c.close(why, "revoked while it connected")
 	} else {
-		c.begin(append(r.Greeting, c.transport.Encode(c.ackText())...))
+		cost = c.welcome(r)
 		c.tellConnected()
 	}
 	t.Start()
+	return cost
+}
+
+// welcome queues the ack, and what follows from where the gateway says it was.
+func (c *conn) welcome(r *Registration) (cost int) {
+	if r.Resume == nil {
+		c.begin(append(r.Greeting, c.transport.Encode(c.ackText(false))...))
+		return 0
+	}
+	reason := c.s.resyncReason(r.Resume)
+	if reason == "" {
+		c.startAt(r.Resume.After)
+	}
+	c.begin(append(r.Greeting, c.transport.Encode(c.ackText(reason == ""))...))
+	if reason != "" {
+		c.resync(reason)
+		return 1
+	}
+	return c.resume(r.Resume)
 }
 
 // join makes c one of its gateway's connections.
@@ -213,6 +252,7 @@ func (s *state) join(c *conn, groups []string) {
 
 // leave undoes join.
 func (s *state) leave(c *conn) {
+	c.stopReplay()
 	g := s.gateways[c.gatewayID]
 	i := slices.Index(g.conns, c)
 	g.conns = slices.Delete(g.conns, i, i+1)

@@ -20,6 +20,8 @@ type Message struct {
 	Published int64
 	// Body is the event's JSON, a part of Wire.
 	Body []byte
+	// Key is the event's, empty for one that nothing replaces.
+	Key string
 }
 
 // A Transport carries bytes to one peer and tells a [Receiver] what comes back.

@@ -15,16 +15,16 @@ import (
 // This file is the WebSocket form of [Transport], and all that the package knows
 // of WebSocket.
 
-// NewMessage makes an event's message of its id and its JSON without the id, in
-// one allocation of what is shared.
-func NewMessage(c event.Cursor, body []byte, published int64) *Message {
+// NewMessage makes an event's message of its id, its key and its JSON without the
+// id, in one allocation of what is shared.
+func NewMessage(c event.Cursor, key string, body []byte, published int64) *Message {
 	var scratch [32]byte
 	size := event.SizeWithID(body, len(c.AppendText(scratch[:0])))
 	wire := make([]byte, 0, frame.HeaderSize(size)+size)
 	wire = frame.AppendHeader(wire, frame.OpText, size)
 	start := len(wire)
 	wire = event.AppendWithID(wire, body, c)
-	return &Message{Wire: wire, Body: wire[start:], Cursor: c, Published: published}
+	return &Message{Wire: wire, Body: wire[start:], Cursor: c, Key: key, Published: published}
 }
 
 // WebSocket is what the WebSocket connections of a node have in common.

@@ -226,7 +226,7 @@ func TestWebSocketDelivers(t *testing.T) {
 			target = event.Target{GatewayIDs: []string{"g7"}}
 		}
 		body := fmt.Appendf(nil, `{"type":"t","payload":%d}`, i)
-		h.Dispatch(target, NewMessage(event.Cursor{Epoch: 7, Seq: h.seq}, body, 0))
+		h.Dispatch(target, NewMessage(event.Cursor{Epoch: 7, Seq: h.seq}, "", body, 0))
 	}
 	for n, g := range guests {
 		for i := range events {
@@ -244,7 +244,7 @@ func TestWebSocketDelivers(t *testing.T) {
 func TestNewMessageAllocatesOnce(t *testing.T) {
 	body := []byte(`{"type":"api.deployed","payload":{"apiId":"weather"},"gatewayId":"g"}`)
 	c := event.Cursor{Epoch: 1 << 40, Seq: 12345}
-	m := NewMessage(c, body, 1)
+	m := NewMessage(c, "", body, 1)
 	if len(m.Wire) != cap(m.Wire) {
 		t.Errorf("%d bytes in a slice for %d", len(m.Wire), cap(m.Wire))
 	}
@@ -267,7 +267,7 @@ func TestDispatchWaitsForRoom(t *testing.T) {
 		defer close(dispatched)
 		for i := range events {
 			c := event.Cursor{Epoch: 7, Seq: uint64(101 + i)}
-			h.Dispatch(event.Target{GatewayIDs: []string{"g"}}, NewMessage(c, []byte(`{"type":"t"}`), 0))
+			h.Dispatch(event.Target{GatewayIDs: []string{"g"}}, NewMessage(c, "", []byte(`{"type":"t"}`), 0))
 		}
 	}()
 	for !sh.waiting.Load() { // the inbox fills; nothing tells when it is full

@@ -48,12 +48,12 @@ func AppendConnection(dst []byte, c *Connection, node string) []byte {
 
 // AppendDelivery appends the object "eventDelivery": what became of deliveries
 // since the node started.
-func AppendDelivery(dst []byte, shards []*Shard) []byte {
-	at, reason, ok := lastFailureOf(shards)
+func AppendDelivery(dst []byte, shards []*Shard, other *Failures) []byte {
+	at, reason, ok := lastFailureOf(shards, other)
 	dst = append(dst, `{"totalEventsSent":`...)
 	dst = strconv.AppendUint(dst, sum(shards, func(s *Shard) uint64 { return s.Delivered.Load() }), 10)
 	dst = append(dst, `,"failedDeliveries":`...)
-	dst = strconv.AppendUint(dst, sum(shards, failures), 10)
+	dst = strconv.AppendUint(dst, TotalFailures(shards, other), 10)
 	dst = append(dst, `,"lastFailureTime":`...)
 	dst = event.AppendTime(dst, at)
 	dst = append(dst, `,"lastFailureReason":`...)
@@ -100,12 +100,18 @@ func TotalConnections(shards []*Shard) int64 {
 	return sum(shards, func(s *Shard) int64 { return s.Connections.Load() })
 }
 
-func failures(s *Shard) (total uint64) {
-	s.Failed.Each(func(_ string, n uint64) { total += n })
+// TotalFailures returns how many deliveries failed since the node started.
+func TotalFailures(shards []*Shard, other *Failures) (total uint64) {
+	add := func(_ string, n uint64) { total += n }
+	for _, s := range shards {
+		s.Failed.Each(add)
+	}
+	other.each(add)
 	return total
 }
 
-func lastFailureOf(shards []*Shard) (at time.Time, reason Failure, ok bool) {
+func lastFailureOf(shards []*Shard, other *Failures) (at time.Time, reason Failure, ok bool) {
+	at, reason, ok = other.last.load()
 	for _, s := range shards {
 		if t, r, failed := s.LastFailure(); failed && (!ok || t.After(at)) {
 			at, reason, ok = t, r, true

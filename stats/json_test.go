@@ -59,16 +59,25 @@ func TestAppendDelivery(t *testing.T) {
 	tests := []struct {
 		name   string
 		shards []*Shard
+		other  []time.Time // when gateways were not connected
 		want   string
 	}{
-		{"nothing happened", []*Shard{NewShard(), NewShard()},
+		{"nothing happened", []*Shard{NewShard(), NewShard()}, nil,
 			`{"totalEventsSent":0,"failedDeliveries":0,"lastFailureTime":null,"lastFailureReason":null}`},
-		{"the newest failure of all shards", twoShards(),
+		{"the newest failure of all shards", twoShards(), nil,
 			`{"totalEventsSent":15,"failedDeliveries":3,"lastFailureTime":"1970-01-01T00:03:20.000000000Z","lastFailureReason":"connection lost"}`},
+		{"an older one of no shard", twoShards(), []time.Time{time.Unix(150, 0)},
+			`{"totalEventsSent":15,"failedDeliveries":4,"lastFailureTime":"1970-01-01T00:03:20.000000000Z","lastFailureReason":"connection lost"}`},
+		{"newer ones of no shard", twoShards(), []time.Time{time.Unix(300, 0), time.Unix(400, 0)},
+			`{"totalEventsSent":15,"failedDeliveries":5,"lastFailureTime":"1970-01-01T00:06:40.000000000Z","lastFailureReason":"gateway not connected"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := string(AppendDelivery(nil, tt.shards)); got != tt.want {
+			var other Failures
+			for _, at := range tt.other {
+				other.Fail(NotConnected, 1, at)
+			}
+			if got := string(AppendDelivery(nil, tt.shards, &other)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

@@ -20,6 +20,9 @@ type gaugeMetric struct {
 var gaugeMetrics = []gaugeMetric{
 	{desc("connections", "Connections that are open."), func(s *Shard) int64 { return s.Connections.Load() }},
 	{desc("gateways_connected", "Gateways that have at least one connection."), func(s *Shard) int64 { return s.Gateways.Load() }},
+	{desc("replay_window_bytes", "Memory that holds the newest events for gateways that resume, about."), func(s *Shard) int64 { return s.WindowBytes.Load() }},
+	{desc("replay_window_events", "Events in it; one for many counts once for each gateway it names and each shard."), func(s *Shard) int64 { return s.WindowEvents.Load() }},
+	{desc("replays_waiting", "Connections whose place is older than the newest events held, and that the log is read for."), func(s *Shard) int64 { return s.Behind.Load() }},
 	{desc("send_queue_bytes", "Bytes in send queues that no socket has taken yet."), func(s *Shard) int64 { return s.QueuedBytes.Load() }},
 }
 
@@ -32,6 +35,8 @@ type counterMetric struct {
 var counterMetrics = []counterMetric{
 	{desc("slow_consumers_total", "Connections cut off because they took events too slowly."), func(s *Shard) uint64 { return s.Disconnects.Load(int(SlowConsumer)) }},
 	{desc("heartbeat_timeouts_total", "Connections cut off because nothing was heard from them."), func(s *Shard) uint64 { return s.Disconnects.Load(int(HeartbeatTimeout)) }},
+	{desc("replayed_events_total", "Events sent to connections that resumed, from before they came back."), func(s *Shard) uint64 { return s.Replayed.Load() }},
+	{desc("resyncs_total", "Connections told that they have missed events nobody can send them any more."), func(s *Shard) uint64 { return s.Resyncs.Load() }},
 	{desc("pings_total", "Pings sent."), func(s *Shard) uint64 { return s.Pings.Load() }},
 }
 
@@ -44,13 +49,9 @@ type vecMetric struct {
 var vecMetrics = []vecMetric{
 	{desc("disconnects_total", "Connections that ended, by reason.", "reason"), func(s *Shard, f func(string, uint64)) { s.Disconnects.Each(f) }},
 	{desc("messages_received_total", "Messages from gateways, by type.", "type"), func(s *Shard, f func(string, uint64)) { s.Received.Each(f) }},
-	{desc("deliveries_total", "Deliveries of events to connections, by what became of them.", "result"), eachDelivery},
 }
 
-func eachDelivery(s *Shard, f func(string, uint64)) {
-	f("delivered", s.Delivered.Load())
-	s.Failed.Each(f)
-}
+var deliveriesDesc = desc("deliveries_total", "Deliveries of events, by what became of them: to connections, and to gateways that had none.", "result")
 
 var latencyDesc = desc("delivery_latency_seconds", "Time from an event's publication until a socket took its last byte.")
 
@@ -61,10 +62,16 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // A Collector is the shards' counters as Prometheus sees them: sums over all
 // shards, read when a scrape asks. No label names a gateway or a shard, so the
 // number of series does not grow with a node's load. It may be shared.
-type Collector struct{ shards []*Shard }
+type Collector struct {
+	shards []*Shard
+	other  *Failures
+}
 
-// NewCollector returns the collector of the given shards.
-func NewCollector(shards []*Shard) *Collector { return &Collector{shards: shards} }
+// NewCollector returns the collector of the given shards, and of the failed
+// deliveries that belong to none.
+func NewCollector(shards []*Shard, other *Failures) *Collector {
+	return &Collector{shards: shards, other: other}
+}
 
 // Describe implements [prometheus.Collector].
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
@@ -82,6 +89,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, float64(n), label)
 		}
 	}
+	for label, n := range c.deliveries() {
+		ch <- prometheus.MustNewConstMetric(deliveriesDesc, prometheus.CounterValue, float64(n), label)
+	}
 	buckets, count, seconds := c.latency()
 	ch <- prometheus.MustNewConstHistogram(latencyDesc, count, seconds, buckets)
 }
@@ -91,6 +101,17 @@ func (c *Collector) sumVec(m vecMetric) map[string]uint64 {
 	for _, s := range c.shards {
 		m.each(s, func(label string, n uint64) { total[label] += n })
 	}
+	return total
+}
+
+func (c *Collector) deliveries() map[string]uint64 {
+	total := make(map[string]uint64)
+	add := func(label string, n uint64) { total[label] += n }
+	for _, s := range c.shards {
+		add("delivered", s.Delivered.Load())
+		s.Failed.Each(add)
+	}
+	c.other.each(add)
 	return total
 }
 
@@ -118,7 +139,7 @@ func sum[N int64 | uint64](shards []*Shard, load func(*Shard) N) (total N) {
 // shards' counters, the node's own, and those of Go and of the process.
 func NewRegistry(n *Node, shards []*Shard) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(NewCollector(shards))
+	r.MustRegister(NewCollector(shards, &n.Failures))
 	r.MustRegister(n.collectors()...)
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r

@@ -63,11 +63,12 @@ gatecast_pings_total 7
 gatecast_messages_received_total{type="deployment.ack"} 0
 gatecast_messages_received_total{type="event.ack"} 1
 gatecast_messages_received_total{type="unknown"} 2
-# HELP gatecast_deliveries_total Deliveries of events to connections, by what became of them.
+# HELP gatecast_deliveries_total Deliveries of events, by what became of them: to connections, and to gateways that had none.
 # TYPE gatecast_deliveries_total counter
 gatecast_deliveries_total{result="connection_lost"} 1
 gatecast_deliveries_total{result="delivered"} 15
 gatecast_deliveries_total{result="not_connected"} 2
+gatecast_deliveries_total{result="rejected"} 0
 gatecast_deliveries_total{result="slow_consumer"} 0
 # HELP gatecast_delivery_latency_seconds Time from an event's publication until a socket took its last byte.
 # TYPE gatecast_delivery_latency_seconds histogram
@@ -88,7 +89,7 @@ gatecast_delivery_latency_seconds_bucket{le="+Inf"} 3
 gatecast_delivery_latency_seconds_sum 60.0004
 gatecast_delivery_latency_seconds_count 3
 `
-	err := testutil.CollectAndCompare(NewCollector(twoShards()), strings.NewReader(want),
+	err := testutil.CollectAndCompare(NewCollector(twoShards(), new(Failures)), strings.NewReader(want),
 		"gatecast_connections", "gatecast_gateways_connected", "gatecast_send_queue_bytes",
 		"gatecast_slow_consumers_total", "gatecast_heartbeat_timeouts_total", "gatecast_pings_total",
 		"gatecast_messages_received_total", "gatecast_deliveries_total", "gatecast_delivery_latency_seconds")
@@ -98,7 +99,7 @@ gatecast_delivery_latency_seconds_count 3
 }
 
 func TestDisconnectsShowEveryReason(t *testing.T) {
-	if n := testutil.CollectAndCount(NewCollector(twoShards()), "gatecast_disconnects_total"); n != int(numDisconnects) {
+	if n := testutil.CollectAndCount(NewCollector(twoShards(), new(Failures)), "gatecast_disconnects_total"); n != int(numDisconnects) {
 		t.Errorf("%d reasons are shown, want %d", n, numDisconnects)
 	}
 }

@@ -43,12 +43,13 @@ const (
 	NotConnected       Failure = iota // the gateway had no connection
 	FailedSlowConsumer                // queued for a connection that was cut off as slow
 	FailedLost                        // queued for a connection that ended before it was written
+	Rejected                          // the gateway answered that it could not apply it
 	numFailures
 )
 
-var failureNames = [numFailures]string{"not_connected", "slow_consumer", "connection_lost"}
+var failureNames = [numFailures]string{"not_connected", "slow_consumer", "connection_lost", "rejected"}
 
-var failureTexts = [numFailures]string{"gateway not connected", "slow consumer", "connection lost"}
+var failureTexts = [numFailures]string{"gateway not connected", "slow consumer", "connection lost", "rejected by the gateway"}
 
 func (f Failure) String() string { return failureNames[f] }
 

@@ -3,10 +3,7 @@
 
 package stats
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // A Shard holds the counts of one shard. The shard's loop writes them; anyone
 // may load them.
@@ -21,16 +18,17 @@ type Shard struct {
 	Received    *Vec    // messages from gateways, by [Inbound]
 	Pings       Counter // pings sent
 
+	Replayed     Counter // events queued for connections that resumed
+	Resyncs      Counter // connections told that they have missed events for good
+	Behind       Gauge   // connections whose place is before what the window holds
+	WindowBytes  Gauge   // held of the newest events
+	WindowEvents Gauge
+
 	// Latency is from an event's publication to its last byte taken by the
 	// socket, for each delivery.
 	Latency *Histogram
 
-	lastFailure atomic.Pointer[lastFailure]
-}
-
-type lastFailure struct {
-	at     time.Time
-	reason Failure
+	lastFailure lastFailure
 }
 
 // NewShard returns the counts of a shard that has done nothing yet.
@@ -50,15 +48,9 @@ func NewShard() *Shard {
 // Fail counts n failed deliveries for one reason. Owner only.
 func (s *Shard) Fail(reason Failure, n int, at time.Time) {
 	s.Failed.Add(int(reason), uint64(n))
-	s.lastFailure.Store(&lastFailure{at, reason})
+	s.lastFailure.store(at, reason)
 }
 
 // LastFailure returns when and why a delivery failed last; ok is false when none
 // did.
-func (s *Shard) LastFailure() (at time.Time, reason Failure, ok bool) {
-	f := s.lastFailure.Load()
-	if f == nil {
-		return time.Time{}, 0, false
-	}
-	return f.at, f.reason, true
-}
+func (s *Shard) LastFailure() (at time.Time, reason Failure, ok bool) { return s.lastFailure.load() }

@@ -1,0 +1,67 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package shard
+
+import (
+	"time"
+
+	"gatecast/outcome"
+)
+
+// tellEvery is how often it is reported how far connections have come.
+const tellEvery = time.Second
+
+// A Report tells what gateways have received and said. It is the receiver's to
+// keep.
+type Report struct {
+	Progress []outcome.Progress
+	Inbound  []Inbound
+}
+
+// progressed notes that the connection has written events.
+func (c *conn) progressed() {
+	if c.seq > c.told && !c.moved {
+		c.moved = true
+		c.s.moved = append(c.s.moved, c)
+	}
+}
+
+// tellProgress puts how far the connection has come into the next report.
+func (c *conn) tellProgress() {
+	if c.seq > c.told {
+		c.s.report.Progress = append(c.s.report.Progress, outcome.Progress{GatewayID: c.gatewayID, From: c.told, To: c.seq})
+		c.told = c.seq
+	}
+}
+
+// tellProgress does so for every connection that has written events, also for
+// those that have ended since, and reports it.
+func (s *state) tellProgress() {
+	if len(s.moved) == 0 {
+		return
+	}
+	for i, c := range s.moved {
+		c.moved = false
+		c.tellProgress()
+		s.moved[i] = nil
+	}
+	s.moved = s.moved[:0]
+	s.tell()
+}
+
+// heard puts a gateway's message into the next report, which is told in the next
+// turn.
+func (s *state) heard(m Inbound) {
+	s.report.Inbound = append(s.report.Inbound, m)
+	s.ring()
+}
+
+// tell hands over the report, if there is something in it.
+func (s *state) tell() {
+	if len(s.report.Progress) == 0 && len(s.report.Inbound) == 0 {
+		return
+	}
+	s.cfg.Report(s.report)
+	s.report = Report{}
+}
