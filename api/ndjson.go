@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"gatecast/event"
-
 	"github.com/valyala/fasthttp"
 )
 
@@ -38,6 +36,7 @@ const answerAt = 16 << 10
 type bulk struct {
 	s     *Server
 	conn  net.Conn
+	key   string // idempotency key of the whole; "" for none
 	lines *lineReader
 	line  int // number of the last one taken, from 1, blank ones counted
 
@@ -54,15 +53,14 @@ type bulk struct {
 // An inFlight line is one that waits for its answer.
 type inFlight struct {
 	line    int
-	event   admitted
-	pending Pending
-	problem *problem // why there is no pending
+	event   submission
+	problem *problem // why there is no event
 }
 
 // publishMany answers a bulk publish.
-func (s *Server) publishMany(ctx *fasthttp.RequestCtx) {
+func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string) {
 	b := &bulk{
-		s: s, conn: ctx.Conn(),
+		s: s, conn: ctx.Conn(), key: key,
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
 	}
 	s.conns.stream(b.conn)
@@ -109,25 +107,27 @@ func (b *bulk) take() {
 // submit gives a line's event to the log.
 func (b *bulk) submit(f *inFlight, text []byte) *problem {
 	var err error
-	if f.event, err = b.s.admit(text); err != nil {
-		return requestProblem(err)
-	}
-	if !b.s.gate.enter() {
-		return drainingProblem()
-	}
-	if f.pending, err = b.s.cfg.Log.AppendAsync(f.event.event, f.event.body); err != nil {
-		b.s.gate.leave()
-		return b.logFailed(err)
+	if f.event, err = b.s.submit(text, b.lineKey()); err != nil {
+		return b.refused(err)
 	}
 	return nil
+}
+
+// lineKey returns the idempotency key of the line at hand. When the same lines
+// are published again with the same key, each is the same as before.
+func (b *bulk) lineKey() string {
+	if b.key == "" {
+		return ""
+	}
+	return b.key + "#" + strconv.Itoa(b.line)
 }
 
 // settle answers the oldest line, when its event is in the log.
 func (b *bulk) settle(dst []byte) []byte {
 	f := b.pop()
-	cursor, p := b.wait(&f)
+	r, p := b.wait(&f)
 	if p == nil {
-		return append(f.event.appendReceipt(dst, cursor), '\n')
+		return append(r.appendTo(dst), '\n')
 	}
 	b.s.cfg.Node.RejectedPublishes.WithLabelValues(p.code).Inc()
 	return appendRefusal(dst, f.line, p)
@@ -141,27 +141,26 @@ func (b *bulk) pop() inFlight {
 	return f
 }
 
-func (b *bulk) wait(f *inFlight) (event.Cursor, *problem) {
+func (b *bulk) wait(f *inFlight) (receipt, *problem) {
 	if f.problem != nil {
-		return event.Cursor{}, f.problem
+		return receipt{}, f.problem
 	}
-	cursor, err := f.pending.Wait(b.s.ctx)
-	b.s.gate.leave()
+	r, err := b.s.settle(&f.event)
 	if err != nil {
-		return event.Cursor{}, b.logFailed(err)
+		return receipt{}, b.refused(err)
 	}
-	b.s.taken(&f.event)
-	return cursor, nil
+	return r, nil
 }
 
-// logFailed is appendProblem for one line of many. A log out of reach fails
-// them all, and is told of once.
-func (b *bulk) logFailed(err error) *problem {
-	if !b.logDown {
+// refused returns the problem with a line. A log out of reach fails them all,
+// and is told of once.
+func (b *bulk) refused(err error) *problem {
+	p := requestProblem(err)
+	if p.code == codeUnavailable && !b.logDown {
 		b.logDown = true
-		b.s.cfg.Logger.Warn("internal listener: the event log does not take the lines of a bulk publish", "error", err)
+		b.s.cfg.Logger.Warn("internal listener: the event log does not take the lines of a bulk publish", "error", p.message)
 	}
-	return appendProblem(err)
+	return p
 }
 
 func appendRefusal(dst []byte, line int, p *problem) []byte {

@@ -15,9 +15,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// ErrCursor is wrapped by the error of [Connections.Page] about a cursor it did
-// not make.
-var ErrCursor = errors.New("not a cursor of this list")
+// Errors that the interfaces' implementations wrap.
+var (
+	// ErrCursor is about a cursor that the list did not make.
+	ErrCursor = errors.New("not a cursor of this list")
+	// ErrNotRetained is about an event that never was in the log, or has left it.
+	ErrNotRetained = errors.New("not retained")
+)
 
 // Codes of errors: the word "error" of an answer, that programs branch on.
 const (

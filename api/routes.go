@@ -32,6 +32,10 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	r.MethodNotAllowed = s.handle(wrongMethod)
 
 	r.POST(prefix+"/events", s.handle(s.publish))
+	s.get(r, prefix+"/events", s.listEvents)
+	s.get(r, prefix+"/events/{id}", s.showEvent)
+	s.get(r, prefix+"/deliveries", s.listDeliveries)
+	s.get(r, prefix+"/messages", s.listMessages)
 	s.get(r, prefix+"/stats", s.showStats)
 	r.POST(prefix+"/gateways", s.handle(s.addGateway))
 	s.get(r, prefix+"/gateways", s.listGateways)

@@ -23,17 +23,19 @@ import (
 // A Log takes events and orders them. The body is what [event.Event.AppendBody]
 // made; it is the log's from then on.
 type Log interface {
-	// Append returns when the log has the event.
-	Append(ctx context.Context, ev *event.Event, body []byte) (event.Cursor, error)
-	// AppendAsync returns at once. Events of one caller are ordered as it
-	// called.
+	// AppendAsync returns before the log has the event. Events of one caller are
+	// ordered as it called.
 	AppendAsync(ev *event.Event, body []byte) (Pending, error)
 }
 
-// A Pending is an append that has begun.
+// A Pending is an append that has begun. Any goroutine may use it.
 type Pending interface {
-	// Wait returns when the log has the event.
+	// Wait returns when the log has the event, and the same whenever it is called.
 	Wait(ctx context.Context) (event.Cursor, error)
+	// Duplicate reports, after Wait, whether the log has taken an event with the
+	// same idempotency key before. Wait's place is that event's then, and this
+	// one is not in the log.
+	Duplicate() bool
 }
 
 // A Registry knows the gateways and their tokens, as [auth.Registry] does.
@@ -46,6 +48,7 @@ type Registry interface {
 	Tokens(gatewayID string) ([]auth.Token, error)
 	RevokeToken(ctx context.Context, gatewayID, tokenID string) error
 	Reach(t event.Target) (targets, connected int, unknown string)
+	Away(t event.Target, limit int) (ids []string, total int)
 }
 
 // Connections knows the live connections.
@@ -75,6 +78,15 @@ type Config struct {
 	Log         Log
 	Registry    Registry
 	Connections Connections
+	Events      Events
+	Failures    Failures
+	Messages    Messages
+
+	// Cluster asks the other nodes; nil: there are none.
+	Cluster Cluster
+	// Missed is called when the log has an event that some of its gateways have no
+	// connection for. It must not block. Nil: nobody wants to know.
+	Missed func(Missed)
 
 	Shards  []*stats.Shard
 	Node    *stats.Node
@@ -97,6 +109,8 @@ type limits struct {
 	stall  time.Duration // between two reads of newline-delimited JSON
 	drain  time.Duration // for newline-delimited JSON after Shutdown began
 	manage time.Duration // for the registry to store a change
+	query  time.Duration // for the log to find what was asked for
+	nodes  time.Duration // for other nodes to answer
 }
 
 var defaultLimits = limits{
@@ -106,6 +120,8 @@ var defaultLimits = limits{
 	stall:  5 * time.Minute,
 	drain:  time.Second,
 	manage: 10 * time.Second,
+	query:  10 * time.Second,
+	nodes:  2 * time.Second,
 }
 
 // A Server answers the internal listener. Its methods may be called from any
@@ -117,7 +133,10 @@ type Server struct {
 	http   *fasthttp.Server
 	ctx    context.Context // of the work on behalf of requests; ends with Shutdown
 	cancel context.CancelFunc
+	waits  context.Context // of waits for something to happen; ends when Shutdown begins
+	drain  context.CancelFunc
 
+	claims   claims
 	gate     gate        // that events pass to the log
 	draining atomic.Bool // set when Shutdown begins
 	conns    connSet
@@ -135,6 +154,7 @@ func newServer(cfg Config, l limits) *Server {
 	}
 	s := &Server{cfg: cfg, limits: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.waits, s.drain = context.WithCancel(s.ctx)
 	s.http = &fasthttp.Server{
 		Handler:      s.guard(s.routes()),
 		ErrorHandler: s.badRequest,
@@ -174,12 +194,14 @@ func (s *Server) StopPublishing(ctx context.Context) error {
 }
 
 // Shutdown closes the listeners and returns when the requests under way are
-// answered. Newline-delimited JSON is answered as far as it was read; lines
+// answered. Those that wait for a message are told at once that there is none.
+// Newline-delimited JSON is answered as far as it was read; lines
 // that come later are refused one by one, for a second. When ctx ends first,
 // what is left is cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
 	s.draining.Store(true)
+	s.drain()
 	s.conns.drain(time.Now().Add(s.limits.drain))
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()

@@ -23,17 +23,42 @@ func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
+	cluster, err := scopeArg(ctx)
+	if err != nil {
+		return err
+	}
 	limit, err := limitArg(ctx, unlimited)
 	if err != nil {
 		return err
 	}
-	a := &statsAnswer{s: s, gatewayID: gatewayID, next: string(ctx.QueryArgs().Peek("cursor")), left: limit}
+	cursor := string(ctx.QueryArgs().Peek("cursor"))
+	if cluster {
+		if limit == unlimited {
+			limit = statsPage
+		}
+		return s.showClusterStats(ctx, PageQuery{GatewayID: gatewayID, After: cursor, Limit: limit})
+	}
+	a := &statsAnswer{s: s, gatewayID: gatewayID, next: cursor, left: limit}
 	if err := a.turnPage(); err != nil { // while it can still be answered
 		return err
 	}
 	ctx.SetContentType(typeJSON)
 	s.answerStream(ctx, a)
 	return nil
+}
+
+// scopeArg reports whether the parameter "scope" asks for all nodes.
+func scopeArg(ctx *fasthttp.RequestCtx) (cluster bool, err error) {
+	if !ctx.QueryArgs().Has("scope") {
+		return false, nil
+	}
+	switch string(ctx.QueryArgs().Peek("scope")) {
+	case "node":
+		return false, nil
+	case "cluster":
+		return true, nil
+	}
+	return false, badArg("scope", "want node or cluster")
 }
 
 const unlimited = -1
@@ -102,7 +127,7 @@ func (a *statsAnswer) end(dst []byte) []byte {
 		dst = event.AppendString(dst, a.next)
 	}
 	dst = append(dst, `},"eventDelivery":`...)
-	dst = stats.AppendDelivery(dst, a.s.cfg.Shards)
+	dst = stats.AppendDelivery(dst, a.s.cfg.Shards, &a.s.cfg.Node.Failures)
 	dst = append(dst, `,"node":`...)
 	dst = stats.AppendNode(dst, a.s.cfg.NodeID, a.s.cfg.Version, a.s.cfg.StartedAt, a.s.cfg.Shards)
 	return append(dst, '}', '\n')

@@ -40,10 +40,16 @@ type Pending struct {
 	due   time.Time // before then it is not given up
 	entry Entry     // for the tails; without a body when there was none to tell
 
-	done   chan struct{} // closed when the fields below are set
-	cursor event.Cursor
-	err    error
+	done      chan struct{} // closed when the fields below are set
+	cursor    event.Cursor
+	duplicate bool
+	err       error
 }
+
+// Duplicate reports whether the log had an event with the same idempotency key
+// already. Wait's place is that event's, and this one was not taken. It may be
+// called when Wait has returned.
+func (p *Pending) Duplicate() bool { return p.duplicate }
 
 // Wait waits for the log's answer and returns the event's place. It ends with
 // ctx; and by itself, with an error that matches [ErrUnavailable], when the log
@@ -136,7 +142,7 @@ func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pen
 	if err := a.log.conn.PublishMsg(msg); err != nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.settle(number, 0, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		a.settle(number, ack{}, fmt.Errorf("%w: %w", ErrUnavailable, err))
 	}
 	return p, nil
 }
@@ -151,7 +157,7 @@ func (a *appender) entry(ev *event.Event, body []byte) Entry {
 	if published.IsZero() {
 		published = time.Now()
 	}
-	return Entry{Target: ev.Target, Body: bytes.Clone(body), Published: published}
+	return Entry{Target: ev.Target, Key: ev.Key, Body: bytes.Clone(body), Published: published}
 }
 
 // enter waits until the window has room for size bytes and takes it.
@@ -205,7 +211,7 @@ func (a *appender) add(size int, e Entry) (uint64, *Pending) {
 
 // settle answers what waits under number, once, and returns what the tails are to
 // be told of it. It is called with mu held.
-func (a *appender) settle(number, seq uint64, err error) (e Entry) {
+func (a *appender) settle(number uint64, k ack, err error) (e Entry) {
 	p, ok := a.waiting[number]
 	if !ok {
 		return Entry{} // given up before
@@ -214,7 +220,10 @@ func (a *appender) settle(number, seq uint64, err error) (e Entry) {
 	delete(a.waiting, number)
 	a.bytes -= p.size
 	if p.err = err; err == nil {
-		p.cursor = a.log.cursor(seq)
+		p.cursor, p.duplicate = a.log.cursor(k.Seq), k.Duplicate
+	}
+	if p.duplicate { // what has this place is another body
+		e = Entry{}
 	}
 	close(p.done)
 	// Waiters are let in when a good part of the window is free and not for each
@@ -232,53 +241,59 @@ func (a *appender) onAck(m *nats.Msg) {
 	if err != nil {
 		return // not a reply to us
 	}
-	seq, err := a.readAck(m)
+	k, err := a.readAck(m)
 	if err == nil {
-		a.log.advance(seq)
+		a.log.advance(k.Seq)
 	}
-	a.answered(number, seq, err)
+	a.answered(number, k, err)
 }
 
 // answered settles what the log has answered. The tails come last, and so are
 // the first to run: a gateway's event does not wait for the publisher's receipt.
-func (a *appender) answered(number, seq uint64, err error) {
+func (a *appender) answered(number uint64, k ack, err error) {
 	a.mu.Lock()
 	a.newest, a.heard = max(a.newest, number), time.Now()
-	e := a.settle(number, seq, err)
+	e := a.settle(number, k, err)
 	a.mu.Unlock()
 	if err == nil {
-		e.Cursor = a.log.cursor(seq)
+		e.Cursor = a.log.cursor(k.Seq)
 		a.log.feed.push(e)
 	}
 }
 
 // readAck returns the sequence that an ack tells. Nearly all are of one form,
 // which is read without encoding/json.
-func (a *appender) readAck(m *nats.Msg) (uint64, error) {
+func (a *appender) readAck(m *nats.Msg) (ack, error) {
 	if rest, ok := bytes.CutPrefix(m.Data, a.expect); ok {
 		digits, _ := bytes.CutSuffix(rest, []byte("}"))
 		if seq, err := strconv.ParseUint(string(digits), 10, 64); err == nil {
-			return seq, nil
+			return ack{Seq: seq}, nil
 		}
 	}
 	if len(m.Data) == 0 {
-		return 0, fmt.Errorf("%w: no stream took the event%s", ErrUnavailable, a.log.server.because())
+		return ack{}, fmt.Errorf("%w: no stream took the event%s", ErrUnavailable, a.log.server.because())
 	}
-	var ack struct {
-		Seq   uint64 `json:"seq"`
+	var answer struct {
+		ack
 		Error *struct {
 			Description string `json:"description"`
 		} `json:"error"`
 	}
-	switch err := json.Unmarshal(m.Data, &ack); {
+	switch err := json.Unmarshal(m.Data, &answer); {
 	case err != nil:
-		return 0, fmt.Errorf("%w: an ack cannot be read: %w", ErrUnavailable, err)
-	case ack.Error != nil:
-		return 0, fmt.Errorf("%w: %s", ErrUnavailable, ack.Error.Description)
-	case ack.Seq == 0:
-		return 0, fmt.Errorf("%w: an ack names no sequence", ErrUnavailable)
+		return ack{}, fmt.Errorf("%w: an ack cannot be read: %w", ErrUnavailable, err)
+	case answer.Error != nil:
+		return ack{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
+	case answer.Seq == 0:
+		return ack{}, fmt.Errorf("%w: an ack names no sequence", ErrUnavailable)
 	}
-	return ack.Seq, nil
+	return answer.ack, nil
+}
+
+// An ack is what the stream says of an event it has.
+type ack struct {
+	Seq       uint64 `json:"seq"`
+	Duplicate bool   `json:"duplicate"`
 }
 
 // sweep gives up what is overdue. It runs appendTimeout after the first append,
@@ -293,7 +308,7 @@ func (a *appender) sweep() {
 			continue
 		}
 		overdue = true
-		a.settle(number, 0, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.server.because()))
+		a.settle(number, ack{}, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.server.because()))
 	}
 	a.swept = len(a.waiting) > 0
 	if a.swept {
@@ -340,7 +355,7 @@ func (a *appender) failAll(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for number := range a.waiting {
-		a.settle(number, 0, err)
+		a.settle(number, ack{}, err)
 	}
 }
 

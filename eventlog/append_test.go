@@ -153,7 +153,7 @@ func TestReadAck(t *testing.T) {
 	}{
 		{"usual", `{"stream":"gatecast_events","seq":17}`, 17, true},
 		{"other form", `{"seq": 18, "stream":"gatecast_events","domain":"x"}`, 18, true},
-		{"more fields", `{"stream":"gatecast_events","seq":19,"duplicate":true}`, 19, true},
+		{"duplicate", `{"stream":"gatecast_events","seq":19,"duplicate":true}`, 19, true},
 		{"error", `{"error":{"code":503,"description":"no room"},"stream":"gatecast_events","seq":0}`, 0, false},
 		{"empty", ``, 0, false},
 		{"no JSON", `what`, 0, false},
@@ -162,9 +162,9 @@ func TestReadAck(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			seq, err := l.out.readAck(&nats.Msg{Data: []byte(c.data)})
-			if seq != c.seq || (err == nil) != c.ok || err != nil && !errors.Is(err, ErrUnavailable) {
-				t.Errorf("sequence %d, error %v", seq, err)
+			k, err := l.out.readAck(&nats.Msg{Data: []byte(c.data)})
+			if k.Seq != c.seq || k.Duplicate != (c.name == "duplicate") || (err == nil) != c.ok || err != nil && !errors.Is(err, ErrUnavailable) {
+				t.Errorf("ack %+v, error %v", k, err)
 			}
 		})
 	}
@@ -186,7 +186,7 @@ func TestUnansweredIsGivenUp(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		number, second, _ := a.enter(t.Context(), 10, Entry{})
 		_, third, _ := a.enter(t.Context(), 10, Entry{})
-		a.answered(number, 7, nil)
+		a.answered(number, ack{Seq: 7}, nil)
 		for _, c := range []struct {
 			p    *Pending
 			seq  uint64
@@ -197,7 +197,7 @@ func TestUnansweredIsGivenUp(t *testing.T) {
 				t.Errorf("cursor %v, error %v after %v; want %d after %v", cursor, err, time.Since(start), c.seq, c.time)
 			}
 		}
-		a.answered(number+1, 8, nil) // an answer that comes too late changes nothing
+		a.answered(number+1, ack{Seq: 8}, nil) // an answer that comes too late changes nothing
 		if c, err := third.Wait(t.Context()); err == nil {
 			t.Errorf("a late answer made it %v", c)
 		}
@@ -218,7 +218,7 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 		}
 		for i, p := range line[:9] {
 			time.Sleep(appendTimeout - time.Second)
-			a.answered(uint64(i)+1, uint64(i)+1, nil)
+			a.answered(uint64(i)+1, ack{Seq: uint64(i) + 1}, nil)
 			if c, err := p.Wait(t.Context()); err != nil || c.Seq != uint64(i)+1 {
 				t.Errorf("cursor %v, error %v", c, err)
 			}
@@ -242,7 +242,7 @@ func TestOvertakenIsGivenUp(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				a.answered(number, number, nil)
+				a.answered(number, ack{Seq: number}, nil)
 			}
 			select {
 			case <-lost.done:

@@ -138,7 +138,7 @@ func TestEntryWithoutBodyIsRead(t *testing.T) {
 	var got []Entry
 	tl := byHand(l, func(e Entry) { got = append(got, e) })
 	addUntold(t, l, 0)
-	l.out.answered(number, 1, nil)
+	l.out.answered(number, ack{Seq: 1}, nil)
 	<-tl.in.wake
 	if err := tl.takeAll(t.Context(), tl.in.take(nil)); err != nil {
 		t.Fatal(err)

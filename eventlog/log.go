@@ -19,6 +19,9 @@ import (
 	"gatecast/event"
 )
 
+// duplicatesFor is how long the log knows an idempotency key.
+const duplicatesFor = 2 * time.Minute
+
 const (
 	streamName    = "gatecast_events"
 	subjectPrefix = "gatecast.event."
@@ -49,6 +52,15 @@ type Config struct {
 	RetentionBytes int64
 	// MaxEventBytes is the largest body that is taken; zero means 1 MiB.
 	MaxEventBytes int
+	// URL names the servers of an existing NATS cluster, with commas between them:
+	// the log is kept there, and shared with other nodes. Empty: a server inside the
+	// process keeps it. Dir, InMemory and SyncAlways are that one's.
+	URL string
+	// Replicas is how many of URL's servers keep each stream; zero means three
+	// where there are three, else one. What exists is never made to have fewer.
+	Replicas int
+	// Node names this node to the servers at URL.
+	Node string
 	// Logger receives what the server inside logs as a warning or worse; nil
 	// means slog.Default().
 	Logger *slog.Logger
@@ -65,10 +77,12 @@ func (c *Config) setDefaults() {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Dir == "" && !c.InMemory:
+	case c.Dir == "" && !c.InMemory && c.URL == "":
 		return errors.New("event log: no folder is set; name one, or keep the log in memory")
 	case c.Retention < 0 || c.Retention > 0 && c.Retention < 100*time.Millisecond:
 		return fmt.Errorf("event log: retention %v is too short; want 100ms or more, or 0 for no limit", c.Retention)
+	case c.Replicas < 0 || c.Replicas > 5 || c.Replicas > 0 && c.URL == "":
+		return fmt.Errorf("event log: %d replicas cannot be; want 1 to 5 of a cluster, or 0 to have it decided", c.Replicas)
 	case c.RetentionBytes < 0:
 		return fmt.Errorf("event log: retention of %d bytes is negative; want 0 for no limit", c.RetentionBytes)
 	case c.MaxEventBytes < 0 || c.MaxEventBytes > math.MaxInt32-headroom:
@@ -81,17 +95,19 @@ func (c *Config) validate() error {
 type Log struct {
 	// Constant after Open.
 	cfg    Config
-	server *embedded
+	server host
 	conn   *nats.Conn
 	js     jetstream.JetStream
-	space  *space // nil in memory
+	stream jetstream.Stream
+	space  *space // nil unless the log is in a folder of this machine
 	epoch  uint64
 	out    *appender
 
 	feed feed // from out to the tails
 
-	// last is the newest sequence that an append or a tail has seen.
-	last atomic.Uint64
+	// last is the newest sequence that an append or a tail has seen, and first the
+	// oldest one retained, when it was last asked for.
+	last, first atomic.Uint64
 
 	// life ends with errClosed in Close, and with it every tail and watch.
 	life context.Context
@@ -109,14 +125,14 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	server, err := startServer(cfg)
+	server, err := hostOf(cfg)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{cfg: cfg, server: server}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
-	if !cfg.InMemory {
+	if !cfg.InMemory && cfg.URL == "" {
 		l.space = newSpace(cfg.Dir, int64(cfg.MaxEventBytes))
 	}
 	if err := l.start(ctx); err != nil {
@@ -130,7 +146,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 func (l *Log) start(ctx context.Context) error {
 	var err error
 	if l.conn, err = l.connect(); err != nil {
-		return fmt.Errorf("event log: connect to the server inside: %w", err)
+		return fmt.Errorf("event log: connect to %s: %w", l.server, err)
 	}
 	if l.js, err = jetstream.New(l.conn); err != nil {
 		return fmt.Errorf("event log: %w", err)
@@ -138,36 +154,55 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.server.recovered(ctx, l.js); err != nil {
 		return err
 	}
-	stream, err := l.js.CreateOrUpdateStream(ctx, l.streamConfig())
-	if err != nil {
+	if l.stream, err = l.openStream(ctx, l.streamConfig()); err != nil {
 		return fmt.Errorf("event log: open the stream: %w%s", err, l.server.because())
 	}
-	info := stream.CachedInfo()
+	info := l.stream.CachedInfo()
 	l.epoch = uint64(info.Created.UnixMilli())
 	l.last.Store(info.State.LastSeq)
+	l.first.Store(info.State.FirstSeq)
+	l.readers.Go(l.watchBounds)
 	return l.out.listen()
+}
+
+// openStream finds or makes a stream, with the replicas that it is to have.
+func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	cfg.Replicas = l.replicas()
+	if there, err := l.js.Stream(ctx, cfg.Name); err == nil {
+		cfg.Replicas = max(cfg.Replicas, there.CachedInfo().Config.Replicas)
+	}
+	return l.js.CreateOrUpdateStream(ctx, cfg)
+}
+
+// replicas returns how many servers keep a stream.
+func (l *Log) replicas() int {
+	switch {
+	case l.cfg.Replicas > 0:
+		return l.cfg.Replicas
+	case l.cfg.URL != "" && len(l.conn.Servers()) >= 3:
+		return 3
+	}
+	return 1
 }
 
 func (l *Log) connect() (*nats.Conn, error) {
 	log := l.cfg.Logger
-	return nats.Connect("",
-		nats.InProcessServer(l.server.srv),
-		nats.Name("gatecast"),
+	url, options := l.server.address()
+	return nats.Connect(url, append(options,
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100*time.Millisecond),
 		// Nothing is kept back while there is no connection: an append fails at
 		// once, and none is written later behind its caller's back.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Error("event log: connection to the server inside lost", "err", err)
+				log.Error("event log: connection to "+l.server.String()+" lost", "err", err)
 			}
-			l.out.failAll(fmt.Errorf("%w: connection to the server inside lost", ErrUnavailable))
+			l.out.failAll(fmt.Errorf("%w: connection to %s lost", ErrUnavailable, l.server))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("event log: client", "err", err)
 		}),
-	)
+	)...)
 }
 
 func (l *Log) streamConfig() jetstream.StreamConfig {
@@ -179,6 +214,10 @@ func (l *Log) streamConfig() jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		MaxAge:      l.cfg.Retention,
 		MaxBytes:    -1,
+		Duplicates:  duplicatesFor,
+	}
+	if l.cfg.Retention > 0 { // JetStream wants it no longer than MaxAge
+		cfg.Duplicates = min(cfg.Duplicates, l.cfg.Retention)
 	}
 	if l.cfg.RetentionBytes > 0 {
 		cfg.MaxBytes = l.cfg.RetentionBytes
@@ -223,6 +262,9 @@ func (l *Log) Check(ctx context.Context) error {
 	}
 	if err := l.out.failed(); err != nil {
 		return err
+	}
+	if !l.conn.IsConnected() {
+		return fmt.Errorf("%w: there is no connection to %s", ErrUnavailable, l.server)
 	}
 	// First, because it ends with ctx when the store hangs; health would not.
 	if _, err := l.js.Stream(ctx, streamName); err != nil {

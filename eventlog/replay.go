@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
@@ -44,7 +45,7 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	c, err := consumer.Consume(r.onMsg,
 		jetstream.PullMaxMessagesWithBytesLimit(tailEvents, max(tailBytes, 2*(l.cfg.MaxEventBytes+headroom))),
-		jetstream.PullHeartbeat(replayHeartbeat),
+		jetstream.PullHeartbeat(r.heartbeat()),
 		jetstream.ConsumeErrHandler(r.onErr),
 	)
 	if err != nil {
@@ -64,6 +65,13 @@ func (r *replay) run(ctx context.Context) error {
 	case <-c.Closed():
 		return fmt.Errorf("%w: the tail was cut off", ErrUnavailable)
 	}
+}
+
+func (r *replay) heartbeat() time.Duration {
+	if r.tail.log.server.shared() {
+		return clusterHeartbeat
+	}
+	return replayHeartbeat
 }
 
 func (r *replay) failed(ctx context.Context, err error) error {
@@ -105,27 +113,33 @@ func (r *replay) onMsg(m jetstream.Msg) {
 	}
 	t.last = seq
 	t.log.advance(seq)
-	if e, ok := r.entry(m, meta); ok {
-		t.f(e)
+	e, err := t.log.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp)
+	if err != nil {
+		t.log.cfg.Logger.Error("event log: an event is passed over", "event", e.Cursor, "err", err)
 	}
+	t.f(e)
 	if seq >= r.to {
 		r.over = true
 		close(r.done)
 	}
 }
 
-// entry reads a message. One that is no event of ours is passed over, so that it
-// does not stop the rest.
-func (r *replay) entry(m jetstream.Msg, meta *jetstream.MsgMetadata) (Entry, bool) {
-	e := Entry{Cursor: r.tail.log.cursor(meta.Sequence.Stream), Body: m.Data()}
-	var err error
-	if e.Target, err = target(m.Subject(), m.Headers()); err != nil {
-		r.tail.log.cfg.Logger.Error("event log: an event is passed over", "event", e.Cursor, "err", err)
-		return Entry{}, false
+// entry reads a message. One that is no event of ours has an entry without a body,
+// and an error that says why.
+func (l *Log) entry(subject string, header nats.Header, data []byte, seq uint64, at time.Time) (Entry, error) {
+	e := Entry{Cursor: l.cursor(seq)}
+	target, err := target(subject, header)
+	if err != nil {
+		return e, err
 	}
+	key, err := decodeKey(header.Get(headerKey))
+	if err != nil {
+		return e, err
+	}
+	e.Target, e.Key, e.Body = target, key, data
 	var ok bool
 	if e.Published, ok = event.Published(e.Body); !ok {
-		e.Published = meta.Timestamp
+		e.Published = at
 	}
-	return e, true
+	return e, nil
 }

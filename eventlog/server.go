@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,36 @@ const (
 	// quarters of what is free at the start.
 	unlimited = 1 << 62
 )
+
+// A host is where the log's streams are: a server inside the process, or a
+// cluster that others use too.
+type host interface {
+	fmt.Stringer
+	// address returns what to connect to, and how.
+	address() (url string, options []nats.Option)
+	// shared reports whether others append to the log.
+	shared() bool
+	// recovered checks that what was kept before is there.
+	recovered(ctx context.Context, js jetstream.JetStream) error
+	// because returns what the server last complained of, to end an error with.
+	because() string
+	// health returns what is wrong with the stream of events, as far as the server
+	// knows without being asked over the connection.
+	health() error
+	stop() error
+}
+
+// hostOf returns the host that a config asks for.
+func hostOf(cfg Config) (host, error) {
+	if cfg.URL != "" {
+		return &cluster{url: cfg.URL, node: cfg.Node}, nil
+	}
+	e, err := startServer(cfg)
+	if err != nil { // not a host that is nil inside
+		return nil, err
+	}
+	return e, nil
+}
 
 // An embedded is a NATS server inside the process, alone on its folder.
 type embedded struct {
@@ -138,6 +169,15 @@ func (e *embedded) run(cfg Config) error {
 	}
 	return nil
 }
+
+// String names the server to people.
+func (e *embedded) String() string { return "the server inside" }
+
+func (e *embedded) address() (url string, options []nats.Option) {
+	return "", []nats.Option{nats.InProcessServer(e.srv), nats.Name("gatecast"), nats.ReconnectWait(100 * time.Millisecond)}
+}
+
+func (e *embedded) shared() bool { return false }
 
 // recovered checks that every stream that stood in the store is there now. The
 // server passes over one it cannot read, and a new one would take its place.

@@ -38,6 +38,12 @@ func address(ev *event.Event) (subject string, header nats.Header, err error) {
 		}
 		header[headerKey] = []string{encodeKey(ev.Key)}
 	}
+	if ev.IdempotencyKey != "" {
+		if header == nil {
+			header = nats.Header{}
+		}
+		header[nats.MsgIdHdr] = []string{encodeKey(ev.IdempotencyKey)}
+	}
 	return subjectPrefix + kind, header, nil
 }
 
@@ -94,4 +100,17 @@ func encodeKey(key string) string {
 		return key
 	}
 	return "=" + base64.RawURLEncoding.EncodeToString([]byte(key))
+}
+
+// decodeKey is the inverse of encodeKey; of no header it returns no key.
+func decodeKey(value string) (string, error) {
+	coded, ok := strings.CutPrefix(value, "=")
+	if !ok {
+		return value, nil
+	}
+	key, err := base64.RawURLEncoding.DecodeString(coded)
+	if err != nil {
+		return "", fmt.Errorf("header %s: %w", headerKey, err)
+	}
+	return string(key), nil
 }

@@ -6,6 +6,7 @@ package eventlog
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"gatecast/event"
@@ -26,6 +27,7 @@ const (
 type Entry struct {
 	Cursor    event.Cursor
 	Target    event.Target
+	Key       string    // the event's, empty for none
 	Body      []byte    // as event.AppendBody made it, without an id; to keep, not to change
 	Published time.Time // what the body says, else when the log took it
 }
@@ -39,8 +41,8 @@ type Entry struct {
 // may take its time: the log does not wait for it, and at most some 8,192 events
 // or 16 MiB are held for it.
 //
-// Events that retention removed before they were read are passed over: the
-// sequence then jumps. After must not be ahead of [Log.Last] or of another epoch.
+// What is no event of ours comes as an Entry without a body. Events that retention
+// removed before they were read are passed over: the sequence then jumps. After must not be ahead of [Log.Last] or of another epoch.
 func (l *Log) Tail(ctx context.Context, after event.Cursor, f func(Entry)) error {
 	if !after.IsZero() && after.Epoch != l.epoch {
 		return fmt.Errorf("event log: %v is a place in another log; this one's epoch is that of %v", after, l.Last())
@@ -70,6 +72,9 @@ type tail struct {
 }
 
 func (t *tail) run(ctx context.Context) error {
+	if t.log.server.shared() { // what others append is not in the feed
+		return t.catchUp(ctx, math.MaxUint64)
+	}
 	t.in = t.log.feed.join()
 	defer t.log.feed.leave(t.in)
 	// What is in the log now and not in the feed, the feed joined too late for.

@@ -53,12 +53,12 @@ func TestTailTellsAll(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want = append(want, Entry{c, target, body, at})
+			want = append(want, Entry{Cursor: c, Target: target, Key: key, Body: body, Published: at})
 		}
 	}
 	for i, e := range read(t, l, event.Cursor{}, len(want)) {
 		w := want[i]
-		if e.Cursor != w.Cursor || string(e.Body) != string(w.Body) || !e.Published.Equal(w.Published) ||
+		if e.Cursor != w.Cursor || e.Key != w.Key || string(e.Body) != string(w.Body) || !e.Published.Equal(w.Published) ||
 			!slices.Equal(e.Target.GatewayIDs, w.Target.GatewayIDs) || e.Target.Group != w.Target.Group || e.Target.All != w.Target.All {
 			t.Errorf("event %d: got %+v, want %+v", i, e, w)
 		}
@@ -307,14 +307,16 @@ func TestTailSurvivesItsConnection(t *testing.T) {
 	tail.Wait()
 }
 
-func TestTailPassesOverWhatIsNoEvent(t *testing.T) {
+// What is no event of ours has a place all the same.
+func TestTailOfWhatIsNoEvent(t *testing.T) {
 	l := open(t, Config{})
 	if _, err := l.js.Publish(t.Context(), subjectPrefix+"nobody.knows", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	add(t, l, 0)
-	if got := read(t, l, event.Cursor{}, 1)[0].Cursor.Seq; got != 2 {
-		t.Errorf("saw %d, want 2", got)
+	got := read(t, l, event.Cursor{}, 2)
+	if got[0].Cursor.Seq != 1 || got[0].Body != nil || got[1].Cursor.Seq != 2 || got[1].Body == nil {
+		t.Errorf("saw %+v", got)
 	}
 }
 

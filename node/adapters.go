@@ -5,12 +5,16 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"gatecast/api"
 	"gatecast/event"
 	"gatecast/eventlog"
+	"gatecast/outcome"
 	"gatecast/shard"
 	"gatecast/stats"
 
@@ -26,7 +30,10 @@ func (l apiLog) AppendAsync(ev *event.Event, body []byte) (api.Pending, error) {
 }
 
 // apiConnections is the router as the api wants it.
-type apiConnections struct{ router *shard.Router }
+type apiConnections struct {
+	router *shard.Router
+	peers  *peers
+}
 
 func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit int) ([]stats.Connection, string, error) {
 	page, next, err := c.router.Page(gatewayID, after, limit)
@@ -36,6 +43,181 @@ func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit i
 	return page, next, err
 }
 
-func (c apiConnections) CloseConnection(_ context.Context, id uuid.UUID) (bool, error) {
-	return c.router.CloseConnection(id), nil
+func (c apiConnections) CloseConnection(ctx context.Context, id uuid.UUID) (bool, error) {
+	if c.router.CloseConnection(id) {
+		return true, nil
+	}
+	return c.peers.closeConnection(ctx, id)
+}
+
+// apiEvents is the log, and what became of its events, as the api wants them.
+type apiEvents struct{ n *Node }
+
+func (e apiEvents) Epoch() uint64 { return e.n.log.Epoch() }
+
+func (e apiEvents) Event(ctx context.Context, id event.Cursor) (api.Published, error) {
+	entry, err := e.get(ctx, id)
+	return published(entry), err
+}
+
+func (e apiEvents) get(ctx context.Context, id event.Cursor) (eventlog.Entry, error) {
+	if id.Epoch != e.n.log.Epoch() {
+		return eventlog.Entry{}, fmt.Errorf("%w: it is of another log", api.ErrNotRetained)
+	}
+	entry, err := e.n.log.Get(ctx, id.Seq)
+	if errors.Is(err, eventlog.ErrNotRetained) {
+		return eventlog.Entry{}, fmt.Errorf("%w: %v", api.ErrNotRetained, err)
+	}
+	return entry, err
+}
+
+func published(e eventlog.Entry) api.Published {
+	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body}
+}
+
+func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, err error) {
+	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit}
+	if g, ok := e.n.registry.Get(q.GatewayID); ok {
+		query.Groups = g.Groups
+	}
+	entries, next, _, err := e.n.log.List(ctx, query)
+	for _, entry := range entries {
+		list = append(list, published(entry))
+	}
+	return list, next, err
+}
+
+// Outcome counts what became of an event. The gateways it was for are those that
+// were registered when it was published and still are.
+func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome, err error) {
+	entry, err := e.get(ctx, id)
+	if err != nil {
+		return o, err
+	}
+	if id.Seq <= e.n.recorder.book.Floor() {
+		return o, fmt.Errorf("%w: what became of it is not kept any more", api.ErrNotRetained)
+	}
+	e.n.registry.Target(entry.Target, func(gateway string, createdAt time.Time) {
+		if createdAt.After(entry.Published) {
+			return
+		}
+		o.Targets++
+		switch e.n.recorder.book.Of(gateway, id.Seq) {
+		case outcome.Pending:
+			o.Pending++
+			o.PendingGateways = list(o.PendingGateways, gateway)
+			return
+		case outcome.Acked:
+			o.Acked++
+		case outcome.Failed:
+			o.Failed++
+			o.FailedGateways = list(o.FailedGateways, gateway)
+		}
+		o.Delivered++
+	})
+	slices.Sort(o.PendingGateways)
+	slices.Sort(o.FailedGateways)
+	_, o.NotAnswered = e.n.peers.names()
+	return o, nil
+}
+
+// list adds an id to a list that is not full.
+func list(ids []string, id string) []string {
+	if len(ids) < api.MaxListed {
+		return append(ids, id)
+	}
+	return ids
+}
+
+// missed takes an event that some of its gateways had no connection for.
+func (n *Node) missed(m api.Missed) {
+	n.counts.Failures.Fail(stats.NotConnected, m.Total, m.At)
+	failed := make([]failedDelivery, len(m.Gateways))
+	for i, id := range m.Gateways {
+		failed[i] = newFailed(m.At, m.ID, m.Type, m.CorrelationID, id, stats.NotConnected)
+	}
+	if m.Total == 1 {
+		logFailed(n.cfg.Logger, failed)
+	} else {
+		n.cfg.Logger.Error("deliveries failed", "gateways", m.Total, "reason", stats.NotConnected.String(),
+			"event", m.ID, "type", m.Type, "correlationId", m.CorrelationID)
+	}
+	n.recorder.fail(failed)
+}
+
+// apiFailures is the journal of failed deliveries as the api wants it. Its cursors
+// are places in the journal.
+type apiFailures struct{ journal *eventlog.Journal }
+
+func (f apiFailures) List(ctx context.Context, q api.FailureQuery) (list []json.RawMessage, next string, err error) {
+	after, err := journalPlace(f.journal, q.After)
+	if err != nil {
+		return nil, "", err
+	}
+	records, err := f.journal.Read(ctx, eventlog.JournalQuery{
+		After: after, From: q.From, To: q.To, Name: q.GatewayID, Limit: q.Limit + 1,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(records) > q.Limit {
+		records = records[:q.Limit]
+		next = event.Cursor{Epoch: f.journal.Epoch(), Seq: records[q.Limit-1].Seq}.String()
+	}
+	for _, r := range records {
+		list = append(list, r.Data)
+	}
+	return list, next, nil
+}
+
+// apiMessages is the journal of what gateways sent as the api wants it. The id of a
+// message is its place in the journal.
+type apiMessages struct{ journal *eventlog.Journal }
+
+func (m apiMessages) List(ctx context.Context, q api.MessageQuery) (list []json.RawMessage, cursor string, err error) {
+	after, err := journalPlace(m.journal, q.After)
+	if err != nil {
+		return nil, "", err
+	}
+	at := event.Cursor{Epoch: m.journal.Epoch(), Seq: after}
+	records, err := m.read(ctx, after, q)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, r := range records {
+		at.Seq = r.Seq
+		list = append(list, event.AppendWithID(nil, r.Data, at))
+	}
+	return list, at.String(), nil
+}
+
+func (m apiMessages) read(ctx context.Context, after uint64, q api.MessageQuery) ([]eventlog.Record, error) {
+	query := eventlog.JournalQuery{After: after, Limit: q.Limit}
+	records, err := m.journal.Read(ctx, query)
+	if err != nil || len(records) > 0 || q.Wait <= 0 {
+		return records, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, q.Wait)
+	defer cancel()
+	switch err := m.journal.Await(waiting, after); {
+	case err == nil:
+		return m.journal.Read(ctx, query)
+	case ctx.Err() == nil && waiting.Err() != nil: // none came
+		return nil, nil
+	default:
+		return nil, err
+	}
+}
+
+// journalPlace reads a place in a journal from its text; empty is before
+// everything.
+func journalPlace(j *eventlog.Journal, text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	c, err := event.ParseCursor(text)
+	if err != nil || c.Epoch != j.Epoch() {
+		return 0, fmt.Errorf("%w: %q", api.ErrCursor, text)
+	}
+	return c.Seq, nil
 }

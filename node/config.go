@@ -10,7 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
+
+	"gatecast/event"
 )
 
 // The kinds of log that a node can keep.
@@ -57,10 +60,12 @@ type Config struct {
 	SendQueueBytes    int
 	Shards            int // 0: GOMAXPROCS
 
-	Log            string // LogFile or LogMemory
+	Log            string // LogFile, LogMemory or the nats:// URLs of a cluster
+	LogReplicas    int    // servers of the cluster that keep each event; 0: three where there are three
 	LogSync        string // SyncInterval or SyncAlways
 	Retention      time.Duration
 	RetentionBytes int64
+	ReplayMemory   int // bytes of newest events kept for gateways that resume
 
 	ShutdownTimeout time.Duration
 	ShutdownCode    int // WebSocket close code
@@ -87,6 +92,7 @@ func Defaults() Config {
 		LogSync:           SyncInterval,
 		Retention:         24 * time.Hour,
 		RetentionBytes:    1 << 30,
+		ReplayMemory:      64 << 20,
 		ShutdownTimeout:   10 * time.Second,
 		ShutdownCode:      1000,
 	}
@@ -137,14 +143,40 @@ func (c Config) Validate() error {
 		check(c.SendQueueBytes >= c.MaxPayload, "send-queue-bytes",
 			fmt.Sprintf("%d is less than --max-payload %d: one event could not be queued", c.SendQueueBytes, c.MaxPayload)),
 		check(c.Shards >= 0 && c.Shards <= 1024, "shards", "want 1 to 1024"),
-		check(c.Log == LogFile || c.Log == LogMemory, "log", fmt.Sprintf("%q is not a kind of log; want file or memory", c.Log)),
+		check(c.Log == LogFile || c.Log == LogMemory || c.logURL() != "", "log", fmt.Sprintf("%q is not a kind of log; want file, memory, or nats://HOST:PORT of an existing cluster", c.Log)),
+		check(c.LogReplicas >= 0 && c.LogReplicas <= 5, "log-replicas", "want 1 to 5, or 0 for three where there are three servers"),
+		check(c.LogReplicas == 0 || c.logURL() != "", "log-replicas", "needs --log nats://…: a log on this machine has one copy"),
+		check(c.ReplayMemory > 0, "replay-memory", "want at least 1 byte"),
+		check(c.logURL() == "" || event.ValidName(nodeName(c.NodeID)), "node", fmt.Sprintf("%q cannot name a node among others; want 1 to 64 of letters, digits, _ and -", c.NodeID)),
 		check(c.LogSync == SyncInterval || c.LogSync == SyncAlways, "log-sync", fmt.Sprintf("%q is not a way to sync; want interval or always", c.LogSync)),
 		check(c.Log != LogMemory || c.LogSync != SyncAlways, "log-sync", "always contradicts --log memory: nothing is ever on disk"),
+		check(c.logURL() == "" || c.LogSync != SyncAlways, "log-sync", "always contradicts --log nats://…: when those servers sync is their setting"),
 		check(c.Retention >= time.Second, "retention", "want at least 1s"),
 		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
 		check(c.ShutdownTimeout > 0, "shutdown-timeout", "want more than 0s"),
 		check(validCloseCode(c.ShutdownCode), "shutdown-code", fmt.Sprintf("%d cannot be sent in a close frame; want 1000, 1001, 1011 to 1014 or 3000 to 4999", c.ShutdownCode)),
 	)
+}
+
+// logURL returns the URLs of the NATS servers that keep the log, or "".
+func (c Config) logURL() string {
+	for _, scheme := range []string{"nats://", "tls://"} {
+		if strings.HasPrefix(c.Log, scheme) {
+			return c.Log
+		}
+	}
+	return ""
+}
+
+// nodeName returns a node's id as other nodes know it: a host's name without what
+// cannot stand in a subject.
+func nodeName(id string) string {
+	return strings.Map(func(r rune) rune {
+		if event.ValidName(string(r)) {
+			return r
+		}
+		return '_'
+	}, id)
 }
 
 func firstError(errs ...error) error {

@@ -16,6 +16,7 @@ import (
 
 	"gatecast/api"
 	"gatecast/auth"
+	"gatecast/event"
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
@@ -39,6 +40,9 @@ type Node struct {
 	internalLn net.Listener
 
 	log      *eventlog.Log
+	before   uint64 // the newest event in the log when the node started
+	recorder *recorder
+	peers    *peers // nil while no other node shares the log
 	registry *auth.Registry
 	router   *shard.Router
 	front    *front.Front
@@ -136,6 +140,9 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		InMemory:       n.cfg.Log == LogMemory,
+		URL:            n.cfg.logURL(),
+		Replicas:       n.cfg.LogReplicas,
+		Node:           n.cfg.NodeID,
 		SyncAlways:     n.cfg.LogSync == SyncAlways,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
@@ -145,14 +152,25 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("event log: %w", err)
 	}
-	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
-	start := n.log.Last()
+	if n.recorder, err = openRecorder(ctx, n); err != nil {
+		return err
+	}
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
+	n.before = n.log.Last().Seq
+	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
+	if err != nil {
+		return err
+	}
 	n.router, err = shard.Start(shard.Config{
 		Shards:         n.cfg.Shards,
 		Start:          start,
 		PingInterval:   n.cfg.PingInterval,
 		Timeout:        n.cfg.ConnectionTimeout,
 		SendQueueBytes: n.cfg.SendQueueBytes,
+		ReplayMemory:   n.cfg.ReplayMemory,
+		Read:           n.readLog,
+		Logger:         n.cfg.Logger,
+		Report:         n.recorder.report,
 		Notify:         n.notices.push,
 	})
 	if err != nil {
@@ -170,7 +188,13 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return fmt.Errorf("registry: %w", err)
 	}
 	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
-	return nil
+	if n.log.Shared() {
+		if n.peers, err = joinPeers(n); err != nil {
+			return err
+		}
+	}
+	// Gateways that come back after a restart find what they missed in memory.
+	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
 }
 
 func (n *Node) adminToken() (auth.AdminToken, error) {
@@ -192,6 +216,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Limiter:        auth.NewIPLimiter(n.cfg.RateLimit),
 		MaxConnections: n.cfg.MaxConnections,
 		Register:       n.router.Register,
+		Resume:         n.resume,
 		WebSocket:      &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
 		Available:      n.tail.healthy,
 		Node:           n.counts,
@@ -205,7 +230,11 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Admin:       admin,
 		Log:         apiLog{n.log},
 		Registry:    n.registry,
-		Connections: apiConnections{n.router},
+		Connections: apiConnections{n.router, n.peers},
+		Events:      apiEvents{n},
+		Failures:    apiFailures{n.recorder.failures},
+		Messages:    apiMessages{n.recorder.messages},
+		Missed:      n.missed,
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
@@ -320,8 +349,14 @@ func (n *Node) stop() {
 	if n.router != nil {
 		n.router.Stop()
 	}
+	if n.peers != nil {
+		n.peers.leave()
+	}
 	if n.notices != nil {
 		n.notices.stop()
+	}
+	if n.recorder != nil {
+		n.recorder.stop()
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {

@@ -395,7 +395,7 @@ func TestStartErrors(t *testing.T) {
 		{"too many connections", func(c *Config) { c.MaxConnections = 1 << 30 }, "max-connections", "descriptors"},
 		{"timeout below ping", func(c *Config) { c.ConnectionTimeout = c.PingInterval }, "connection-timeout", "--ping-interval"},
 		{"queue below payload", func(c *Config) { c.SendQueueBytes = c.MaxPayload - 1 }, "send-queue-bytes", "--max-payload"},
-		{"unknown log", func(c *Config) { c.Log = "kafka" }, "log", "file or memory"},
+		{"unknown log", func(c *Config) { c.Log = "kafka" }, "log", "file, memory, or nats:"},
 		{"sync of memory", func(c *Config) { c.LogSync = SyncAlways }, "log-sync", "memory"},
 		{"records of nobody", func(c *Config) { c.TLSRecords = "openssl" }, "tls-records", "own or stdlib"},
 		{"bad close code", func(c *Config) { c.ShutdownCode = 1006 }, "shutdown-code", "1006"},

@@ -22,6 +22,7 @@ const maxNotices = 16384
 type noticeLog struct {
 	logger  *slog.Logger
 	counts  *stats.Node
+	record  *recorder
 	inbox   poller.Inbox[shard.Notice]
 	waiting atomic.Int64
 	dropped atomic.Int64
@@ -30,9 +31,9 @@ type noticeLog struct {
 	ended   chan struct{}
 }
 
-func startNoticeLog(logger *slog.Logger, counts *stats.Node) *noticeLog {
+func startNoticeLog(logger *slog.Logger, counts *stats.Node, record *recorder) *noticeLog {
 	l := &noticeLog{
-		logger: logger, counts: counts,
+		logger: logger, counts: counts, record: record,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go l.run()
@@ -103,10 +104,20 @@ func (l *noticeLog) write(n shard.Notice) {
 		}
 		l.logger.Info("gateway disconnected", args...)
 	case shard.Failed:
+		failed := make([]failedDelivery, 0, len(n.Messages))
 		for _, m := range n.Messages {
 			head := event.ReadHead(m.Body)
-			l.logger.Error("delivery failed", "gateway", n.GatewayID, "reason", n.Failure.String(),
-				"event", m.Cursor, "type", head.Type, "correlationId", head.CorrelationID)
+			failed = append(failed, newFailed(n.At, m.Cursor, head.Type, head.CorrelationID, n.GatewayID, n.Failure))
 		}
+		logFailed(l.logger, failed)
+		l.record.fail(failed)
+	}
+}
+
+func logFailed(logger *slog.Logger, failed []failedDelivery) {
+	for i := range failed {
+		f := &failed[i]
+		logger.Error("delivery failed", "gateway", f.GatewayID, "reason", f.Reason,
+			"event", f.EventID, "type", f.Type, "correlationId", f.CorrelationID)
 	}
 }

@@ -51,11 +51,7 @@ func (t *tail) run(ctx context.Context, from event.Cursor) {
 		}
 		t.broken.Store(true)
 		t.logger.Error("the event log cannot be read; trying again", "error", err, "after", t.at.Load())
-		select {
-		case <-time.After(retryTail):
-		case <-ctx.Done():
-			return
-		}
+		pause(ctx, retryTail)
 	}
 }
 
@@ -84,13 +80,68 @@ func (t *tail) reach(ctx context.Context, c event.Cursor) error {
 	return nil
 }
 
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // stop ends the tail and waits for it.
 func (t *tail) stop() {
 	t.cancel()
 	<-t.ended
 }
 
-// dispatch makes an entry's message and sends it to its gateways' shards.
+// dispatch makes an entry's message and sends it to its gateways' shards. What
+// the log had before the node started is only kept for gateways that resume.
 func (n *Node) dispatch(e eventlog.Entry) {
-	n.router.Dispatch(e.Target, shard.NewMessage(e.Cursor, e.Body, e.Published.UnixNano()))
+	switch {
+	case e.Body == nil: // no event of ours
+		n.router.Pass(e.Cursor.Seq)
+		return
+	case e.Cursor.Seq <= n.before:
+		n.router.Remember(e.Target, newMessage(e))
+	default:
+		n.router.Dispatch(e.Target, newMessage(e))
+	}
+	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
+}
+
+func newMessage(e eventlog.Entry) *shard.Message {
+	return shard.NewMessage(e.Cursor, e.Key, e.Body, e.Published.UnixNano())
+}
+
+// readLog is the shard.Reader of the node's log.
+func (n *Node) readLog(ctx context.Context, after uint64, f func(event.Target, *shard.Message) error) (upTo uint64, err error) {
+	return n.log.Read(ctx, after, func(e eventlog.Entry) error {
+		if e.Body == nil { // of nobody's
+			return f(event.Target{}, &shard.Message{Cursor: e.Cursor})
+		}
+		return f(e.Target, newMessage(e))
+	})
+}
+
+// resume says how a gateway goes on from a position.
+func (n *Node) resume(ctx context.Context, since string, latest bool) *shard.Resume {
+	c, err := event.ParseCursor(since)
+	switch {
+	case err != nil:
+		return &shard.Resume{Resync: shard.ResyncUnknown}
+	case c.Epoch != n.log.Epoch():
+		return &shard.Resume{Resync: shard.ResyncEpoch}
+	case c.Seq > n.log.Last().Seq && n.isAhead(ctx, c.Seq):
+		return &shard.Resume{Resync: shard.ResyncAhead}
+	}
+	return &shard.Resume{After: c.Seq, Latest: latest, Oldest: n.log.First()}
+}
+
+// isAhead reports whether the log does not have an event, which another node may
+// have appended without this one knowing yet.
+func (n *Node) isAhead(ctx context.Context, seq uint64) bool {
+	_, last, err := n.log.Bounds(ctx)
+	return err == nil && seq > last
 }

@@ -37,10 +37,15 @@ type serveCmd struct {
 	SendQueueBytes    byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer. Default: ${default}." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
 	Shards            int      `help:"Event loops. 0: one for each processor Go may use." default:"0" env:"GATECAST_SHARDS" placeholder:"N"`
 
-	Log            string        `help:"Where events are kept: file (in the data folder) or memory. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"KIND"`
+	Log            string        `help:"Where events are kept: file (in the data folder), memory, or nats://HOST:PORT[,…] of an existing NATS cluster, which other nodes share. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"WHERE"`
+	LogReplicas    int           `help:"Servers of the NATS cluster that keep each event. 0: three where there are three." default:"0" env:"GATECAST_LOG_REPLICAS" placeholder:"N"`
 	LogSync        string        `help:"When an event is on disk: interval (soon), or always (before a publish is answered). Default: ${default}." default:"interval" env:"GATECAST_LOG_SYNC" placeholder:"WHEN"`
 	Retention      time.Duration `help:"How long events are kept. Default: ${default}." default:"24h" env:"GATECAST_RETENTION" placeholder:"TIME"`
 	RetentionBytes byteSize      `help:"Size of the events kept, at most. Default: ${default}." default:"1GiB" env:"GATECAST_RETENTION_BYTES" placeholder:"BYTES"`
+
+	ReplayMemory byteSize `help:"Memory for the newest events, from which gateways resume. Default: ${default}." default:"64MiB" env:"GATECAST_REPLAY_MEMORY" placeholder:"BYTES"`
+
+	Node string `help:"This node's id among those that share a log. Default: the host's name." env:"GATECAST_NODE" placeholder:"ID"`
 
 	ShutdownTimeout time.Duration `help:"Time for the drain: queues are flushed, and closes spread over it. Default: ${default}." default:"10s" env:"GATECAST_SHUTDOWN_TIMEOUT" placeholder:"TIME"`
 	ShutdownCode    int           `help:"WebSocket close code on shutdown. Default: ${default}." default:"1000" env:"GATECAST_SHUTDOWN_CODE" placeholder:"CODE"`
@@ -93,6 +98,9 @@ func (c *serveCmd) nodeConfig() node.Config {
 		LogSync:           c.LogSync,
 		Retention:         c.Retention,
 		RetentionBytes:    int64(c.RetentionBytes),
+		LogReplicas:       c.LogReplicas,
+		ReplayMemory:      int(c.ReplayMemory),
+		NodeID:            c.Node,
 		ShutdownTimeout:   c.ShutdownTimeout,
 		ShutdownCode:      c.ShutdownCode,
 		Version:           buildVersion(),

@@ -31,7 +31,9 @@ type Config struct {
 	Limiter        *auth.IPLimiter
 	MaxConnections int
 	Register       func(*shard.Registration)
-	WebSocket      *shard.WebSocket
+	// Resume says how a gateway goes on from the position it names.
+	Resume    func(ctx context.Context, since string, latest bool) *shard.Resume
+	WebSocket *shard.WebSocket
 	// Available reports whether events can be delivered at all.
 	Available func() bool
 	Node      *stats.Node
@@ -43,6 +45,9 @@ const (
 	requestTimeout = 10 * time.Second
 	// lingerTimeout is how long a refused peer has to read why.
 	lingerTimeout = 500 * time.Millisecond
+	// resumeTimeout bounds how long it takes to find out whether a position is
+	// one to go on from. The ack is due a second after the upgrade.
+	resumeTimeout = 500 * time.Millisecond
 	// maxHandshakes is how many connections may be on their way at once. Each
 	// costs a goroutine and some tens of kilobytes.
 	maxHandshakes = 512
@@ -221,9 +226,20 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		ID:       uuid.New(),
 		Remote:   remote,
 		Greeting: up.response,
+		Resume:   f.resume(up),
 		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
 		Closed:   f.closed,
 	})
+}
+
+// resume returns where the gateway was, nil for one that begins anew.
+func (f *Front) resume(up *upgrade) *shard.Resume {
+	if up.since == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resumeTimeout)
+	defer cancel()
+	return f.cfg.Resume(ctx, up.since, up.latest)
 }
 
 // decide says whether a request is upgraded. When it is, a place is taken for

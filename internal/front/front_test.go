@@ -26,6 +26,7 @@ import (
 	"gatecast/shard"
 	"gatecast/stats"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
@@ -57,10 +58,13 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		},
 		MaxConnections: 10,
 		Register:       func(r *shard.Registration) { h.registered <- r },
-		WebSocket:      &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
-		Available:      h.available.Load,
-		Node:           stats.NewNode("test"),
-		Logger:         slog.New(slog.DiscardHandler),
+		Resume: func(_ context.Context, since string, latest bool) *shard.Resume {
+			return &shard.Resume{Resync: since, Latest: latest} // any field will do to see what was asked
+		},
+		WebSocket: &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
+		Available: h.available.Load,
+		Node:      stats.NewNode("test"),
+		Logger:    slog.New(slog.DiscardHandler),
 	}
 	if useTLS {
 		cfg.TLS = poller.NewTLS(&tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}, false)
@@ -139,9 +143,9 @@ func (h *house) answer(c net.Conn) (*http.Response, string) {
 
 // admit asks for an upgrade that is granted, and returns what was registered and
 // the answer that goes with it.
-func (h *house) admit() (*shard.Registration, *http.Response) {
+func (h *house) admit(changes ...string) (*shard.Registration, *http.Response) {
 	h.t.Helper()
-	h.say(upgradeWith())
+	h.say(upgradeWith(changes...))
 	select {
 	case r := <-h.registered:
 		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.Greeting)), nil)
@@ -185,6 +189,7 @@ func TestRefusals(t *testing.T) {
 		{"no token", upgradeWith("api-key", ""), 401, "unauthorized", [2]string{}},
 		{"wrong token", upgradeWith("api-key", "gc_bad"), 401, "unauthorized", [2]string{}},
 		{"two tokens", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nApi-Key: gc_other\r\n\r\n", 1), 400, "bad_request", [2]string{}},
+		{"replay of what nobody knows", upgradeWith("Replay", "newest"), 400, "bad_request", [2]string{}},
 		{"token in the query", upgradeWith("api-key", "", "", "GET "+ConnectPath+"?api-key="+goodToken+" HTTP/1.1"), 401, "unauthorized", [2]string{}},
 		{"POST", upgradeWith("", "POST "+ConnectPath+" HTTP/1.1"), 405, "method_not_allowed", [2]string{"Allow", "GET"}},
 		{"no upgrade", upgradeWith("Upgrade", ""), 426, "upgrade_required", [2]string{"Sec-Websocket-Version", "13"}},
@@ -384,5 +389,32 @@ func TestNotTLS(t *testing.T) {
 	io.WriteString(c, "GET /health HTTP/1.1\r\n\r\n")
 	if b, err := io.ReadAll(c); err == nil && strings.Contains(string(b), "200") {
 		t.Errorf("plain HTTP is answered with %q", b)
+	}
+}
+
+func TestPositions(t *testing.T) {
+	query := func(q string) string { return "GET " + ConnectPath + q + " HTTP/1.1" }
+	h := newHouse(t, false, nil)
+	for _, c := range []struct {
+		name    string
+		changes []string
+		want    *shard.Resume
+	}{
+		{"none", nil, nil},
+		{"header", []string{"Last-Event-ID", "7-42"}, &shard.Resume{Resync: "7-42"}},
+		{"another spelling", []string{"last-event-id", "7-42", "REPLAY", "latest"}, &shard.Resume{Resync: "7-42", Latest: true}},
+		{"query", []string{"", query("?since=7-42&replay=latest")}, &shard.Resume{Resync: "7-42", Latest: true}},
+		{"both", []string{"", query("?since=7-1"), "Last-Event-ID", "7-42"}, &shard.Resume{Resync: "7-42"}},
+		{"empty", []string{"", query("?since="), "Last-Event-ID", " "}, nil},
+		{"garbage", []string{"", query("?since=%2D%00;&x=%zz"), "Last-Event-ID", "{}"}, &shard.Resume{Resync: "{}"}},
+		{"replay of nothing", []string{"Replay", "latest"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, _ := h.admit(c.changes...)
+			if diff := cmp.Diff(c.want, r.Resume); diff != "" {
+				t.Error(diff)
+			}
+			h.release() // for the next
+		})
 	}
 }

@@ -60,6 +60,8 @@ func isConnect(head []byte) bool {
 // An upgrade is a valid request for one.
 type upgrade struct {
 	token    string
+	since    string // the position to go on from; empty for none
+	latest   bool   // of what was missed, only the newest event of each key
 	response []byte // the 101 that accepts it
 }
 
@@ -68,14 +70,24 @@ func parseUpgrade(head []byte) (*upgrade, *refusal) {
 	var (
 		up       upgrade
 		repeated bool
+		replay   string
 		response bytes.Buffer
 	)
 	upgrader := ws.Upgrader{
 		ReadBufferSize: maxHead,
+		OnRequest: func(uri []byte) error {
+			up.since, replay = queried(string(uri))
+			return nil
+		},
 		OnHeader: func(key, value []byte) error {
-			if strings.EqualFold(string(key), "api-key") {
+			switch {
+			case strings.EqualFold(string(key), "api-key"):
 				repeated = repeated || up.token != ""
 				up.token = string(value)
+			case strings.EqualFold(string(key), "last-event-id") && len(value) > 0:
+				up.since = string(value)
+			case strings.EqualFold(string(key), "replay"):
+				replay = string(value)
 			}
 			return nil
 		},
@@ -89,9 +101,20 @@ func parseUpgrade(head []byte) (*upgrade, *refusal) {
 		return nil, refusalOf(err, head)
 	case repeated:
 		return nil, badRequest("more than one api-key header")
+	case replay != "" && replay != "latest":
+		return nil, badRequest("replay: want latest, or nothing for every event that was missed")
 	}
+	up.latest = replay != ""
 	up.response = response.Bytes()
 	return &up, nil
+}
+
+// queried returns what a request's URI says of where to go on from: the only
+// things that are taken from it.
+func queried(uri string) (since, replay string) {
+	_, query, _ := strings.Cut(uri, "?")
+	values, _ := url.ParseQuery(query) // what cannot be read was not meant for us
+	return values.Get("since"), values.Get("replay")
 }
 
 // refusalOf says what is wrong with a request that gobwas/ws would not upgrade. It

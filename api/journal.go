@@ -1,0 +1,153 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"gatecast/event"
+
+	"github.com/valyala/fasthttp"
+)
+
+// listDeliveries is GET /deliveries: those that failed.
+func (s *Server) listDeliveries(ctx *fasthttp.RequestCtx) error {
+	q, err := failureQuery(ctx)
+	if err != nil {
+		return err
+	}
+	c, cancel := s.query()
+	defer cancel()
+	list, next, err := s.cfg.Failures.List(c, q)
+	if err != nil {
+		return journalProblem("cursor", err)
+	}
+	body := appendRaw([]byte(`{"deliveries":`), list)
+	if next != "" {
+		body = event.AppendString(append(body, `,"cursor":`...), next)
+	}
+	answerJSON(ctx, fasthttp.StatusOK, append(body, '}'))
+	return nil
+}
+
+func failureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
+	args := ctx.QueryArgs()
+	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
+		return q, err
+	}
+	if args.Has("status") && string(args.Peek("status")) != "failed" {
+		return q, badArg("status", "want failed; other deliveries are counted by event, at /events/ID")
+	}
+	if q.From, err = timeArg(ctx, "from"); err != nil {
+		return q, err
+	}
+	if q.To, err = timeArg(ctx, "to"); err != nil {
+		return q, err
+	}
+	if !q.To.IsZero() && q.To.Before(q.From) {
+		return q, badArg("to", "is before the parameter from")
+	}
+	if q.Limit, err = limitArg(ctx, queryPage); err != nil {
+		return q, err
+	}
+	q.After = string(args.Peek("cursor"))
+	return q, nil
+}
+
+// timeArg returns a parameter that is a time, or the zero time when there is
+// none.
+func timeArg(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
+	if !ctx.QueryArgs().Has(name) {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, string(ctx.QueryArgs().Peek(name)))
+	if err != nil || at.IsZero() {
+		return time.Time{}, badArg(name, "want a time as in 2027-01-31T12:00:00Z")
+	}
+	return at, nil
+}
+
+// listMessages is GET /messages.
+func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
+	limit, err := limitArg(ctx, queryPage)
+	if err != nil {
+		return err
+	}
+	wait, err := waitArg(ctx)
+	if err != nil {
+		return err
+	}
+	list, cursor, err := s.messages(MessageQuery{
+		After: string(ctx.QueryArgs().Peek("after")), Limit: limit, Wait: wait,
+	})
+	if err != nil {
+		return journalProblem("after", err)
+	}
+	body := appendRaw([]byte(`{"messages":`), list)
+	body = event.AppendString(append(body, `,"cursor":`...), cursor)
+	answerJSON(ctx, fasthttp.StatusOK, append(body, '}'))
+	return nil
+}
+
+// messages asks without waiting first: so there is a cursor to answer with when
+// the node drains, and a log out of reach is told of at once.
+func (s *Server) messages(q MessageQuery) (list []json.RawMessage, cursor string, err error) {
+	wait := q.Wait
+	q.Wait = 0
+	c, cancel := s.query()
+	defer cancel()
+	list, cursor, err = s.cfg.Messages.List(c, q)
+	if err != nil || len(list) > 0 || wait == 0 || s.waits.Err() != nil {
+		return list, cursor, err
+	}
+	q.After, q.Wait = cursor, wait
+	list, last, err := s.cfg.Messages.List(s.waits, q)
+	if err != nil && s.waits.Err() != nil {
+		return nil, cursor, nil
+	}
+	return list, last, err
+}
+
+// maxWait bounds how long a request waits for a message.
+const maxWait = time.Minute
+
+// waitArg returns the parameter "wait", or 0 when there is none.
+func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
+	if !ctx.QueryArgs().Has("wait") {
+		return 0, nil
+	}
+	text := string(ctx.QueryArgs().Peek("wait"))
+	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > maxWait {
+		return 0, badArg("wait", "want seconds, or a time such as 500ms or 1m, up to a minute")
+	}
+	return d, nil
+}
+
+// journalProblem is the problem with a list that could not be had. The parameter
+// is the one that is its cursor.
+func journalProblem(cursor string, err error) *problem {
+	if errors.Is(err, ErrCursor) {
+		return badArg(cursor, err.Error())
+	}
+	return logProblem(err)
+}
+
+// appendRaw appends an array of JSON texts as they are.
+func appendRaw(dst []byte, list []json.RawMessage) []byte {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, v...)
+	}
+	return append(dst, ']')
+}

@@ -1,0 +1,74 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatecast/event"
+)
+
+// boundsEvery is how often the log is asked for its bounds.
+const boundsEvery = 2 * time.Second
+
+// watchBounds keeps first and last near what they are until the log closes. A tail
+// that runs knows last at once; what is lost here is how far a shared log is
+// ahead of a tail that is late.
+func (l *Log) watchBounds() {
+	tick := time.NewTicker(boundsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			ctx, cancel := context.WithTimeout(l.life, boundsEvery)
+			_, _, _ = l.Bounds(ctx) // it notes them; out of reach is told elsewhere
+			cancel()
+		case <-l.life.Done():
+			return
+		}
+	}
+}
+
+// Bounds asks the log for the sequences of the oldest and the newest event. First
+// is one behind last when nothing is retained.
+func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
+	}
+	s := info.State
+	if s.Msgs == 0 {
+		s.FirstSeq = s.LastSeq + 1
+	}
+	l.first.Store(s.FirstSeq)
+	l.advance(s.LastSeq)
+	return s.FirstSeq, s.LastSeq, nil
+}
+
+// First returns the sequence of the oldest event retained, as of some seconds ago
+// at most.
+func (l *Log) First() uint64 { return l.first.Load() }
+
+// Back returns the place in the log behind which its newest events lie, of about
+// so many bytes.
+func (l *Log) Back(ctx context.Context, bytes int64) (event.Cursor, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return event.Cursor{}, fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
+	}
+	s := info.State
+	if s.Msgs == 0 {
+		return l.cursor(s.LastSeq), nil
+	}
+	events := uint64(bytes) / max(s.Bytes/s.Msgs, 1)
+	if events >= s.LastSeq-s.FirstSeq {
+		return l.cursor(s.FirstSeq - 1), nil
+	}
+	return l.cursor(s.LastSeq - events), nil
+}
+
+// Shared reports whether other nodes append to the log too.
+func (l *Log) Shared() bool { return l.server.shared() }

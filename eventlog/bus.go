@@ -1,0 +1,74 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// busPrefix is in front of the bus's subjects.
+const busPrefix = "gatecast.bus."
+
+// A Bus carries messages between the nodes that share a log. They are not kept: who
+// is not there misses them. Any goroutine may use it.
+type Bus struct{ conn *nats.Conn }
+
+// Bus returns the log's bus.
+func (l *Log) Bus() *Bus { return &Bus{l.conn} }
+
+// Publish sends a message to whoever has subscribed.
+func (b *Bus) Publish(subject string, data []byte) error {
+	if err := b.conn.Publish(busPrefix+subject, data); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Subscribe calls f with every message under a subject, in which * stands for any
+// word, until stop is called; this node's own among them. F runs on a goroutine of
+// the subscription's. What it returns is the answer to who asked, unless it is nil.
+func (b *Bus) Subscribe(subject string, f func(subject string, data []byte) (answer []byte)) (stop func(), err error) {
+	s, err := b.conn.Subscribe(busPrefix+subject, func(m *nats.Msg) {
+		answer := f(strings.TrimPrefix(m.Subject, busPrefix), m.Data)
+		if answer != nil && m.Reply != "" {
+			_ = m.Respond(answer) // who asked will miss it
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return func() { _ = s.Unsubscribe() }, nil // fails when the connection has ended
+}
+
+// Ask sends a message and hands every answer to f, until f says that it has enough
+// or ctx ends, which is no error.
+func (b *Bus) Ask(ctx context.Context, subject string, data []byte, f func(answer []byte) (enough bool)) error {
+	inbox := b.conn.NewInbox()
+	s, err := b.conn.SubscribeSync(inbox)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer func() { _ = s.Unsubscribe() }()
+	if err := b.conn.PublishRequest(busPrefix+subject, inbox, data); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for {
+		m, err := s.NextMsgWithContext(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case len(m.Data) == 0: // the server says that nobody is there
+			return nil
+		}
+		if f(m.Data) {
+			return nil
+		}
+	}
+}

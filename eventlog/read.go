@@ -1,0 +1,174 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gatecast/event"
+)
+
+// ErrNotRetained says that the log has no event at a place, or has none any more.
+var ErrNotRetained = errors.New("not retained")
+
+// Read calls f with every event behind a place, in order, up to the newest at the
+// time of the call, whose sequence it returns. An error of f ends it and is
+// returned. What is no event of ours comes as an Entry without a body. Where the
+// sequence jumps, retention has taken events away.
+func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo uint64, err error) {
+	ctx, done, err := l.reading(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	first, last, err := l.Bounds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if first > last {
+		return last, nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	failed := false
+	t := &tail{log: l, last: max(after, first-1), f: func(e Entry) {
+		if failed {
+			return
+		}
+		if err := f(e); err != nil {
+			failed = true
+			cancel(err)
+		}
+	}}
+	if err := t.catchUp(ctx, last); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return 0, cause
+		}
+		return 0, err
+	}
+	return last, nil
+}
+
+// Get returns the event with a sequence, or [ErrNotRetained].
+func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
+	m, err := l.stream.GetMsg(ctx, seq)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return Entry{}, fmt.Errorf("event %v: %w", l.cursor(seq), ErrNotRetained)
+	case err != nil:
+		return Entry{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+}
+
+// A Query asks for retained events.
+type Query struct {
+	// GatewayID asks for the events of one gateway, which is in Groups; empty for
+	// those of all.
+	GatewayID string
+	Groups    []string
+	Type      string // empty for all
+	After     uint64 // sequence that what is listed comes behind
+	Limit     int
+}
+
+// listFor bounds how long one call of List looks for events.
+const listFor = 5 * time.Second
+
+// List returns the events that a query asks for, the oldest first, and the place
+// to go on from: at the limit that of the last one, else that of the newest event
+// looked at. More reports whether there may be others behind it.
+func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Cursor, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listFor)
+	defer cancel()
+	_, last, err := l.Bounds(ctx)
+	if err != nil {
+		return nil, event.Cursor{}, false, err
+	}
+	at := q.After
+	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		if len(list) == q.Limit {
+			more = true
+			return false
+		}
+		at = meta.Sequence.Stream
+		e, err := l.entry(m.Subject(), m.Headers(), m.Data(), at, meta.Timestamp)
+		if err == nil && q.wants(&e) {
+			list = append(list, e)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, event.Cursor{}, false, err
+	}
+	if !more {
+		at = max(at, last)
+	}
+	return list, l.cursor(at), more, nil
+}
+
+// consumer returns the consumer that reads what a query may want.
+func (l *Log) consumer(q Query) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
+	if q.GatewayID != "" {
+		cfg.FilterSubjects = []string{subjectPrefix + kindGateway + q.GatewayID, subjectPrefix + kindGateways, subjectPrefix + kindAll}
+		for _, g := range q.Groups {
+			cfg.FilterSubjects = append(cfg.FilterSubjects, subjectPrefix+kindGroup+g)
+		}
+	}
+	return cfg
+}
+
+// wants reports whether a query asks for an event that its consumer gave.
+func (q *Query) wants(e *Entry) bool {
+	if q.Type != "" && event.ReadHead(e.Body).Type != q.Type {
+		return false
+	}
+	return q.GatewayID == "" || e.Target.All || e.Target.Group != "" || slices.Contains(e.Target.GatewayIDs, q.GatewayID)
+}
+
+// fetchBatch is how many messages are asked for at once.
+const fetchBatch = 256
+
+// fetch reads what a stream has for a consumer, from where that begins, until f
+// returns false or the newest has been read.
+func (l *Log) fetch(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, batch int, f func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
+	cfg.AckPolicy = jetstream.AckNonePolicy
+	cfg.MemoryStorage, cfg.Replicas = true, 1
+	cfg.InactiveThreshold = time.Minute
+	c, err := l.js.CreateConsumer(ctx, stream, cfg)
+	if err != nil {
+		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	}
+	defer func() { // one that cannot be deleted goes by itself
+		_ = l.js.DeleteConsumer(context.WithoutCancel(ctx), stream, c.CachedInfo().Name)
+	}()
+	for left := c.CachedInfo().NumPending; left > 0; {
+		n := min(uint64(min(max(batch+1, 1), fetchBatch)), left)
+		messages, err := c.Fetch(int(n), jetstream.FetchContext(ctx))
+		if err != nil {
+			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+		}
+		for m := range messages.Messages() {
+			meta, err := m.Metadata()
+			if err != nil {
+				return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+			}
+			left = meta.NumPending
+			if !f(m, meta) {
+				return nil
+			}
+		}
+		if err := messages.Error(); err != nil {
+			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,334 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatecast/auth"
+	"gatecast/eventlog"
+	"gatecast/shard"
+
+	"github.com/google/uuid"
+)
+
+// Nodes that share a log tell each other which gateways they have connections of,
+// so that any of them can say how many are connected. A node says what has
+// changed, and everything when it is asked to, because somebody missed something,
+// and now and then anyway.
+const (
+	helloSubject  = "hello." // a node's name follows it
+	pleaseSubject = "please" // asks everybody to say everything
+	closeSubject  = "close"  // asks whoever has a connection to close it
+
+	helloChanges = 250 * time.Millisecond // until what has changed is told
+	helloIdle    = time.Second            // between hellos when nothing has
+	helloFull    = 30 * time.Second       // between hellos that say everything
+	helloIDs     = 5000                   // gateways in one hello
+
+	// peerSilence is how long a node may be silent before its gateways count as
+	// not connected, and peerMemory for how long it is then missed.
+	peerSilence = 3 * time.Second
+	peerMemory  = 10 * time.Minute
+)
+
+// A hello is what a node says of itself.
+type hello struct {
+	Node string   `json:"node"`
+	Run  uint64   `json:"run"`            // one start of the node
+	N    uint64   `json:"n"`              // counts the hellos of a run
+	Full bool     `json:"full,omitempty"` // On is everything, together with the hellos that follow at once
+	Bye  bool     `json:"bye,omitempty"`
+	On   []string `json:"on,omitempty"`  // gateways that have a connection now
+	Off  []string `json:"off,omitempty"` // gateways that have none any more
+}
+
+// A peer is another node.
+type peer struct {
+	run, n   uint64
+	heard    time.Time
+	silent   bool
+	gateways map[string]struct{}
+}
+
+// peers is what a node knows of the others. Its methods may be called by any
+// goroutine.
+type peers struct {
+	name     string
+	run      uint64
+	bus      *eventlog.Bus
+	registry *auth.Registry
+	logger   *slog.Logger
+	stops    []func()
+	quit     chan struct{}
+	ended    chan struct{}
+
+	asked atomic.Bool // somebody wants to hear everything
+
+	mu    sync.Mutex
+	nodes map[string]*peer
+
+	// Of the goroutine that says hello.
+	n    uint64
+	told map[string]struct{}
+}
+
+// joinPeers makes the node known to the others.
+func joinPeers(n *Node) (*peers, error) {
+	p := &peers{
+		name: nodeName(n.cfg.NodeID), run: rand.Uint64(), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
+		quit: make(chan struct{}), ended: make(chan struct{}),
+		nodes: make(map[string]*peer), told: make(map[string]struct{}),
+	}
+	for subject, f := range map[string]func(subject string, data []byte) []byte{
+		helloSubject + "*": func(_ string, data []byte) []byte { p.heard(data); return nil },
+		pleaseSubject:      func(string, []byte) []byte { p.asked.Store(true); return nil },
+		closeSubject:       func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
+	} {
+		stop, err := p.bus.Subscribe(subject, f)
+		if err != nil {
+			p.unsubscribe()
+			return nil, fmt.Errorf("join the other nodes: %w", err)
+		}
+		p.stops = append(p.stops, stop)
+	}
+	p.asked.Store(true)
+	_ = p.bus.Publish(pleaseSubject, nil) // who did not hear it speaks up anyway
+	go p.speak()
+	return p, nil
+}
+
+func (p *peers) unsubscribe() {
+	for _, stop := range p.stops {
+		stop()
+	}
+}
+
+// leave says goodbye.
+func (p *peers) leave() {
+	close(p.quit)
+	<-p.ended
+	p.unsubscribe()
+}
+
+// speak says hello until leave.
+func (p *peers) speak() {
+	defer close(p.ended)
+	tick := time.NewTicker(helloChanges)
+	defer tick.Stop()
+	var last, full time.Time
+	for {
+		select {
+		case <-p.quit:
+			p.say(hello{Bye: true})
+			return
+		case now := <-tick.C:
+			p.miss(now)
+			switch {
+			case p.asked.Swap(false) || now.Sub(full) >= helloFull:
+				last, full = now, now
+				p.sayAll()
+			case p.sayChanges() || now.Sub(last) < helloIdle:
+			default:
+				last = now
+				p.say(hello{})
+			}
+		}
+	}
+}
+
+func (p *peers) say(h hello) {
+	p.n++
+	h.Node, h.Run, h.N = p.name, p.run, p.n
+	_ = p.bus.Publish(helloSubject+p.name, marshal(&h)) // what is lost is asked for
+}
+
+// sayAll says everything.
+func (p *peers) sayAll() {
+	clear(p.told)
+	p.registry.Here(func(id string) { p.told[id] = struct{}{} })
+	h := hello{Full: true}
+	for ids := range slices.Chunk(slices.Collect(maps.Keys(p.told)), helloIDs) {
+		h.On = ids
+		p.say(h)
+		h.Full = false
+	}
+	if h.Full { // there is nobody
+		p.say(h)
+	}
+}
+
+// sayChanges says what has changed, and reports whether something has.
+func (p *peers) sayChanges() bool {
+	var h hello
+	here := make(map[string]struct{}, len(p.told))
+	p.registry.Here(func(id string) {
+		here[id] = struct{}{}
+		if _, known := p.told[id]; !known {
+			h.On = append(h.On, id)
+		}
+	})
+	for id := range p.told {
+		if _, there := here[id]; !there {
+			h.Off = append(h.Off, id)
+		}
+	}
+	if len(h.On)+len(h.Off) > helloIDs { // more than one message takes
+		p.sayAll()
+		return true
+	}
+	p.told = here
+	if len(h.On)+len(h.Off) == 0 {
+		return false
+	}
+	p.say(h)
+	return true
+}
+
+// heard takes another node's hello.
+func (p *peers) heard(data []byte) {
+	var h hello
+	if err := json.Unmarshal(data, &h); err != nil {
+		p.logger.Warn("a hello of another node cannot be read", "error", err)
+		return
+	}
+	if h.Node == p.name {
+		if h.Run != p.run {
+			p.logger.Error("another node has this one's name; give each its own with --node", "node", p.name)
+		}
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.nodes[h.Node]
+	switch {
+	case h.Bye:
+		p.forget(n)
+		delete(p.nodes, h.Node)
+		return
+	case h.Full:
+		p.forget(n)
+		n = &peer{gateways: make(map[string]struct{})}
+		p.nodes[h.Node] = n
+	case n == nil || n.run != h.Run || n.n+1 != h.N:
+		_ = p.bus.Publish(pleaseSubject, nil)
+		return
+	}
+	n.run, n.n, n.heard, n.silent = h.Run, h.N, time.Now(), false
+	for _, id := range h.On {
+		if _, known := n.gateways[id]; !known {
+			n.gateways[id] = struct{}{}
+			p.registry.Elsewhere(id, 1)
+		}
+	}
+	for _, id := range h.Off {
+		if _, known := n.gateways[id]; known {
+			delete(n.gateways, id)
+			p.registry.Elsewhere(id, -1)
+		}
+	}
+}
+
+// forget takes what a node has for gone. Mu is held.
+func (p *peers) forget(n *peer) {
+	if n == nil {
+		return
+	}
+	for id := range n.gateways {
+		p.registry.Elsewhere(id, -1)
+	}
+	clear(n.gateways)
+}
+
+// miss notes which nodes have been silent for too long.
+func (p *peers) miss(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, n := range p.nodes {
+		switch quiet := now.Sub(n.heard); {
+		case quiet > peerMemory:
+			delete(p.nodes, name)
+		case quiet > peerSilence && !n.silent:
+			n.silent = true
+			n.run = 0 // when it speaks again it is to say everything
+			p.forget(n)
+			p.logger.Warn("another node does not answer; its gateways count as not connected", "node", name)
+		}
+	}
+}
+
+// names returns the other nodes, and those of them that do not answer. To nil
+// peers there are none.
+func (p *peers) names() (all, silent []string) {
+	if p == nil {
+		return nil, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, n := range p.nodes {
+		all = append(all, name)
+		if n.silent {
+			silent = append(silent, name)
+		}
+	}
+	slices.Sort(all)
+	slices.Sort(silent)
+	return all, silent
+}
+
+// closeTimeout is how long other nodes have to say that they have closed a
+// connection.
+const closeTimeout = time.Second
+
+// closeConnection closes a connection of another node's, and reports whether one
+// had it.
+func (p *peers) closeConnection(ctx context.Context, id uuid.UUID) (found bool, err error) {
+	if p == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	missing, err := p.askAll(ctx, closeSubject, []byte(id.String()), func(answer []byte) string {
+		node, closed := strings.CutPrefix(string(answer), "closed ")
+		found = found || closed
+		return node
+	})
+	if err == nil && !found && len(missing) > 0 {
+		err = fmt.Errorf("it is not of a node that answers, and these do not: %s", strings.Join(missing, ", "))
+	}
+	return found, err
+}
+
+// closeHere closes a connection of this node's, and returns what to answer.
+func (p *peers) closeHere(router *shard.Router, id []byte) []byte {
+	if u, err := uuid.ParseBytes(id); err == nil && router.CloseConnection(u) {
+		return []byte("closed " + p.name)
+	}
+	return []byte(p.name)
+}
+
+// askAll asks every node that answers, this one too, and hands each answer to f. It
+// returns the nodes that gave none; answers of nodes not heard of count too.
+func (p *peers) askAll(ctx context.Context, subject string, data []byte, f func(answer []byte) (node string)) (missing []string, err error) {
+	all, _ := p.names()
+	left := make(map[string]struct{}, len(all)+1)
+	for _, name := range append(all, p.name) {
+		left[name] = struct{}{}
+	}
+	err = p.bus.Ask(ctx, subject, data, func(answer []byte) (enough bool) {
+		delete(left, f(answer))
+		return len(left) == 0
+	})
+	return slices.Sorted(maps.Keys(left)), err
+}

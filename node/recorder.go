@@ -1,0 +1,357 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"gatecast/event"
+	"gatecast/eventlog"
+	"gatecast/outcome"
+	"gatecast/poller"
+	"gatecast/shard"
+	"gatecast/stats"
+)
+
+// Journals beside the events, and how long they keep what they hold.
+const (
+	outcomesJournal = "outcomes"
+	messagesJournal = "messages"
+	failuresJournal = "failures"
+
+	failuresFor   = 24 * time.Hour
+	failuresBytes = 256 << 20
+	messagesBytes = 1 << 30
+	outcomesBytes = 256 << 20
+)
+
+const (
+	// maxRecords bounds what waits to be recorded, in messages of gateways and
+	// failed deliveries. More is dropped and counted: it takes a log that has
+	// been out of reach for long.
+	maxRecords = 1 << 17
+	// recordEvery is how often it is written how far gateways have come.
+	recordEvery = time.Second
+	// recordRetry is the pause after the log could not take a record.
+	recordRetry = time.Second
+	// maxAnswers bounds what is known of gateways' answers, of all events together.
+	maxAnswers = 4 << 20
+	// compactAfter is how many bytes of outcomes this node writes before it writes
+	// down all it knows, and lets go of what it wrote before.
+	compactAfter = 32 << 20
+	// factsSize is about how large a record of outcomes is, in bytes.
+	factsSize = 64 << 10
+)
+
+// A recorder keeps what becomes of events: what gateways have received and
+// answered, what they say to the platform, and which deliveries failed. It takes
+// notes from the loops without ever keeping them waiting, and writes them to the
+// log on a goroutine of its own: messages and failures at once, progress a
+// second late at most.
+type recorder struct {
+	// Constant.
+	nodeID   string
+	log      *eventlog.Log
+	outcomes *eventlog.Journal
+	messages *eventlog.Journal
+	failures *eventlog.Journal
+	book     *outcome.Book
+	deployed *deployments
+	counts   *stats.Node
+	logger   *slog.Logger
+
+	notes   poller.Inbox[note]
+	waiting atomic.Int64  // weight of the notes
+	wake    chan struct{} // has a token when there may be notes
+	cancel  context.CancelFunc
+	quit    chan struct{} // closed when there will be no more notes
+	ended   chan struct{}
+	synced  chan struct{} // closed when what was recorded before is known
+
+	// Of the goroutine that writes.
+	facts   outcome.Facts // not written yet
+	due     time.Time     // when they are to be
+	written int           // bytes of outcomes since the last compaction
+}
+
+// A note is something to record. One of its fields is set.
+type note struct {
+	report shard.Report
+	failed []failedDelivery
+}
+
+// weight is what a note counts for in maxRecords.
+func (n *note) weight() int64 { return int64(1 + len(n.report.Inbound) + len(n.failed)) }
+
+// A failedDelivery is one as it stands in the journal.
+type failedDelivery struct {
+	Time          string `json:"time"`
+	EventID       string `json:"eventId"`
+	Type          string `json:"type"`
+	GatewayID     string `json:"gatewayId"`
+	CorrelationID string `json:"correlationId"`
+	Reason        string `json:"reason"`
+	Status        string `json:"status"`
+}
+
+// openRecorder opens the journals and reads what was recorded before.
+func openRecorder(ctx context.Context, n *Node) (*recorder, error) {
+	r := &recorder{
+		nodeID: n.cfg.NodeID, log: n.log, counts: n.counts, logger: n.cfg.Logger,
+		book: outcome.NewBook(maxAnswers), deployed: newDeployments(),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}), synced: make(chan struct{}),
+	}
+	for _, j := range []struct {
+		journal **eventlog.Journal
+		config  eventlog.JournalConfig
+	}{
+		{&r.outcomes, eventlog.JournalConfig{Name: outcomesJournal, Retention: n.cfg.Retention, Bytes: outcomesBytes}},
+		{&r.messages, eventlog.JournalConfig{Name: messagesJournal, Retention: max(n.cfg.Retention, failuresFor), Bytes: messagesBytes}},
+		{&r.failures, eventlog.JournalConfig{Name: failuresJournal, Retention: failuresFor, Bytes: failuresBytes}},
+	} {
+		var err error
+		if *j.journal, err = n.log.Journal(ctx, j.config); err != nil {
+			return nil, err
+		}
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.cancel = cancel
+	followed := make(chan struct{})
+	go func() { defer close(followed); r.follow(life) }()
+	go func() { defer close(r.ended); r.run(life); cancel(); <-followed }()
+	select {
+	case <-r.synced:
+		return r, nil
+	case <-ctx.Done():
+		r.stop()
+		return nil, ctx.Err()
+	}
+}
+
+// follow carries what is recorded, by this node and others, into the book.
+func (r *recorder) follow(ctx context.Context) {
+	var last uint64
+	known := false
+	synced := func() {
+		if !known {
+			known = true
+			close(r.synced)
+		}
+	}
+	for ctx.Err() == nil {
+		err := r.outcomes.Follow(ctx, last, synced, func(rec eventlog.Record) {
+			last = rec.Seq
+			facts, err := outcome.ParseFacts(rec.Data)
+			if err != nil {
+				r.logger.Error("a record of what became of events is passed over", "record", rec.Seq, "error", err)
+				return
+			}
+			r.book.Apply(facts)
+		})
+		if ctx.Err() == nil {
+			r.logger.Error("records of what became of events cannot be read; trying again", "error", err)
+			pause(ctx, recordRetry)
+		}
+	}
+}
+
+// report takes what a loop reports. It never blocks.
+func (r *recorder) report(rep shard.Report) { r.push(note{report: rep}) }
+
+// fail takes deliveries that failed. It never blocks.
+func (r *recorder) fail(failed []failedDelivery) { r.push(note{failed: failed}) }
+
+func (r *recorder) push(n note) {
+	if weight := n.weight(); r.waiting.Add(weight) > maxRecords {
+		r.waiting.Add(-weight)
+		r.counts.RecordsDropped.Add(float64(weight - 1))
+		return
+	}
+	if r.notes.Push(n) {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run writes notes until ctx ends, and those that are left when quit is closed.
+func (r *recorder) run(ctx context.Context) {
+	tick := time.NewTicker(recordEvery)
+	defer tick.Stop()
+	trim := time.NewTicker(time.Minute)
+	defer trim.Stop()
+	for {
+		select {
+		case <-r.wake:
+			r.takeNotes(ctx)
+		case <-tick.C:
+			r.writeFacts(ctx)
+		case <-trim.C:
+			r.book.Trim(r.log.First())
+		case <-r.quit:
+			r.takeNotes(ctx)
+			r.writeFacts(ctx)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takeNotes writes what cannot wait, and puts the rest into the book at once and
+// among the facts to be written.
+func (r *recorder) takeNotes(ctx context.Context) {
+	notes := r.notes.Take(nil)
+	var messages, failures []eventlog.Record
+	weight := int64(0)
+	for i := range notes {
+		n := &notes[i]
+		weight += n.weight()
+		facts := outcome.Facts{Progress: n.report.Progress}
+		for j := range n.report.Inbound {
+			r.takeInbound(ctx, &n.report.Inbound[j], &facts, &messages, &failures)
+		}
+		r.book.Apply(facts)
+		r.facts.Progress = append(r.facts.Progress, facts.Progress...)
+		r.facts.Answers = append(r.facts.Answers, facts.Answers...)
+		for j := range n.failed {
+			failures = append(failures, eventlog.Record{Name: n.failed[j].GatewayID, Data: marshal(&n.failed[j])})
+		}
+	}
+	r.write(ctx, r.messages, messages)
+	r.write(ctx, r.failures, failures)
+	r.waiting.Add(-weight)
+}
+
+// takeInbound records a gateway's message.
+func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *outcome.Facts, messages, failures *[]eventlog.Record) {
+	id := m.Event
+	if m.Kind == stats.DeploymentAck {
+		id = event.Cursor{Epoch: r.log.Epoch(), Seq: r.deployed.find(m.DeploymentID)}
+	}
+	known := id.Epoch == r.log.Epoch() && id.Seq > 0 && id.Seq <= r.log.Last().Seq
+	if known {
+		facts.Answers = append(facts.Answers, outcome.Answer{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
+	}
+	if m.Kind == stats.EventAck && !m.Failed {
+		return
+	}
+	text := inboundMessage{
+		Type: m.Kind.String(), GatewayID: m.GatewayID, ConnectionID: m.ConnectionID.String(),
+		Timestamp: m.At.UTC().Format(event.TimeFormat), Payload: m.Payload,
+	}
+	if known {
+		text.EventID = id.String()
+	}
+	if m.Kind == stats.EventAck {
+		text.Status, text.Error = m.Status, m.Error
+	}
+	*messages = append(*messages, eventlog.Record{Name: m.GatewayID, Data: marshal(&text)})
+	if known && m.Failed {
+		r.counts.Failures.Fail(stats.Rejected, 1, m.At)
+		failed := r.rejected(ctx, id, m)
+		*failures = append(*failures, eventlog.Record{Name: m.GatewayID, Data: marshal(&failed)})
+	}
+}
+
+// An inboundMessage is what a gateway said, as it stands in the journal.
+type inboundMessage struct {
+	Type         string          `json:"type"`
+	GatewayID    string          `json:"gatewayId"`
+	ConnectionID string          `json:"connectionId"`
+	Timestamp    string          `json:"timestamp"`
+	EventID      string          `json:"eventId,omitempty"`
+	Status       string          `json:"status,omitempty"`
+	Error        string          `json:"error,omitempty"`
+	Payload      json.RawMessage `json:"payload,omitempty"`
+}
+
+// rejected returns the failed delivery that a gateway's answer makes.
+func (r *recorder) rejected(ctx context.Context, id event.Cursor, m *shard.Inbound) failedDelivery {
+	var head event.Head
+	if e, err := r.log.Get(ctx, id.Seq); err == nil { // else it has left the log
+		head = event.ReadHead(e.Body)
+	}
+	return newFailed(m.At, id, head.Type, head.CorrelationID, m.GatewayID, stats.Rejected)
+}
+
+func newFailed(at time.Time, id event.Cursor, eventType, correlationID, gatewayID string, why stats.Failure) failedDelivery {
+	return failedDelivery{
+		Time: at.UTC().Format(event.TimeFormat), EventID: id.String(), Type: eventType,
+		GatewayID: gatewayID, CorrelationID: correlationID, Reason: why.String(), Status: "failed",
+	}
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: a record does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// write puts records into a journal, and tries until it could: nothing of it is
+// dropped because the log is out of reach for a while.
+func (r *recorder) write(ctx context.Context, j *eventlog.Journal, records []eventlog.Record) {
+	for len(records) > 0 && ctx.Err() == nil {
+		if _, err := j.Append(ctx, records...); err == nil {
+			return
+		} else if ctx.Err() == nil {
+			r.logger.Error("the log does not take what gateways said; trying again", "records", len(records), "error", err)
+		}
+		select {
+		case <-r.quit: // the node ends; a log that cannot be written then will not come back
+			return
+		default:
+			pause(ctx, recordRetry)
+		}
+	}
+}
+
+// writeFacts writes down how far gateways have come.
+func (r *recorder) writeFacts(ctx context.Context) {
+	if len(r.facts.Progress) == 0 && len(r.facts.Answers) == 0 {
+		return
+	}
+	var records []eventlog.Record
+	for part := range r.facts.Parts(factsSize) {
+		data := part.AppendTo(nil)
+		r.written += len(data)
+		records = append(records, eventlog.Record{Name: r.nodeID, Data: data})
+	}
+	r.facts = outcome.Facts{}
+	r.write(ctx, r.outcomes, records)
+	if r.written > compactAfter {
+		r.compact(ctx)
+	}
+}
+
+// compact writes down all that is known, and lets go of what this node wrote
+// before.
+func (r *recorder) compact(ctx context.Context) {
+	r.written = 0
+	_, before, err := r.outcomes.Bounds(ctx)
+	if err != nil {
+		return // the next time will do
+	}
+	for facts := range r.book.Snapshot {
+		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil)}})
+	}
+	if err := r.outcomes.Purge(ctx, r.nodeID, before+1); err != nil && ctx.Err() == nil {
+		r.logger.Warn("old records of what became of events stay for now", "error", err)
+	}
+}
+
+// stop writes what is left, and ends the recorder. Nothing may be pushed any more.
+func (r *recorder) stop() {
+	close(r.quit)
+	hung := time.AfterFunc(recordEvery, r.cancel) // a log that hangs holds nothing up
+	defer hung.Stop()
+	<-r.ended
+}
