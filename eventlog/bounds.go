@@ -72,3 +72,13 @@ func (l *Log) Back(ctx context.Context, bytes int64) (event.Cursor, error) {
 
 // Shared reports whether other nodes append to the log too.
 func (l *Log) Shared() bool { return l.server.shared() }
+
+// Purge takes every event out of the log, as retention would in time. Their
+// places are not given out again.
+func (l *Log) Purge(ctx context.Context) error {
+	if err := l.stream.Purge(ctx); err != nil {
+		return fmt.Errorf("%w: purge: %w", ErrUnavailable, err)
+	}
+	_, _, err := l.Bounds(ctx)
+	return err
+}
