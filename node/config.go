@@ -4,6 +4,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
@@ -107,7 +108,8 @@ func (c Config) withDefaults() Config {
 		c.Shards = runtime.GOMAXPROCS(0)
 	}
 	if c.NodeID == "" {
-		c.NodeID, _ = os.Hostname() // none is as good as any
+		host, _ := os.Hostname() // none is as good as any
+		c.NodeID = nodeName(host)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -147,7 +149,7 @@ func (c Config) Validate() error {
 		check(c.LogReplicas >= 0 && c.LogReplicas <= 5, "log-replicas", "want 1 to 5, or 0 for three where there are three servers"),
 		check(c.LogReplicas == 0 || c.logURL() != "", "log-replicas", "needs --log nats://…: a log on this machine has one copy"),
 		check(c.ReplayMemory > 0, "replay-memory", "want at least 1 byte"),
-		check(c.logURL() == "" || event.ValidName(nodeName(c.NodeID)), "node", fmt.Sprintf("%q cannot name a node among others; want 1 to 64 of letters, digits, _ and -", c.NodeID)),
+		check(c.NodeID == "" || event.ValidName(c.NodeID), "node", fmt.Sprintf("%q cannot name a node; want 1 to %d of letters, digits, _ and -", c.NodeID, event.MaxNameLen)),
 		check(c.LogSync == SyncInterval || c.LogSync == SyncAlways, "log-sync", fmt.Sprintf("%q is not a way to sync; want interval or always", c.LogSync)),
 		check(c.Log != LogMemory || c.LogSync != SyncAlways, "log-sync", "always contradicts --log memory: nothing is ever on disk"),
 		check(c.logURL() == "" || c.LogSync != SyncAlways, "log-sync", "always contradicts --log nats://…: when those servers sync is their setting"),
@@ -168,15 +170,15 @@ func (c Config) logURL() string {
 	return ""
 }
 
-// nodeName returns a node's id as other nodes know it: a host's name without what
-// cannot stand in a subject.
-func nodeName(id string) string {
-	return strings.Map(func(r rune) rune {
+// nodeName returns a node's id made of its host's name.
+func nodeName(host string) string {
+	name := strings.Map(func(r rune) rune {
 		if event.ValidName(string(r)) {
 			return r
 		}
 		return '_'
-	}, id)
+	}, host)
+	return cmp.Or(name[:min(len(name), event.MaxNameLen)], "node")
 }
 
 func firstError(errs ...error) error {

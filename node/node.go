@@ -87,6 +87,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.serve(gatewayTLS, admin)
+	if n.peers != nil {
+		if err := n.peers.join(n); err != nil {
+			return nil, err
+		}
+	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", cfg.Log, "cursor", n.log.Last())
 	return n, nil
@@ -189,9 +194,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
 	if n.log.Shared() {
-		if n.peers, err = joinPeers(n); err != nil {
-			return err
-		}
+		n.peers = newPeers(n)
 	}
 	// Gateways that come back after a restart find what they missed in memory.
 	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
@@ -222,6 +225,10 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
 	})
+	var cluster api.Cluster
+	if n.peers != nil {
+		cluster = n.peers
+	}
 	n.api = api.New(api.Config{
 		NodeID:      n.cfg.NodeID,
 		Version:     n.cfg.Version,
@@ -235,6 +242,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Failures:    apiFailures{n.recorder.failures},
 		Messages:    apiMessages{n.recorder.messages},
 		Missed:      n.missed,
+		Cluster:     cluster,
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatecast/api"
 	"gatecast/auth"
 	"gatecast/eventlog"
 	"gatecast/shard"
@@ -31,6 +32,7 @@ const (
 	helloSubject  = "hello." // a node's name follows it
 	pleaseSubject = "please" // asks everybody to say everything
 	closeSubject  = "close"  // asks whoever has a connection to close it
+	statsSubject  = "stats"  // asks everybody for their stats
 
 	helloChanges = 250 * time.Millisecond // until what has changed is told
 	helloIdle    = time.Second            // between hellos when nothing has
@@ -73,6 +75,7 @@ type peers struct {
 	stops    []func()
 	quit     chan struct{}
 	ended    chan struct{}
+	joined   bool
 
 	asked atomic.Bool // somebody wants to hear everything
 
@@ -84,29 +87,34 @@ type peers struct {
 	told map[string]struct{}
 }
 
-// joinPeers makes the node known to the others.
-func joinPeers(n *Node) (*peers, error) {
-	p := &peers{
-		name: nodeName(n.cfg.NodeID), run: rand.Uint64(), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
+// newPeers returns the peers of a node that has not joined them yet.
+func newPeers(n *Node) *peers {
+	return &peers{
+		name: n.cfg.NodeID, run: rand.Uint64(), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
 		quit: make(chan struct{}), ended: make(chan struct{}),
 		nodes: make(map[string]*peer), told: make(map[string]struct{}),
 	}
+}
+
+// join makes the node known to the others.
+func (p *peers) join(n *Node) error {
 	for subject, f := range map[string]func(subject string, data []byte) []byte{
 		helloSubject + "*": func(_ string, data []byte) []byte { p.heard(data); return nil },
 		pleaseSubject:      func(string, []byte) []byte { p.asked.Store(true); return nil },
 		closeSubject:       func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
+		statsSubject:       func(_ string, data []byte) []byte { return statsHere(n.api, data) },
 	} {
 		stop, err := p.bus.Subscribe(subject, f)
 		if err != nil {
-			p.unsubscribe()
-			return nil, fmt.Errorf("join the other nodes: %w", err)
+			return fmt.Errorf("join the other nodes: %w", err)
 		}
 		p.stops = append(p.stops, stop)
 	}
 	p.asked.Store(true)
 	_ = p.bus.Publish(pleaseSubject, nil) // who did not hear it speaks up anyway
+	p.joined = true
 	go p.speak()
-	return p, nil
+	return nil
 }
 
 func (p *peers) unsubscribe() {
@@ -117,8 +125,10 @@ func (p *peers) unsubscribe() {
 
 // leave says goodbye.
 func (p *peers) leave() {
-	close(p.quit)
-	<-p.ended
+	if p.joined {
+		close(p.quit)
+		<-p.ended
+	}
 	p.unsubscribe()
 }
 
@@ -316,6 +326,35 @@ func (p *peers) closeHere(router *shard.Router, id []byte) []byte {
 		return []byte("closed " + p.name)
 	}
 	return []byte(p.name)
+}
+
+// Stats implements [api.Cluster].
+func (p *peers) Stats(ctx context.Context, q api.PageQuery) (parts []api.NodeStats, missing []string, err error) {
+	missing, err = p.askAll(ctx, statsSubject, marshal(&q), func(answer []byte) string {
+		var part api.NodeStats
+		if json.Unmarshal(answer, &part) != nil {
+			return "" // of a node of another version: it is missing
+		}
+		parts = append(parts, part)
+		return part.NodeID
+	})
+	return parts, missing, err
+}
+
+// statsHere returns what this node answers who asks for its stats, nil when it
+// cannot.
+func statsHere(s *api.Server, query []byte) []byte {
+	var q api.PageQuery
+	if json.Unmarshal(query, &q) != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	part, err := s.NodeStats(ctx, q)
+	if err != nil {
+		return nil
+	}
+	return marshal(&part)
 }
 
 // askAll asks every node that answers, this one too, and hands each answer to f. It

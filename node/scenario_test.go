@@ -119,8 +119,8 @@ func (s *scenario) do(line, want string) string {
 	case "remove":
 		return s.ask("DELETE", "/gateways/"+rest, "")
 	case "header":
-		name, value, _ := strings.Cut(rest, ": ")
-		s.header.Set(name, s.real(value))
+		name, value, _ := strings.Cut(rest, ":")
+		s.header.Set(name, s.real(strings.TrimSpace(value)))
 		return ""
 	case "publish":
 		return s.ask("POST", "/events", rest)
@@ -148,6 +148,9 @@ func (s *scenario) do(line, want string) string {
 		_ = s.conns[rest].Close(websocket.StatusNormalClosure, "")
 		return ""
 	case "restart", "anew":
+		for _, c := range s.conns {
+			_ = c.CloseNow() // nobody reads its goodbye
+		}
 		s.drain()
 		if verb == "anew" {
 			if err := os.RemoveAll(filepath.Join(s.config.DataDir, "log")); err != nil {
@@ -182,7 +185,7 @@ func (s *scenario) ask(method, path, body string) string {
 	defer resp.Body.Close()
 	var b bytes.Buffer
 	_, _ = b.ReadFrom(resp.Body)
-	return fmt.Sprintf("%d %s\n", resp.StatusCode, s.shown(strings.TrimSpace(b.String())))
+	return strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", s.shown(b.String()))) + "\n"
 }
 
 // await asks until the answer is the one that is wanted: what gateways have
