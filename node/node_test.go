@@ -119,7 +119,7 @@ func TestRevokeAndRemove(t *testing.T) {
 		t.Errorf("revoked: closed with %d", code)
 	}
 	b.expect(s.publish("g", `"still here"`))
-	if _, resp, err := s.dial(token); err == nil || resp.StatusCode != 401 {
+	if _, resp, err := s.dial(token, ""); err == nil || resp.StatusCode != 401 {
 		t.Error("a revoked token connects")
 	}
 	s.call("DELETE", root+"/gateways/g", "", nil)
@@ -321,7 +321,7 @@ func testChurn(t *testing.T, plaintext bool, total int) {
 		for range 8 {
 			wg.Go(func() {
 				for range n / 8 {
-					c, _, err := s.dial(token)
+					c, _, err := s.dial(token, "")
 					if err != nil {
 						t.Error(err)
 						return
@@ -461,7 +461,7 @@ func TestLogs(t *testing.T) {
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	r := s.connect(token)
-	s.dial("gc_wrong-token")
+	s.dial("gc_wrong-token", "")
 	r.Close(websocket.StatusNormalClosure, "")
 	s.settle()
 	s.publish("g", `1`)

@@ -148,9 +148,9 @@ func (s *system) url() string {
 }
 
 // dial connects as a gateway; the answer is the refusal when err is not nil.
-func (s *system) dial(token string) (*websocket.Conn, *http.Response, error) {
+func (s *system) dial(token, since string) (*websocket.Conn, *http.Response, error) {
 	return websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
-		HTTPHeader: http.Header{"api-key": {token}},
+		HTTPHeader: http.Header{"api-key": {token}, "Last-Event-ID": {since}},
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 			DisableKeepAlives: true,
@@ -159,9 +159,12 @@ func (s *system) dial(token string) (*websocket.Conn, *http.Response, error) {
 }
 
 // connect connects as a gateway and reads the ack.
-func (s *system) connect(token string) *replica {
+func (s *system) connect(token string) *replica { s.t.Helper(); return s.resume(token, "") }
+
+// resume connects as a gateway that was at a position.
+func (s *system) resume(token, since string) *replica {
 	s.t.Helper()
-	c, _, err := s.dial(token)
+	c, _, err := s.dial(token, since)
 	if err != nil {
 		s.t.Fatal(err)
 	}
