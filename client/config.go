@@ -36,11 +36,31 @@ type Config struct {
 	// NetDial opens the connection under TLS; nil uses a net.Dialer.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Handler receives the events of [Run], one at a time. While it works,
-	// Buffer bytes of later events are received and pings are answered; beyond
-	// that the server is kept waiting, and takes the gateway for a slow consumer
-	// in the end. Its context ends with Run's.
-	Handler func(ctx context.Context, e Event)
+	// Since is the position to go on from: the id of an event, or the cursor of an
+	// [Ack]. Empty begins with what is published from now on. Run begins there,
+	// unless Cursor has a position, and then goes on from where it was.
+	Since string
+	// ReplayLatest leaves out, of the events that were missed, those for which there
+	// is a newer one with the same key.
+	ReplayLatest bool
+
+	// Handler receives the events of [Run], one at a time, and says what became of
+	// each: nil, that it is applied, or why it could not be. The server is told,
+	// and the event counts as received. While Handler works, Buffer bytes of later
+	// events are received and pings are answered; beyond that the server is kept
+	// waiting, and takes the gateway for a slow consumer in the end. Its context
+	// ends with Run's; an error that Handler returns then is taken for that, and
+	// the event comes again.
+	Handler func(ctx context.Context, e Event) error
+	// OnResync is called by [Run], between events, when the gateway has missed
+	// events that the server cannot send any more: it should fetch what it needs
+	// from the platform. Nil ignores it.
+	OnResync func(ctx context.Context, r Resync)
+	// Cursor keeps Run's position, so that another process can go on from it; nil
+	// keeps it in memory.
+	Cursor CursorStore
+	// NoAcks does not tell the server what became of events.
+	NoAcks bool
 	// OnState is told what becomes of the connection of [Run], between events
 	// and on the same goroutine; nil is told nothing.
 	OnState func(State)
@@ -71,6 +91,12 @@ func (c Config) withDefaults() Config {
 	c.Silence = cmp.Or(c.Silence, time.Minute)
 	c.ReadLimit = cmp.Or(c.ReadLimit, 8<<20)
 	c.Buffer = cmp.Or(c.Buffer, 4<<20)
+	if c.Cursor == nil {
+		c.Cursor = new(MemoryCursor)
+	}
+	if c.OnResync == nil {
+		c.OnResync = func(context.Context, Resync) {}
+	}
 	if c.NetDial == nil {
 		c.NetDial = new(net.Dialer).DialContext
 	}
@@ -87,6 +113,8 @@ func (c Config) validate() error {
 		return errors.New("client: Config.Token is missing: want the token that registering the gateway gave")
 	case strings.ContainsFunc(c.Token, notPrintable):
 		return errors.New("client: Config.Token has a character that no header can carry: was a line break read with it?")
+	case strings.ContainsFunc(c.Since, notPrintable):
+		return errors.New("client: Config.Since has a character that no header can carry: want the id of an event")
 	case c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin || c.BackoffMax > longest:
 		return fmt.Errorf("client: Config.BackoffMin is %v and BackoffMax %v: want them from 0s to %v, the first no more than the second", c.BackoffMin, c.BackoffMax, longest)
 	case c.DialTimeout < 0 || c.Silence < 0:

@@ -62,10 +62,11 @@ func newConn(conn net.Conn, early []byte, cfg Config) *Conn {
 	}
 }
 
-// Ack returns what the server said when it took the connection.
-func (c *Conn) Ack() Ack { return c.ack }
+// Accepted returns what the server said when it took the connection.
+func (c *Conn) Accepted() Ack { return c.ack }
 
-// Next returns the next event. When the connection has ended and no event is
+// Next returns the next event, or another message of the server's, which has no
+// id: see [Event.Resync]. When the connection has ended and no event is
 // left, it returns why: a [*CloseError] if the server closed it, [net.ErrClosed]
 // if [Conn.Close] did, and otherwise what went wrong. When ctx ends it returns
 // the cause of that, and the connection goes on.

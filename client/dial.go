@@ -58,6 +58,19 @@ func dial(ctx context.Context, u *url.URL, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
+// header returns what a request for the connection has besides what WebSocket asks
+// for.
+func (c Config) header() http.Header {
+	h := http.Header{"api-key": {c.Token}}
+	if c.Since != "" {
+		h["Last-Event-ID"] = []string{c.Since}
+	}
+	if c.ReplayLatest {
+		h["Replay"] = []string{"latest"}
+	}
+	return h
+}
+
 // upgrade opens a connection and upgrades it. early is what the server has sent
 // behind its response.
 func upgrade(ctx context.Context, u *url.URL, cfg Config) (conn net.Conn, early []byte, err error) {
@@ -65,7 +78,7 @@ func upgrade(ctx context.Context, u *url.URL, cfg Config) (conn net.Conn, early 
 	d := ws.Dialer{
 		NetDial:   cfg.NetDial,
 		TLSConfig: cfg.TLS,
-		Header:    ws.HandshakeHeaderHTTP{"api-key": {cfg.Token}},
+		Header:    ws.HandshakeHeaderHTTP(cfg.header()),
 		OnStatusError: func(_ int, _ []byte, raw io.Reader) {
 			resp, err := http.ReadResponse(bufio.NewReader(raw), nil)
 			if err != nil {

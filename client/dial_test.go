@@ -156,7 +156,7 @@ func TestConnectionOutlivesDialsContext(t *testing.T) {
 }
 
 func TestConfigErrors(t *testing.T) {
-	good := Config{URL: "wss://gatecast.test:9243", Token: testToken, Handler: func(context.Context, Event) {}}
+	good := Config{URL: "wss://gatecast.test:9243", Token: testToken, Handler: func(context.Context, Event) error { return nil }}
 	for _, tt := range []struct {
 		name   string
 		change func(*Config)

@@ -5,54 +5,94 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"log"
-	"os"
-	"os/signal"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 
 	"gatecast/client"
+	"gatecast/frame"
+
+	"github.com/gobwas/ws"
 )
 
-// A gateway that keeps a connection until it is interrupted.
+// A gateway that keeps its position in a file, so that it misses nothing while it is
+// restarted.
 func ExampleRun() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	server := startServer()
+	defer server.Close()
+	ctx, cancel := context.WithCancel(context.Background())
 	err := client.Run(ctx, client.Config{
-		URL:   "wss://gatecast.example:9243",
-		Token: os.Getenv("GATECAST_TOKEN"),
-		Handler: func(_ context.Context, e client.Event) {
-			fmt.Println(e.ID, e.Type, string(e.Payload))
+		URL:    url(server),
+		Token:  "gc_secret",
+		TLS:    &tls.Config{RootCAs: roots(server)},
+		Cursor: new(client.MemoryCursor), // client.FileCursor("/var/lib/gateway/cursor") in earnest
+		Handler: func(ctx context.Context, e client.Event) error {
+			fmt.Printf("%s %s %s\n", e.ID, e.Type, e.Payload)
+			cancel() // one is enough
+			return nil
 		},
-		OnState: func(s client.State) {
-			if s.Phase == client.Waiting {
-				log.Printf("no connection: %v; trying again in %v", s.Err, s.Wait)
-			}
+		OnResync: func(ctx context.Context, r client.Resync) {
+			// Fetch everything from the platform.
 		},
 	})
-	if refused, ok := errors.AsType[*client.RefusedError](err); ok {
-		log.Fatalf("check the token: %v", refused)
-	}
+	fmt.Println(err)
+	// Output:
+	// k3f9-1042 api.deployed {"apiId":"weather"}
+	// context canceled
 }
 
-// One connection, whose end the program sees to itself.
 func ExampleDial() {
-	ctx := context.Background()
-	conn, err := client.Dial(ctx, client.Config{
-		URL:   "wss://gatecast.example:9243",
-		Token: os.Getenv("GATECAST_TOKEN"),
+	server := startServer()
+	defer server.Close()
+	conn, err := client.Dial(context.Background(), client.Config{
+		URL: url(server), Token: "gc_secret", TLS: &tls.Config{RootCAs: roots(server)},
+		Since: "k3f9-1041",
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer conn.Close()
-	fmt.Println("connected as", conn.Ack().GatewayID)
-	for {
-		e, err := conn.Next(ctx)
+	e, err := conn.Next(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(conn.Accepted().GatewayID, e.Type)
+	if err := conn.FailEvent(e.ID, errors.New("no such API")); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// edge api.deployed
+}
+
+// startServer starts a server that sends one event.
+func startServer() *httptest.Server {
+	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
-			log.Print(err)
 			return
 		}
-		fmt.Println(e.ID, e.Type)
-	}
+		defer conn.Close()
+		for _, text := range []string{
+			`{"type":"connection.ack","gatewayId":"edge","cursor":"k3f9-1041","resumed":true}`,
+			`{"id":"k3f9-1042","type":"api.deployed","payload":{"apiId":"weather"}}`,
+		} {
+			_, _ = conn.Write(frame.Append(nil, frame.OpText, []byte(text)))
+		}
+		for b := make([]byte, 1024); err == nil; { // until the client has gone
+			_, err = conn.Read(b)
+			_, _ = conn.Write(frame.AppendClose(nil, frame.CloseNormal, ""))
+		}
+	}))
+}
+
+func url(s *httptest.Server) string { return strings.Replace(s.URL, "https", "wss", 1) }
+
+func roots(s *httptest.Server) *x509.CertPool {
+	return s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 }

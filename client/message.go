@@ -38,6 +38,23 @@ type Ack struct {
 	Resumed bool `json:"resumed"`
 }
 
+// A Resync says that the gateway has missed events which the server cannot send it
+// any more. It goes on with what is published behind Cursor.
+type Resync struct {
+	// Reason is the server's word for why: not_retained, other_epoch,
+	// unknown_position or ahead_of_log.
+	Reason string `json:"reason"`
+	Cursor string `json:"cursor"`
+}
+
+// Resync reports whether the message is a [Resync], and returns it.
+func (e Event) Resync() (r Resync, ok bool) {
+	if e.ID != "" || e.Type != "resync.required" {
+		return Resync{}, false
+	}
+	return r, json.Unmarshal(e.Raw, &r) == nil
+}
+
 // parseEvent reads an event from a text of which it keeps nothing.
 func parseEvent(text []byte) (Event, error) {
 	var e Event

@@ -78,6 +78,14 @@ func (p *peer) read() frame.Message {
 	}
 }
 
+// hears reads a text of the client's.
+func (p *peer) hears(want string) {
+	p.t.Helper()
+	if m := p.read(); m.Op != frame.OpText || string(m.Payload) != want {
+		p.t.Errorf("client sent opcode %d %q, want %s", m.Op, m.Payload, want)
+	}
+}
+
 // pinged pings the client and reads its pong.
 func (p *peer) pinged(payload string) {
 	p.t.Helper()
@@ -180,7 +188,8 @@ func over(t *testing.T, scripts ...func(net.Conn)) (*pipes, Config, context.Cont
 		URL:     "ws://gatecast.test",
 		Token:   testToken,
 		NetDial: p.dial,
-		Handler: func(context.Context, Event) {},
+		Handler: func(context.Context, Event) error { return nil },
+		NoAcks:  true, // a pipe has no room for what its end does not read
 	}
 	return p, cfg, ctx
 }

@@ -4,6 +4,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,15 +37,22 @@ func (p Phase) String() string {
 // A State is what has become of the connection of [Run].
 type State struct {
 	Phase Phase
-	Ack   Ack           // when Connected
-	Err   error         // when Waiting: why there is no connection
-	Wait  time.Duration // when Waiting: until the next attempt
+	Ack   Ack // when Connected
+	// Err is why there is no connection, when Waiting. When Connected it is nil, or
+	// why the position could not be saved; that is tried again with the next event.
+	Err    error
+	Wait   time.Duration // when Waiting: until the next attempt
+	Cursor string        // the position: the id of the last event that was handled, or where Run began
 }
 
 // Run keeps a connection and hands its events to cfg.Handler until ctx ends, and
-// then returns the cause of that. It returns before, with an error that says
-// why, only when another attempt would end the same way: when the config is
-// wrong; when the server answers 401, 403, 404, 409 or 422 ([*RefusedError]);
+// then returns the cause of that. It goes on where the last connection ended, so
+// while it runs each event is handled once and in order; when the process ended
+// before cfg.Cursor had the position of an event, the next one handles that again.
+//
+// It returns before ctx ends, with an error that says why, only when another
+// attempt would end the same way: when the config is wrong or cfg.Cursor cannot be
+// loaded; when the server answers 401, 403, 404, 409 or 422 ([*RefusedError]);
 // and when it closes with 1008 ([*CloseError]).
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
@@ -57,9 +65,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Handler == nil {
 		return errors.New("client: Config.Handler is missing: Run has nowhere to hand events to")
 	}
+	saved, err := cfg.Cursor.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("client: Config.Cursor: %w", err)
+	}
+	cfg.Since = cmp.Or(saved, cfg.Since)
+	r := runner{cfg: cfg}
 	b := backoff{min: cfg.BackoffMin, max: cfg.BackoffMax, random: upTo}
 	for {
-		lived, err := session(ctx, cfg)
+		lived, err := r.session(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -67,30 +81,80 @@ func Run(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("client: not reconnecting: %w", err)
 		}
 		wait := b.next(err, lived)
-		cfg.OnState(State{Phase: Waiting, Err: err, Wait: wait})
+		r.tell(State{Phase: Waiting, Err: err, Wait: wait})
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
 }
 
+// A runner is one call of Run. Its config's Since moves on with the events.
+type runner struct {
+	cfg  Config
+	conn *Conn
+}
+
+func (r *runner) tell(s State) {
+	s.Cursor = r.cfg.Since
+	r.cfg.OnState(s)
+}
+
 // session makes one connection and serves it to its end. It returns for how long
 // there was one, and why there is none any more.
-func session(ctx context.Context, cfg Config) (lived time.Duration, err error) {
-	cfg.OnState(State{Phase: Connecting})
-	c, err := Dial(ctx, cfg)
-	if err != nil {
+func (r *runner) session(ctx context.Context) (lived time.Duration, err error) {
+	r.tell(State{Phase: Connecting})
+	if r.conn, err = Dial(ctx, r.cfg); err != nil {
 		return 0, err
 	}
-	defer func() { _ = c.Close() }() // Run returns why the connection ended
+	defer func() { _ = r.conn.Close() }() // Run returns why the connection ended
 	start := time.Now()
-	cfg.OnState(State{Phase: Connected, Ack: c.Ack()})
+	if ack := r.conn.Accepted(); !ack.Resumed {
+		// What comes behind the ack's cursor must not be missed either when the
+		// connection ends before an event came.
+		r.moveTo(ctx, ack.Cursor)
+	}
+	r.tell(State{Phase: Connected, Ack: r.conn.Accepted()})
 	for {
-		e, err := c.Next(ctx)
+		e, err := r.conn.Next(ctx)
+		if err == nil {
+			err = r.handle(ctx, e)
+		}
 		if err != nil {
 			return time.Since(start), err
 		}
-		cfg.Handler(ctx, e)
+	}
+}
+
+// handle handles one message of the server's.
+func (r *runner) handle(ctx context.Context, e Event) error {
+	if resync, ok := e.Resync(); ok {
+		r.cfg.OnResync(ctx, resync)
+		r.moveTo(ctx, resync.Cursor)
+		return nil
+	}
+	if e.ID == "" {
+		return nil // of a server that is newer than this client
+	}
+	failure := r.cfg.Handler(context.WithValue(ctx, connKey{}, r.conn), e)
+	if failure != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	r.moveTo(ctx, e.ID)
+	switch {
+	case r.cfg.NoAcks:
+		return nil
+	case failure != nil:
+		return r.conn.FailEvent(e.ID, failure)
+	}
+	return r.conn.AckEvent(e.ID)
+}
+
+// moveTo keeps a new position.
+func (r *runner) moveTo(ctx context.Context, position string) {
+	r.cfg.Since = position
+	// A Run that ends saves what was handled all the same.
+	if err := r.cfg.Cursor.Save(context.WithoutCancel(ctx), position); err != nil {
+		r.tell(State{Phase: Connected, Ack: r.conn.Accepted(), Err: err})
 	}
 }
 

@@ -120,7 +120,7 @@ func TestRunReconnects(t *testing.T) {
 		}
 		_, cfg, ctx := over(t, sends(1, 2), refuses(t, 503, "", ""), sends(3))
 		var heard []string
-		cfg.Handler = func(_ context.Context, e Event) { heard = append(heard, e.ID) }
+		cfg.Handler = func(_ context.Context, e Event) error { heard = append(heard, e.ID); return nil }
 		cfg.OnState = func(s State) {
 			switch s.Phase {
 			case Connected:
@@ -195,7 +195,7 @@ func TestRunEnds(t *testing.T) {
 				time.AfterFunc(90*time.Second, func() { cancel(enough) })
 				cfg.Silence = time.Hour
 				handled := 0
-				cfg.Handler = func(context.Context, Event) { handled++; time.Sleep(time.Second) }
+				cfg.Handler = func(context.Context, Event) error { handled++; time.Sleep(time.Second); return nil }
 				start := time.Now()
 				if err := Run(ctx, cfg); err != enough {
 					t.Errorf("got %v, want %v", err, enough)

@@ -19,6 +19,9 @@ import (
 type tailCmd struct {
 	URL      string `name:"url" help:"The node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
 	Token    string `help:"The gateway's token; in the environment other users of the machine do not see it." required:"" env:"GATECAST_TOKEN" placeholder:"T"`
+	Since    string `help:"Go on behind this event: prints what was published since. Default: what is published from now on." placeholder:"ID"`
+	Latest   bool   `help:"Of what was published since, only the newest event of each key."`
+	Ack      bool   `help:"Tell the node that events are applied, as a gateway does."`
 	Insecure bool   `help:"Do not verify the node's certificate."`
 	CAFile   string `name:"ca-file" help:"PEM file of the certificates to trust. Default: the system's." placeholder:"FILE"`
 }
@@ -32,13 +35,21 @@ func (c *tailCmd) Run(ctx context.Context, w world) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = client.Run(ctx, client.Config{
-		URL:   c.URL,
-		Token: c.Token,
-		TLS:   trust,
-		Handler: func(_ context.Context, e client.Event) {
-			if _, err := fmt.Fprintf(w.out, "%s\n", e.Raw); err != nil {
+		URL:          c.URL,
+		Token:        c.Token,
+		TLS:          trust,
+		Since:        c.Since,
+		ReplayLatest: c.Latest,
+		NoAcks:       !c.Ack,
+		Handler: func(_ context.Context, e client.Event) error {
+			_, err := fmt.Fprintf(w.out, "%s\n", e.Raw)
+			if err != nil {
 				cancel(fmt.Errorf("write events: %w", err))
 			}
+			return err
+		},
+		OnResync: func(_ context.Context, r client.Resync) {
+			fmt.Fprintf(w.err, "gatecast: events are missing, the node cannot send them any more (%s); going on behind %s\n", r.Reason, r.Cursor)
 		},
 		OnState: func(s client.State) { tellState(w.err, s) },
 	})
