@@ -27,10 +27,15 @@ type Bucket struct {
 // Bucket opens the bucket of that name, or makes it. Names consist of letters,
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
-	kv, err := l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket:  name,
-		History: 1,
-		Storage: l.storage(),
+	var kv jetstream.KeyValue
+	err := l.patiently(ctx, func(ctx context.Context) (err error) {
+		kv, err = l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket:   name,
+			History:  1,
+			Storage:  l.storage(),
+			Replicas: l.replicas(),
+		})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("event log: open bucket %s: %w%s", name, err, l.server.because())

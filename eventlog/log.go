@@ -166,12 +166,45 @@ func (l *Log) start(ctx context.Context) error {
 }
 
 // openStream finds or makes a stream, with the replicas that it is to have.
-func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	cfg.Replicas = l.replicas()
-	if there, err := l.js.Stream(ctx, cfg.Name); err == nil {
-		cfg.Replicas = max(cfg.Replicas, there.CachedInfo().Config.Replicas)
+func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
+	err = l.patiently(ctx, func(ctx context.Context) error {
+		cfg.Replicas = l.replicas()
+		switch there, err := l.js.Stream(ctx, cfg.Name); {
+		case err == nil:
+			cfg.Replicas = max(cfg.Replicas, there.CachedInfo().Config.Replicas)
+		case !errors.Is(err, jetstream.ErrStreamNotFound):
+			return err
+		}
+		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
+		return err
+	})
+	return s, err
+}
+
+const (
+	// openPatience is how long a cluster may take to have a leader when a node
+	// starts, which it may do just because a server was lost.
+	openPatience = 30 * time.Second
+	openTry      = 3 * time.Second
+	openPause    = 250 * time.Millisecond
+)
+
+// patiently does what opens a part of the log: once with a server of our own, and
+// with a cluster until it can be done or openPatience is over.
+func (l *Log) patiently(ctx context.Context, open func(context.Context) error) error {
+	if !l.server.shared() {
+		return open(ctx)
 	}
-	return l.js.CreateOrUpdateStream(ctx, cfg)
+	for deadline := time.Now().Add(openPatience); ; {
+		try, cancel := context.WithTimeout(ctx, openTry)
+		err := open(try)
+		cancel()
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		l.cfg.Logger.Warn("event log: the cluster is not ready; trying again", "err", err)
+		time.Sleep(openPause)
+	}
 }
 
 // replicas returns how many servers keep a stream.

@@ -8,15 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 var (
@@ -69,64 +64,6 @@ func TestDrops(t *testing.T) {
 	})
 }
 
-// A natsServer is one of a cluster that others run.
-type natsServer struct {
-	options *server.Options
-	running *server.Server
-}
-
-func (s *natsServer) start(t *testing.T) {
-	t.Helper()
-	var err error
-	if s.running, err = server.NewServer(s.options.Clone()); err != nil {
-		t.Fatal(err)
-	}
-	s.running.Start()
-	if !s.running.ReadyForConnections(30 * time.Second) {
-		t.Fatal("a NATS server does not start")
-	}
-}
-
-func (s *natsServer) stop() {
-	s.running.Shutdown()
-	s.running.WaitForShutdown()
-}
-
-// startNATS starts three servers and returns them with their URLs.
-func startNATS(t *testing.T) (servers []*natsServer, urls string) {
-	t.Helper()
-	var routes []*url.URL
-	var list []string
-	for i := range 3 {
-		client, cluster := hostPort(freeAddress(t)), hostPort(freeAddress(t))
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", cluster)})
-		list = append(list, fmt.Sprint("nats://127.0.0.1:", client))
-		servers = append(servers, &natsServer{options: &server.Options{
-			ServerName: fmt.Sprint("nats", i), Host: "127.0.0.1", Port: client,
-			Cluster:   server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: cluster},
-			JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		}})
-	}
-	for _, s := range servers {
-		s.options.Routes = routes
-		s.start(t)
-		t.Cleanup(s.stop)
-	}
-	for deadline := time.Now().Add(30 * time.Second); !slices.ContainsFunc(servers, func(s *natsServer) bool { return s.running.JetStreamIsLeader() }); {
-		if time.Now().After(deadline) {
-			t.Fatal("JetStream has no leader")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return servers, strings.Join(list, ",")
-}
-
-func hostPort(address string) (port int) {
-	_, text, _ := strings.Cut(address, ":")
-	_, _ = fmt.Sscan(text, &port)
-	return port
-}
-
 // Three NATS servers and three nodes, of which one is killed in each round and
 // brought back.
 func TestCluster(t *testing.T) {
@@ -147,9 +84,9 @@ func TestCluster(t *testing.T) {
 			victim, what := rand.IntN(3), "node"
 			if round%2 == 0 {
 				what = "server"
-				servers[victim].stop()
+				servers[victim].kill()
 				aMoment()
-				servers[victim].start(t)
+				servers[victim].start()
 			} else {
 				nodes[victim].kill()
 				aMoment()

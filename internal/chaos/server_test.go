@@ -22,6 +22,10 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if config, ok := os.LookupEnv(natsVariable); ok {
+		serveNATS(config)
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "gatecast-chaos-")
 		if err != nil {
