@@ -28,6 +28,7 @@ type gateway struct {
 	ID     string `json:"id"`
 	Token  string `json:"token"`
 	number int64  // among its load's, from 1
+	since  string // the position it resumes from; empty: none
 }
 
 // A gatewayKind says what is common to the gateways of a load.

@@ -31,6 +31,8 @@ const (
 	mixedAllEvery = 5 * mixedRate // an event to all every 5 s
 	mixedChurn    = 20            // connections a second
 	mixedFor      = 20 * time.Second
+	missedEvents  = 100
+	replayEvents  = 100_000
 	besideConns   = 1000
 	besideRate    = 100 // events a second
 	besideQuiet   = 10 * time.Second
@@ -138,6 +140,125 @@ func BenchmarkStormBeside(b *testing.B) {
 func BenchmarkStorm(b *testing.B) {
 	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
 		return bench.Storm(ctx, t, bench.StormConfig{Connections: max(conns/2, 1), Dialers: stormDialers})
+	})
+}
+
+// BenchmarkResume has everybody come back at once, to a server that holds in memory
+// what they missed, and to one that has it in the log alone.
+func BenchmarkResume(b *testing.B) {
+	for _, from := range sources {
+		b.Run(from.name, func(b *testing.B) {
+			for b.Loop() {
+				measureRestarts(b, from.name, from.flags, *connsFlag)
+			}
+		})
+	}
+}
+
+// sources are where a server has what gateways missed.
+var sources = []struct {
+	name  string
+	flags []string
+}{{"memory", nil}, {"log", []string{"--replay-memory", "1"}}}
+
+// measureRestarts runs Resume with a server that is killed and started again.
+func measureRestarts(b *testing.B, name string, flags []string, conns int) {
+	cpus, err := split()
+	if err != nil {
+		b.Fatal(err)
+	}
+	start, kill := restarts(b, flags, conns+besideConns+100, cpus)
+	t, err := start(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer kill()
+	r, err := bench.Resume(b.Context(), t, bench.ResumeConfig{
+		Connections: conns, Missed: missedEvents, Beside: besideConns, Rate: besideRate, EventBytes: eventBytes,
+		Dialers: stormDialers, Quiet: 5 * time.Second, Restart: start,
+		Process: []string{os.Args[0]}, Environ: []string{stormVariable + "=1"},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Workload += "/" + name
+	report.Results = append(report.Results, r)
+}
+
+// restarts returns what starts a server, and every time but the first kills it
+// before; and what kills it in the end.
+func restarts(tb testing.TB, flags []string, connections int, cpus *bench.CPUSet) (start func(context.Context) (bench.Target, error), kill func()) {
+	tb.Helper()
+	path, err := binary()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var s *bench.Server
+	kill = func() {
+		if s != nil {
+			s.Kill()
+		}
+	}
+	folder := tb.TempDir()
+	start = func(ctx context.Context) (bench.Target, error) {
+		kill()
+		s, err = bench.StartServer(ctx, bench.ServerConfig{
+			Binary: path, Folder: folder, Connections: connections, CPUs: cpus, Flags: flags,
+		})
+		if err != nil {
+			return bench.Target{}, err
+		}
+		return s.Target, nil
+	}
+	return start, kill
+}
+
+// BenchmarkReplay has one gateway come back that has missed much.
+func BenchmarkReplay(b *testing.B) {
+	for _, from := range sources {
+		b.Run(from.name, func(b *testing.B) {
+			for b.Loop() {
+				withFlags(b, "replay/"+from.name, from.flags, func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
+					return bench.Replay(ctx, t, bench.ReplayConfig{Events: replayEvents, EventBytes: eventBytes})
+				})
+			}
+		})
+	}
+}
+
+// BenchmarkAcks publishes in bulk to gateways that ack every event; Publish/bulk is
+// the same to gateways that ack none.
+func BenchmarkAcks(b *testing.B) {
+	measure(b, func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
+		return bench.Publish(ctx, t, bench.PublishConfig{Gateways: publishTo, EventBytes: eventBytes, Events: bulkEvents, Bulk: true, Acks: true})
+	})
+}
+
+// BenchmarkReceipts publishes one by one to a log on disk before each receipt.
+// Publish/one-by-one is the same with the default.
+func BenchmarkReceipts(b *testing.B) {
+	for b.Loop() {
+		withFlags(b, "publish/always", []string{"--log-sync", "always"}, func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
+			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: publishTo, EventBytes: eventBytes, Events: singleEvents / 10})
+		})
+	}
+}
+
+// withFlags runs a workload against a server with flags of its own.
+func withFlags(b *testing.B, name string, flags []string, work workload) {
+	cpus, err := split()
+	if err != nil {
+		b.Fatal(err)
+	}
+	serverFlags = flags
+	defer func() { serverFlags = nil }()
+	withServer(b, false, publishTo+100, cpus, func(t bench.Target) {
+		r, err := work(b.Context(), t, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.Workload = name
+		report.Results = append(report.Results, r)
 	})
 }
 

@@ -22,6 +22,7 @@ type fleet struct {
 
 	// A lenient fleet counts what should not have come and goes on.
 	lenient bool
+	acks    bool         // its peers ack what they receive
 	misfits atomic.Int64 // events that came again, late, or to the wrong gateway
 	ended   atomic.Int64 // connections that ended before close
 }
@@ -44,6 +45,7 @@ func (f *fleet) dial(ctx context.Context, t Target, gateways []gateway, n, atOnc
 		if f.lenient {
 			p.misfit = f.tolerate
 		}
+		p.acks = f.acks
 		f.peers[i] = p
 		f.running.Go(func() { f.run(p) })
 		return nil

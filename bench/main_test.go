@@ -98,6 +98,9 @@ var split = sync.OnceValues(func() (*bench.CPUSet, error) {
 	return &server, bench.Pin(load)
 })
 
+// serverFlags are those of withServer's servers, besides the usual.
+var serverFlags []string
+
 // withServer starts a fresh server, calls do with it, and stops it.
 func withServer(tb testing.TB, plaintext bool, connections int, cpus *bench.CPUSet, do func(bench.Target)) {
 	tb.Helper()
@@ -107,7 +110,7 @@ func withServer(tb testing.TB, plaintext bool, connections int, cpus *bench.CPUS
 	}
 	s, err := bench.StartServer(tb.Context(), bench.ServerConfig{
 		Binary: path, Folder: tb.TempDir(), Plaintext: plaintext,
-		Connections: connections, CPUs: cpus,
+		Connections: connections, CPUs: cpus, Flags: serverFlags,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -47,6 +47,7 @@ type peer struct {
 	behind  []byte // what came with the ack, in buf
 	cursor  string // of the ack: the events behind it will come; empty if it had none
 	last    int64  // number of the newest event received
+	acks    bool   // it acks what it receives
 	// misfit says what to do about a message that should not have come: nil, for
 	// nothing, or the error to end with. A peer without one ends with any.
 	misfit func(error) error
@@ -63,7 +64,7 @@ func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 	}
 	p := &peer{conn: nc, tcp: nc.(*net.TCPConn), gateway: g.number, decoder: frame.Decoder{FromServer: true}}
 	stop := context.AfterFunc(ctx, p.hangUp)
-	if err := p.open(ctx, t, g.Token); err != nil {
+	if err := p.open(ctx, t, g); err != nil {
 		p.hangUp()
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 }
 
 // open does the handshakes and reads the ack.
-func (p *peer) open(ctx context.Context, t Target, token string) error {
+func (p *peer) open(ctx context.Context, t Target, g *gateway) error {
 	if t.TLS != nil {
 		tc := tls.Client(p.tcp, t.TLS)
 		if err := tc.HandshakeContext(ctx); err != nil {
@@ -84,7 +85,11 @@ func (p *peer) open(ctx context.Context, t Target, token string) error {
 	}
 	request := "GET " + cmp.Or(t.GatewayPath, connectPath) + " HTTP/1.1\r\nHost: " + t.Gateways +
 		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + upgradeKey +
-		"\r\napi-key: " + token + "\r\n\r\n"
+		"\r\napi-key: " + g.Token + "\r\n"
+	if g.since != "" {
+		request += "Last-Event-ID: " + g.since + "\r\n"
+	}
+	request += "\r\n"
 	if _, err := p.conn.Write([]byte(request)); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
 	}
@@ -191,6 +196,11 @@ func (p *peer) message(m frame.Message, arrived func(stamp) error) error {
 func (p *peer) event(message []byte, arrived func(stamp) error) error {
 	s, err := p.next(message)
 	switch {
+	case err == nil && p.acks:
+		if err := p.ackEvent(message); err != nil {
+			return err
+		}
+		return arrived(s)
 	case err == nil:
 		return arrived(s)
 	case p.misfit != nil:
@@ -214,10 +224,21 @@ func (p *peer) next(message []byte) (stamp, error) {
 	return s, nil
 }
 
-func (p *peer) pong(payload []byte) error {
-	var mask [4]byte
+// ackEvent acks an event, whose id is the first thing in its message.
+func (p *peer) ackEvent(message []byte) error {
+	id, _, _ := bytes.Cut(bytes.TrimPrefix(message, []byte(`{"id":"`)), []byte(`"`))
+	ack := fmt.Appendf(nil, `{"type":"event.ack","id":"%s"}`, id)
+	_, err := p.conn.Write(frame.AppendMasked(nil, frame.OpText, ack, newMask()))
+	return err
+}
+
+func newMask() (mask [4]byte) {
 	_, _ = rand.Read(mask[:]) // never fails
-	_, err := p.conn.Write(frame.AppendMasked(nil, frame.OpPong, payload, mask))
+	return mask
+}
+
+func (p *peer) pong(payload []byte) error {
+	_, err := p.conn.Write(frame.AppendMasked(nil, frame.OpPong, payload, newMask()))
 	return err
 }
 

@@ -19,6 +19,7 @@ type PublishConfig struct {
 	// the same time. Each publishes to gateways of its own, whose order it makes.
 	// 0 is 1.
 	Publishers int
+	Acks       bool // each event is acked by who receives it
 }
 
 // Publish publishes as fast as it goes and measures the rate up to the arrival
@@ -32,11 +33,15 @@ func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	case !c.Bulk && c.Publishers > c.Gateways:
 		return r, fmt.Errorf("%d publishers want a gateway each, and there are %d", c.Publishers, c.Gateways)
 	}
-	l, err := prepareConnected(ctx, t, c.Gateways, c.Gateways)
+	l, err := prepare(ctx, t, c.Gateways)
 	if err != nil {
 		return r, err
 	}
 	defer l.close()
+	l.fleet.acks = c.Acks
+	if err := l.connect(ctx, c.Gateways, defaultDialers); err != nil {
+		return r, err
+	}
 	a := newArrivals(c.Events)
 	l.fleet.expect(a)
 	publish := publishSingly
@@ -47,7 +52,8 @@ func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	start, answered, err := publish(ctx, l, c)
+	delays := new(histogram)
+	start, answered, err := publish(ctx, l, c, delays)
 	if err != nil {
 		return r, err
 	}
@@ -59,11 +65,17 @@ func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	}
 	r.add("received", "events/s", float64(c.Events)/(a.lastAt()-start).Seconds())
 	r.add("answered", "events/s", float64(c.Events)/(answered-start).Seconds())
+	if !c.Bulk {
+		r.addMillis("receipt-p50", delays.quantile(0.5))
+		r.addMillis("receipt-p99", delays.quantile(0.99))
+	}
 	return r, nil
 }
 
 func (c PublishConfig) workload() string {
 	switch {
+	case c.Bulk && c.Acks:
+		return "publish/bulk-acked"
 	case c.Bulk:
 		return "publish/bulk"
 	case c.Publishers > 1:
@@ -73,8 +85,8 @@ func (c PublishConfig) workload() string {
 }
 
 // publishSingly publishes one event a request. It returns when the first was
-// sent and when the last was answered.
-func publishSingly(ctx context.Context, l *load, c PublishConfig) (start, answered time.Duration, err error) {
+// sent and when the last was answered, and adds how long each took.
+func publishSingly(ctx context.Context, l *load, c PublishConfig, delays *histogram) (start, answered time.Duration, err error) {
 	publishers, err := dialPublishers(ctx, l.Target, c.Publishers)
 	defer publishers.close()
 	if err != nil {
@@ -91,6 +103,7 @@ func publishSingly(ctx context.Context, l *load, c PublishConfig) (start, answer
 			if err := publishers[k].publish(shares[i%len(shares)].audience(), s, c.EventBytes); err != nil {
 				return err
 			}
+			delays.add(now() - s.sent)
 		}
 		return nil
 	})
@@ -128,7 +141,7 @@ func (list publishers) close() {
 }
 
 // publishInBulk publishes all events in one request.
-func publishInBulk(ctx context.Context, l *load, c PublishConfig) (start, answered time.Duration, err error) {
+func publishInBulk(ctx context.Context, l *load, c PublishConfig, _ *histogram) (start, answered time.Duration, err error) {
 	drafts := make([]byte, 0, c.Events*(c.EventBytes+1))
 	for i := range c.Events {
 		to := l.gateways[i%len(l.gateways)].audience()

@@ -38,8 +38,9 @@ type ServerConfig struct {
 	Args        []string // ahead of "serve", for another program that takes its flags
 	Folder      string   // for its data; empty and its own
 	Plaintext   bool
-	Connections int     // how many it must allow
-	CPUs        *CPUSet // nil: all there are
+	Connections int      // how many it must allow
+	CPUs        *CPUSet  // nil: all there are
+	Flags       []string // of serve, besides those that follow from the above
 }
 
 // A Server is a gatecast process that was started here.
@@ -85,6 +86,7 @@ func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cm
 	if c.Plaintext {
 		args = append(args, "--plaintext")
 	}
+	args = append(args, c.Flags...)
 	cmd := exec.CommandContext(ctx, c.Binary, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), isSetting)
 	if c.CPUs != nil {
@@ -193,6 +195,13 @@ func (s *Server) Stop() error {
 		return fmt.Errorf("the server ended with %v; its log is %s", s.cmd.ProcessState, s.logFile)
 	}
 	return nil
+}
+
+// Kill ends the server as kill -9 does, and waits for its end.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill() // fails when it has ended
+	<-s.exited
+	s.cancel()
 }
 
 // logTail is how much of a server's log LogTail returns, in bytes.

@@ -44,6 +44,12 @@ func TestWorkloads(t *testing.T) {
 		{"publish in bulk", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 2000, EventBytes: eventBytes, Bulk: true})
 		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
+		{"publish to who acks", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Publish(ctx, t, bench.PublishConfig{Gateways: smokeConns, Events: 2000, EventBytes: eventBytes, Bulk: true, Acks: true})
+		}, []string{"server-cpu", "load-cpu", "received", "answered"}},
+		{"replay", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Replay(ctx, t, bench.ReplayConfig{Events: 2000, EventBytes: eventBytes})
+		}, []string{"server-cpu", "load-cpu", "received"}},
 		{"storm", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Storm(ctx, t, bench.StormConfig{Connections: smokeConns, Dialers: 8})
 		}, []string{"server-cpu", "load-cpu", "connects", "rss-before", "rss-peak"}},
@@ -99,6 +105,29 @@ func checkResult(t *testing.T, r bench.Result, transport string, figures []strin
 		if v, ok := r.Figure(name); !ok || v <= 0 {
 			t.Errorf("%s is %v, %t; want more than 0", name, v, ok)
 		}
+	}
+}
+
+// Everybody comes back to a server that was killed, whether it has what they missed
+// in memory or in the log.
+func TestResume(t *testing.T) {
+	for _, from := range sources {
+		t.Run(from.name, func(t *testing.T) {
+			start, kill := restarts(t, from.flags, 2*smokeConns, nil)
+			target, err := start(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer kill()
+			r, err := bench.Resume(t.Context(), target, bench.ResumeConfig{
+				Connections: smokeConns, Missed: 20, Beside: 10, Rate: 500, EventBytes: eventBytes, Dialers: 8,
+				Restart: start, Process: []string{os.Args[0]}, Environ: []string{stormVariable + "=1"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkResult(t, r, "wss", []string{"fresh-acked", "fresh-live", "resumed-acked", "resumed-live", "resumed-rss-peak", "resumed-others-p99"})
+		})
 	}
 }
 

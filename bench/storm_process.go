@@ -23,11 +23,14 @@ type stormOrder struct {
 	TLS      bool     `json:"tls"`
 	Tokens   []string `json:"tokens"` // a connection each
 	Dialers  int      `json:"dialers"`
+	Since    string   `json:"since,omitempty"`  // the position that all resume from
+	Missed   int      `json:"missed,omitempty"` // events that each then gets
 }
 
 // A stormReport is what it answers, when all are connected and when it hangs up.
 type stormReport struct {
-	Took  time.Duration `json:"took"`
+	Took  time.Duration `json:"took"` // until the last ack
+	Live  time.Duration `json:"live"` // until the last event that was missed
 	Error string        `json:"error,omitempty"`
 }
 
@@ -45,14 +48,23 @@ func ServeStorm(in io.Reader, out io.Writer) error {
 	}
 	gateways := make([]gateway, len(o.Tokens))
 	for i, token := range o.Tokens {
-		gateways[i].Token = token
+		gateways[i].Token, gateways[i].since = token, o.Since
 	}
 	f := newFleet()
 	defer f.close()
+	a := newArrivals(len(gateways) * o.Missed)
+	if o.Missed > 0 {
+		f.expect(a)
+	}
 	start := now()
 	err := f.dial(context.Background(), t, gateways, len(gateways), o.Dialers)
+	r := newStormReport(now()-start, err)
+	if r.Live = r.Took; o.Missed > 0 && err == nil {
+		r.setError(f.wait(context.Background(), a))
+		r.Live = max(r.Took, a.lastAt()-start)
+	}
 	report := json.NewEncoder(out)
-	if err := report.Encode(newStormReport(now()-start, err)); err != nil {
+	if err := report.Encode(r); err != nil {
 		return err
 	}
 	_, _ = io.Copy(io.Discard, in) // until it is to hang up
@@ -61,10 +73,14 @@ func ServeStorm(in io.Reader, out io.Writer) error {
 
 func newStormReport(took time.Duration, err error) stormReport {
 	r := stormReport{Took: took}
+	r.setError(err)
+	return r
+}
+
+func (r *stormReport) setError(err error) {
 	if err != nil {
 		r.Error = err.Error()
 	}
-	return r
 }
 
 // clientTLS is what gateways connect to a server of ours with: checking the chain
@@ -105,25 +121,31 @@ func startStorm(ctx context.Context, command, env []string) (*stormProcess, erro
 
 // rage connects, and returns how long it took.
 func (p *stormProcess) rage(t Target, gateways []gateway, dialers int) (time.Duration, error) {
-	o := stormOrder{Gateways: t.Gateways, TLS: t.TLS != nil, Dialers: dialers}
+	r, err := p.resume(t, gateways, dialers, "", 0)
+	return r.Took, err
+}
+
+// resume connects gateways that were all at one position, behind which so many
+// events are missed, and returns how long it took.
+func (p *stormProcess) resume(t Target, gateways []gateway, dialers int, since string, missed int) (stormReport, error) {
+	o := stormOrder{Gateways: t.Gateways, TLS: t.TLS != nil, Dialers: dialers, Since: since, Missed: missed}
 	for _, g := range gateways {
 		o.Tokens = append(o.Tokens, g.Token)
 	}
 	if err := json.NewEncoder(p.orders).Encode(o); err != nil {
-		return 0, err
+		return stormReport{}, err
 	}
 	return p.report()
 }
 
-func (p *stormProcess) report() (time.Duration, error) {
-	var r stormReport
+func (p *stormProcess) report() (r stormReport, err error) {
 	if err := p.reports.Decode(&r); err != nil {
-		return 0, fmt.Errorf("the storm's process: %w", err)
+		return r, fmt.Errorf("the storm's process: %w", err)
 	}
 	if r.Error != "" {
-		return 0, errors.New(r.Error)
+		return r, errors.New(r.Error)
 	}
-	return r.Took, nil
+	return r, nil
 }
 
 // end has the storm hang up, and returns what was wrong with its connections.

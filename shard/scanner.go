@@ -29,6 +29,10 @@ const (
 	// goes on without them.
 	slowReader = 50 * time.Millisecond
 
+	// scanGathers is how long a scan waits for others to be carried too: those who
+	// come back at once after a restart do not come in the same millisecond.
+	scanGathers = 100 * time.Millisecond
+
 	// scanPause is the pause after the log could not be read.
 	scanPause = time.Second
 )
@@ -62,7 +66,12 @@ func (sc *scanner) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for from, ok := sc.farthestBehind(); ok && ctx.Err() == nil; from, ok = sc.farthestBehind() {
+		for ctx.Err() == nil {
+			pause(ctx, scanGathers)
+			from, ok := sc.farthestBehind()
+			if !ok {
+				break
+			}
 			if err := sc.scan(ctx, from); err != nil {
 				sc.logger.Error("the event log cannot be read for gateways that resume; trying again", "error", err, "after", from)
 				pause(ctx, scanPause)
