@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,11 +21,9 @@ import (
 // A noLog confirms everything at once.
 type noLog struct{}
 
-func (noLog) Append(context.Context, *event.Event, []byte) (event.Cursor, error) {
-	return event.Cursor{Epoch: 36, Seq: 1}, nil
-}
 func (l noLog) AppendAsync(*event.Event, []byte) (Pending, error) { return l, nil }
 func (noLog) Wait(context.Context) (event.Cursor, error)          { return event.Cursor{Epoch: 36, Seq: 1}, nil }
+func (noLog) Duplicate() bool                                     { return false }
 
 func withoutLog(c *Config, _ *limits) { c.Log = noLog{} }
 
@@ -33,14 +32,22 @@ const typical = `{"gatewayId":"g1","type":"api.deployed","payload":{"apiId":"7b6
 
 // The handler alone: no HTTP, no socket.
 func BenchmarkPublishHandler(b *testing.B) {
-	s := start(b, withoutLog).Server
-	var ctx fasthttp.RequestCtx
-	text := []byte(typical)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := s.publishOne(&ctx, text); err != nil {
-			b.Fatal(err)
-		}
+	for _, keyed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("keyed=%v", keyed), func(b *testing.B) {
+			s := start(b, withoutLog).Server
+			var ctx fasthttp.RequestCtx
+			text := []byte(typical)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				key := ""
+				if keyed {
+					key = strconv.Itoa(i)
+				}
+				if err := s.publishOne(&ctx, text, key); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

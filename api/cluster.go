@@ -85,26 +85,22 @@ func (s *Server) NodeStats(ctx context.Context, q PageQuery) (NodeStats, error) 
 	if err := json.Unmarshal(delivery, &part.Delivery); err != nil {
 		panic("BUG: the stats are not what they were: " + err.Error())
 	}
-	node, after, err := cutCursor(q.After)
-	switch {
-	case err != nil:
-		part.BadCursor = true
-		return part, nil
-	case node > s.cfg.NodeID:
-		return part, nil
-	case node < s.cfg.NodeID:
-		after = ""
-	}
-	err = s.fillPage(ctx, &part, q, after)
+	err := s.fillPage(ctx, &part, q)
 	if errors.Is(err, ErrCursor) {
 		part.BadCursor, err = true, nil
 	}
 	return part, err
 }
 
-// fillPage adds this node's connections behind its own cursor.
-func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery, after string) error {
-	part.Next = after
+// fillPage adds this node's connections of a page.
+func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) error {
+	node, after, err := cutCursor(q.After)
+	if err != nil || node > s.cfg.NodeID {
+		return err
+	}
+	if node == s.cfg.NodeID {
+		part.Next = after
+	}
 	for left := q.Limit; left > 0; left = q.Limit - len(part.Connections) {
 		page, next, err := s.cfg.Connections.Page(ctx, q.GatewayID, part.Next, min(left, statsPage))
 		if err != nil {

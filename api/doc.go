@@ -11,10 +11,11 @@
 // open; everything else needs the admin token as a bearer token, also to learn
 // that a path does not exist.
 //
-// What can be long is streamed, and never held whole: the list of connections,
-// and publishes by newline-delimited JSON. Such an answer is made on the
-// connection's own goroutine, piece by piece as the client takes it.
+// What can be long is streamed, and never held whole: the lists of connections
+// and of events, and publishes by newline-delimited JSON. Such an answer is made
+// on the connection's own goroutine, piece by piece as the client takes it.
 //
-// The package keeps no state of its own but the requests it is answering. The
-// log, the registry and the connections are behind interfaces that a node fills.
+// The package keeps no state of its own but the requests it is answering, and for
+// two minutes what publishes with an idempotency key were answered. The log, the
+// registry and the connections are behind interfaces that a node fills.
 package api

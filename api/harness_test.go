@@ -40,7 +40,19 @@ type rig struct {
 	log      *fakeLog
 	registry *fakeRegistry
 	conns    *fakeConnections
+	failures *fakeFailures
+	messages *fakeMessages
 	lines    *logLines
+
+	mu     sync.Mutex
+	missed []Missed
+}
+
+// told returns what the server has told of gateways that missed an event.
+func (r *rig) told() []Missed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.missed)
 }
 
 // open returns how many connections the server has.
@@ -51,17 +63,34 @@ func (r *rig) open() int {
 	return len(s.conns)
 }
 
+// calm gives the server a moment to notice that its clients have gone. With
+// connections open a shutdown looks again in 100 ms only.
+func (r *rig) calm() {
+	for end := time.Now().Add(20 * time.Millisecond); r.open() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // start serves until the test ends. The changes are made to the Config before.
 func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{}, lines: &logLines{}}
+	r := &rig{
+		t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{},
+		failures: &fakeFailures{}, messages: &fakeMessages{}, lines: &logLines{},
+	}
 	cfg := Config{
 		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
 		Admin: admin(adminToken), Log: r.log, Registry: r.registry, Connections: r.conns,
+		Events: r.log, Failures: r.failures, Messages: r.messages,
 		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: stats.NewNode("1.2.3"),
 		Ready:  func(context.Context) error { return nil },
 		Logger: slog.New(slog.NewTextHandler(r.lines, nil)),
 		Now:    func() time.Time { return time.Unix(2000, 7) },
+		Missed: func(m Missed) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.missed = append(r.missed, m)
+		},
 	}
 	cfg.Metrics = stats.Handler(stats.NewRegistry(cfg.Node, cfg.Shards))
 	l := defaultLimits
@@ -85,6 +114,7 @@ func (r *rig) serve() {
 	r.t.Cleanup(func() {
 		r.client.CloseIdleConnections()
 		r.log.open()
+		r.calm()
 		if err := r.Shutdown(context.Background()); err != nil {
 			r.t.Errorf("Shutdown: %v", err)
 		}
@@ -153,88 +183,6 @@ func (r *rig) bulk(body io.Reader) []string {
 		return nil
 	}
 	return strings.Split(got.body, "\n")
-}
-
-// A fakeLog takes events in memory.
-type fakeLog struct {
-	mu       sync.Mutex
-	bodies   []string
-	fail     error
-	inFlight int           // appended and not waited for
-	most     int           // the most there were of them
-	gate     chan struct{} // while it is there and not closed, no event is confirmed
-	blocked  chan struct{} // told when somebody waits at the gate, if it is there
-}
-
-func (l *fakeLog) Append(ctx context.Context, ev *event.Event, body []byte) (event.Cursor, error) {
-	p, err := l.AppendAsync(ev, body)
-	if err != nil {
-		return event.Cursor{}, err
-	}
-	return p.Wait(ctx)
-}
-
-func (l *fakeLog) AppendAsync(_ *event.Event, body []byte) (Pending, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fail != nil {
-		return nil, l.fail
-	}
-	l.bodies = append(l.bodies, string(body))
-	l.inFlight++
-	l.most = max(l.most, l.inFlight)
-	return fakePending{l, event.Cursor{Epoch: 36, Seq: uint64(len(l.bodies))}}, nil
-}
-
-// close makes the log confirm nothing until open.
-func (l *fakeLog) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.gate, l.blocked = make(chan struct{}), make(chan struct{}, 1000)
-}
-
-func (l *fakeLog) open() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.gate != nil {
-		close(l.gate)
-		l.gate = nil
-	}
-}
-
-func (l *fakeLog) events() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.bodies)
-}
-
-func (l *fakeLog) unanswered() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.inFlight
-}
-
-type fakePending struct {
-	l *fakeLog
-	c event.Cursor
-}
-
-func (p fakePending) Wait(ctx context.Context) (event.Cursor, error) {
-	p.l.mu.Lock()
-	gate, blocked := p.l.gate, p.l.blocked
-	p.l.mu.Unlock()
-	if gate != nil {
-		blocked <- struct{}{}
-		select {
-		case <-gate:
-		case <-ctx.Done():
-			return event.Cursor{}, ctx.Err()
-		}
-	}
-	p.l.mu.Lock()
-	defer p.l.mu.Unlock()
-	p.l.inFlight--
-	return p.c, nil
 }
 
 // A fakeRegistry is a registry in a map.
@@ -361,6 +309,17 @@ func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown st
 		}
 	}
 	return targets, connected, ""
+}
+
+// Away says that all of a target but g1 are away.
+func (r *fakeRegistry) Away(t event.Target, limit int) (ids []string, total int) {
+	targets, connected, _ := r.Reach(t)
+	for i := range targets - connected {
+		if total++; len(ids) < limit {
+			ids = append(ids, fmt.Sprintf("g%d", i+2))
+		}
+	}
+	return ids, total
 }
 
 // fakeConnections makes up n connections.

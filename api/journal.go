@@ -101,7 +101,7 @@ func (s *Server) messages(q MessageQuery) (list []json.RawMessage, cursor string
 	c, cancel := s.query()
 	defer cancel()
 	list, cursor, err = s.cfg.Messages.List(c, q)
-	if err != nil || len(list) > 0 || wait == 0 || s.waits.Err() != nil {
+	if err != nil || len(list) > 0 || wait == 0 {
 		return list, cursor, err
 	}
 	q.After, q.Wait = cursor, wait

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"gatecast/event"
@@ -73,53 +72,19 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key string) e
 	return nil
 }
 
-// A receipt is what a publisher is told of its event.
-type receipt struct {
-	id            event.Cursor
-	correlationID string
-	timestamp     time.Time
-	targets       int // gateways it is for
-	connected     int // of them, those that have a connection
-}
-
-// of returns the receipt with an id.
-func (r receipt) of(id event.Cursor) receipt {
-	r.id = id
-	return r
-}
-
-// appendTo appends the receipt's JSON.
-func (r *receipt) appendTo(dst []byte) []byte {
-	dst = append(dst, `{"id":"`...)
-	dst = r.id.AppendText(dst)
-	dst = append(dst, `","correlationId":`...)
-	dst = event.AppendString(dst, r.correlationID)
-	dst = append(dst, `,"timestamp":`...)
-	dst = event.AppendTime(dst, r.timestamp)
-	dst = append(dst, `,"targets":`...)
-	dst = strconv.AppendInt(dst, int64(r.targets), 10)
-	dst = append(dst, `,"connected":`...)
-	dst = strconv.AppendInt(dst, int64(r.connected), 10)
-	return append(dst, '}')
-}
-
 // A submission is an event that was given to the log, and is to be settled.
 type submission struct {
 	event   *event.Event
 	receipt receipt // without its id, while there is a pending
 	pending Pending // nil: it was published before, and this is the receipt
 	at      time.Time
-
-	// Of an event with an idempotency key.
-	claim   *claim
-	attempt *attempt
 }
 
-// submit gives an event of a publisher's text to the log. It keeps nothing of
-// the text. An error is a problem.
+// submit gives an event of a publisher's text to the log, unless its key was
+// used before. It keeps nothing of the text. An error is a problem.
 func (s *Server) submit(text []byte, key string) (submission, error) {
 	if key != "" {
-		if r, ok := s.claims.known(key, s.cfg.Now()); ok {
+		if r, ok := s.receipts.find(key, s.cfg.Now()); ok {
 			return submission{receipt: r}, nil
 		}
 	}
@@ -131,26 +96,13 @@ func (s *Server) submit(text []byte, key string) (submission, error) {
 		return submission{}, drainingProblem()
 	}
 	a.event.IdempotencyKey = key
-	p, err := s.send(&a)
+	at := time.Now()
+	p, err := s.cfg.Log.AppendAsync(a.event, a.body)
 	if err != nil {
 		s.gate.leave()
 		return submission{}, appendProblem(err)
 	}
-	return p, nil
-}
-
-func (s *Server) send(a *admitted) (p submission, err error) {
-	p = submission{event: a.event, receipt: a.receipt, at: time.Now()}
-	if key := a.event.IdempotencyKey; key != "" {
-		p.claim = s.claims.of(key, a.event.Timestamp)
-		if p.attempt, err = p.claim.begin(s.cfg.Log, a.event, a.body, a.receipt); err != nil {
-			return submission{}, err
-		}
-		p.pending = p.attempt.pending
-		return p, nil
-	}
-	p.pending, err = s.cfg.Log.AppendAsync(a.event, a.body)
-	return p, err
+	return submission{a.event, a.receipt, p, at}, nil
 }
 
 // An admitted event is one that is ready for the log.
@@ -192,55 +144,38 @@ func (s *Server) settle(p *submission) (receipt, error) {
 	}
 	defer s.gate.leave()
 	id, err := p.pending.Wait(s.ctx)
-	switch {
-	case err == nil && p.claim == nil:
-		r := p.receipt.of(id)
-		s.taken(p.event, &r, p.at)
-		return r, nil
-	case err == nil:
-		return s.settleClaim(p, id)
-	case p.claim != nil:
-		p.claim.fail(p.attempt)
+	if err != nil {
+		return receipt{}, appendProblem(err)
 	}
-	return receipt{}, appendProblem(err)
-}
-
-// settleClaim is settle for an event with an idempotency key: the log has it, or
-// one before it, at a place.
-func (s *Server) settleClaim(p *submission, id event.Cursor) (receipt, error) {
+	r := p.receipt.of(id)
 	if !p.pending.Duplicate() {
-		r := p.claim.succeed(p.attempt, p.receipt.of(id))
 		s.taken(p.event, &r, p.at)
-		return r, nil
+	} else if r, err = s.receiptOf(r); err != nil {
+		return receipt{}, err
 	}
-	r, ok := p.claim.find(s.ctx, id)
-	if !ok {
-		var err error
-		if r, err = s.receiptOf(id, p.receipt); err != nil {
-			p.claim.fail(p.attempt)
-			return receipt{}, err
-		}
+	if key := p.event.IdempotencyKey; key != "" {
+		r = s.receipts.keep(key, r, s.cfg.Now())
 	}
-	return p.claim.succeed(p.attempt, r), nil
+	return r, nil
 }
 
-// receiptOf makes the receipt of an event that was published before a restart,
-// by another node, or by one of very many. Its connected gateways are those of
-// now. Of an event that has left the log nothing is known but what the repeat
-// says.
-func (s *Server) receiptOf(id event.Cursor, repeat receipt) (receipt, error) {
+// receiptOf returns the receipt of the event that a repeat has named the id of.
+// It was published a moment ago, before a restart, by another node, or by one of
+// very many; its connected gateways are those of now. Of an event that has left
+// the log nothing is known but what the repeat says.
+func (s *Server) receiptOf(repeat receipt) (receipt, error) {
 	c, cancel := s.query()
 	defer cancel()
-	e, err := s.cfg.Events.Event(c, id)
+	e, err := s.cfg.Events.Event(c, repeat.id)
 	if errors.Is(err, ErrNotRetained) {
-		return repeat.of(id), nil
+		return repeat, nil
 	}
 	if err != nil {
-		return receipt{}, appendProblem(fmt.Errorf("it was published before, as %v, but cannot be read: %w", id, err))
+		return receipt{}, appendProblem(fmt.Errorf("it was published before, as %v, but cannot be read: %w", repeat.id, err))
 	}
 	at, _ := event.Published(e.Body)
 	targets, connected, _ := s.cfg.Registry.Reach(e.Target)
-	return receipt{id, event.ReadHead(e.Body).CorrelationID, at, targets, connected}, nil
+	return receipt{repeat.id, event.ReadHead(e.Body).CorrelationID, at, targets, connected}, nil
 }
 
 // query returns the context of a look into the log.

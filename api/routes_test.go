@@ -150,6 +150,11 @@ func TestOnlyOpenRoutesNeedNoToken(t *testing.T) {
 		{"metrics", "GET", "/metrics", "", 200},
 		{"publish", "POST", prefix + "/events", "", 401},
 		{"stats", "GET", prefix + "/stats", "", 401},
+		{"events", "GET", prefix + "/events", "", 401},
+		{"an event", "GET", prefix + "/events/10-1", "", 401},
+		{"deliveries", "GET", prefix + "/deliveries", "", 401},
+		{"messages", "GET", prefix + "/messages", "", 401},
+		{"stats of the cluster", "GET", prefix + "/stats?scope=cluster", "", 401},
 		{"gateways", "GET", prefix + "/gateways", "", 401},
 		{"unknown path", "GET", "/nope", "", 401},
 		{"wrong method", "PUT", prefix + "/events", "", 401},
@@ -181,11 +186,14 @@ func TestOnlyOpenRoutesNeedNoToken(t *testing.T) {
 func TestWrongMethodNamesTheRightOnes(t *testing.T) {
 	r := start(t)
 	tests := []struct{ name, method, path, allow string }{
-		{"events", "GET", prefix + "/events", "OPTIONS, POST"},
+		{"events", "DELETE", prefix + "/events", "GET, HEAD, OPTIONS, POST"},
+		{"an event", "POST", prefix + "/events/10-1", "GET, HEAD, OPTIONS"},
+		{"deliveries", "POST", prefix + "/deliveries", "GET, HEAD, OPTIONS"},
+		{"messages", "DELETE", prefix + "/messages", "GET, HEAD, OPTIONS"},
 		{"stats", "POST", prefix + "/stats", "GET, HEAD, OPTIONS"},
 		{"a gateway", "POST", prefix + "/gateways/g1", "DELETE, GET, HEAD, OPTIONS"},
 		{"health", "DELETE", "/health", "GET, HEAD, OPTIONS"},
-		{"an unheard-of method", "FOO", prefix + "/events", "OPTIONS, POST"},
+		{"an unheard-of method", "FOO", prefix + "/events", "GET, HEAD, OPTIONS, POST"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -202,7 +210,11 @@ func TestWrongMethodNamesTheRightOnes(t *testing.T) {
 
 func TestHeadHasNoBody(t *testing.T) {
 	r := start(t)
-	for _, path := range []string{"/health", "/ready", "/metrics", prefix + "/stats", prefix + "/gateways"} {
+	r.do("POST", prefix+"/events", good)
+	for _, path := range []string{
+		"/health", "/ready", "/metrics", prefix + "/stats", prefix + "/stats?scope=cluster", prefix + "/gateways",
+		prefix + "/events", prefix + "/events/10-1", prefix + "/deliveries", prefix + "/messages",
+	} {
 		if got := r.do("HEAD", path, ""); got.status != 200 || got.body != "" {
 			t.Errorf("%s: %d %q", path, got.status, got.body)
 		}

@@ -136,7 +136,7 @@ type Server struct {
 	waits  context.Context // of waits for something to happen; ends when Shutdown begins
 	drain  context.CancelFunc
 
-	claims   claims
+	receipts receipts
 	gate     gate        // that events pass to the log
 	draining atomic.Bool // set when Shutdown begins
 	conns    connSet

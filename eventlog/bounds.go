@@ -24,8 +24,9 @@ func (l *Log) watchBounds() {
 		select {
 		case <-tick.C:
 			ctx, cancel := context.WithTimeout(l.life, boundsEvery)
-			_, _, _ = l.Bounds(ctx) // it notes them; out of reach is told elsewhere
+			_, _, err := l.Bounds(ctx) // it notes them
 			cancel()
+			l.lost.Store(err != nil && l.life.Err() == nil)
 		case <-l.life.Done():
 			return
 		}
@@ -47,6 +48,10 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	l.advance(s.LastSeq)
 	return s.FirstSeq, s.LastSeq, nil
 }
+
+// Reachable reports whether the log answered when it was last asked for its
+// bounds, some seconds ago at most.
+func (l *Log) Reachable() bool { return !l.lost.Load() && l.conn.IsConnected() }
 
 // First returns the sequence of the oldest event retained, as of some seconds ago
 // at most.

@@ -56,6 +56,7 @@ func (c *cluster) shared() bool { return true }
 // What its servers have kept, lost or complain of is for those who run them.
 
 func (c *cluster) recovered(context.Context, jetstream.JetStream) error { return nil }
+func (c *cluster) generation() uint64                                   { return 0 }
 func (c *cluster) because() string                                      { return "" }
 func (c *cluster) health() error                                        { return nil }
 func (c *cluster) stop() error                                          { return nil }

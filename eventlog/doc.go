@@ -14,8 +14,9 @@
 // Rules:
 //
 //   - An append that returned a cursor is in the log, and a killed process does
-//     not lose it. A power cut may take the last few seconds, and their places
-//     are then given to other events, unless Config.SyncAlways is set.
+//     not lose it. A power cut may take the last few seconds, unless
+//     Config.SyncAlways is set. Their places are then given to other events, in
+//     another epoch.
 //   - An append that failed with a timeout, a lost connection or an ended context
 //     may still be in the log. One that the log refused is not.
 //   - Retention takes events away at the front of the stream only. A hole that a

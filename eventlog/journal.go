@@ -59,7 +59,7 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 	if j.stream, err = l.openStream(ctx, sc); err != nil {
 		return nil, fmt.Errorf("event log: open journal %s: %w%s", cfg.Name, err, l.server.because())
 	}
-	j.epoch = uint64(j.stream.CachedInfo().Created.UnixMilli())
+	j.epoch = uint64(j.stream.CachedInfo().Created.UnixMilli()) + l.server.generation()
 	return j, nil
 }
 
@@ -139,7 +139,11 @@ type JournalQuery struct {
 	Limit    int
 }
 
-// Read returns the records that a query asks for, the oldest first.
+// readBytes bounds what one Read returns, in bytes, but for its last record.
+const readBytes = 4 << 20
+
+// Read returns the records that a query asks for, the oldest first; fewer than the
+// limit also when they are large.
 func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, err error) {
 	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
 	if q.After == 0 && !q.From.IsZero() {
@@ -148,6 +152,7 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 	if q.Name != "" {
 		cfg.FilterSubject = j.subject(q.Name)
 	}
+	bytes := 0
 	err = j.log.fetch(ctx, j.name, cfg, q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r := j.record(m, meta)
 		switch {
@@ -157,7 +162,8 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 			return true
 		}
 		records = append(records, r)
-		return len(records) < q.Limit
+		bytes += len(r.Data)
+		return len(records) < q.Limit && bytes < readBytes
 	})
 	return records, err
 }

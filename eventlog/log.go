@@ -108,6 +108,7 @@ type Log struct {
 	// last is the newest sequence that an append or a tail has seen, and first the
 	// oldest one retained, when it was last asked for.
 	last, first atomic.Uint64
+	lost        atomic.Bool // the log did not answer when it was last asked
 
 	// life ends with errClosed in Close, and with it every tail and watch.
 	life context.Context
@@ -158,7 +159,7 @@ func (l *Log) start(ctx context.Context) error {
 		return fmt.Errorf("event log: open the stream: %w%s", err, l.server.because())
 	}
 	info := l.stream.CachedInfo()
-	l.epoch = uint64(info.Created.UnixMilli())
+	l.epoch = uint64(info.Created.UnixMilli()) + l.server.generation()
 	l.last.Store(info.State.LastSeq)
 	l.first.Store(info.State.FirstSeq)
 	l.readers.Go(l.watchBounds)
@@ -265,8 +266,9 @@ func (l *Log) storage() jetstream.StorageType {
 	return jetstream.FileStorage
 }
 
-// Epoch names this life of the log: the time it was made, in Unix milliseconds.
-// A restart keeps it.
+// Epoch names this life of the log: the time it was made, in Unix milliseconds, and
+// one more for every time that it may have lost its end in a power cut. A restart
+// keeps it, and so does the death of the process.
 func (l *Log) Epoch() uint64 { return l.epoch }
 
 // Last returns the place of the newest event in the log; its sequence is zero

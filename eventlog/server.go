@@ -37,6 +37,8 @@ type host interface {
 	address() (url string, options []nats.Option)
 	// shared reports whether others append to the log.
 	shared() bool
+	// generation counts how often the log may have lost its end.
+	generation() uint64
 	// recovered checks that what was kept before is there.
 	recovered(ctx context.Context, js jetstream.JetStream) error
 	// because returns what the server last complained of, to end an error with.
@@ -66,6 +68,7 @@ type embedded struct {
 	dir  string
 	temp bool     // dir is ours to remove
 	lock *os.File // holds the folder; nil for a temporary one
+	life life     // of the folder; none of a temporary one
 
 	// streams are the names found in the store before the server started.
 	streams []string
@@ -73,7 +76,7 @@ type embedded struct {
 
 func startServer(cfg Config) (*embedded, error) {
 	e := &embedded{dir: cfg.Dir, temp: cfg.InMemory, log: newBridge(cfg.Logger)}
-	if err := e.takeDir(); err != nil {
+	if err := e.takeDir(cfg.SyncAlways); err != nil {
 		return nil, err
 	}
 	if err := e.run(cfg); err != nil {
@@ -83,7 +86,7 @@ func startServer(cfg Config) (*embedded, error) {
 }
 
 // takeDir makes the folder and locks it against other processes.
-func (e *embedded) takeDir() error {
+func (e *embedded) takeDir(synced bool) error {
 	if e.temp { // the server wants a folder though it puts nothing there
 		var err error
 		if e.dir, err = os.MkdirTemp("", "gatecast-log-"); err != nil {
@@ -102,7 +105,9 @@ func (e *embedded) takeDir() error {
 		return err
 	}
 	e.lock = lock
-	e.streams, err = streamsIn(e.dir)
+	if e.streams, err = streamsIn(e.dir); err == nil {
+		e.life, err = beginLife(e.dir, bootID(), synced)
+	}
 	if err != nil {
 		_ = lock.Close()
 	}
@@ -177,7 +182,8 @@ func (e *embedded) address() (url string, options []nats.Option) {
 	return "", []nats.Option{nats.InProcessServer(e.srv), nats.Name("gatecast"), nats.ReconnectWait(100 * time.Millisecond)}
 }
 
-func (e *embedded) shared() bool { return false }
+func (e *embedded) shared() bool       { return false }
+func (e *embedded) generation() uint64 { return e.life.Generation }
 
 // recovered checks that every stream that stood in the store is there now. The
 // server passes over one it cannot read, and a new one would take its place.
@@ -221,5 +227,5 @@ func (e *embedded) stop() error {
 	if e.temp {
 		return os.RemoveAll(e.dir)
 	}
-	return e.lock.Close()
+	return errors.Join(e.life.end(e.dir), e.lock.Close())
 }

@@ -256,6 +256,10 @@ func TestClusterLosesServers(t *testing.T) {
 	}
 	c.kill(0)
 	c.kill(1)
+	eventually(t, "gateways are refused", func() bool {
+		_, resp, err := a.dial(token, "")
+		return err != nil && resp != nil && resp.StatusCode == 503
+	})
 	if status := a.call("POST", root+"/events", `{"gatewayId":"g","type":"t"}`, nil); status != 503 {
 		t.Errorf("a publish without a quorum: %d", status)
 	}

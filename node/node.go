@@ -221,7 +221,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Register:       n.router.Register,
 		Resume:         n.resume,
 		WebSocket:      &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
-		Available:      n.tail.healthy,
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
 	})

@@ -75,7 +75,6 @@ type recorder struct {
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts // not written yet
-	due     time.Time     // when they are to be
 	written int           // bytes of outcomes since the last compaction
 }
 
@@ -214,6 +213,11 @@ func (r *recorder) takeNotes(ctx context.Context) {
 		n := &notes[i]
 		weight += n.weight()
 		facts := outcome.Facts{Progress: n.report.Progress}
+		for _, g := range n.report.Resumed {
+			if gap, ok := r.book.Gap(g.GatewayID, g.At); ok {
+				facts.Progress = append(facts.Progress, gap)
+			}
+		}
 		for j := range n.report.Inbound {
 			r.takeInbound(ctx, &n.report.Inbound[j], &facts, &messages, &failures)
 		}

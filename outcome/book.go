@@ -4,6 +4,7 @@
 package outcome
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -22,19 +23,15 @@ const (
 	Failed                 // answered as failed
 )
 
-// maxSpans bounds the spans of one gateway. It takes so many connections that
-// began without a position, with events between them that nobody got.
-const maxSpans = 16
-
 // A Book knows what became of events. Any goroutine may use it.
 type Book struct {
-	maxAnswers int // constant
+	limit int // of size; constant
 
-	mu      sync.RWMutex
-	tracks  map[string]*track
-	answers int    // in all tracks
-	floor   uint64 // nothing is known of events up to here
-	newest  uint64 // highest sequence that was told
+	mu     sync.RWMutex
+	tracks map[string]*track
+	size   int    // of all tracks together
+	floor  uint64 // nothing is known of events up to here
+	newest uint64 // highest sequence that was told
 }
 
 // A track is what is known of one gateway.
@@ -47,21 +44,24 @@ type track struct {
 // A span is the part of the log behind from, up to to.
 type span struct{ from, to uint64 }
 
-// NewBook returns a Book that holds so many answers at most, about: at the bound
-// it forgets the oldest events.
-func NewBook(maxAnswers int) *Book {
-	return &Book{maxAnswers: maxAnswers, tracks: make(map[string]*track)}
+// size returns how much a track holds.
+func (t *track) size() int { return len(t.spans) + len(t.acked) + len(t.failed) }
+
+// NewBook returns a Book that holds so many spans and answers at most: when it
+// would be more it forgets the oldest events. A span is a gateway's that has not
+// missed anything, or a connection's that began without a position.
+func NewBook(limit int) *Book {
+	return &Book{limit: limit, tracks: make(map[string]*track)}
 }
 
 // Apply takes facts.
 func (b *Book) Apply(f Facts) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.forget(f.Floor)
 	for _, p := range f.Progress {
 		if p.From = max(p.From, b.floor); p.From < p.To {
-			t := b.track(p.GatewayID)
-			t.spans = insertSpan(t.spans, span{p.From, p.To})
-			b.newest = max(b.newest, p.To)
+			b.progress(p)
 		}
 	}
 	for _, a := range f.Answers {
@@ -69,7 +69,7 @@ func (b *Book) Apply(f Facts) {
 			b.answer(a)
 		}
 	}
-	for b.answers > b.maxAnswers {
+	for b.size > b.limit {
 		b.forget(b.floor + max((b.newest-b.floor)/4, 1))
 	}
 }
@@ -83,6 +83,14 @@ func (b *Book) track(gateway string) *track {
 	return t
 }
 
+func (b *Book) progress(p Progress) {
+	t := b.track(p.GatewayID)
+	before := len(t.spans)
+	t.spans = insertSpan(t.spans, span{p.From, p.To})
+	b.size += len(t.spans) - before
+	b.newest = max(b.newest, p.To)
+}
+
 func (b *Book) answer(a Answer) {
 	t := b.track(a.GatewayID)
 	set := &t.acked
@@ -94,27 +102,24 @@ func (b *Book) answer(a Answer) {
 		return
 	}
 	*set = slices.Insert(*set, i, a.Seq)
-	b.answers++
+	b.size++
 	b.newest = max(b.newest, a.Seq)
 }
 
 // insertSpan adds a span, joined with those it touches.
 func insertSpan(spans []span, s span) []span {
-	first, _ := slices.BinarySearchFunc(spans, s.from, func(x span, from uint64) int {
-		if x.to < from {
-			return -1
-		}
-		return 1
-	})
+	first := reaching(spans, s.from)
 	last := first
 	for ; last < len(spans) && spans[last].from <= s.to; last++ {
 		s.from, s.to = min(s.from, spans[last].from), max(s.to, spans[last].to)
 	}
-	spans = slices.Replace(spans, first, last, s)
-	if len(spans) > maxSpans {
-		spans = slices.Delete(spans, 0, len(spans)-maxSpans)
-	}
-	return spans
+	return slices.Replace(spans, first, last, s)
+}
+
+// reaching returns the index of the first span that ends at a place or behind it.
+func reaching(spans []span, place uint64) int {
+	i, _ := slices.BinarySearchFunc(spans, place, func(s span, place uint64) int { return cmp.Compare(s.to, place) })
+	return i
 }
 
 // Of returns what became of the event with a sequence at a gateway it was for.
@@ -142,7 +147,8 @@ func has(set []uint64, seq uint64) bool {
 }
 
 func (t *track) covers(seq uint64) bool {
-	return slices.ContainsFunc(t.spans, func(s span) bool { return s.from < seq && seq <= s.to })
+	i := reaching(t.spans, seq)
+	return i < len(t.spans) && t.spans[i].from < seq
 }
 
 // Floor returns the place in the log up to which nothing is known any more.
@@ -168,13 +174,13 @@ func (b *Book) forget(floor uint64) {
 		return
 	}
 	b.floor = floor
-	b.answers = 0
+	b.size = 0
 	for gateway, t := range b.tracks {
 		t.forget(floor)
-		if len(t.spans)+len(t.acked)+len(t.failed) == 0 {
+		b.size += t.size()
+		if t.size() == 0 {
 			delete(b.tracks, gateway)
 		}
-		b.answers += len(t.acked) + len(t.failed)
 	}
 }
 
@@ -199,18 +205,27 @@ func above(set []uint64, floor uint64) []uint64 {
 	return slices.Clone(set[i:])
 }
 
-// snapshotGateways is how many gateways a piece of a snapshot tells of.
-const snapshotGateways = 500
+const (
+	snapshotGateways = 500      // that are looked at while the Book is locked
+	snapshotBytes    = 64 << 10 // of the JSON of a piece
+)
 
-// Snapshot calls yield with facts that together make this Book, until it returns
-// false. The Book can be used meanwhile; what it learns then may be in them.
+// Snapshot calls yield with facts that together make this Book, each of at most
+// 64 KiB of JSON, until it returns false. The Book can be used meanwhile; what it
+// learns then may be in them.
 func (b *Book) Snapshot(yield func(Facts) bool) {
 	b.mu.RLock()
 	gateways := slices.Collect(maps.Keys(b.tracks))
+	floor := b.floor
 	b.mu.RUnlock()
-	for part := range slices.Chunk(gateways, snapshotGateways) {
-		if f := b.factsOf(part); !yield(f) {
-			return
+	if floor > 0 && !yield(Facts{Floor: floor}) {
+		return
+	}
+	for some := range slices.Chunk(gateways, snapshotGateways) {
+		for part := range b.factsOf(some).Parts(snapshotBytes) {
+			if !yield(part) {
+				return
+			}
 		}
 	}
 }
@@ -219,19 +234,21 @@ func (b *Book) factsOf(gateways []string) (f Facts) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, id := range gateways {
-		t := b.tracks[id]
-		if t == nil {
-			continue
-		}
-		for _, s := range t.spans {
-			f.Progress = append(f.Progress, Progress{id, s.from, s.to})
-		}
-		for _, seq := range t.acked {
-			f.Answers = append(f.Answers, Answer{id, seq, false})
-		}
-		for _, seq := range t.failed {
-			f.Answers = append(f.Answers, Answer{id, seq, true})
+		if t := b.tracks[id]; t != nil { // else it was forgotten meanwhile
+			t.appendTo(&f, id)
 		}
 	}
 	return f
+}
+
+func (t *track) appendTo(f *Facts, gateway string) {
+	for _, s := range t.spans {
+		f.Progress = append(f.Progress, Progress{gateway, s.from, s.to})
+	}
+	for _, seq := range t.acked {
+		f.Answers = append(f.Answers, Answer{gateway, seq, false})
+	}
+	for _, seq := range t.failed {
+		f.Answers = append(f.Answers, Answer{gateway, seq, true})
+	}
 }

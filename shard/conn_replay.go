@@ -96,6 +96,7 @@ func (s *state) resyncReason(r *Resume) string {
 func (c *conn) resume(from *Resume) (cost int) {
 	r := &replay{state: windowed, slot: noSlot}
 	c.out.replay = r
+	c.s.report.Resumed = append(c.s.report.Resumed, Resumed{c.gatewayID, c.pos})
 	if from.Latest {
 		r.newest = make(map[string]uint64)
 	}

@@ -271,6 +271,9 @@ func TestSkip(t *testing.T) {
 func TestProgressIsReported(t *testing.T) {
 	var got []string
 	r := newRig(Config{Report: func(rep Report) {
+		for _, g := range rep.Resumed {
+			got = append(got, fmt.Sprintf("%s has %d", g.GatewayID, g.At))
+		}
 		for _, p := range rep.Progress {
 			got = append(got, fmt.Sprintf("%s %d-%d", p.GatewayID, p.From, p.To))
 		}
@@ -284,7 +287,9 @@ func TestProgressIsReported(t *testing.T) {
 	r.settle()
 	p.receiver.Lost(nil)
 	r.wait(2 * tellEvery)
-	if diff := cmp.Diff([]string{"g 100-102", "g 102-103"}, got); diff != "" {
+	r.resume(102, "g")
+	r.wait(2 * tellEvery)
+	if diff := cmp.Diff([]string{"g 100-102", "g 102-103", "g has 102", "g 102-103"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

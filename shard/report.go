@@ -16,7 +16,14 @@ const tellEvery = time.Second
 // keep.
 type Report struct {
 	Progress []outcome.Progress
+	Resumed  []Resumed
 	Inbound  []Inbound
+}
+
+// A Resumed says that a gateway has come back and has every event for it up to At.
+type Resumed struct {
+	GatewayID string
+	At        uint64
 }
 
 // progressed notes that the connection has written events.
@@ -59,7 +66,7 @@ func (s *state) heard(m Inbound) {
 
 // tell hands over the report, if there is something in it.
 func (s *state) tell() {
-	if len(s.report.Progress) == 0 && len(s.report.Inbound) == 0 {
+	if len(s.report.Progress) == 0 && len(s.report.Resumed) == 0 && len(s.report.Inbound) == 0 {
 		return
 	}
 	s.cfg.Report(s.report)

@@ -72,7 +72,7 @@ func (sc *scanner) run(ctx context.Context) {
 			if !ok {
 				break
 			}
-			if err := sc.scan(ctx, from); err != nil {
+			if err := sc.scan(ctx, from); err != nil && ctx.Err() == nil {
 				sc.logger.Error("the event log cannot be read for gateways that resume; trying again", "error", err, "after", from)
 				pause(ctx, scanPause)
 			}
@@ -110,7 +110,7 @@ func (sc *scanner) scan(ctx context.Context, from uint64) error {
 	case err == nil:
 		err = b.end(upTo)
 	}
-	if err == errNobody || ctx.Err() != nil {
+	if errors.Is(err, errNobody) { // it has done what it was for
 		return nil
 	}
 	return err

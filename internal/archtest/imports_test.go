@@ -25,19 +25,21 @@ var mayImport = map[string][]string{
 	"frame":              {},
 	"poller":             {"internal/tlsrecord"},
 	"stats":              {"event"},
-	"shard":              {"event", "frame", "poller", "stats"},
+	"shard":              {"event", "frame", "outcome", "poller", "stats"},
+	"outcome":            {"event"},
 	"auth":               {"event", "stats"},
 	"auth/memstore":      {"auth"},
 	"eventlog":           {"auth", "event"},
 	"api":                {"auth", "event", "stats"},
 	"internal/front":     {"auth", "poller", "shard", "stats"},
-	"node":               {"api", "auth", "event", "eventlog", "frame", "internal/front", "poller", "shard", "stats"},
+	"node":               {"api", "auth", "event", "eventlog", "frame", "internal/front", "outcome", "poller", "shard", "stats"},
 	"client":             {"frame"},
 	"cmd/gatecast":       {"auth", "bench", "client", "event", "node"},
 	"bench":              {"event", "frame"},
 	"internal/tlsrecord": {},
 	"internal/testenv":   {},
 	"internal/clients":   {},
+	"internal/chaos":     {},
 }
 
 // soleImporters says which packages import a module directly; nobody else does.
