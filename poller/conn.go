@@ -31,7 +31,7 @@ type TLS struct {
 // NewTLS returns a TLS whose handshakes keep no more processors busy than there
 // are.
 func NewTLS(config *tls.Config, stdlib bool) *TLS {
-	return &TLS{Config: config, Stdlib: stdlib, turns: make(turnstile, runtime.GOMAXPROCS(0))}
+	return &TLS{Config: config, Stdlib: stdlib, turns: newTurnstile(runtime.GOMAXPROCS(0))}
 }
 
 // A Conn is a connection on its way to a loop. Until [Conn.Detach] it is an
@@ -73,11 +73,9 @@ func (c *Conn) Handshake() error {
 	if c.tls == nil {
 		return nil
 	}
-	c.wire.turns.enter()
+	c.wire.enter()
 	err := c.tls.Handshake()
-	turns := c.wire.turns
-	c.wire.turns = nil // the rest computes little
-	defer turns.leave()
+	defer c.wire.leaveForGood() // the rest computes little
 	if c.keys == nil {
 		return err
 	}

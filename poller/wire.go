@@ -18,6 +18,7 @@ type wire struct {
 	again    []byte     // to be read before the socket
 	stream   *tlsStream // once a loop has the connection
 	turns    turnstile  // during a handshake
+	lap      *lap       // of turns, while the handshake computes
 }
 
 func (w *wire) Read(b []byte) (int, error) {
@@ -39,9 +40,25 @@ func (w *wire) Read(b []byte) (int, error) {
 // readSocket reads from the socket. A handshake that waits for its peer lets
 // others compute.
 func (w *wire) readSocket(b []byte) (int, error) {
-	w.turns.leave()
-	defer w.turns.enter()
+	if w.lap == nil {
+		return w.Conn.Read(b)
+	}
+	w.leave()
+	defer w.enter()
 	return w.Conn.Read(b)
+}
+
+func (w *wire) enter() { w.lap = w.turns.enter() }
+
+func (w *wire) leave() {
+	w.turns.leave(w.lap)
+	w.lap = nil
+}
+
+// leaveForGood is the end of the handshake.
+func (w *wire) leaveForGood() {
+	w.leave()
+	w.turns = nil
 }
 
 func (w *wire) Write(b []byte) (int, error) {
