@@ -73,6 +73,10 @@ type Grant struct {
 	// Live counts the gateway's connections on this node. The shard that owns
 	// the gateway writes it; anyone may load it. Grants of one gateway share it.
 	Live *atomic.Int32
+	// Places counts the connections of the gateway that have begun on this node and
+	// not ended, and OrgPlaces those of its organization; nil without one. Whoever
+	// limits them counts them.
+	Places, OrgPlaces *atomic.Int32
 
 	digest    digest
 	createdAt time.Time

@@ -6,6 +6,7 @@ package auth
 import (
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"gatecast/stats"
@@ -36,11 +37,12 @@ type keeper struct {
 	onRevoke func(Revocation)
 
 	expiries expiryHeap
-	removed  map[string]removal  // gateways that were removed lately
-	swept    time.Time           // when removed was last looked through
-	loaded   bool                // the first watch has told all that was there
-	early    []usageChange       // told before that
-	untold   map[string]struct{} // gateways that a new watch has not told yet; nil when it has told all
+	orgs     map[string]*atomic.Int32 // places of organizations; few, so none is forgotten
+	removed  map[string]removal       // gateways that were removed lately
+	swept    time.Time                // when removed was last looked through
+	loaded   bool                     // the first watch has told all that was there
+	early    []usageChange            // told before that
+	untold   map[string]struct{}      // gateways that a new watch has not told yet; nil when it has told all
 }
 
 // A removal is how new a change must be to stand after a gateway was removed.
@@ -57,7 +59,7 @@ type usageChange struct {
 }
 
 func newKeeper(dir *directory, o Options) *keeper {
-	return &keeper{dir: dir, log: o.Logger, onRevoke: o.OnRevoke, removed: make(map[string]removal)}
+	return &keeper{dir: dir, log: o.Logger, onRevoke: o.OnRevoke, removed: make(map[string]removal), orgs: make(map[string]*atomic.Int32)}
 }
 
 // put carries in a record at its revision.
@@ -86,6 +88,17 @@ func makeEntry(rec *record, revision uint64, old *entry) *entry {
 	return &entry{gateway: &g, presence: new(presence), revision: revision}
 }
 
+// org returns the count of places of an organization, nil for none.
+func (k *keeper) org(id string) *atomic.Int32 {
+	if id == "" {
+		return nil
+	}
+	if k.orgs[id] == nil {
+		k.orgs[id] = new(atomic.Int32)
+	}
+	return k.orgs[id]
+}
+
 func sameGateway(a, b *Gateway) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.OrganizationID == b.OrganizationID &&
 		a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Groups, b.Groups)
@@ -102,6 +115,7 @@ func (k *keeper) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
 	}
 	g := &Grant{
 		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.here,
+		Places: &e.presence.places, OrgPlaces: k.org(e.gateway.OrganizationID),
 		digest: t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
 	}
 	if g.expired(now) {

@@ -30,42 +30,30 @@ const (
 	selfSignedFor  = 365 * 24 * time.Hour
 )
 
-// gatewayTLS returns the TLS configuration of the gateway listener, nil for
-// plaintext.
-func gatewayTLS(cfg Config) (*poller.TLS, error) {
+// gatewayTLS returns the TLS configuration of the gateway listener and its key pair,
+// nil for plaintext.
+func gatewayTLS(cfg Config) (*poller.TLS, *keyPair, error) {
 	if cfg.Plaintext {
 		cfg.Logger.Warn("gateways are served without TLS; put a proxy that terminates it in front", "setting", "--plaintext")
-		return nil, nil
+		return nil, nil, nil
 	}
 	cert, key := cfg.TLSCert, cfg.TLSKey
 	if cert == "" {
 		cert, key = filepath.Join(cfg.DataDir, selfSignedCert), filepath.Join(cfg.DataDir, selfSignedKey)
 		if err := ensureSelfSigned(cert, key); err != nil {
-			return nil, fmt.Errorf("self-signed certificate: %w", err)
+			return nil, nil, fmt.Errorf("self-signed certificate: %w", err)
 		}
 		cfg.Logger.Warn("gateways are served with a self-signed certificate; set --tls-cert and --tls-key", "certificate", cert)
 	}
-	c, err := loadTLS("tls-cert", cert, key)
+	pair, err := loadKeyPair("gateways", "tls-cert", cert, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	c := pair.config()
 	// Full records from the first byte on: deploy events are no web page, for
 	// which small first records are meant.
 	c.DynamicRecordSizingDisabled = true
-	return poller.NewTLS(c, cfg.TLSRecords == TLSRecordsStdlib), nil
-}
-
-// loadTLS returns a server's TLS configuration with the pair of PEM files.
-func loadTLS(setting, cert, key string) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return nil, &ConfigError{setting, fmt.Sprintf("the pair %s and %s cannot be used: %v", cert, key, err)}
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{pair},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
-	}, nil
+	return poller.NewTLS(c, cfg.TLSRecords == TLSRecordsStdlib), pair, nil
 }
 
 // ensureSelfSigned makes the pair unless it is there and good for another day.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -51,9 +52,18 @@ type Config struct {
 
 	TLSRecords string // TLSRecordsOwn or TLSRecordsStdlib
 
+	PlatformURL string // where gateways' other requests go; empty: nowhere
+	PlatformCA  string // PEM file; empty: the system's roots
+
+	TrustedProxies []netip.Prefix // whose word for who the client is counts
+	AllowFrom      []netip.Prefix // where gateways may connect from; empty: anywhere
+
 	AdminTokenFile string // empty: admin.token in DataDir
 
-	MaxConnections    int
+	MaxConnections           int
+	MaxConnectionsPerGateway int // 0: no limit
+	MaxConnectionsPerOrg     int // 0: no limit
+
 	ConnectionTimeout time.Duration // silence after which a connection is dead
 	PingInterval      time.Duration
 	RateLimit         int // connection attempts a minute from one address; 0: no limit
@@ -136,7 +146,11 @@ func (c Config) Validate() error {
 		checkPair("internal-tls-cert", "internal-tls-key", c.InternalTLSCert, c.InternalTLSKey),
 		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
 		check(c.TLSRecords == TLSRecordsOwn || c.TLSRecords == TLSRecordsStdlib, "tls-records", fmt.Sprintf("%q is not known; want own or stdlib", c.TLSRecords)),
+		checkPlatformURL(c.PlatformURL),
+		check(c.PlatformCA == "" || c.PlatformURL != "", "platform-ca", "needs --platform-url"),
 		check(c.MaxConnections > 0, "max-connections", "want at least 1"),
+		check(c.MaxConnectionsPerGateway >= 0, "max-connections-per-gateway", "want 0 (no limit) or more"),
+		check(c.MaxConnectionsPerOrg >= 0, "max-connections-per-org", "want 0 (no limit) or more"),
 		check(c.PingInterval > 0, "ping-interval", "want more than 0 seconds"),
 		check(c.ConnectionTimeout > c.PingInterval, "connection-timeout",
 			fmt.Sprintf("%v is not longer than --ping-interval %v: every connection would die between two pings", c.ConnectionTimeout, c.PingInterval)),

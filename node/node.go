@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -51,6 +52,8 @@ type Node struct {
 	notices  *noticeLog
 	tail     *tail
 	trimmer  *trimmer
+	pairs    []*keyPair // of both listeners
+	reloader *reloader
 
 	draining atomic.Bool
 	failed   chan error // what ended a listener that should not have ended
@@ -78,15 +81,24 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
 	}
-	gatewayTLS, err := gatewayTLS(cfg)
+	gatewayTLS, pair, err := gatewayTLS(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if pair != nil {
+		n.pairs = append(n.pairs, pair)
 	}
 	admin, err := n.adminToken()
 	if err != nil {
 		return nil, err
 	}
-	n.serve(gatewayTLS, admin)
+	var platform http.Handler // not one that is nil inside
+	if cfg.PlatformURL != "" {
+		if platform, err = platformHandler(cfg); err != nil {
+			return nil, err
+		}
+	}
+	n.serve(gatewayTLS, platform, admin)
 	if n.peers != nil {
 		if err := n.peers.join(n); err != nil {
 			return nil, err
@@ -113,11 +125,12 @@ func (n *Node) prepare() (err error) {
 		n.warnIfExposed()
 		return nil
 	}
-	c, err := loadTLS("internal-tls-cert", n.cfg.InternalTLSCert, n.cfg.InternalTLSKey)
+	pair, err := loadKeyPair("internal", "internal-tls-cert", n.cfg.InternalTLSCert, n.cfg.InternalTLSKey)
 	if err != nil {
 		return err
 	}
-	n.internalLn = tls.NewListener(n.internalLn, c)
+	n.pairs = append(n.pairs, pair)
+	n.internalLn = tls.NewListener(n.internalLn, pair.config())
 	return nil
 }
 
@@ -212,18 +225,23 @@ func (n *Node) adminToken() (auth.AdminToken, error) {
 }
 
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.AdminToken) {
 	n.front = front.New(front.Config{
-		TLS:            gatewayTLS,
-		Verify:         n.registry.Verify,
-		Limiter:        auth.NewIPLimiter(n.cfg.RateLimit),
-		MaxConnections: n.cfg.MaxConnections,
-		Register:       n.router.Register,
-		Resume:         n.resume,
-		WebSocket:      &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
-		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
-		Node:           n.counts,
-		Logger:         n.cfg.Logger,
+		TLS:     gatewayTLS,
+		Verify:  n.registry.Verify,
+		Limiter: auth.NewIPLimiter(n.cfg.RateLimit),
+		Limits: front.Limits{
+			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
+		},
+		AllowFrom: n.cfg.AllowFrom,
+		Proxies:   n.cfg.TrustedProxies,
+		Platform:  platform,
+		Register:  n.router.Register,
+		Resume:    n.resume,
+		WebSocket: &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
+		Available: func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Node:      n.counts,
+		Logger:    n.cfg.Logger,
 	})
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -250,6 +268,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, admin auth.AdminToken) {
 		Logger:      n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
+	n.reloader = startReloader(n.pairs, n.counts, n.cfg.Logger)
 	go func() { n.ended("gateway listener", n.front.Serve(n.gatewayLn)) }()
 	go func() { n.ended("internal listener", n.api.Serve(n.internalLn)) }()
 }
@@ -263,6 +282,10 @@ func (n *Node) ended(what string, err error) {
 
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
+
+// Reload loads the certificates anew, which it does by itself within seconds when
+// their files have changed.
+func (n *Node) Reload() { n.reloader.ask() }
 
 // GatewayAddr returns the address that gateways connect to.
 func (n *Node) GatewayAddr() net.Addr { return n.gatewayLn.Addr() }
@@ -347,6 +370,7 @@ func (n *Node) stop() {
 	}
 	if n.trimmer != nil {
 		n.trimmer.stop()
+		n.reloader.stop()
 	}
 	if n.tail != nil {
 		n.tail.stop()

@@ -67,6 +67,15 @@ func NewConn(nc net.Conn, config *TLS) *Conn {
 	return c
 }
 
+// Unread gives back what was read of the connection before NewConn.
+func (c *Conn) Unread(b []byte) {
+	if c.wire.feeder != nil {
+		c.wire.feeder.arrived = b
+		return
+	}
+	c.wire.again = b
+}
+
 // Handshake does the TLS handshake within the connection's deadline; on a plain
 // connection it does nothing.
 func (c *Conn) Handshake() error {

@@ -19,7 +19,9 @@ type Node struct {
 	LogAppendSeconds   prometheus.Histogram   // until the log has answered for an event
 	RejectedPublishes  *prometheus.CounterVec // events not taken, by the error code of the answer
 	LogLinesDropped    prometheus.Counter     // lines of the program's own log
-	RecordsDropped     prometheus.Counter     // what was to be recorded of gateways' answers and failed deliveries
+	// CertificateNotAfter is when a listener's certificate expires, in Unix seconds.
+	CertificateNotAfter *prometheus.GaugeVec
+	RecordsDropped      prometheus.Counter // what was to be recorded of gateways' answers and failed deliveries
 
 	// Failures are those that belong to no shard.
 	Failures Failures
@@ -56,6 +58,8 @@ func NewNode(version string) *Node {
 			"Events that were not taken, by the error that answered them."), []string{"error"}),
 		LogLinesDropped: prometheus.NewCounter(opts("log_lines_dropped_total",
 			"Lines of the program's log that were dropped because there were too many.")),
+		CertificateNotAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("certificate_not_after_seconds",
+			"When a listener's certificate expires, in seconds since 1970.")), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
@@ -93,7 +97,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.buildInfo, n.published,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.CertificateNotAfter, n.buildInfo, n.published,
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"gatecast/node"
@@ -27,15 +29,21 @@ type serveCmd struct {
 	TLSKey         string `name:"tls-key" help:"Its key." env:"GATECAST_TLS_KEY" placeholder:"FILE"`
 	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
 	TLSRecords     string `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
+	PlatformURL    string `name:"platform-url" help:"Where gateways' other requests on the same port go. None: they are answered with 503." env:"GATECAST_PLATFORM_URL" placeholder:"URL"`
+	PlatformCA     string `name:"platform-ca" help:"PEM file of the certificates to trust the platform by. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
+	TrustedProxies cidrs  `help:"Proxies in front of the node, whose PROXY protocol header or X-Forwarded-For names the client." env:"GATECAST_TRUSTED_PROXIES" placeholder:"CIDR,…"`
+	AllowFrom      cidrs  `help:"Where gateways may connect from. Default: anywhere." env:"GATECAST_ALLOW_FROM" placeholder:"CIDR,…"`
 	AdminTokenFile string `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
 
-	MaxConnections    int      `help:"Connections this node keeps. Default: ${default}." default:"1000" env:"WS_MAX_CONNECTIONS" placeholder:"N"`
-	ConnectionTimeout seconds  `help:"Seconds of silence after which a connection is dead. Default: ${default}." default:"30" env:"WS_CONNECTION_TIMEOUT" placeholder:"SECONDS"`
-	PingInterval      seconds  `help:"Seconds between pings on every connection. Default: ${default}." default:"20" env:"WS_PING_INTERVAL" placeholder:"SECONDS"`
-	RateLimit         int      `help:"Connection attempts a minute from one IP address; 0 is no limit. Default: ${default}." default:"10" env:"WS_RATE_LIMIT_PER_MINUTE" placeholder:"N"`
-	MaxPayload        byteSize `help:"Size of one event's JSON, at most. Default: ${default}." default:"1MiB" env:"WS_MAX_PAYLOAD" placeholder:"BYTES"`
-	SendQueueBytes    byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer. Default: ${default}." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
-	Shards            int      `help:"Event loops. 0: one for each processor Go may use." default:"0" env:"GATECAST_SHARDS" placeholder:"N"`
+	MaxConnections           int      `help:"Connections this node keeps. Default: ${default}." default:"1000" env:"WS_MAX_CONNECTIONS" placeholder:"N"`
+	MaxConnectionsPerGateway int      `help:"Connections of one gateway; 0 is no limit. Default: ${default}." default:"0" env:"WS_MAX_CONNECTIONS_PER_GATEWAY" placeholder:"N"`
+	MaxConnectionsPerOrg     int      `help:"Connections of one organization's gateways; 0 is no limit. Default: ${default}." default:"0" env:"WS_MAX_CONNECTIONS_PER_ORG" placeholder:"N"`
+	ConnectionTimeout        seconds  `help:"Seconds of silence after which a connection is dead. Default: ${default}." default:"30" env:"WS_CONNECTION_TIMEOUT" placeholder:"SECONDS"`
+	PingInterval             seconds  `help:"Seconds between pings on every connection. Default: ${default}." default:"20" env:"WS_PING_INTERVAL" placeholder:"SECONDS"`
+	RateLimit                int      `help:"Connection attempts a minute from one IP address; 0 is no limit. Default: ${default}." default:"10" env:"WS_RATE_LIMIT_PER_MINUTE" placeholder:"N"`
+	MaxPayload               byteSize `help:"Size of one event's JSON, at most. Default: ${default}." default:"1MiB" env:"WS_MAX_PAYLOAD" placeholder:"BYTES"`
+	SendQueueBytes           byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer. Default: ${default}." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
+	Shards                   int      `help:"Event loops. 0: one for each processor Go may use." default:"0" env:"GATECAST_SHARDS" placeholder:"N"`
 
 	Log            string        `help:"Where events are kept: file (in the data folder), memory, or nats://HOST:PORT[,…] of an existing NATS cluster, which other nodes share. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"WHERE"`
 	LogReplicas    int           `help:"Servers of the NATS cluster that keep each event. 0: three where there are three." default:"0" env:"GATECAST_LOG_REPLICAS" placeholder:"N"`
@@ -66,28 +74,43 @@ func (c *serveCmd) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return n.Drain(context.WithoutCancel(ctx))
-	case err := <-n.Failed():
-		_ = n.Drain(context.WithoutCancel(ctx)) // the first error is the one to report
-		return err
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			n.Reload()
+		case <-ctx.Done():
+			return n.Drain(context.WithoutCancel(ctx))
+		case err := <-n.Failed():
+			_ = n.Drain(context.WithoutCancel(ctx)) // the first error is the one to report
+			return err
+		}
 	}
 }
 
 func (c *serveCmd) nodeConfig() node.Config {
 	return node.Config{
-		Listen:            c.Listen,
-		InternalListen:    c.InternalListen,
-		InternalTLSCert:   c.InternalTLSCert,
-		InternalTLSKey:    c.InternalTLSKey,
-		DataDir:           c.DataDir,
-		TLSCert:           c.TLSCert,
-		TLSKey:            c.TLSKey,
-		Plaintext:         c.Plaintext,
-		TLSRecords:        c.TLSRecords,
-		AdminTokenFile:    c.AdminTokenFile,
-		MaxConnections:    c.MaxConnections,
+		Listen:          c.Listen,
+		InternalListen:  c.InternalListen,
+		InternalTLSCert: c.InternalTLSCert,
+		InternalTLSKey:  c.InternalTLSKey,
+		DataDir:         c.DataDir,
+		TLSCert:         c.TLSCert,
+		TLSKey:          c.TLSKey,
+		Plaintext:       c.Plaintext,
+		TLSRecords:      c.TLSRecords,
+		AdminTokenFile:  c.AdminTokenFile,
+		PlatformURL:     c.PlatformURL,
+		PlatformCA:      c.PlatformCA,
+		TrustedProxies:  c.TrustedProxies,
+		AllowFrom:       c.AllowFrom,
+		MaxConnections:  c.MaxConnections,
+
+		MaxConnectionsPerGateway: c.MaxConnectionsPerGateway,
+		MaxConnectionsPerOrg:     c.MaxConnectionsPerOrg,
+
 		ConnectionTimeout: time.Duration(c.ConnectionTimeout),
 		PingInterval:      time.Duration(c.PingInterval),
 		RateLimit:         c.RateLimit,

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -51,4 +52,29 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not a size; want bytes, as in 1048576, or a unit, as in 64MiB", text)
+}
+
+// cidrs are ranges of addresses, with commas between them; an address is a range
+// of one.
+type cidrs []netip.Prefix
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (c *cidrs) UnmarshalText(text []byte) error {
+	*c = nil
+	for part := range strings.SplitSeq(string(text), ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			a, err := netip.ParseAddr(part)
+			if err != nil {
+				return fmt.Errorf("%q is not a range of addresses; want CIDRs such as 10.0.0.0/8 or 2001:db8::/32, with commas between them", part)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		*c = append(*c, p.Masked())
+	}
+	return nil
 }

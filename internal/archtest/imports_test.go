@@ -44,21 +44,22 @@ var mayImport = map[string][]string{
 
 // soleImporters says which packages import a module directly; nobody else does.
 var soleImporters = map[string][]string{
-	"github.com/mailru/easygo":     {"poller"},
-	"github.com/gobwas/ws":         {"frame", "internal/front", "client"},
-	"github.com/nats-io":           {"eventlog"},
-	"github.com/valyala/fasthttp":  {"api"},
-	"github.com/fasthttp/router":   {"api"},
-	"github.com/alecthomas/kong":   {"cmd/gatecast"},
-	"github.com/KimMachineGun":     {"cmd/gatecast"},
-	"github.com/prometheus":        {"stats"},
-	"golang.org/x/time":            {"auth"},
-	"golang.org/x/sys":             {"poller", "node", "eventlog", "bench"},
-	"gopkg.in/yaml.v3":             {"cmd/gatecast"},
-	"github.com/coder/websocket":   {},
-	"pgregory.net/rapid":           {},
-	"go.uber.org/goleak":           {},
-	"github.com/google/go-cmp/cmp": {},
+	"github.com/mailru/easygo":       {"poller"},
+	"github.com/gobwas/ws":           {"frame", "internal/front", "client"},
+	"github.com/nats-io":             {"eventlog"},
+	"github.com/valyala/fasthttp":    {"api"},
+	"github.com/fasthttp/router":     {"api"},
+	"github.com/pires/go-proxyproto": {"internal/front"},
+	"github.com/alecthomas/kong":     {"cmd/gatecast"},
+	"github.com/KimMachineGun":       {"cmd/gatecast"},
+	"github.com/prometheus":          {"stats"},
+	"golang.org/x/time":              {"auth"},
+	"golang.org/x/sys":               {"poller", "node", "eventlog", "bench"},
+	"gopkg.in/yaml.v3":               {"cmd/gatecast"},
+	"github.com/coder/websocket":     {},
+	"pgregory.net/rapid":             {},
+	"go.uber.org/goleak":             {},
+	"github.com/google/go-cmp/cmp":   {},
 }
 
 const module = "gatecast/"

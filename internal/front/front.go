@@ -26,14 +26,19 @@ import (
 
 // Config says how a front works. Fields without a default must be set.
 type Config struct {
-	TLS            *poller.TLS // nil: plaintext
-	Verify         func(token string) (*auth.Grant, bool)
-	Limiter        *auth.IPLimiter
-	MaxConnections int
-	Register       func(*shard.Registration)
+	TLS     *poller.TLS // nil: plaintext
+	Verify  func(token string) (*auth.Grant, bool)
+	Limiter *auth.IPLimiter
+	Limits  Limits
+	// AllowFrom is where gateways may connect from; empty: from anywhere.
+	AllowFrom []netip.Prefix
+	Proxies   Proxies
+	Register  func(*shard.Registration)
 	// Resume says how a gateway goes on from the position it names.
 	Resume    func(ctx context.Context, since string, latest bool) *shard.Resume
 	WebSocket *shard.WebSocket
+	// Platform answers what gateways ask for besides the connection; nil: nobody does.
+	Platform http.Handler
 	// Available reports whether events can be delivered at all.
 	Available func() bool
 	Node      *stats.Node
@@ -61,7 +66,7 @@ type Front struct {
 	draining atomic.Bool   //
 	slots    chan struct{} // one token a handshake under way
 	buffers  sync.Pool     // *[]byte of maxHead
-	closed   func()        // release, made once for all connections
+	closed   func()        // gives a place back that no limit but the total counts
 
 	handling sync.WaitGroup
 
@@ -74,8 +79,8 @@ type Front struct {
 func New(cfg Config) *Front {
 	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[net.Conn]struct{})}
 	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
-	f.closed = f.release
-	f.http = newHTTPSide(cfg.Logger)
+	f.closed = func() { f.live.Add(-1) }
+	f.http = newHTTPSide(cfg)
 	return f
 }
 
@@ -175,8 +180,15 @@ func (f *Front) finish(nc net.Conn) {
 // handle takes one connection through to whoever serves it.
 func (f *Front) handle(nc net.Conn) {
 	accepted := time.Now()
-	c := poller.NewConn(nc, f.cfg.TLS)
 	_ = nc.SetDeadline(accepted.Add(requestTimeout)) // fails only on a closed connection, as the next call does
+	client, ahead, err := f.cfg.Proxies.proxied(nc)
+	c := poller.NewConn(nc, f.cfg.TLS)
+	if err != nil {
+		f.cfg.Logger.Warn("PROXY protocol header refused", "remote", nc.RemoteAddr(), "error", err)
+		f.end(c, "bad_proxy_header")
+		return
+	}
+	c.Unread(ahead)
 	if err := c.Handshake(); err != nil {
 		f.cfg.Logger.Debug("TLS handshake failed", "remote", nc.RemoteAddr(), "error", err)
 		f.end(c, "tls_failed")
@@ -191,16 +203,15 @@ func (f *Front) handle(nc net.Conn) {
 	case err != nil:
 		f.end(c, "incomplete")
 	case !isConnect(head):
-		f.http.take(c.Rewind((*buf)[:len(head)+len(behind)]))
+		f.http.take(c.Rewind((*buf)[:len(head)+len(behind)]), client)
 	default:
-		f.connect(c, head, behind, accepted)
+		f.connect(c, f.cfg.Proxies.forwarded(client, head), head, behind, accepted)
 	}
 }
 
 // connect upgrades a connection and hands it to its shard, or refuses it.
-func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time) {
-	remote := remoteOf(c)
-	up, grant, no := f.decide(head, remote, accepted)
+func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []byte, accepted time.Time) {
+	up, grant, release, no := f.decide(head, remote, accepted)
 	if no != nil {
 		if no.status == http.StatusUnauthorized {
 			f.cfg.Logger.Warn("credentials refused", "remote", remote)
@@ -212,7 +223,7 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 	}
 	if err := c.Detach(); err != nil {
 		f.cfg.Logger.Error("connection cannot be handed over", "remote", remote, "error", err)
-		f.release()
+		release()
 		f.end(c, "internal_error")
 		return
 	}
@@ -228,7 +239,7 @@ func (f *Front) connect(c *poller.Conn, head, behind []byte, accepted time.Time)
 		Greeting: up.response,
 		Resume:   f.resume(up),
 		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
-		Closed:   f.closed,
+		Closed:   release,
 	})
 }
 
@@ -243,34 +254,35 @@ func (f *Front) resume(up *upgrade) *shard.Resume {
 }
 
 // decide says whether a request is upgraded. When it is, a place is taken for
-// the connection.
-func (f *Front) decide(head []byte, remote netip.AddrPort, now time.Time) (*upgrade, *auth.Grant, *refusal) {
-	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
-		return nil, nil, rateLimited(retryAfter)
+// the connection, that release gives back.
+func (f *Front) decide(head []byte, remote netip.AddrPort, now time.Time) (up *upgrade, grant *auth.Grant, release func(), no *refusal) {
+	if !f.allowed(remote.Addr()) {
+		return nil, nil, nil, forbidden()
 	}
-	up, no := parseUpgrade(head)
-	if no != nil {
-		return nil, nil, no
+	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
+		return nil, nil, nil, rateLimited(retryAfter)
+	}
+	if up, no = parseUpgrade(head); no != nil {
+		return nil, nil, nil, no
 	}
 	switch {
 	case f.draining.Load():
-		return nil, nil, draining()
+		return nil, nil, nil, draining()
 	case !f.cfg.Available():
-		return nil, nil, unavailable("the event log is out of reach")
+		return nil, nil, nil, unavailable("the event log is out of reach")
 	}
 	grant, ok := f.cfg.Verify(up.token)
 	if !ok {
-		return nil, nil, unauthorized()
+		return nil, nil, nil, unauthorized()
 	}
-	if f.live.Add(1) > int64(f.cfg.MaxConnections) {
-		f.release()
-		return nil, nil, capacityExceeded()
-	}
-	return up, grant, nil
+	release, no = f.takePlace(grant)
+	return up, grant, release, no
 }
 
-// release gives a connection's place back.
-func (f *Front) release() { f.live.Add(-1) }
+// allowed reports whether gateways may connect from an address.
+func (f *Front) allowed(a netip.Addr) bool {
+	return len(f.cfg.AllowFrom) == 0 || slices.ContainsFunc(f.cfg.AllowFrom, func(p netip.Prefix) bool { return p.Contains(a) })
+}
 
 // refuse answers and hangs up.
 func (f *Front) refuse(c *poller.Conn, no *refusal) {
@@ -294,13 +306,4 @@ func linger(c *poller.Conn) {
 		_ = c.SetReadDeadline(time.Now().Add(lingerTimeout))
 		_, _ = io.CopyN(io.Discard, c, 64<<10)
 	}
-}
-
-func remoteOf(c *poller.Conn) netip.AddrPort {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := a.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

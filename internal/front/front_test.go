@@ -48,7 +48,7 @@ const goodToken = "gc_good"
 func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
 	h.available.Store(true)
-	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32)}
+	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), Places: new(atomic.Int32), OrgPlaces: new(atomic.Int32)}
 	cfg := Config{
 		Verify: func(token string) (*auth.Grant, bool) {
 			if token != goodToken {
@@ -56,8 +56,8 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 			}
 			return grant, true
 		},
-		MaxConnections: 10,
-		Register:       func(r *shard.Registration) { h.registered <- r },
+		Limits:   Limits{Total: 10},
+		Register: func(r *shard.Registration) { h.registered <- r },
 		Resume: func(_ context.Context, since string, latest bool) *shard.Resume {
 			return &shard.Resume{Resync: since, Latest: latest} // any field will do to see what was asked
 		},
@@ -267,7 +267,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestCapacity(t *testing.T) {
-	h := newHouse(t, true, func(c *Config) { c.MaxConnections = 2 })
+	h := newHouse(t, true, func(c *Config) { c.Limits.Total = 2 })
 	h.admit()
 	second, _ := h.admit()
 	resp, body := h.ask(upgradeWith())
@@ -414,7 +414,7 @@ func TestPositions(t *testing.T) {
 			if diff := cmp.Diff(c.want, r.Resume); diff != "" {
 				t.Error(diff)
 			}
-			h.release() // for the next
+			r.Closed() // for the next
 		})
 	}
 }

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 )
 
-// maxHTTP is how many connections of ordinary HTTP may be open at once.
+// maxHTTP is how many connections of ordinary HTTP may be open at once; with a
+// platform behind the node, as many as gateways may.
 const maxHTTP = 512
 
 // An httpSide serves the connections that are no upgrades with net/http.
@@ -26,12 +28,13 @@ type httpSide struct {
 	once   sync.Once
 }
 
-func newHTTPSide(logger *slog.Logger) *httpSide {
+func newHTTPSide(cfg Config) *httpSide {
 	h := &httpSide{
 		conns:  make(chan net.Conn),
 		open:   make(chan struct{}, maxHTTP),
 		closed: make(chan struct{}),
 	}
+	logger := cfg.Logger
 	h.server = &http.Server{
 		Handler:           http.HandlerFunc(serveOther),
 		ReadHeaderTimeout: requestTimeout,
@@ -41,12 +44,29 @@ func newHTTPSide(logger *slog.Logger) *httpSide {
 		MaxHeaderBytes:    maxHead,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
+	if cfg.Platform != nil {
+		h.open = make(chan struct{}, max(maxHTTP, cfg.Limits.Total))
+		h.server.Handler = besideHealth(cfg.Platform)
+		h.server.ReadTimeout, h.server.WriteTimeout = 0, 0 // uploads and answers may take their time
+	}
 	go func() {
 		if err := h.server.Serve(h); !errors.Is(err, http.ErrServerClosed) {
 			logger.Error("HTTP on the gateway listener ended", "error", err)
 		}
 	}()
 	return h
+}
+
+// besideHealth passes everything on to the platform but the node's own routes.
+func besideHealth(platform http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		health := r.URL.Path == "/health" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+		if health || r.URL.Path == ConnectPath {
+			serveOther(w, r)
+			return
+		}
+		platform.ServeHTTP(w, r)
+	})
 }
 
 // serveOther answers what is not an upgrade.
@@ -73,7 +93,7 @@ func serveOther(w http.ResponseWriter, r *http.Request) {
 }
 
 // take serves a connection.
-func (h *httpSide) take(c net.Conn) {
+func (h *httpSide) take(c net.Conn, client netip.AddrPort) {
 	select {
 	case h.open <- struct{}{}:
 	default:
@@ -83,7 +103,7 @@ func (h *httpSide) take(c net.Conn) {
 	}
 	_ = c.SetDeadline(time.Time{}) // net/http sets its own
 	select {
-	case h.conns <- &httpConn{Conn: c, done: func() { <-h.open }}:
+	case h.conns <- &httpConn{Conn: c, client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open }}:
 	case <-h.closed:
 		<-h.open
 		_ = c.Close()
@@ -119,12 +139,16 @@ func (h *httpSide) Close() error {
 // Addr implements [net.Listener]. The server only logs it.
 func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
 
-// An httpConn tells when it is closed.
+// An httpConn tells when it is closed, and knows whose it is.
 type httpConn struct {
 	net.Conn
-	once sync.Once
-	done func()
+	client net.Addr
+	once   sync.Once
+	done   func()
 }
+
+// RemoteAddr returns the client's address, which a proxy may have told.
+func (c *httpConn) RemoteAddr() net.Addr { return c.client }
 
 func (c *httpConn) Close() error {
 	c.once.Do(c.done)

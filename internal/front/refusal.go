@@ -46,8 +46,12 @@ func rateLimited(retryAfter time.Duration) *refusal {
 	return later(http.StatusTooManyRequests, "rate_limited", "too many connection attempts from this address", retryAfter)
 }
 
-func capacityExceeded() *refusal {
-	return later(http.StatusServiceUnavailable, "capacity_exceeded", "this node has all the connections it may have", 10*time.Second)
+func capacityExceeded(message string) *refusal {
+	return later(http.StatusServiceUnavailable, "capacity_exceeded", message, 10*time.Second)
+}
+
+func forbidden() *refusal {
+	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "gateways may not connect from this address"}
 }
 
 func draining() *refusal {

@@ -1,0 +1,94 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// Proxies are the addresses of proxies in front of the node, whose word for who
+// the client is counts. Without any, nobody's is listened to.
+type Proxies []netip.Prefix
+
+func (p Proxies) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(a) })
+}
+
+// proxyRead is what is read ahead of a connection's first bytes: a header of the
+// PROXY protocol, and what came with it.
+const proxyRead = 4 << 10
+
+// proxied returns who is at the other end of a connection, and what was read of it.
+// A header of the PROXY protocol, version 1 or 2, is taken off whoever sent it, and
+// believed when that is a proxy of ours.
+func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err error) {
+	client = addrPort(nc.RemoteAddr())
+	if len(p) == 0 {
+		return client, nil, nil
+	}
+	r := bufio.NewReaderSize(nc, proxyRead)
+	header, err := proxyproto.Read(r)
+	switch {
+	case errors.Is(err, proxyproto.ErrNoProxyProtocol):
+	case err != nil:
+		return client, nil, err
+	case p.trusts(client.Addr()) && header.Command.IsProxy():
+		if source := addrPort(header.SourceAddr); source.IsValid() {
+			client = source
+		}
+	}
+	ahead, _ = r.Peek(r.Buffered()) // it is there
+	return client, bytes.Clone(ahead), nil
+}
+
+// forwarded returns who a request is from, of which X-Forwarded-For may tell when
+// it came through a proxy of ours: the last address in it that is not one.
+func (p Proxies) forwarded(client netip.AddrPort, head []byte) netip.AddrPort {
+	if !p.trusts(client.Addr()) {
+		return client
+	}
+	hops := strings.Split(headerValues(head, "x-forwarded-for"), ",")
+	for _, hop := range slices.Backward(hops) {
+		a, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			return client // nobody of ours wrote this
+		}
+		client = netip.AddrPortFrom(a.Unmap(), 0)
+		if !p.trusts(client.Addr()) {
+			break
+		}
+	}
+	return client
+}
+
+// headerValues returns the values of a header, given in lower case, with commas
+// between them.
+func headerValues(head []byte, name string) string {
+	var values []string
+	for line := range strings.SplitSeq(string(head), "\r\n") {
+		key, value, ok := strings.Cut(line, ":")
+		if ok && strings.EqualFold(key, name) {
+			values = append(values, value)
+		}
+	}
+	return strings.Join(values, ",")
+}
+
+// addrPort returns a TCP address in netip's form, the zero one for another.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

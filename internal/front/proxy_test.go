@@ -1,0 +1,101 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+var (
+	loopback  = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	elsewhere = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+)
+
+// v2 is a header of version 2 of the PROXY protocol: a TCP connection over IPv4 from
+// 192.0.2.7:4711 to 192.0.2.1:443.
+const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x12\x67\x01\xbb"
+
+func TestProxies(t *testing.T) {
+	const v1 = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"
+	for _, c := range []struct {
+		name    string
+		trusted []netip.Prefix
+		before  string // sent ahead of everything
+		changes []string
+		want    string // whom the connection is from; "" for loopback
+	}{
+		{"nothing said", loopback, "", nil, ""},
+		{"version 1", loopback, v1, nil, "192.0.2.7:4711"},
+		{"version 2", loopback, v2, nil, "192.0.2.7:4711"},
+		{"version 1 of nobody", loopback, "PROXY UNKNOWN\r\n", nil, ""},
+		{"spoofed version 1", elsewhere, v1, nil, ""},
+		{"spoofed version 2", elsewhere, v2, nil, ""},
+		{"forwarded", loopback, "", []string{"X-Forwarded-For", "192.0.2.7"}, "192.0.2.7:0"},
+		{"forwarded by several", loopback, "", []string{"X-Forwarded-For", "6.6.6.6, 192.0.2.7, 127.0.0.9"}, "192.0.2.7:0"},
+		{"forwarded garbage", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, me"}, ""},
+		{"spoofed forwarding", elsewhere, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
+		{"nobody is trusted", nil, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, false, func(cfg *Config) { cfg.Proxies = c.trusted })
+			h.say(c.before + upgradeWith(c.changes...))
+			r := <-h.registered
+			if got := r.Remote.String(); got != c.want && (c.want != "" || !strings.HasPrefix(got, "127.0.0.1:")) {
+				t.Errorf("from %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestMalformedProxyHeader(t *testing.T) {
+	for name, header := range map[string]string{
+		"version 1": "PROXY TCP4 nobody knows\r\n",
+		"version 2": v2[:13] + "\xff" + v2[14:],
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, false, func(cfg *Config) { cfg.Proxies = loopback })
+			c := h.say(header + upgradeWith())
+			if n, err := c.Read(make([]byte, 1)); n > 0 || err == nil {
+				t.Errorf("%d bytes, %v; want the end", n, err)
+			}
+		})
+	}
+}
+
+func TestAllowFrom(t *testing.T) {
+	h := newHouse(t, false, func(cfg *Config) { cfg.AllowFrom = elsewhere })
+	if resp, body := h.ask(upgradeWith()); resp.StatusCode != 403 || !strings.Contains(body, `"forbidden"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	h = newHouse(t, false, func(cfg *Config) { cfg.AllowFrom = append(elsewhere, loopback...) })
+	h.admit()
+}
+
+// A limit of a gateway and of an organization is a refusal before the upgrade, and a
+// place that is given back can be taken again.
+func TestLimits(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		limits Limits
+	}{
+		{"of a gateway", Limits{Total: 10, Gateway: 1}},
+		{"of an organization", Limits{Total: 10, Org: 1}},
+		{"of the node", Limits{Total: 1, Gateway: 5, Org: 5}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, false, func(cfg *Config) { cfg.Limits = c.limits })
+			first, _ := h.admit()
+			for range 2 { // a refusal takes no place
+				resp, body := h.ask(upgradeWith())
+				if resp.StatusCode != 503 || !strings.Contains(body, `"capacity_exceeded"`) || resp.Header.Get("Retry-After") == "" {
+					t.Errorf("%d %s", resp.StatusCode, body)
+				}
+			}
+			first.Closed()
+			h.admit()
+		})
+	}
+}

@@ -1,0 +1,142 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+)
+
+const (
+	// platformIdle is how long a client may send nothing of a body that it sends.
+	platformIdle = time.Minute
+	// platformConns is how many connections to the platform are kept for the next
+	// request.
+	platformConns = 128
+)
+
+// platformHandler returns what passes gateways' requests on to the platform: as
+// they are, both ways, streaming. Its status codes are its own.
+func platformHandler(cfg Config) (http.Handler, error) {
+	target, err := url.Parse(cfg.PlatformURL)
+	if err != nil {
+		return nil, &ConfigError{"platform-url", err.Error()}
+	}
+	roots, err := platformRoots(cfg.PlatformCA)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = platformConns, platformConns
+	transport.DisableCompression = true // what was asked for is asked for
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			behind := trusted(cfg.TrustedProxies, r.In.RemoteAddr)
+			if behind {
+				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+			}
+			r.SetXForwarded()
+			// net/http does not know that it is behind the front's TLS.
+			if proto := r.In.Header.Get("X-Forwarded-Proto"); behind && proto != "" {
+				r.Out.Header.Set("X-Forwarded-Proto", proto)
+			} else if !cfg.Plaintext {
+				r.Out.Header.Set("X-Forwarded-Proto", "https")
+			}
+		},
+		Transport:     transport,
+		FlushInterval: -1, // at once
+		ErrorLog:      slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			cfg.Logger.Warn("the platform is out of reach", "method", r.Method, "path", r.URL.Path, "error", err)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = io.WriteString(w, `{"error":"bad_gateway","message":"the platform is out of reach"}`)
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = &pacedBody{r.Body, http.NewResponseController(w)}
+		proxy.ServeHTTP(w, r)
+	}), nil
+}
+
+// platformRoots returns the certificates that the platform is trusted by, nil for
+// the system's.
+func platformRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &ConfigError{"platform-ca", err.Error()}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &ConfigError{"platform-ca", file + " holds no certificate in PEM"}
+	}
+	return roots, nil
+}
+
+// trusted reports whether an address, with its port, is of one of our proxies.
+func trusted(proxies []netip.Prefix, address string) bool {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return false
+	}
+	for _, p := range proxies {
+		if p.Contains(a.Addr().Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// A pacedBody is a request's body that may take its time, as long as something
+// arrives.
+type pacedBody struct {
+	io.ReadCloser
+	deadlines *http.ResponseController
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	// Where there are no deadlines there is no pace.
+	_ = b.deadlines.SetReadDeadline(time.Now().Add(platformIdle))
+	n, err := b.ReadCloser.Read(p)
+	if err != nil { // what follows, the answer, has none
+		_ = b.deadlines.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// checkPlatformURL returns what is wrong with the URL of a platform.
+func checkPlatformURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%q is no URL", text)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		err = fmt.Errorf("%q is not the URL of a platform; want http://HOST:PORT or https://HOST:PORT", u.Redacted())
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		err = errors.New("want no user, query or fragment in it")
+	}
+	if err != nil {
+		return &ConfigError{"platform-url", err.Error()}
+	}
+	return nil
+}
