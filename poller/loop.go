@@ -51,6 +51,7 @@ type Loop struct {
 	readBuf   []byte       // what a stream's Read returns
 	plainBuf  []byte       // plaintext gathered for sealing
 	cipherBuf []byte       // records sealed and not yet written
+	chunk     chunker      // of what is being sealed
 	iov       []unix.Iovec // for writev
 	budget    int          // bytes that the event at hand may still read
 }

@@ -19,9 +19,12 @@ func (t *sealedStream) write(vec [][]byte, seal func(*chunker) (int, error)) (n 
 	if err := t.flush(); err != nil {
 		return 0, err
 	}
-	chunk := chunker{vec: vec}
+	// It is the loop's, because what seal is given would be allocated.
+	chunk := &t.loop.chunk
+	*chunk = chunker{vec: vec}
+	defer func() { *chunk = chunker{} }() // keeps no frames alive
 	for len(t.unsent) == 0 {
-		m, err := seal(&chunk)
+		m, err := seal(chunk)
 		if err != nil {
 			t.loop.cipherBuf = t.loop.cipherBuf[:0]
 			return n, err
