@@ -61,6 +61,9 @@ const (
 	// connection at once. The rest waits where it is until the socket has taken
 	// these.
 	replayQueue = 256 << 10
+	// maxCatchUp is how many events are looked at for a connection at once. Of those
+	// that are left out nothing is queued.
+	maxCatchUp = 4096
 )
 
 // A Resume says where a connection was, and so which events it has missed.
@@ -125,13 +128,13 @@ func (c *conn) note(h *history, after uint64) (cost int) {
 	if r.newest == nil {
 		return 0
 	}
-	g := c.s.gateways[c.gatewayID]
-	for m := h.next(g, after); m != nil; m = h.next(g, m.Cursor.Seq) {
+	h.each(c.s.gateways[c.gatewayID], after, func(m *Message) {
 		cost++
-		if _, known := r.newest[m.Key]; m.Key != "" && (known || len(r.newest) < maxKeys) {
-			r.newest[m.Key] = m.Cursor.Seq
+		newest, known := r.newest[m.Key]
+		if m.Key != "" && (known || len(r.newest) < maxKeys) {
+			r.newest[m.Key] = max(newest, m.Cursor.Seq)
 		}
-	}
+	})
 	return cost
 }
 
@@ -146,6 +149,10 @@ func (r *replay) superseded(m *Message) bool {
 func (c *conn) catchUp() (cost int) {
 	g := c.s.gateways[c.gatewayID]
 	for c.out.replay != nil && c.hasRoom() {
+		if cost == maxCatchUp { // others first
+			c.touch()
+			break
+		}
 		r := c.out.replay
 		h := c.source()
 		if h == nil {

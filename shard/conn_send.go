@@ -95,7 +95,10 @@ func (c *conn) account() {
 func (c *conn) flush() {
 	before := c.pending()
 	vec, total := c.out.queue.gather(c.s.vec[:0], maxFlushParts, maxFlushBytes)
-	n, err := c.transport.Write(vec)
+	n, err := 0, error(nil)
+	if total > 0 || c.transport.Unsent() > 0 {
+		n, err = c.transport.Write(vec)
+	}
 	clear(vec) // do not keep frames alive
 	c.s.vec = vec[:0]
 	if n > 0 {
@@ -136,7 +139,7 @@ func (c *conn) written(n int) {
 // flushed sets what follows from a write: before is what was pending ahead of
 // it.
 func (c *conn) flushed(before int) {
-	if c.state == open {
+	if c.state == open && c.out.replay != nil {
 		c.catchUp()
 	}
 	c.account()

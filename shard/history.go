@@ -122,13 +122,34 @@ func (h *history) next(g *gateway, after uint64) *Message {
 	return earlier(first, h.all.next(after))
 }
 
-// next returns the first message behind a place. A nil series is empty.
-func (s *series) next(after uint64) *Message {
+// each calls f with every message behind a place that is for a gateway, in no order.
+func (h *history) each(g *gateway, after uint64, f func(*Message)) {
+	call := func(s *series) {
+		for _, m := range s.behind(after) {
+			f(m)
+		}
+	}
+	call(h.gateways[g.id])
+	for _, m := range g.groups {
+		call(h.groups[m.group])
+	}
+	call(&h.all)
+}
+
+// behind returns the messages behind a place. A nil series is empty.
+func (s *series) behind(after uint64) []*Message {
 	if s == nil || len(s.messages) == 0 || s.messages[len(s.messages)-1].Cursor.Seq <= after {
 		return nil
 	}
-	i := sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Cursor.Seq > after })
-	return s.messages[i]
+	return s.messages[sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Cursor.Seq > after }):]
+}
+
+// next returns the first message behind a place, or nil.
+func (s *series) next(after uint64) *Message {
+	if list := s.behind(after); len(list) > 0 {
+		return list[0]
+	}
+	return nil
 }
 
 // earlier returns the message that comes first in the log; nil is no message.
