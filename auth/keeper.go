@@ -37,12 +37,16 @@ type keeper struct {
 	onRevoke func(Revocation)
 
 	expiries expiryHeap
-	orgs     map[string]*atomic.Int32 // places of organizations; few, so none is forgotten
-	removed  map[string]removal       // gateways that were removed lately
-	swept    time.Time                // when removed was last looked through
-	loaded   bool                     // the first watch has told all that was there
-	early    []usageChange            // told before that
-	untold   map[string]struct{}      // gateways that a new watch has not told yet; nil when it has told all
+	// certified is the grants of client certificates, which no token has. They are
+	// known here alone.
+	certified map[certificate]*Grant
+
+	orgs    map[string]*atomic.Int32 // places of organizations; few, so none is forgotten
+	removed map[string]removal       // gateways that were removed lately
+	swept   time.Time                // when removed was last looked through
+	loaded  bool                     // the first watch has told all that was there
+	early   []usageChange            // told before that
+	untold  map[string]struct{}      // gateways that a new watch has not told yet; nil when it has told all
 }
 
 // A removal is how new a change must be to stand after a gateway was removed.
@@ -59,7 +63,7 @@ type usageChange struct {
 }
 
 func newKeeper(dir *directory, o Options) *keeper {
-	return &keeper{dir: dir, log: o.Logger, onRevoke: o.OnRevoke, removed: make(map[string]removal), orgs: make(map[string]*atomic.Int32)}
+	return &keeper{dir: dir, log: o.Logger, onRevoke: o.OnRevoke, removed: make(map[string]removal), orgs: make(map[string]*atomic.Int32), certified: make(map[certificate]*Grant)}
 }
 
 // put carries in a record at its revision.
@@ -75,6 +79,9 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 	k.dir.replace(old, e)
 	if old != nil {
 		k.endMissing(old, e, now)
+		if old.gateway != e.gateway {
+			k.endCertified(old.gateway)
+		}
 	}
 }
 
@@ -113,17 +120,21 @@ func (k *keeper) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
 			}
 		}
 	}
-	g := &Grant{
-		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.here,
-		Places: &e.presence.places, OrgPlaces: k.org(e.gateway.OrganizationID),
-		digest: t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
-	}
+	g := k.newGrant(e, t)
 	if g.expired(now) {
 		g.revoke(stats.TokenExpired) // nobody had it, so nobody is told
 	} else {
 		k.expiries.add(g)
 	}
 	return g
+}
+
+func (k *keeper) newGrant(e *entry, t tokenRecord) *Grant {
+	return &Grant{
+		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.here,
+		Places: &e.presence.places, OrgPlaces: k.org(e.gateway.OrganizationID),
+		digest: t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
+	}
 }
 
 // endMissing ends the grants of old that are not in e.
@@ -165,6 +176,7 @@ func (k *keeper) remove(id string, revision uint64, now time.Time) {
 	for _, g := range old.grants {
 		k.end(g, stats.GatewayRemoved)
 	}
+	k.endCertified(old.gateway)
 }
 
 // use carries in when a gateway's tokens were last used.
@@ -236,6 +248,7 @@ func (k *keeper) tick(now time.Time) time.Duration {
 // sweep lets go of removals that are long past.
 func (k *keeper) sweep(now time.Time) {
 	k.swept = now
+	k.forgetCertified()
 	for id, r := range k.removed {
 		if now.Sub(r.at).Abs() > removalMemory {
 			delete(k.removed, id)

@@ -50,6 +50,8 @@ type Config struct {
 	TLSKey    string
 	Plaintext bool // no TLS on Listen
 
+	TLSClientCA string // PEM file of who signs gateways' certificates; empty: they have none
+
 	TLSRecords string // TLSRecordsOwn or TLSRecordsStdlib
 
 	PlatformURL string // where gateways' other requests go; empty: nowhere
@@ -145,6 +147,7 @@ func (c Config) Validate() error {
 		checkPair("tls-cert", "tls-key", c.TLSCert, c.TLSKey),
 		checkPair("internal-tls-cert", "internal-tls-key", c.InternalTLSCert, c.InternalTLSKey),
 		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
+		check(!c.Plaintext || c.TLSClientCA == "", "tls-client-ca", "contradicts --plaintext: without TLS there are no certificates"),
 		check(c.TLSRecords == TLSRecordsOwn || c.TLSRecords == TLSRecordsStdlib, "tls-records", fmt.Sprintf("%q is not known; want own or stdlib", c.TLSRecords)),
 		checkPlatformURL(c.PlatformURL),
 		check(c.PlatformCA == "" || c.PlatformURL != "", "platform-ca", "needs --platform-url"),

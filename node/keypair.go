@@ -6,12 +6,14 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"gatecast/poller"
 	"gatecast/stats"
 )
 
@@ -60,26 +62,84 @@ func (p *keyPair) load() error {
 		return fmt.Errorf("the pair %s and %s cannot be used: %w", p.cert, p.key, err)
 	}
 	p.current.Store(&pair)
+	p.warned = time.Time{}
 	return nil
 }
 
 // changed reports whether one of the files is another than at the last call.
-func (p *keyPair) changed() (changed bool) {
-	for i, name := range []string{p.cert, p.key} {
-		info, err := os.Stat(name)
-		if err != nil {
-			continue // it is being replaced; the next look will find it
-		}
-		was := p.seen[i]
-		p.seen[i] = info
-		changed = changed || was == nil || !os.SameFile(was, info) || !was.ModTime().Equal(info.ModTime()) || was.Size() != info.Size()
-	}
-	return changed
+func (p *keyPair) changed() bool {
+	cert, key := changedFile(p.cert, &p.seen[0]), changedFile(p.key, &p.seen[1])
+	return cert || key
 }
 
-// A reloader keeps key pairs up to date with their files.
+func (p *keyPair) String() string { return "certificate of the " + p.listener + " listener" }
+
+// clientCAs are the authorities of client certificates, from a file. New connections
+// are verified by what was in it last.
+type clientCAs struct {
+	file string
+	tls  *poller.TLS
+	seen os.FileInfo // of the goroutine that reloads
+}
+
+// loadClientCAs loads them into a listener's TLS.
+func loadClientCAs(file string, t *poller.TLS) (*clientCAs, error) {
+	c := &clientCAs{file: file, tls: t}
+	c.changed()
+	if err := c.load(); err != nil {
+		return nil, &ConfigError{"tls-client-ca", err.Error()}
+	}
+	return c, nil
+}
+
+func (c *clientCAs) String() string { return "client authorities" }
+
+func (c *clientCAs) load() error {
+	pool, err := readRoots(c.file)
+	if err == nil {
+		c.tls.SetClientCAs(pool)
+	}
+	return err
+}
+
+func (c *clientCAs) changed() bool { return changedFile(c.file, &c.seen) }
+
+// readRoots returns the certificates of a PEM file.
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return roots, nil
+}
+
+// changedFile reports whether a file is another than at the last call, of which seen
+// tells.
+func changedFile(name string, seen *os.FileInfo) bool {
+	info, err := os.Stat(name)
+	if err != nil {
+		return false // it is being replaced; the next look will find it
+	}
+	was := *seen
+	*seen = info
+	return was == nil || !os.SameFile(was, info) || !was.ModTime().Equal(info.ModTime()) || was.Size() != info.Size()
+}
+
+// watched is something that is loaded from files.
+type watched interface {
+	fmt.Stringer // what it is, for people
+	changed() bool
+	load() error
+}
+
+// A reloader keeps what is loaded from files up to date with them.
 type reloader struct {
-	pairs  []*keyPair
+	files  []watched
+	pairs  []*keyPair // of files
 	counts *stats.Node
 	logger *slog.Logger
 	now    func() time.Time
@@ -88,14 +148,17 @@ type reloader struct {
 	ended  chan struct{}
 }
 
-func startReloader(pairs []*keyPair, counts *stats.Node, logger *slog.Logger) *reloader {
+func startReloader(files []watched, counts *stats.Node, logger *slog.Logger) *reloader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &reloader{
-		pairs: pairs, counts: counts, logger: logger, now: time.Now,
+		files: files, counts: counts, logger: logger, now: time.Now,
 		asked: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}),
 	}
-	for _, p := range pairs {
-		r.tell(p)
+	for _, f := range files {
+		if p, ok := f.(*keyPair); ok {
+			r.pairs = append(r.pairs, p)
+			r.tell(p)
+		}
 	}
 	go r.run(ctx)
 	return r
@@ -114,23 +177,24 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, p := range r.pairs {
-			if p.changed() || asked {
-				r.reload(p)
+		for _, f := range r.files {
+			if f.changed() || asked {
+				r.reload(f)
 			}
+		}
+		for _, p := range r.pairs {
 			r.tell(p)
 		}
 	}
 }
 
-// reload loads a pair anew. One that cannot be used leaves the old one in place.
-func (r *reloader) reload(p *keyPair) {
-	if err := p.load(); err != nil {
-		r.logger.Error("a new certificate cannot be used; the old one stays", "listener", p.listener, "error", err)
+// reload loads something anew. What cannot be used leaves the old in place.
+func (r *reloader) reload(f watched) {
+	if err := f.load(); err != nil {
+		r.logger.Error("a changed file cannot be used; what was loaded stays", "of", f.String(), "error", err)
 		return
 	}
-	p.warned = time.Time{}
-	r.logger.Info("certificate loaded", "listener", p.listener, "notAfter", p.current.Load().Leaf.NotAfter)
+	r.logger.Info("loaded anew", "what", f.String())
 }
 
 // tell tells when a certificate expires.
@@ -145,7 +209,7 @@ func (r *reloader) tell(p *keyPair) {
 	r.logger.Warn("a certificate expires soon; replace its files, and it is loaded by itself", "listener", p.listener, "certificate", p.cert, "notAfter", end)
 }
 
-// ask has all pairs loaded anew, soon.
+// ask has all loaded anew, soon.
 func (r *reloader) ask() {
 	select {
 	case r.asked <- struct{}{}:

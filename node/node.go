@@ -52,7 +52,7 @@ type Node struct {
 	notices  *noticeLog
 	tail     *tail
 	trimmer  *trimmer
-	pairs    []*keyPair // of both listeners
+	files    []watched // that are loaded anew when they change
 	reloader *reloader
 
 	draining atomic.Bool
@@ -86,7 +86,14 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if pair != nil {
-		n.pairs = append(n.pairs, pair)
+		n.files = append(n.files, pair)
+	}
+	if cfg.TLSClientCA != "" {
+		authorities, err := loadClientCAs(cfg.TLSClientCA, gatewayTLS)
+		if err != nil {
+			return nil, err
+		}
+		n.files = append(n.files, authorities)
 	}
 	admin, err := n.adminToken()
 	if err != nil {
@@ -129,7 +136,7 @@ func (n *Node) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	n.pairs = append(n.pairs, pair)
+	n.files = append(n.files, pair)
 	n.internalLn = tls.NewListener(n.internalLn, pair.config())
 	return nil
 }
@@ -227,9 +234,10 @@ func (n *Node) adminToken() (auth.AdminToken, error) {
 // serve starts both listeners.
 func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.AdminToken) {
 	n.front = front.New(front.Config{
-		TLS:     gatewayTLS,
-		Verify:  n.registry.Verify,
-		Limiter: auth.NewIPLimiter(n.cfg.RateLimit),
+		TLS:               gatewayTLS,
+		Verify:            n.registry.Verify,
+		VerifyCertificate: n.registry.VerifyCertificate,
+		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
@@ -268,7 +276,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 		Logger:      n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
-	n.reloader = startReloader(n.pairs, n.counts, n.cfg.Logger)
+	n.reloader = startReloader(n.files, n.counts, n.cfg.Logger)
 	go func() { n.ended("gateway listener", n.front.Serve(n.gatewayLn)) }()
 	go func() { n.ended("internal listener", n.api.Serve(n.internalLn)) }()
 }
@@ -283,7 +291,7 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads the certificates anew, which it does by itself within seconds when
+// Reload loads certificates and authorities anew, which it does by itself within seconds when
 // their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 

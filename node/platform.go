@@ -14,7 +14,6 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"os"
 	"time"
 )
 
@@ -79,13 +78,9 @@ func platformRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	roots, err := readRoots(file)
 	if err != nil {
 		return nil, &ConfigError{"platform-ca", err.Error()}
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, &ConfigError{"platform-ca", file + " holds no certificate in PEM"}
 	}
 	return roots, nil
 }

@@ -5,10 +5,12 @@ package poller
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +27,24 @@ type TLS struct {
 	// where it can; session tickets are off then.
 	Stdlib bool
 
-	turns turnstile
+	clientCAs atomic.Pointer[x509.CertPool]
+	turns     turnstile
+}
+
+// SetClientCAs has clients asked for a certificate from now on, which they need not
+// have, and verified by these authorities if they have one. Any goroutine may call
+// it.
+func (t *TLS) SetClientCAs(pool *x509.CertPool) { t.clientCAs.Store(pool) }
+
+// current returns the configuration of a new connection.
+func (t *TLS) current() *tls.Config {
+	pool := t.clientCAs.Load()
+	if pool == nil {
+		return t.Config
+	}
+	c := t.Config.Clone()
+	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, pool
+	return c
 }
 
 // NewTLS returns a TLS whose handshakes keep no more processors busy than there
@@ -55,10 +74,10 @@ func NewConn(nc net.Conn, config *TLS) *Conn {
 	switch {
 	case config == nil:
 	case config.Stdlib:
-		c.tls = tls.Server(c.wire, config.Config)
+		c.tls = tls.Server(c.wire, config.current())
 	default:
 		c.keys = new(tlsrecord.KeyLog)
-		own := config.Config.Clone()
+		own := config.current().Clone()
 		own.KeyLogWriter = c.keys
 		own.SessionTicketsDisabled = true // a ticket would be record 0
 		c.wire.feeder = new(feeder)
@@ -108,6 +127,18 @@ func (c *Conn) Read(b []byte) (int, error) {
 		return c.tls.Read(b)
 	}
 	return c.wire.Read(b)
+}
+
+// PeerCertificate returns the certificate that the client has shown, verified; nil
+// for none. It may be called after Handshake.
+func (c *Conn) PeerCertificate() *x509.Certificate {
+	if c.tls == nil {
+		return nil
+	}
+	if chains := c.tls.ConnectionState().VerifiedChains; len(chains) > 0 {
+		return chains[0][0]
+	}
+	return nil
 }
 
 // Buffered returns the application's bytes that have arrived ahead of the next

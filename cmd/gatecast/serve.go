@@ -27,6 +27,7 @@ type serveCmd struct {
 
 	TLSCert        string `name:"tls-cert" help:"PEM certificate for gateways. None: a self-signed one is made." env:"GATECAST_TLS_CERT" placeholder:"FILE"`
 	TLSKey         string `name:"tls-key" help:"Its key." env:"GATECAST_TLS_KEY" placeholder:"FILE"`
+	TLSClientCA    string `name:"tls-client-ca" help:"PEM file of the authorities of gateways' certificates: a gateway may then connect with one instead of a token." env:"GATECAST_TLS_CLIENT_CA" placeholder:"FILE"`
 	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
 	TLSRecords     string `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
 	PlatformURL    string `name:"platform-url" help:"Where gateways' other requests on the same port go. None: they are answered with 503." env:"GATECAST_PLATFORM_URL" placeholder:"URL"`
@@ -99,6 +100,7 @@ func (c *serveCmd) nodeConfig() node.Config {
 		DataDir:         c.DataDir,
 		TLSCert:         c.TLSCert,
 		TLSKey:          c.TLSKey,
+		TLSClientCA:     c.TLSClientCA,
 		Plaintext:       c.Plaintext,
 		TLSRecords:      c.TLSRecords,
 		AdminTokenFile:  c.AdminTokenFile,

@@ -5,6 +5,7 @@ package front
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,10 +27,13 @@ import (
 
 // Config says how a front works. Fields without a default must be set.
 type Config struct {
-	TLS     *poller.TLS // nil: plaintext
-	Verify  func(token string) (*auth.Grant, bool)
-	Limiter *auth.IPLimiter
-	Limits  Limits
+	TLS    *poller.TLS // nil: plaintext
+	Verify func(token string) (*auth.Grant, bool)
+	// VerifyCertificate is asked about a verified client certificate, where there is
+	// no token. It may be nil when TLS asks for none.
+	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)
+	Limiter           *auth.IPLimiter
+	Limits            Limits
 	// AllowFrom is where gateways may connect from; empty: from anywhere.
 	AllowFrom []netip.Prefix
 	Proxies   Proxies
@@ -211,7 +215,7 @@ func (f *Front) handle(nc net.Conn) {
 
 // connect upgrades a connection and hands it to its shard, or refuses it.
 func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []byte, accepted time.Time) {
-	up, grant, release, no := f.decide(head, remote, accepted)
+	up, grant, release, no := f.decide(head, remote, c.PeerCertificate(), accepted)
 	if no != nil {
 		if no.status == http.StatusUnauthorized {
 			f.cfg.Logger.Warn("credentials refused", "remote", remote)
@@ -255,7 +259,7 @@ func (f *Front) resume(up *upgrade) *shard.Resume {
 
 // decide says whether a request is upgraded. When it is, a place is taken for
 // the connection, that release gives back.
-func (f *Front) decide(head []byte, remote netip.AddrPort, now time.Time) (up *upgrade, grant *auth.Grant, release func(), no *refusal) {
+func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificate, now time.Time) (up *upgrade, grant *auth.Grant, release func(), no *refusal) {
 	if !f.allowed(remote.Addr()) {
 		return nil, nil, nil, forbidden()
 	}
@@ -271,12 +275,20 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, now time.Time) (up *u
 	case !f.cfg.Available():
 		return nil, nil, nil, unavailable("the event log is out of reach")
 	}
-	grant, ok := f.cfg.Verify(up.token)
+	grant, ok := f.identify(up.token, cert)
 	if !ok {
 		return nil, nil, nil, unauthorized()
 	}
 	release, no = f.takePlace(grant)
 	return up, grant, release, no
+}
+
+// identify returns the grant of a token, or of a certificate where there is none.
+func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, bool) {
+	if token == "" && cert != nil {
+		return f.cfg.VerifyCertificate(cert)
+	}
+	return f.cfg.Verify(token)
 }
 
 // allowed reports whether gateways may connect from an address.

@@ -1,0 +1,86 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"time"
+
+	"gatecast/event"
+	"gatecast/stats"
+)
+
+// certificatePrefix is what the ids of certificates' grants begin with.
+const certificatePrefix = "certificate:"
+
+// A certificate is what the registry's goroutine is told of a client certificate.
+type certificate struct {
+	gatewayID string
+	id        string // of its grant: a digest, so that it names no other certificate
+	notAfter  time.Time
+}
+
+// certificateGateway returns the gateway that a certificate names: by a URI SAN
+// gateway:ID, else by its common name.
+func certificateGateway(c *x509.Certificate) string {
+	for _, u := range c.URIs {
+		if u.Scheme == "gateway" {
+			return u.Opaque
+		}
+	}
+	return c.Subject.CommonName
+}
+
+// VerifyCertificate returns the grant of a client certificate, whose chain the caller
+// has verified: that of the registered gateway it names. It ends when the
+// certificate expires, and when the gateway is removed.
+func (r *Registry) VerifyCertificate(c *x509.Certificate) (*Grant, bool) {
+	id := certificateGateway(c)
+	if !event.ValidName(id) {
+		return nil, false
+	}
+	digest := sha256.Sum256(c.Raw)
+	cert := certificate{id, certificatePrefix + hex.EncodeToString(digest[:8]), c.NotAfter}
+	var g *Grant
+	err := r.apply(func(now time.Time) { g = r.keeper.certify(cert, now) })
+	return g, err == nil && g != nil
+}
+
+// certify returns the grant of a certificate, nil when there is none.
+func (k *keeper) certify(c certificate, now time.Time) *Grant {
+	e := k.dir.entries[c.gatewayID]
+	if e == nil || !now.Before(c.notAfter) {
+		return nil
+	}
+	if g := k.certified[c]; g != nil && g.Gateway == e.gateway {
+		if _, ended := g.Revoked(); !ended {
+			return g
+		}
+	}
+	g := k.newGrant(e, tokenRecord{ID: c.id, CreatedAt: now, ExpiresAt: c.notAfter})
+	k.expiries.add(g)
+	k.certified[c] = g
+	return g
+}
+
+// endCertified ends the grants of a gateway's certificates, because it is gone.
+func (k *keeper) endCertified(gateway *Gateway) {
+	for c, g := range k.certified {
+		if g.Gateway == gateway {
+			k.end(g, stats.GatewayRemoved)
+			delete(k.certified, c)
+		}
+	}
+}
+
+// forgetCertified lets go of certificates that have expired.
+func (k *keeper) forgetCertified() {
+	for c, g := range k.certified {
+		if _, ended := g.Revoked(); ended {
+			delete(k.certified, c)
+		}
+	}
+}
