@@ -123,6 +123,11 @@ func (s *Server) admit(text []byte) (admitted, error) {
 	if err != nil {
 		return admitted{}, draftProblem(err)
 	}
+	if s.cfg.Types != nil {
+		if wrong := s.cfg.Types.Check(ev.Type, ev.Payload); wrong != nil {
+			return admitted{}, draftProblem(wrong)
+		}
+	}
 	body := ev.AppendBody(make([]byte, 0, len(ev.Payload)+256))
 	if len(body) > s.cfg.MaxPayload {
 		return admitted{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)

@@ -38,6 +38,12 @@ type Pending interface {
 	Duplicate() bool
 }
 
+// Types says what payloads events of a type may have.
+type Types interface {
+	// Check returns what is wrong with a payload, or with the type; nil for nothing.
+	Check(eventType string, payload []byte) *event.FieldError
+}
+
 // A Registry knows the gateways and their tokens, as [auth.Registry] does.
 type Registry interface {
 	Add(ctx context.Context, g auth.NewGateway) (auth.Gateway, auth.Token, string, error)
@@ -81,6 +87,9 @@ type Config struct {
 	Events      Events
 	Failures    Failures
 	Messages    Messages
+
+	// Types checks the payloads of events by their types; nil: nobody does.
+	Types Types
 
 	// Cluster asks the other nodes; nil: there are none.
 	Cluster Cluster

@@ -80,6 +80,9 @@ type Config struct {
 	RetentionBytes int64
 	ReplayMemory   int // bytes of newest events kept for gateways that resume
 
+	EventTypes       string // YAML file of event types and their schemas; empty: all are taken
+	EventTypesStrict bool   // no other types are taken
+
 	ShutdownTimeout time.Duration
 	ShutdownCode    int // WebSocket close code
 
@@ -172,6 +175,7 @@ func (c Config) Validate() error {
 		check(c.logURL() == "" || c.LogSync != SyncAlways, "log-sync", "always contradicts --log nats://…: when those servers sync is their setting"),
 		check(c.Retention >= time.Second, "retention", "want at least 1s"),
 		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
+		check(!c.EventTypesStrict || c.EventTypes != "", "event-types-strict", "needs --event-types"),
 		check(c.ShutdownTimeout > 0, "shutdown-timeout", "want more than 0s"),
 		check(validCloseCode(c.ShutdownCode), "shutdown-code", fmt.Sprintf("%d cannot be sent in a close frame; want 1000, 1001, 1011 to 1014 or 3000 to 4999", c.ShutdownCode)),
 	)

@@ -52,7 +52,8 @@ type Node struct {
 	notices  *noticeLog
 	tail     *tail
 	trimmer  *trimmer
-	files    []watched // that are loaded anew when they change
+	files    []watched   // that are loaded anew when they change
+	types    *eventTypes // nil: payloads are not checked
 	reloader *reloader
 
 	draining atomic.Bool
@@ -104,6 +105,12 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		if platform, err = platformHandler(cfg); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.EventTypes != "" {
+		if n.types, err = loadEventTypes(cfg); err != nil {
+			return nil, err
+		}
+		n.files = append(n.files, n.types)
 	}
 	n.serve(gatewayTLS, platform, admin)
 	if n.peers != nil {
@@ -255,6 +262,10 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 	if n.peers != nil {
 		cluster = n.peers
 	}
+	var types api.Types
+	if n.types != nil {
+		types = n.types
+	}
 	n.api = api.New(api.Config{
 		NodeID:      n.cfg.NodeID,
 		Version:     n.cfg.Version,
@@ -268,6 +279,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 		Failures:    apiFailures{n.recorder.failures},
 		Messages:    apiMessages{n.recorder.messages},
 		Missed:      n.missed,
+		Types:       types,
 		Cluster:     cluster,
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
@@ -291,7 +303,7 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads certificates and authorities anew, which it does by itself within seconds when
+// Reload loads certificates, authorities and event types anew, which it does by itself within seconds when
 // their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 

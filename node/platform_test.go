@@ -166,3 +166,43 @@ func TestCertificatesReload(t *testing.T) {
 		t.Errorf("after a bad pair: serves %s, want %s", got, second)
 	}
 }
+
+// A payload that does not fit its type is refused, with the place in it; a type that
+// was added is known from the reload on.
+func TestEventTypes(t *testing.T) {
+	cfg := config(t)
+	cfg.EventTypes = filepath.Join(t.TempDir(), "types.yaml")
+	cfg.EventTypesStrict = true
+	write := func(text string) {
+		if err := os.WriteFile(cfg.EventTypes, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("api.deployed: {type: object, properties: {apiId: {type: string}}}")
+	s := start(t, cfg)
+	s.gateway("g")
+	publish := func(eventType, payload string) (status int, field string) {
+		var answer struct{ Field string }
+		status = s.call("POST", root+"/events", `{"gatewayId":"g","type":"`+eventType+`","payload":`+payload+`}`, &answer)
+		return status, answer.Field
+	}
+	for _, c := range []struct {
+		name, eventType, payload string
+		status                   int
+		field                    string
+	}{
+		{"fits", "api.deployed", `{"apiId":"x"}`, 202, ""},
+		{"does not fit", "api.deployed", `{"apiId":7}`, 422, "payload/apiId"},
+		{"unknown", "api.gone", `{}`, 422, "type"},
+	} {
+		if status, field := publish(c.eventType, c.payload); status != c.status || field != c.field {
+			t.Errorf("%s: %d %q, want %d %q", c.name, status, field, c.status, c.field)
+		}
+	}
+	write("{api.deployed: true, api.gone: true}")
+	s.Reload()
+	eventually(t, "the new type is known", func() bool {
+		status, _ := publish("api.gone", `{}`)
+		return status == 202
+	})
+}

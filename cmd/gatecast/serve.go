@@ -52,6 +52,9 @@ type serveCmd struct {
 	Retention      time.Duration `help:"How long events are kept. Default: ${default}." default:"24h" env:"GATECAST_RETENTION" placeholder:"TIME"`
 	RetentionBytes byteSize      `help:"Size of the events kept, at most. Default: ${default}." default:"1GiB" env:"GATECAST_RETENTION_BYTES" placeholder:"BYTES"`
 
+	EventTypes       string `help:"YAML file of event types and a JSON Schema for each, which payloads are checked by. None: any payload is taken." env:"GATECAST_EVENT_TYPES" placeholder:"FILE"`
+	EventTypesStrict bool   `help:"Refuse events of a type that is not in that file." env:"GATECAST_EVENT_TYPES_STRICT"`
+
 	ReplayMemory byteSize `help:"Memory for the newest events, from which gateways resume. Default: ${default}." default:"64MiB" env:"GATECAST_REPLAY_MEMORY" placeholder:"BYTES"`
 
 	Node string `help:"This node's id among those that share a log. Default: the host's name." env:"GATECAST_NODE" placeholder:"ID"`
@@ -124,6 +127,8 @@ func (c *serveCmd) nodeConfig() node.Config {
 		Retention:         c.Retention,
 		RetentionBytes:    int64(c.RetentionBytes),
 		LogReplicas:       c.LogReplicas,
+		EventTypes:        c.EventTypes,
+		EventTypesStrict:  c.EventTypesStrict,
 		ReplayMemory:      int(c.ReplayMemory),
 		NodeID:            c.Node,
 		ShutdownTimeout:   c.ShutdownTimeout,

@@ -1,0 +1,121 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package eventtypes checks the payloads of events by their types: a YAML file names
+// the types and has a JSON Schema for each. It can be loaded anew while it is used.
+package eventtypes
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"gatecast/event"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+	"gopkg.in/yaml.v3"
+)
+
+// Types are event types with the schemas of their payloads. Any goroutine may use
+// them.
+type Types struct {
+	file    string
+	strict  bool
+	schemas atomic.Pointer[map[string]*jsonschema.Schema]
+}
+
+// Open loads a file of types. With strict, a type that is not in it is none.
+func Open(file string, strict bool) (*Types, error) {
+	t := &Types{file: file, strict: strict}
+	return t, t.Load()
+}
+
+// Load loads the file anew. When it cannot be used, what was loaded stays.
+func (t *Types) Load() error {
+	text, err := os.ReadFile(t.file)
+	if err != nil {
+		return err
+	}
+	var types map[string]any
+	if err := yaml.Unmarshal(text, &types); err != nil {
+		return fmt.Errorf("%s is not a YAML mapping from event types to JSON Schemas: %w", t.file, err)
+	}
+	schemas := make(map[string]*jsonschema.Schema, len(types))
+	for name, schema := range types {
+		if !event.ValidType(name) {
+			return fmt.Errorf("%s: %q cannot be an event's type", t.file, name)
+		}
+		if schemas[name], err = compile(name, schema); err != nil {
+			return fmt.Errorf("%s: the schema of %s: %w", t.file, name, err)
+		}
+	}
+	t.schemas.Store(&schemas)
+	return nil
+}
+
+// compile compiles the schema of a type, as YAML gave it. It may refer to itself, and
+// to nothing else.
+func compile(name string, schema any) (*jsonschema.Schema, error) {
+	text, err := json.Marshal(schema)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(nowhere{})
+	url := "gatecast:" + name
+	if err := c.AddResource(url, doc); err != nil {
+		return nil, err
+	}
+	return c.Compile(url)
+}
+
+// nowhere is where schemas that others refer to are.
+type nowhere struct{}
+
+func (nowhere) Load(url string) (any, error) {
+	return nil, &fs.PathError{Op: "load", Path: url, Err: errors.New("a schema may refer to itself only")}
+}
+
+// english is what complaints are written in.
+var english = message.NewPrinter(language.English)
+
+// Check returns what is wrong with an event's payload, nil when nothing is. The field
+// of the error is the place inside the payload, as in payload/apiId.
+func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
+	schema := (*t.schemas.Load())[eventType]
+	switch {
+	case schema == nil && t.strict:
+		return &event.FieldError{Field: "type", Problem: eventType + " is not among the event types of this node"}
+	case schema == nil:
+		return nil
+	case payload == nil:
+		payload = []byte("null")
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
+	if err != nil {
+		return &event.FieldError{Field: "payload", Problem: err.Error()}
+	}
+	err = schema.Validate(value)
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		for len(invalid.Causes) > 0 { // the innermost says most
+			invalid = invalid.Causes[0]
+		}
+		place := strings.Join(append([]string{"payload"}, invalid.InstanceLocation...), "/")
+		return &event.FieldError{Field: place, Problem: invalid.ErrorKind.LocalizedString(english)}
+	}
+	if err != nil {
+		return &event.FieldError{Field: "payload", Problem: err.Error()}
+	}
+	return nil
+}

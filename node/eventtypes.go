@@ -1,0 +1,31 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"os"
+
+	"gatecast/internal/eventtypes"
+)
+
+// eventTypes are the event types of a file that is watched.
+type eventTypes struct {
+	*eventtypes.Types
+	file string
+	seen os.FileInfo // of the goroutine that reloads
+}
+
+func loadEventTypes(cfg Config) (*eventTypes, error) {
+	types, err := eventtypes.Open(cfg.EventTypes, cfg.EventTypesStrict)
+	if err != nil {
+		return nil, &ConfigError{"event-types", err.Error()}
+	}
+	t := &eventTypes{Types: types, file: cfg.EventTypes}
+	t.changed()
+	return t, nil
+}
+
+func (t *eventTypes) String() string { return "event types" }
+func (t *eventTypes) load() error    { return t.Load() }
+func (t *eventTypes) changed() bool  { return changedFile(t.file, &t.seen) }
