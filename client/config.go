@@ -54,7 +54,8 @@ type Config struct {
 	Handler func(ctx context.Context, e Event) error
 	// OnResync is called by [Run], between events, when the gateway has missed
 	// events that the server cannot send any more: it should fetch what it needs
-	// from the platform. Nil ignores it.
+	// from the platform. Its context ends with Run's; a resync during which it has
+	// ended comes again. Nil ignores it.
 	OnResync func(ctx context.Context, r Resync)
 	// Cursor keeps Run's position, so that another process can go on from it; nil
 	// keeps it in memory.

@@ -142,6 +142,9 @@ func (c *Conn) nextText() ([]byte, error) {
 			return nil, c.refuse(frame.CloseUnsupportedData, errors.New("server sent a binary message"))
 		case frame.OpPing:
 			err = c.write(frame.OpPong, m.Payload)
+			if errors.Is(err, net.ErrClosed) { // the server's goodbye is still to come
+				err = nil
+			}
 		case frame.OpClose:
 			code, reason := frame.ParseClose(m.Payload)
 			_ = c.writeClose(code, "") // RFC 6455 section 5.5.1; the server may have gone already
@@ -198,12 +201,13 @@ func (c *Conn) writeClose(code frame.CloseCode, reason string) error {
 	return c.write(frame.OpClose, frame.AppendCloseBody(nil, code, reason))
 }
 
-// write sends a frame, unless a close frame has been sent.
+// write sends a frame, unless a close frame has been sent: then it returns
+// [net.ErrClosed].
 func (c *Conn) write(op frame.OpCode, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closeSent {
-		return nil
+		return net.ErrClosed
 	}
 	c.closeSent = op == frame.OpClose
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {

@@ -49,8 +49,9 @@ func (m *MemoryCursor) Save(_ context.Context, position string) error {
 const maxCursorFile = 1024
 
 // A FileCursor is a CursorStore in the file of that name. A file that is not there
-// is an empty position. Each Save replaces the file, and returns when it is on
-// disk; what is not a position is for the server to refuse, with a [Resync].
+// is an empty position. Each Save replaces the file, by one that is on disk; a power
+// cut may bring the one before back. What is not a position is for the server to
+// refuse, with a [Resync]; Load refuses only what no header can carry.
 type FileCursor string
 
 // Load implements [CursorStore].

@@ -162,6 +162,83 @@ func TestInterruptedHandler(t *testing.T) {
 	}
 }
 
+// A gateway whose position was refused keeps it until it has handled the resync,
+// which the connection may end before.
+func TestResyncIsNotLost(t *testing.T) {
+	resyncs := 0
+	visits, _ := serveVisits(t,
+		func(cfg *Config) {
+			cfg.Since = "k3f9-5"
+			cfg.OnResync = func(context.Context, Resync) { resyncs++ }
+		},
+		func(p *peer) { p.ack(); p.slow() },
+		func(p *peer) { p.ack(); p.text(resyncText); p.slow() },
+		func(p *peer) { p.text(resumedText) },
+	)
+	want := []visit{{since: "k3f9-5"}, {since: "k3f9-5"}, {since: "k3f9-500"}}
+	if diff := cmp.Diff(want, visits, cmp.AllowUnexported(visit{})); diff != "" || resyncs != 1 {
+		t.Errorf("%d resyncs\n%s", resyncs, diff)
+	}
+}
+
+// A resync that was interrupted by the end of the context comes again.
+func TestInterruptedResync(t *testing.T) {
+	cfg := serveTLS(t, func(p *peer, _ *http.Request) {
+		p.ack()
+		p.text(resyncText)
+		p.goodbye()
+	})
+	store := new(MemoryCursor)
+	if err := store.Save(t.Context(), "k3f9-5"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cfg.Cursor = store
+	cfg.Handler = func(context.Context, Event) error { return nil }
+	cfg.OnResync = func(context.Context, Resync) { cancel() }
+	if err := Run(ctx, cfg); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if position, _ := store.Load(t.Context()); position != "k3f9-5" {
+		t.Errorf("the position is %q", position)
+	}
+}
+
+// What was received before the server closed, and can't be acked any more, comes
+// again instead of counting as handled.
+func TestNoAckIsDropped(t *testing.T) {
+	closed := make(chan struct{})
+	var handled []string
+	visits, _ := serveVisits(t,
+		func(cfg *Config) {
+			cfg.Handler = func(_ context.Context, e Event) error {
+				<-closed
+				handled = append(handled, e.ID)
+				return nil
+			}
+		},
+		func(p *peer) {
+			p.text(resumedText)
+			p.event(1)
+			p.event(2)
+			p.slow()
+			close(closed)
+		},
+		func(p *peer) {
+			p.text(resumedText)
+			p.event(2)
+			p.hears(`{"type":"event.ack","id":"k3f9-2"}`)
+		},
+	)
+	if diff := cmp.Diff([]string{"k3f9-1", "k3f9-2"}, handled); diff != "" {
+		t.Error(diff)
+	}
+	if want := []visit{{}, {since: "k3f9-1"}}; !cmp.Equal(want, visits, cmp.AllowUnexported(visit{})) {
+		t.Errorf("visits %v, want %v", visits, want)
+	}
+}
+
 // A brokenStore saves nothing.
 type brokenStore struct{ MemoryCursor }
 
@@ -171,7 +248,7 @@ func TestSaveFails(t *testing.T) {
 	var told []string
 	_, _ = serveVisits(t,
 		func(cfg *Config) {
-			cfg.Cursor = new(brokenStore)
+			cfg.Cursor, cfg.Since = new(brokenStore), "k3f9-0"
 			cfg.OnState = func(s State) {
 				if s.Phase == Connected && s.Err != nil {
 					told = append(told, fmt.Sprint(s.Cursor, " ", s.Err))

@@ -108,9 +108,10 @@ func (r *runner) session(ctx context.Context) (lived time.Duration, err error) {
 	}
 	defer func() { _ = r.conn.Close() }() // Run returns why the connection ended
 	start := time.Now()
-	if ack := r.conn.Accepted(); !ack.Resumed {
+	if ack := r.conn.Accepted(); r.cfg.Since == "" {
 		// What comes behind the ack's cursor must not be missed either when the
-		// connection ends before an event came.
+		// connection ends before an event came. A position that the server refused
+		// stays until the resync is handled, or that could be missed.
 		r.moveTo(ctx, ack.Cursor)
 	}
 	r.tell(State{Phase: Connected, Ack: r.conn.Accepted()})
@@ -129,6 +130,9 @@ func (r *runner) session(ctx context.Context) (lived time.Duration, err error) {
 func (r *runner) handle(ctx context.Context, e Event) error {
 	if resync, ok := e.Resync(); ok {
 		r.cfg.OnResync(ctx, resync)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		r.moveTo(ctx, resync.Cursor)
 		return nil
 	}

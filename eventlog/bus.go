@@ -5,6 +5,7 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -46,7 +47,7 @@ func (b *Bus) Subscribe(subject string, f func(subject string, data []byte) (ans
 }
 
 // Ask sends a message and hands every answer to f, until f says that it has enough
-// or ctx ends, which is no error.
+// or ctx ends, which is no error. Where nobody listens it ends at once.
 func (b *Bus) Ask(ctx context.Context, subject string, data []byte, f func(answer []byte) (enough bool)) error {
 	inbox := b.conn.NewInbox()
 	s, err := b.conn.SubscribeSync(inbox)
@@ -60,12 +61,10 @@ func (b *Bus) Ask(ctx context.Context, subject string, data []byte, f func(answe
 	for {
 		m, err := s.NextMsgWithContext(ctx)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, nats.ErrNoResponders): // the server says that nobody is there
 			return nil
 		case err != nil:
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		case len(m.Data) == 0: // the server says that nobody is there
-			return nil
 		}
 		if f(m.Data) {
 			return nil

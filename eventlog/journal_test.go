@@ -1,0 +1,242 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func openJournal(t *testing.T, l *Log, cfg JournalConfig) *Journal {
+	t.Helper()
+	cfg.Name = "things"
+	j, err := l.Journal(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// note appends records, as NAME=DATA.
+func note(t *testing.T, j *Journal, names ...string) (last uint64) {
+	t.Helper()
+	var records []Record
+	for _, name := range names {
+		records = append(records, Record{Name: name, Data: []byte("of " + name)})
+	}
+	last, err := j.Append(t.Context(), records...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+// namesOf returns the names of what a query gives.
+func namesOf(t *testing.T, j *Journal, q JournalQuery) (list []string) {
+	t.Helper()
+	records, err := j.Read(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		list = append(list, r.Name)
+	}
+	return list
+}
+
+func TestJournal(t *testing.T) {
+	for _, memory := range []bool{false, true} {
+		t.Run(fmt.Sprintf("memory=%v", memory), func(t *testing.T) {
+			j := openJournal(t, open(t, Config{InMemory: memory}), JournalConfig{})
+			if first, last, err := j.Bounds(t.Context()); first != 1 || last != 0 || err != nil {
+				t.Errorf("bounds of nothing: %d to %d, %v", first, last, err)
+			}
+			if last := note(t, j, "a", "b", "a", "host.example"); last != 4 {
+				t.Errorf("the last place is %d", last)
+			}
+			note(t, j) // nothing
+			for _, c := range []struct {
+				name string
+				q    JournalQuery
+				want []string
+			}{
+				{"all", JournalQuery{Limit: 10}, []string{"a", "b", "a", "host_example"}},
+				{"a page", JournalQuery{Limit: 2}, []string{"a", "b"}},
+				{"behind", JournalQuery{After: 2, Limit: 10}, []string{"a", "host_example"}},
+				{"of one", JournalQuery{Name: "a", Limit: 10}, []string{"a", "a"}},
+				{"behind all", JournalQuery{After: 4, Limit: 10}, nil},
+				{"until then", JournalQuery{To: time.Now().Add(-time.Hour), Limit: 10}, nil},
+				{"since then", JournalQuery{From: time.Now().Add(time.Hour), Limit: 10}, nil},
+				{"around now", JournalQuery{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Limit: 10}, []string{"a", "b", "a", "host_example"}},
+			} {
+				if got := namesOf(t, j, c.q); !cmp.Equal(got, c.want) {
+					t.Errorf("%s: %v, want %v", c.name, got, c.want)
+				}
+			}
+			records, err := j.Read(t.Context(), JournalQuery{Limit: 1})
+			if err != nil || string(records[0].Data) != "of a" || records[0].Seq != 1 || time.Since(records[0].At) > time.Minute {
+				t.Errorf("%+v, %v", records, err)
+			}
+			if err := j.Purge(t.Context(), "a", 3); err != nil {
+				t.Fatal(err)
+			}
+			if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"b", "a", "host_example"}) {
+				t.Errorf("after a purge of a below 3: %v", got)
+			}
+		})
+	}
+}
+
+// Many records are on their way together, and stay in order.
+func TestJournalInOrder(t *testing.T) {
+	j := openJournal(t, open(t, Config{}), JournalConfig{})
+	var records []Record
+	for i := range 3 * appendBatch {
+		records = append(records, Record{Name: "a", Data: fmt.Append(nil, i)})
+	}
+	if last, err := j.Append(t.Context(), records...); last != uint64(len(records)) || err != nil {
+		t.Fatal(last, err)
+	}
+	got, err := j.Read(t.Context(), JournalQuery{Limit: len(records)})
+	if err != nil || len(got) != len(records) {
+		t.Fatal(len(got), err)
+	}
+	for i, r := range got {
+		if string(r.Data) != fmt.Sprint(i) || r.Seq != uint64(i)+1 {
+			t.Fatalf("record %d is %s at %d", i, r.Data, r.Seq)
+		}
+	}
+}
+
+func TestJournalKeepsItsBounds(t *testing.T) {
+	j := openJournal(t, open(t, Config{}), JournalConfig{Bytes: 64 << 10})
+	records := slices.Repeat([]Record{{Name: "a", Data: make([]byte, 1000)}}, 200)
+	if _, err := j.Append(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+	first, last, err := j.Bounds(t.Context())
+	if err != nil || last != 200 || first < 100 {
+		t.Errorf("%d to %d, %v", first, last, err)
+	}
+}
+
+func TestJournalSurvives(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir})
+	j := openJournal(t, l, JournalConfig{})
+	note(t, j, "a", "b")
+	epoch := j.Epoch()
+	closeLog(t, l)
+	j = openJournal(t, open(t, Config{Dir: dir}), JournalConfig{})
+	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b"}) || j.Epoch() != epoch {
+		t.Errorf("%v, epoch %d, was %d", got, j.Epoch(), epoch)
+	}
+	if last := note(t, j, "c"); last != 3 {
+		t.Errorf("goes on at %d", last)
+	}
+}
+
+func TestJournalAwait(t *testing.T) {
+	l := open(t, Config{})
+	j := openJournal(t, l, JournalConfig{})
+	note(t, j, "a")
+	if err := j.Await(t.Context(), 0); err != nil { // it is there
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := j.Await(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nothing came: %v", err)
+	}
+	came := make(chan error, 1)
+	go func() { came <- j.Await(t.Context(), 1) }()
+	note(t, j, "b")
+	if err := <-came; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestJournalFollow(t *testing.T) {
+	l := open(t, Config{})
+	j := openJournal(t, l, JournalConfig{})
+	note(t, j, "a", "b", "c")
+	told := make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() {
+		err = j.Follow(ctx, 1, func() { told <- "synced" }, func(r Record) { told <- r.Name })
+	})
+	expect := func(want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if got := <-told; got != w {
+				t.Fatalf("told %s, want %s", got, w)
+			}
+		}
+	}
+	expect("b", "c", "synced")
+	note(t, j, "d")
+	expect("d")
+	cancel()
+	wg.Wait()
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+	wg.Go(func() { err = j.Follow(t.Context(), 4, func() { told <- "synced" }, func(Record) {}) })
+	expect("synced") // of nothing
+	closeLog(t, l)
+	wg.Wait()
+	if !errors.Is(err, ErrUnavailable) {
+		t.Errorf("of a log that closes: %v", err)
+	}
+}
+
+func TestBus(t *testing.T) {
+	b := open(t, Config{InMemory: true}).Bus()
+	heard := make(chan string, 10)
+	stop, err := b.Subscribe("hello.*", func(subject string, data []byte) []byte {
+		heard <- subject + " " + string(data)
+		return append([]byte("to "), data...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Publish("hello.n1", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got != "hello.n1 x" {
+		t.Errorf("heard %q", got)
+	}
+	var answers []string
+	err = b.Ask(t.Context(), "hello.n1", []byte("y"), func(answer []byte) bool {
+		answers = append(answers, string(answer))
+		return true
+	})
+	if err != nil || !cmp.Equal(answers, []string{"to y"}) {
+		t.Errorf("%v, %v", answers, err)
+	}
+	stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := b.Ask(ctx, "hello.n1", nil, func([]byte) bool { t.Error("an answer of nobody"); return true }); err != nil {
+		t.Error(err)
+	}
+}
+
+// A cluster that is not there is one line of what is wrong, without the password.
+func TestNoCluster(t *testing.T) {
+	_, err := Open(t.Context(), Config{URL: "nats://me:secret@127.0.0.1:1"})
+	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,241 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatecast/event"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// appendTo appends an event for a target and returns its place.
+func appendTo(t *testing.T, l *Log, target event.Target, eventType, key string) event.Cursor {
+	t.Helper()
+	ev := &event.Event{Target: target, Type: eventType, Key: key, Timestamp: time.Now(), CorrelationID: "c"}
+	c, err := l.Append(t.Context(), ev, ev.AppendBody(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func to(ids ...string) event.Target { return event.Target{GatewayIDs: ids} }
+
+// seqs returns what Read gives behind a place.
+func seqs(t *testing.T, l *Log, after uint64) (list []uint64, upTo uint64) {
+	t.Helper()
+	upTo, err := l.Read(t.Context(), after, func(e Entry) error {
+		list = append(list, e.Cursor.Seq)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list, upTo
+}
+
+func TestRead(t *testing.T) {
+	for _, memory := range []bool{false, true} {
+		t.Run(fmt.Sprintf("memory=%v", memory), func(t *testing.T) {
+			l := open(t, Config{InMemory: memory})
+			if list, upTo := seqs(t, l, 0); list != nil || upTo != 0 {
+				t.Errorf("of nothing: %v up to %d", list, upTo)
+			}
+			for i := range 5 {
+				add(t, l, i)
+			}
+			if list, upTo := seqs(t, l, 2); !cmp.Equal(list, []uint64{3, 4, 5}) || upTo != 5 {
+				t.Errorf("behind 2: %v up to %d", list, upTo)
+			}
+			if list, upTo := seqs(t, l, 5); list != nil || upTo != 5 {
+				t.Errorf("behind all: %v up to %d", list, upTo)
+			}
+			enough := errors.New("enough")
+			n := 0
+			_, err := l.Read(t.Context(), 0, func(Entry) error {
+				if n++; n == 2 {
+					return enough
+				}
+				return nil
+			})
+			if err != enough || n != 2 {
+				t.Errorf("ended with %v after %d", err, n)
+			}
+			// What retention takes is a jump at the front, and nothing at all in the end.
+			if err := l.Purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if list, upTo := seqs(t, l, 0); list != nil || upTo != 5 || l.First() != 6 {
+				t.Errorf("after the purge: %v up to %d, first %d", list, upTo, l.First())
+			}
+			add(t, l, 6)
+			if list, upTo := seqs(t, l, 2); !cmp.Equal(list, []uint64{6}) || upTo != 6 {
+				t.Errorf("over the purge: %v up to %d", list, upTo)
+			}
+		})
+	}
+}
+
+// A read gets everything that was there when it began, whatever is appended
+// meanwhile.
+func TestReadBesideAppends(t *testing.T) {
+	l := open(t, Config{})
+	const before = 20_000
+	for i := range before {
+		ev, body := newEvent(i)
+		if _, err := l.AppendAsync(ev, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(t, l, before) // waits for all ahead of it
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			ev, body := newEvent(i)
+			if _, err := l.AppendAsync(ev, body); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	next := uint64(1)
+	upTo, err := l.Read(t.Context(), 0, func(e Entry) error {
+		if e.Cursor.Seq != next {
+			return fmt.Errorf("%d where %d was next", e.Cursor.Seq, next)
+		}
+		next++
+		return nil
+	})
+	cancel()
+	wg.Wait()
+	if err != nil || upTo < before+1 || next != upTo+1 {
+		t.Errorf("up to %d, read up to %d, %v", upTo, next-1, err)
+	}
+}
+
+func TestGet(t *testing.T) {
+	l := open(t, Config{})
+	c := appendTo(t, l, event.Target{Group: "prod"}, "t", "a key")
+	e, err := l.Get(t.Context(), c.Seq)
+	if err != nil || e.Cursor != c || e.Target.Group != "prod" || e.Key != "a key" || !strings.HasPrefix(string(e.Body), `{"type":"t"`) {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err := l.Get(t.Context(), c.Seq+1); !errors.Is(err, ErrNotRetained) {
+		t.Errorf("of none: %v", err)
+	}
+}
+
+func TestList(t *testing.T) {
+	l := open(t, Config{})
+	appendTo(t, l, to("a"), "t", "")                                 // 1
+	appendTo(t, l, to("b"), "t", "")                                 // 2
+	appendTo(t, l, event.Target{Group: "x"}, "u", "")                // 3
+	appendTo(t, l, event.Target{Group: "y"}, "t", "")                // 4
+	appendTo(t, l, event.Target{All: true}, "t", "")                 // 5
+	appendTo(t, l, to("b", "a"), "u", "")                            // 6
+	appendTo(t, l, to("b", "c"), "t", "")                            // 7
+	appendTo(t, l, event.Target{GatewayIDs: []string{"a"}}, "u", "") // 8
+	for _, c := range []struct {
+		name string
+		q    Query
+		want []uint64
+		next uint64
+		more bool
+	}{
+		{"all", Query{Limit: 100}, []uint64{1, 2, 3, 4, 5, 6, 7, 8}, 8, false},
+		{"a page", Query{Limit: 3}, []uint64{1, 2, 3}, 3, true},
+		{"the next", Query{After: 3, Limit: 3}, []uint64{4, 5, 6}, 6, true},
+		{"the last", Query{After: 6, Limit: 3}, []uint64{7, 8}, 8, false},
+		{"behind all", Query{After: 8, Limit: 3}, nil, 8, false},
+		{"of a gateway", Query{GatewayID: "a", Groups: []string{"x"}, Limit: 100}, []uint64{1, 3, 5, 6, 8}, 8, false},
+		{"of a gateway, a page", Query{GatewayID: "a", Groups: []string{"x"}, Limit: 2}, []uint64{1, 3}, 3, true},
+		{"of a gateway without groups", Query{GatewayID: "c", Limit: 100}, []uint64{5, 7}, 8, false},
+		{"of a type", Query{Type: "u", Limit: 100}, []uint64{3, 6, 8}, 8, false},
+		{"of both", Query{GatewayID: "a", Type: "u", Limit: 100}, []uint64{6, 8}, 8, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			list, next, more, err := l.List(t.Context(), c.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []uint64
+			for _, e := range list {
+				got = append(got, e.Cursor.Seq)
+			}
+			if !cmp.Equal(got, c.want) || next.Seq != c.next || more != c.more {
+				t.Errorf("%v, next %v, more %v; want %v, %d, %v", got, next, more, c.want, c.next, c.more)
+			}
+		})
+	}
+}
+
+func TestBack(t *testing.T) {
+	l := open(t, Config{})
+	if c, err := l.Back(t.Context(), 1000); err != nil || c.Seq != 0 {
+		t.Errorf("of nothing: %v, %v", c, err)
+	}
+	for i := range 100 {
+		add(t, l, i)
+	}
+	if c, err := l.Back(t.Context(), 1<<30); err != nil || c.Seq != 0 {
+		t.Errorf("of more than there is: %v, %v", c, err)
+	}
+	info, err := l.stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := l.Back(t.Context(), int64(info.State.Bytes/4)); err != nil || c.Seq < 70 || c.Seq > 80 {
+		t.Errorf("of a quarter: %v, %v", c, err)
+	}
+}
+
+// The log takes an idempotency key once, for two minutes, and over a restart.
+func TestIdempotency(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir})
+	told := make(chan Entry, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { told <- e }) })
+	publish := func(l *Log, key, correlation string) (event.Cursor, bool) {
+		t.Helper()
+		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Timestamp: time.Now(), CorrelationID: correlation}
+		p, err := l.AppendAsync(ev, ev.AppendBody(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, p.Duplicate()
+	}
+	first, again := publish(l, "k", "one")
+	second, twice := publish(l, "k", "two")
+	other, fresh := publish(l, "größe", "three")
+	if again || !twice || fresh || second != first || other == first {
+		t.Errorf("%v %v, %v %v, %v %v", first, again, second, twice, other, fresh)
+	}
+	for _, want := range []string{"one", "three"} { // and never "two"
+		if e := <-told; !strings.Contains(string(e.Body), want) {
+			t.Errorf("the tail was told %s, want %s", e.Body, want)
+		}
+	}
+	cancel()
+	wg.Wait()
+	closeLog(t, l)
+	l = open(t, Config{Dir: dir})
+	if c, duplicate := publish(l, "k", "four"); !duplicate || c != first {
+		t.Errorf("after a restart: %v, %v", c, duplicate)
+	}
+}
