@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gatecast/event"
+	"gatecast/internal/testenv"
 )
 
 func TestSpace(t *testing.T) {
@@ -57,25 +58,10 @@ func TestSpace(t *testing.T) {
 	}
 }
 
-// smallDisk returns a folder on a file system of its own, of so many bytes.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("gatecast-test", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("cannot mount a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 // On a disk that fills up, appends fail without a trace and go on when there is
 // room again.
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, "32m")
+	dir := testenv.SmallDisk(t, "32m")
 	l := open(t, Config{Dir: filepath.Join(dir, "log")})
 	add(t, l, 0)
 	filler := filepath.Join(dir, "filler")
@@ -114,7 +100,7 @@ func TestFullDiskUnforeseen(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for an append to time out")
 	}
-	dir := smallDisk(t, "32m")
+	dir := testenv.SmallDisk(t, "32m")
 	l := open(t, Config{Dir: filepath.Join(dir, "log")})
 	l.space = nil
 	body := make([]byte, 1<<20)

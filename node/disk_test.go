@@ -9,30 +9,15 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"gatecast/internal/testenv"
 )
-
-// smallDisk mounts a file system of so many bytes.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("a small disk cannot be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 // On a full disk publishers get 503 and nothing is half done; what is in the log
 // goes on being delivered, also to who comes back; and when there is room again,
 // all goes on by itself.
 func TestFullDisk(t *testing.T) {
 	cfg := config(t)
-	cfg.DataDir = smallDisk(t, "64m")
+	cfg.DataDir = testenv.SmallDisk(t, "64m")
 	cfg.Log = LogFile
 	filler := filepath.Join(cfg.DataDir, "filler")
 	s := start(t, cfg)

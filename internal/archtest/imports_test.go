@@ -55,7 +55,7 @@ var soleImporters = map[string][]string{
 	"github.com/KimMachineGun":       {"cmd/gatecast"},
 	"github.com/prometheus":          {"stats"},
 	"golang.org/x/time":              {"auth"},
-	"golang.org/x/sys":               {"poller", "node", "eventlog", "bench"},
+	"golang.org/x/sys":               {"poller", "node", "eventlog", "bench", "internal/testenv"},
 	"github.com/santhosh-tekuri":     {"internal/eventtypes"},
 	"golang.org/x/text":              {"internal/eventtypes"},
 	"gopkg.in/yaml.v3":               {"cmd/gatecast", "internal/eventtypes"},
