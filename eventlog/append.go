@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"gatecast/event"
@@ -39,6 +41,7 @@ type Pending struct {
 	size  int       // what it counts in the window
 	due   time.Time // before then it is not given up
 	entry Entry     // for the tails; without a body when there was none to tell
+	again *nats.Msg // to send once more if need be; nil without an idempotency key
 
 	done      chan struct{} // closed when the fields below are set
 	cursor    event.Cursor
@@ -139,12 +142,49 @@ func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pen
 		return nil, err
 	}
 	msg := &nats.Msg{Subject: subject, Reply: a.inbox + strconv.FormatUint(number, 10), Header: header, Data: body}
+	if ev.IdempotencyKey != "" {
+		a.keep(p, *msg)
+	}
+	a.publish(number, msg)
+	return p, nil
+}
+
+// keep keeps a message with an idempotency key for as long as it is under way. Its
+// body is the caller's, and so is copied.
+func (a *appender) keep(p *Pending, msg nats.Msg) {
+	msg.Data = bytes.Clone(msg.Data)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.again = &msg
+}
+
+func (a *appender) publish(number uint64, msg *nats.Msg) {
 	if err := a.log.conn.PublishMsg(msg); err != nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.settle(number, ack{}, fmt.Errorf("%w: %w", ErrUnavailable, err))
 	}
-	return p, nil
+}
+
+// errInProcess says that an event with the same idempotency key is on its way to a
+// cluster's log, so that its place is not known yet.
+var errInProcess = fmt.Errorf("%w: an event with the same idempotency key is under way", ErrUnavailable)
+
+// inProcessPause is how long an event waits for another with its key.
+const inProcessPause = 50 * time.Millisecond
+
+// sendAgain sends a message once more in a while, and reports whether it will: the
+// sweep gives it up in time.
+func (a *appender) sendAgain(number uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p, ok := a.waiting[number]
+	if !ok || p.again == nil {
+		return false
+	}
+	msg := p.again
+	time.AfterFunc(inProcessPause, func() { a.publish(number, msg) })
+	return true
 }
 
 // entry returns what the tails are told of an event once the log has it. It has
@@ -216,7 +256,7 @@ func (a *appender) settle(number uint64, k ack, err error) (e Entry) {
 	if !ok {
 		return Entry{} // given up before
 	}
-	e, p.entry = p.entry, Entry{} // whoever holds p need not hold the body
+	e, p.entry, p.again = p.entry, Entry{}, nil // whoever holds p need not hold the body
 	delete(a.waiting, number)
 	a.bytes -= p.size
 	if p.err = err; err == nil {
@@ -244,6 +284,9 @@ func (a *appender) onAck(m *nats.Msg) {
 	k, err := a.readAck(m)
 	if err == nil {
 		a.log.advance(k.Seq)
+	}
+	if errors.Is(err, errInProcess) && a.sendAgain(number) {
+		return
 	}
 	a.answered(number, k, err)
 }
@@ -276,12 +319,15 @@ func (a *appender) readAck(m *nats.Msg) (ack, error) {
 	var answer struct {
 		ack
 		Error *struct {
-			Description string `json:"description"`
+			Description string                 `json:"description"`
+			Code        server.ErrorIdentifier `json:"err_code"`
 		} `json:"error"`
 	}
 	switch err := json.Unmarshal(m.Data, &answer); {
 	case err != nil:
 		return ack{}, fmt.Errorf("%w: an ack cannot be read: %w", ErrUnavailable, err)
+	case answer.Error != nil && answer.Error.Code == server.JSStreamDuplicateMessageConflict:
+		return ack{}, errInProcess
 	case answer.Error != nil:
 		return ack{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
 	case answer.Seq == 0:

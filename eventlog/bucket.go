@@ -28,12 +28,16 @@ type Bucket struct {
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	var kv jetstream.KeyValue
-	err := l.patiently(ctx, func(ctx context.Context) (err error) {
+	err := l.patiently(ctx, func(ctx context.Context) error {
+		replicas, err := l.replicasOf(ctx, "KV_"+name)
+		if err != nil {
+			return err
+		}
 		kv, err = l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket:   name,
 			History:  1,
 			Storage:  l.storage(),
-			Replicas: l.replicas(),
+			Replicas: replicas,
 		})
 		return err
 	})

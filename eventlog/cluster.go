@@ -5,6 +5,8 @@ package eventlog
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -27,17 +29,30 @@ const (
 	clusterHeartbeat = time.Second
 )
 
-// String names the servers, without the passwords that may stand in their URLs.
+// String names the servers, without the passwords and tokens that may stand in
+// their URLs.
 func (c *cluster) String() string {
 	servers := strings.Split(c.url, ",")
 	for i, s := range servers {
-		if u, err := url.Parse(strings.TrimSpace(s)); err == nil {
-			servers[i] = u.Redacted()
+		s = strings.TrimSpace(s)
+		if !strings.Contains(s, "://") { // as nats.go reads it
+			s = "nats://" + s
+		}
+		if u, err := url.Parse(s); err == nil {
+			servers[i] = u.Scheme + "://" + u.Host
 		} else {
 			servers[i] = "a server whose URL cannot be read"
 		}
 	}
 	return "NATS at " + strings.Join(servers, ", ")
+}
+
+// unreachable does not tell the URL as an error of net/url does, with its password.
+func (c *cluster) unreachable(err error) error {
+	if bad := (*url.Error)(nil); errors.As(err, &bad) {
+		return fmt.Errorf("event log: connect to %s: mend the URL, and escape what is special in its password; it is host:port with nats:// before it", c)
+	}
+	return fmt.Errorf("event log: connect to %s: %w; see that its servers run and can be reached from here, or mend the URL", c, err)
 }
 
 func (c *cluster) address() (url string, options []nats.Option) {

@@ -251,7 +251,8 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}
 		f(j.record(m, meta))
-		if last > 0 && meta.Sequence.Stream >= last {
+		// What had the last place may have been purged.
+		if last > 0 && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
 			synced()
 			last = 0
 		}
@@ -260,6 +261,9 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 
 // Purge removes the records of a name before a place.
 func (j *Journal) Purge(ctx context.Context, name string, before uint64) error {
+	if before <= 1 { // zero would mean all of them to JetStream
+		return nil
+	}
 	err := j.stream.Purge(ctx, jetstream.WithPurgeSubject(j.subject(name)), jetstream.WithPurgeSequence(before))
 	if err != nil {
 		return fmt.Errorf("%w: purge: %w", ErrUnavailable, err)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -201,42 +200,137 @@ func TestJournalFollow(t *testing.T) {
 	}
 }
 
-func TestBus(t *testing.T) {
-	b := open(t, Config{InMemory: true}).Bus()
-	heard := make(chan string, 10)
-	stop, err := b.Subscribe("hello.*", func(subject string, data []byte) []byte {
-		heard <- subject + " " + string(data)
-		return append([]byte("to "), data...)
-	})
-	if err != nil {
-		t.Fatal(err)
+func places(records []Record) (seqs []uint64) {
+	for _, r := range records {
+		seqs = append(seqs, r.Seq)
 	}
-	if err := b.Publish("hello.n1", []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-heard; got != "hello.n1 x" {
-		t.Errorf("heard %q", got)
-	}
-	var answers []string
-	err = b.Ask(t.Context(), "hello.n1", []byte("y"), func(answer []byte) bool {
-		answers = append(answers, string(answer))
-		return true
-	})
-	if err != nil || !cmp.Equal(answers, []string{"to y"}) {
-		t.Errorf("%v, %v", answers, err)
-	}
-	stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := b.Ask(ctx, "hello.n1", nil, func([]byte) bool { t.Error("an answer of nobody"); return true }); err != nil {
-		t.Error(err)
+	return seqs
+}
+
+func TestJournalPurge(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before uint64
+		want   []uint64
+	}{
+		{"nothing", 0, []uint64{1, 2, 3, 4}},
+		{"up to the first", 1, []uint64{1, 2, 3, 4}},
+		{"some", 3, []uint64{2, 3, 4}},
+		{"all of the name", 9, []uint64{2, 4}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := openJournal(t, open(t, Config{InMemory: true}), JournalConfig{})
+			note(t, j, "a", "b", "a", "b")
+			if err := j.Purge(t.Context(), "a", c.before); err != nil {
+				t.Fatal(err)
+			}
+			records, err := j.Read(t.Context(), JournalQuery{Limit: 9})
+			if diff := cmp.Diff(c.want, places(records)); diff != "" || err != nil {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		})
 	}
 }
 
-// A cluster that is not there is one line of what is wrong, without the password.
-func TestNoCluster(t *testing.T) {
-	_, err := Open(t.Context(), Config{URL: "nats://me:secret@127.0.0.1:1"})
-	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(err.Error(), "secret") {
-		t.Errorf("error %v", err)
+// Records that are never answered do not stand in the way of others for ever.
+func TestJournalUnanswered(t *testing.T) {
+	l := open(t, Config{InMemory: true})
+	j := openJournal(t, l, JournalConfig{})
+	if err := l.js.DeleteStream(t.Context(), j.name); err != nil {
+		t.Fatal(err)
 	}
+	silent, err := l.conn.SubscribeSync(j.prefix + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]Record, appendBatch)
+	for i := range many {
+		many[i].Name = "a"
+	}
+	for range 4 { // together more than the client has under way at once
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err := j.Append(ctx, many...)
+		cancel()
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if err := silent.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	j = openJournal(t, l, JournalConfig{})
+	eventually(t, "records are taken again", func() bool {
+		_, err := j.Append(t.Context(), Record{Name: "a"})
+		return err == nil
+	})
+}
+
+// Follow tells once that it has told what there was, whatever has been purged.
+func TestJournalFollowAfterPurge(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		names []string
+		purge string
+		after uint64
+		want  int // before synced
+	}{
+		{"empty", nil, "x", 0, 0},
+		{"all", []string{"a", "b", "c"}, "x", 0, 3},
+		{"the rest", []string{"a", "b", "c"}, "x", 2, 1},
+		{"at the end", []string{"a"}, "x", 1, 0},
+		{"the newest purged", []string{"a", "b"}, "b", 0, 1},
+		{"everything purged", []string{"b", "b"}, "b", 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := openJournal(t, open(t, Config{InMemory: true}), JournalConfig{})
+			if len(c.names) > 0 {
+				note(t, j, c.names...)
+			}
+			if err := j.Purge(t.Context(), c.purge, 99); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			got, synced, live := 0, make(chan int, 2), make(chan Record, 9)
+			ended := make(chan error)
+			go func() {
+				ended <- j.Follow(ctx, c.after, func() { synced <- got }, func(r Record) {
+					got++
+					if string(r.Data) == "live" {
+						live <- r
+					}
+				})
+			}()
+			select {
+			case n := <-synced:
+				if n != c.want {
+					t.Errorf("synced after %d records; want %d", n, c.want)
+				}
+			case <-ctx.Done():
+				t.Error("it was never synced")
+			}
+			if _, err := j.Append(t.Context(), Record{Name: "a", Data: []byte("live")}); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-live:
+			case <-ctx.Done():
+				t.Error("a new record was not told")
+			}
+			cancel()
+			<-ended
+			if len(synced) != 0 {
+				t.Error("it was synced twice")
+			}
+		})
+	}
+}
+
+func TestJournalRetention(t *testing.T) {
+	j := openJournal(t, open(t, Config{}), JournalConfig{Retention: 100 * time.Millisecond})
+	note(t, j, "a")
+	eventually(t, "the record is gone", func() bool {
+		first, last, err := j.Bounds(t.Context())
+		return first == 2 && last == 1 && err == nil
+	})
 }

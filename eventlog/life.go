@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A life is what a folder remembers of the processes that have kept their log in it.
@@ -59,8 +61,12 @@ func beginLife(dir, boot string, synced bool) (life, error) {
 	return l, l.save(dir)
 }
 
-// end writes down that the log was closed in order.
-func (l life) end(dir string) error {
+// end writes down that the log was closed in order, once all of it is on the disk
+// of the open file: JetStream leaves that to the operating system when it stops.
+func (l life) end(dir string, open *os.File) error {
+	if err := unix.Syncfs(int(open.Fd())); err != nil {
+		return fmt.Errorf("event log: sync %s: %w", dir, err)
+	}
 	l.Closed = true
 	return l.save(dir)
 }
@@ -76,6 +82,13 @@ func (l life) save(dir string) error {
 		return fmt.Errorf("event log: %w", err)
 	}
 	if err := os.Rename(name+".new", name); err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil { // or the old file could come back
 		return fmt.Errorf("event log: %w", err)
 	}
 	return nil

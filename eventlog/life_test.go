@@ -32,7 +32,7 @@ func TestLife(t *testing.T) {
 				t.Fatal(l, err)
 			}
 			if c.end {
-				if err := l.end(dir); err != nil {
+				if err := endLife(t, l, dir); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -40,7 +40,7 @@ func TestLife(t *testing.T) {
 			if err != nil || next.Generation != c.want {
 				t.Errorf("%+v, %v; want generation %d", next, err, c.want)
 			}
-			if err := next.end(dir); err != nil {
+			if err := endLife(t, next, dir); err != nil {
 				t.Fatal(err)
 			}
 			if again, err := beginLife(dir, "z", false); err != nil || again.Generation != c.want {
@@ -81,4 +81,14 @@ func TestEpochAfterPowerCut(t *testing.T) {
 	if last := after.Last(); last.Seq != 1 || last.Epoch != after.Epoch() {
 		t.Errorf("the newest event is %v", last)
 	}
+}
+
+func endLife(t *testing.T, l life, dir string) error {
+	t.Helper()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	return l.end(dir, f)
 }

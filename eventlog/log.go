@@ -147,9 +147,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 func (l *Log) start(ctx context.Context) error {
 	var err error
 	if l.conn, err = l.connect(); err != nil {
-		return fmt.Errorf("event log: connect to %s: %w", l.server, err)
+		return l.server.unreachable(err)
 	}
-	if l.js, err = jetstream.New(l.conn); err != nil {
+	// Without a timeout a journal's records that are never answered would count as
+	// under way for ever, and in the end none would be sent.
+	if l.js, err = jetstream.New(l.conn, jetstream.WithPublishAsyncTimeout(appendTimeout)); err != nil {
 		return fmt.Errorf("event log: %w", err)
 	}
 	if err := l.server.recovered(ctx, l.js); err != nil {
@@ -168,18 +170,27 @@ func (l *Log) start(ctx context.Context) error {
 
 // openStream finds or makes a stream, with the replicas that it is to have.
 func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
-	err = l.patiently(ctx, func(ctx context.Context) error {
-		cfg.Replicas = l.replicas()
-		switch there, err := l.js.Stream(ctx, cfg.Name); {
-		case err == nil:
-			cfg.Replicas = max(cfg.Replicas, there.CachedInfo().Config.Replicas)
-		case !errors.Is(err, jetstream.ErrStreamNotFound):
+	err = l.patiently(ctx, func(ctx context.Context) (err error) {
+		if cfg.Replicas, err = l.replicasOf(ctx, cfg.Name); err != nil {
 			return err
 		}
 		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
 	return s, err
+}
+
+// replicasOf returns how many servers are to keep a stream: never fewer than do,
+// as a node may see fewer servers than there are.
+func (l *Log) replicasOf(ctx context.Context, stream string) (int, error) {
+	there, err := l.js.Stream(ctx, stream)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return l.replicas(), nil
+	case err != nil:
+		return 0, err
+	}
+	return max(l.replicas(), there.CachedInfo().Config.Replicas), nil
 }
 
 const (
@@ -208,7 +219,7 @@ func (l *Log) patiently(ctx context.Context, open func(context.Context) error) e
 	}
 }
 
-// replicas returns how many servers keep a stream.
+// replicas returns how many servers are to keep a new stream.
 func (l *Log) replicas() int {
 	switch {
 	case l.cfg.Replicas > 0:
@@ -302,13 +313,39 @@ func (l *Log) Check(ctx context.Context) error {
 		return fmt.Errorf("%w: there is no connection to %s", ErrUnavailable, l.server)
 	}
 	// First, because it ends with ctx when the store hangs; health would not.
-	if _, err := l.js.Stream(ctx, streamName); err != nil {
+	stream, err := l.js.Stream(ctx, streamName)
+	if err != nil {
 		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
+	}
+	if err := quorum(stream.CachedInfo().Cluster); err != nil {
+		return err
 	}
 	if err := l.server.health(); err != nil {
 		return err
 	}
 	return l.space.check()
+}
+
+// silentFor is how long a server that keeps the stream may not be heard of by its
+// leader, which should be every second.
+const silentFor = 5 * time.Second
+
+// quorum reports whether most of the servers that keep the stream are there. A
+// leader that has lost them answers for up to 20 seconds more.
+func quorum(c *jetstream.ClusterInfo) error {
+	if c == nil || len(c.Replicas) == 0 {
+		return nil
+	}
+	there, of := 1, len(c.Replicas)+1 // with the leader
+	for _, r := range c.Replicas {
+		if !r.Offline && r.Active < silentFor {
+			there++
+		}
+	}
+	if 2*there <= of {
+		return fmt.Errorf("%w: only %d of the %d servers that keep it are there; start the others", ErrUnavailable, there, of)
+	}
+	return nil
 }
 
 // Close waits for the appends under way, ends tails and watches, and shuts the

@@ -35,22 +35,22 @@ func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo
 	if first > last {
 		return last, nil
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	failed := false
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
 	t := &tail{log: l, last: max(after, first-1), f: func(e Entry) {
-		if failed {
+		if failed != nil {
 			return
 		}
-		if err := f(e); err != nil {
-			failed = true
-			cancel(err)
+		if failed = f(e); failed != nil {
+			cancel()
 		}
 	}}
-	if err := t.catchUp(ctx, last); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return 0, cause
-		}
+	err = t.catchUp(ctx, last)
+	switch {
+	case failed != nil: // even when the end was reached before it was noticed
+		return 0, failed
+	case err != nil:
 		return 0, err
 	}
 	return last, nil
@@ -79,12 +79,14 @@ type Query struct {
 	Limit     int
 }
 
-// listFor bounds how long one call of List looks for events.
+// listFor bounds how long one call of List looks for events; half of it suffices
+// for it to return with those it has found.
 const listFor = 5 * time.Second
 
 // List returns the events that a query asks for, the oldest first, and the place
 // to go on from: at the limit that of the last one, else that of the newest event
-// looked at. More reports whether there may be others behind it.
+// looked at. More reports whether there may be others behind it: there may also be
+// when the list is short or empty, where what is asked for is rare.
 func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Cursor, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listFor)
 	defer cancel()
@@ -92,9 +94,9 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
-	at := q.After
+	at, enough := q.After, time.Now().Add(listFor/2)
 	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		if len(list) == q.Limit {
+		if len(list) == q.Limit || at > q.After && time.Now().After(enough) {
 			more = true
 			return false
 		}
@@ -134,7 +136,7 @@ func (q *Query) wants(e *Entry) bool {
 	return q.GatewayID == "" || e.Target.All || e.Target.Group != "" || slices.Contains(e.Target.GatewayIDs, q.GatewayID)
 }
 
-// fetchBatch is how many messages are asked for at once.
+// fetchBatch is how many messages are asked for at once, when the first are not enough.
 const fetchBatch = 256
 
 // fetch reads what a stream has for a consumer, from where that begins, until f
@@ -150,9 +152,9 @@ func (l *Log) fetch(ctx context.Context, stream string, cfg jetstream.ConsumerCo
 	defer func() { // one that cannot be deleted goes by itself
 		_ = l.js.DeleteConsumer(context.WithoutCancel(ctx), stream, c.CachedInfo().Name)
 	}()
-	for left := c.CachedInfo().NumPending; left > 0; {
-		n := min(uint64(min(max(batch+1, 1), fetchBatch)), left)
-		messages, err := c.Fetch(int(n), jetstream.FetchContext(ctx))
+	size := min(max(batch+1, 1), fetchBatch)
+	for left := c.CachedInfo().NumPending; left > 0; size = min(4*size, fetchBatch) {
+		messages, err := c.Fetch(int(min(uint64(size), left)), jetstream.FetchContext(ctx))
 		if err != nil {
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}

@@ -85,44 +85,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// A read gets everything that was there when it began, whatever is appended
-// meanwhile.
-func TestReadBesideAppends(t *testing.T) {
-	l := open(t, Config{})
-	const before = 20_000
-	for i := range before {
-		ev, body := newEvent(i)
-		if _, err := l.AppendAsync(ev, body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add(t, l, before) // waits for all ahead of it
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			ev, body := newEvent(i)
-			if _, err := l.AppendAsync(ev, body); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	next := uint64(1)
-	upTo, err := l.Read(t.Context(), 0, func(e Entry) error {
-		if e.Cursor.Seq != next {
-			return fmt.Errorf("%d where %d was next", e.Cursor.Seq, next)
-		}
-		next++
-		return nil
-	})
-	cancel()
-	wg.Wait()
-	if err != nil || upTo < before+1 || next != upTo+1 {
-		t.Errorf("up to %d, read up to %d, %v", upTo, next-1, err)
-	}
-}
-
 func TestGet(t *testing.T) {
 	l := open(t, Config{})
 	c := appendTo(t, l, event.Target{Group: "prod"}, "t", "a key")
@@ -238,4 +200,132 @@ func TestIdempotency(t *testing.T) {
 	if c, duplicate := publish(l, "k", "four"); !duplicate || c != first {
 		t.Errorf("after a restart: %v, %v", c, duplicate)
 	}
+}
+
+// fill appends n events and waits for the last.
+func fill(tb testing.TB, l *Log, n int) {
+	tb.Helper()
+	for i := range n - 1 {
+		ev, body := newEvent(i)
+		if _, err := l.AppendAsync(ev, body); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	add(tb, l, n-1)
+}
+
+// Read tells what there is, each once and in order, while more comes.
+func TestReadWhileAppending(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		n    int
+	}{{"file", Config{}, 100_000}, {"memory", Config{InMemory: true}, 10_000}} {
+		t.Run(c.name, func(t *testing.T) {
+			l, n := open(t, c.cfg), c.n
+			fill(t, l, n)
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(stopped)
+				for i := n; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+						ev, body := newEvent(i)
+						_, _ = l.Append(t.Context(), ev, body)
+					}
+				}
+			}()
+			next := uint64(1001)
+			upTo, err := l.Read(t.Context(), 1000, func(e Entry) error {
+				if e.Cursor.Seq != next {
+					return fmt.Errorf("got %d; want %d", e.Cursor.Seq, next)
+				}
+				next++
+				return nil
+			})
+			close(stop)
+			<-stopped
+			if err != nil || upTo < uint64(n) || next != upTo+1 {
+				t.Errorf("read to %d of %d, %v", next-1, upTo, err)
+			}
+		})
+	}
+}
+
+func TestReadFromBeforeTheFirst(t *testing.T) {
+	l := open(t, Config{RetentionBytes: 10_000})
+	fill(t, l, 1000)
+	first, last, err := l.Bounds(t.Context())
+	if err != nil || first < 2 {
+		t.Fatal(first, err)
+	}
+	var seqs []uint64
+	upTo, err := l.Read(t.Context(), 0, func(e Entry) error {
+		seqs = append(seqs, e.Cursor.Seq)
+		return nil
+	})
+	if err != nil || upTo != last || uint64(len(seqs)) != last-first+1 || seqs[0] != first {
+		t.Errorf("%d events up to %d, %v; want %d to %d", len(seqs), upTo, err, first, last)
+	}
+}
+
+// An error of the function is returned, of the last event too.
+func TestReadReturnsTheError(t *testing.T) {
+	l := open(t, Config{InMemory: true})
+	fill(t, l, 3)
+	boom := errors.New("boom")
+	for range 50 {
+		for at := uint64(1); at <= 3; at++ {
+			calls := uint64(0)
+			_, err := l.Read(t.Context(), 0, func(e Entry) error {
+				calls++
+				if e.Cursor.Seq == at {
+					return boom
+				}
+				return nil
+			})
+			if !errors.Is(err, boom) || calls != at {
+				t.Fatalf("at %d: %v after %d calls", at, err, calls)
+			}
+		}
+	}
+}
+
+// What is rare is found in pages, each of which is soon there.
+func TestListOfWhatIsRare(t *testing.T) {
+	l := open(t, Config{})
+	fill(t, l, 60_000)
+	var found []Entry
+	for q, more := (Query{Type: "test.n59999", Limit: 1}), true; more; {
+		list, next, goesOn, err := l.List(t.Context(), q)
+		if err != nil || goesOn && next.Seq <= q.After {
+			t.Fatalf("from %d to %d: %v", q.After, next.Seq, err)
+		}
+		q.After, more, found = next.Seq, goesOn, append(found, list...)
+	}
+	if len(found) != 1 || found[0].Cursor.Seq != 60_000 {
+		t.Errorf("found %d events", len(found))
+	}
+}
+
+// BenchmarkRead reads 200-byte events.
+func BenchmarkRead(b *testing.B) {
+	const n = 300_000
+	l := open(b, Config{})
+	events, bodies := benchEvents()
+	for i := range n {
+		if _, err := l.AppendAsync(events[i%2000], bodies[i%2000]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	add(b, l, n) // everything before it is answered
+	b.SetBytes(int64(n * len(bodies[0])))
+	for b.Loop() {
+		if _, err := l.Read(b.Context(), 0, func(Entry) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }

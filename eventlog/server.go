@@ -35,6 +35,8 @@ type host interface {
 	fmt.Stringer
 	// address returns what to connect to, and how.
 	address() (url string, options []nats.Option)
+	// unreachable returns what to say when connecting failed.
+	unreachable(err error) error
 	// shared reports whether others append to the log.
 	shared() bool
 	// generation counts how often the log may have lost its end.
@@ -182,6 +184,10 @@ func (e *embedded) address() (url string, options []nats.Option) {
 	return "", []nats.Option{nats.InProcessServer(e.srv), nats.Name("gatecast"), nats.ReconnectWait(100 * time.Millisecond)}
 }
 
+func (e *embedded) unreachable(err error) error {
+	return fmt.Errorf("event log: connect to %s: %w%s", e, err, e.because())
+}
+
 func (e *embedded) shared() bool       { return false }
 func (e *embedded) generation() uint64 { return e.life.Generation }
 
@@ -227,5 +233,5 @@ func (e *embedded) stop() error {
 	if e.temp {
 		return os.RemoveAll(e.dir)
 	}
-	return errors.Join(e.life.end(e.dir), e.lock.Close())
+	return errors.Join(e.life.end(e.dir, e.lock), e.lock.Close())
 }
