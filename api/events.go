@@ -166,11 +166,11 @@ func (a *eventsAnswer) turnPage() (err error) {
 	c, cancel := a.s.query()
 	defer cancel()
 	a.query.Limit = min(a.left, queryPage)
-	if a.page, a.query.After, err = a.s.cfg.Events.List(c, a.query); err != nil {
+	if a.page, a.query.After, a.more, err = a.s.cfg.Events.List(c, a.query); err != nil {
 		return logProblem(err)
 	}
-	a.more = len(a.page) == a.query.Limit && len(a.page) < a.left
 	a.left -= len(a.page)
+	a.more = a.more && a.left > 0
 	return nil
 }
 

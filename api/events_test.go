@@ -236,6 +236,24 @@ func TestEventsGoOnBehindTheCursor(t *testing.T) {
 	}
 }
 
+// What is rare is found, however many pages have nothing of it.
+func TestEventsThatAreRare(t *testing.T) {
+	r := start(t)
+	rare := strings.Replace(good, `"type":"`, `"type":"rare.`, 1)
+	r.bulk(strings.NewReader(strings.Repeat(strings.Repeat(good+"\n", 99)+rare+"\n", 3)))
+	kind := strings.Split(strings.SplitN(rare, `"type":"`, 2)[1], `"`)[0]
+	r.log.looksAt = 40
+	for _, tt := range []struct {
+		limit, want int
+		cursor      string
+	}{{10, 3, "10-300"}, {2, 2, "10-200"}} {
+		got := r.list(fmt.Sprintf("?type=%s&limit=%d", kind, tt.limit))
+		if len(got.Events) != tt.want || got.Cursor != tt.cursor {
+			t.Errorf("limit %d: %d events, and %s to go on behind", tt.limit, len(got.Events), got.Cursor)
+		}
+	}
+}
+
 func TestEventsRefusals(t *testing.T) {
 	tests := []struct {
 		name, query string

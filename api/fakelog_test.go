@@ -30,6 +30,7 @@ type fakeLog struct {
 	failReadAt  uint64             // of a list behind this place, if not 0
 	outcomes    map[uint64]Outcome // of events
 	mostListed  int                // the longest list that was asked for
+	looksAt     int                // events that a List looks at, at most; 0: at all
 
 	inFlight int           // appended and not waited for
 	most     int           // the most there were of them
@@ -106,25 +107,33 @@ func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {
 	return l.taken[id.Seq-1], nil
 }
 
-func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next event.Cursor, err error) {
+func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next event.Cursor, more bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failRead != nil || l.failReadAt > 0 && q.After.Seq >= l.failReadAt {
-		return nil, event.Cursor{}, cmp.Or(l.failRead, errUnreadable)
+		return nil, event.Cursor{}, false, cmp.Or(l.failRead, errUnreadable)
 	}
 	l.mostListed = max(l.mostListed, q.Limit)
 	next = event.Cursor{Epoch: fakeEpoch, Seq: max(q.After.Seq, uint64(len(l.taken)))}
+	looked := 0
 	for _, p := range l.taken {
+		if p.Cursor.Seq <= q.After.Seq {
+			continue
+		}
+		if looked++; l.looksAt > 0 && looked > l.looksAt {
+			next.Seq = p.Cursor.Seq - 1
+			return list, next, true, nil
+		}
 		t := p.Target
 		mine := q.GatewayID == "" || t.All || t.Group == "all-of-them" || slices.Contains(t.GatewayIDs, q.GatewayID)
-		if p.Cursor.Seq <= q.After.Seq || !mine || q.Type != "" && event.ReadHead(p.Body).Type != q.Type {
+		if !mine || q.Type != "" && event.ReadHead(p.Body).Type != q.Type {
 			continue
 		}
 		if list = append(list, p); len(list) == q.Limit {
-			return list, p.Cursor, nil
+			return list, p.Cursor, true, nil
 		}
 	}
-	return list, next, nil
+	return list, next, false, nil
 }
 
 var errUnreadable = fmt.Errorf("no quorum")

@@ -19,10 +19,11 @@ const MaxListed = 1000
 // out of reach.
 type Events interface {
 	Event(ctx context.Context, id event.Cursor) (Published, error)
-	// List returns the events that a query asks for, the oldest first, and the
-	// place to go on behind. It returns fewer than the limit when there are no
-	// more for now, or when they are large.
-	List(ctx context.Context, q ListQuery) (list []Published, next event.Cursor, err error)
+	// List returns the events that a query asks for, the oldest first, the place to
+	// go on behind, and whether there may be more there. It may return fewer than
+	// the limit, or none, when there are: where they are rare, looking for them
+	// takes long.
+	List(ctx context.Context, q ListQuery) (list []Published, next event.Cursor, more bool, err error)
 	Outcome(ctx context.Context, id event.Cursor) (Outcome, error)
 	// Epoch returns the epoch of the log, and so of all its events.
 	Epoch() uint64

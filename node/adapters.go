@@ -75,16 +75,16 @@ func published(e eventlog.Entry) api.Published {
 	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body}
 }
 
-func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, err error) {
+func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
 	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit}
 	if g, ok := e.n.registry.Get(q.GatewayID); ok {
 		query.Groups = g.Groups
 	}
-	entries, next, _, err := e.n.log.List(ctx, query)
+	entries, next, more, err := e.n.log.List(ctx, query)
 	for _, entry := range entries {
 		list = append(list, published(entry))
 	}
-	return list, next, err
+	return list, next, more, err
 }
 
 // Outcome counts what became of an event. The gateways it was for are those that
