@@ -27,24 +27,25 @@ type TLS struct {
 	// where it can; session tickets are off then.
 	Stdlib bool
 
-	clientCAs atomic.Pointer[x509.CertPool]
-	turns     turnstile
+	asking atomic.Pointer[tls.Config] // Config with client authorities; nil without any
+	turns  turnstile
 }
 
 // SetClientCAs has clients asked for a certificate from now on, which they need not
 // have, and verified by these authorities if they have one. Any goroutine may call
 // it.
-func (t *TLS) SetClientCAs(pool *x509.CertPool) { t.clientCAs.Store(pool) }
+func (t *TLS) SetClientCAs(pool *x509.CertPool) {
+	c := t.Config.Clone()
+	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, pool
+	t.asking.Store(c)
+}
 
 // current returns the configuration of a new connection.
 func (t *TLS) current() *tls.Config {
-	pool := t.clientCAs.Load()
-	if pool == nil {
-		return t.Config
+	if c := t.asking.Load(); c != nil {
+		return c
 	}
-	c := t.Config.Clone()
-	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, pool
-	return c
+	return t.Config
 }
 
 // NewTLS returns a TLS whose handshakes keep no more processors busy than there
