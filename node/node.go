@@ -303,8 +303,8 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads certificates, authorities and event types anew, which it does by itself within seconds when
-// their files have changed.
+// Reload loads certificates, authorities and event types anew, which the node does
+// by itself within seconds when their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 
 // GatewayAddr returns the address that gateways connect to.

@@ -83,8 +83,9 @@ type peers struct {
 	nodes map[string]*peer
 
 	// Of the goroutine that says hello.
-	n    uint64
-	told map[string]struct{}
+	n     uint64
+	told  map[string]struct{}
+	spare map[string]struct{} // for the next told
 }
 
 // newPeers returns the peers of a node that has not joined them yet.
@@ -92,7 +93,7 @@ func newPeers(n *Node) *peers {
 	return &peers{
 		name: n.cfg.NodeID, run: rand.Uint64(), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
 		quit: make(chan struct{}), ended: make(chan struct{}),
-		nodes: make(map[string]*peer), told: make(map[string]struct{}),
+		nodes: make(map[string]*peer), told: make(map[string]struct{}), spare: make(map[string]struct{}),
 	}
 }
 
@@ -182,7 +183,8 @@ func (p *peers) sayAll() {
 // sayChanges says what has changed, and reports whether something has.
 func (p *peers) sayChanges() bool {
 	var h hello
-	here := make(map[string]struct{}, len(p.told))
+	here := p.spare
+	clear(here)
 	p.registry.Here(func(id string) {
 		here[id] = struct{}{}
 		if _, known := p.told[id]; !known {
@@ -198,7 +200,7 @@ func (p *peers) sayChanges() bool {
 		p.sayAll()
 		return true
 	}
-	p.told = here
+	p.told, p.spare = here, p.told
 	if len(h.On)+len(h.Off) == 0 {
 		return false
 	}

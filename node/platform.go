@@ -124,7 +124,7 @@ func checkPlatformURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("%q is no URL", text)
+		err = errors.New("it is no URL; want http://HOST:PORT or https://HOST:PORT") // what it is may hold a password
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		err = fmt.Errorf("%q is not the URL of a platform; want http://HOST:PORT or https://HOST:PORT", u.Redacted())
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":

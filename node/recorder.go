@@ -76,6 +76,10 @@ type recorder struct {
 	// Of the goroutine that writes.
 	facts   outcome.Facts // not written yet
 	written int           // bytes of outcomes since the last compaction
+	refused struct {      // the event that was answered as failed last: often many gateways do
+		seq  uint64
+		head event.Head
+	}
 }
 
 // A note is something to record. One of its fields is set.
@@ -278,11 +282,14 @@ type inboundMessage struct {
 
 // rejected returns the failed delivery that a gateway's answer makes.
 func (r *recorder) rejected(ctx context.Context, id event.Cursor, m *shard.Inbound) failedDelivery {
-	var head event.Head
-	if e, err := r.log.Get(ctx, id.Seq); err == nil { // else it has left the log
-		head = event.ReadHead(e.Body)
+	last := &r.refused
+	if last.seq != id.Seq {
+		last.seq, last.head = 0, event.Head{}
+		if e, err := r.log.Get(ctx, id.Seq); err == nil { // else it has left the log, or cannot be read now
+			last.seq, last.head = id.Seq, event.ReadHead(e.Body)
+		}
 	}
-	return newFailed(m.At, id, head.Type, head.CorrelationID, m.GatewayID, stats.Rejected)
+	return newFailed(m.At, id, last.head.Type, last.head.CorrelationID, m.GatewayID, stats.Rejected)
 }
 
 func newFailed(at time.Time, id event.Cursor, eventType, correlationID, gatewayID string, why stats.Failure) failedDelivery {
