@@ -12,7 +12,7 @@ import (
 	"slices"
 
 	"github.com/alecthomas/kong"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // A yamlConfig is a configuration file: settings of serve by their flags' names.

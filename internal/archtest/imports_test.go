@@ -58,7 +58,7 @@ var soleImporters = map[string][]string{
 	"golang.org/x/sys":               {"poller", "node", "eventlog", "bench", "internal/testenv"},
 	"github.com/santhosh-tekuri":     {"internal/eventtypes"},
 	"golang.org/x/text":              {"internal/eventtypes"},
-	"gopkg.in/yaml.v3":               {"cmd/gatecast", "internal/eventtypes"},
+	"go.yaml.in/yaml/v3":             {"cmd/gatecast", "internal/eventtypes"},
 	"github.com/coder/websocket":     {},
 	"pgregory.net/rapid":             {},
 	"go.uber.org/goleak":             {},

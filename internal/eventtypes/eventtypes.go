@@ -18,9 +18,9 @@ import (
 	"gatecast/event"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
-	"gopkg.in/yaml.v3"
 )
 
 // Types are event types with the schemas of their payloads. Any goroutine may use
