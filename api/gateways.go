@@ -100,6 +100,25 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
+// endVerified is DELETE /verified/{gatewayId}. It takes any id: the platform need not
+// know whether the gateway is here.
+func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
+	if s.cfg.EndVerified == nil {
+		return notFound("no tokens are verified by the platform here (--verify-url); those of the registry are revoked under /gateways/{id}/tokens")
+	}
+	id := pathArg(ctx, "gatewayId")
+	if !event.ValidName(id) {
+		return notFound("%q is no gateway's id", id)
+	}
+	c, cancel := s.manage()
+	defer cancel()
+	if err := s.cfg.EndVerified(c, id); err != nil {
+		return unavailable("not every node has taken the tokens of gateway %s back: %v; try again", id, err)
+	}
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return nil
+}
+
 // closeConnection is DELETE /connections/{connectionId}.
 func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
 	text := pathArg(ctx, "connectionId")

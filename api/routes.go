@@ -44,6 +44,7 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	r.POST(prefix+"/gateways/{id}/tokens", s.handle(s.addToken))
 	s.get(r, prefix+"/gateways/{id}/tokens", s.listTokens)
 	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.handle(s.revokeToken))
+	r.DELETE(prefix+"/verified/{gatewayId}", s.handle(s.endVerified))
 	r.DELETE(prefix+"/connections/{connectionId}", s.handle(s.closeConnection))
 
 	s.get(r, "/health", health)

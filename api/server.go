@@ -88,6 +88,10 @@ type Config struct {
 	Failures    Failures
 	Messages    Messages
 
+	// EndVerified takes back, on every node, what the platform said of a gateway's
+	// tokens; nil: the platform is not asked.
+	EndVerified func(ctx context.Context, gatewayID string) error
+
 	// Types checks the payloads of events by their types; nil: nobody does.
 	Types Types
 

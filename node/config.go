@@ -55,7 +55,9 @@ type Config struct {
 	TLSRecords string // TLSRecordsOwn or TLSRecordsStdlib
 
 	PlatformURL string // where gateways' other requests go; empty: nowhere
-	PlatformCA  string // PEM file; empty: the system's roots
+	PlatformCA  string // PEM file of what PlatformURL and VerifyURL are trusted by; empty: the system's roots
+
+	VerifyURL string // asked to verify gateways' tokens; empty: the registry knows them
 
 	TrustedProxies []netip.Prefix // whose word for who the client is counts
 	AllowFrom      []netip.Prefix // where gateways may connect from; empty: anywhere
@@ -152,8 +154,9 @@ func (c Config) Validate() error {
 		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
 		check(!c.Plaintext || c.TLSClientCA == "", "tls-client-ca", "contradicts --plaintext: without TLS there are no certificates"),
 		check(c.TLSRecords == TLSRecordsOwn || c.TLSRecords == TLSRecordsStdlib, "tls-records", fmt.Sprintf("%q is not known; want own or stdlib", c.TLSRecords)),
-		checkPlatformURL(c.PlatformURL),
-		check(c.PlatformCA == "" || c.PlatformURL != "", "platform-ca", "needs --platform-url"),
+		checkPlatformURL("platform-url", c.PlatformURL),
+		checkPlatformURL("verify-url", c.VerifyURL),
+		check(c.PlatformCA == "" || c.PlatformURL != "" || c.VerifyURL != "", "platform-ca", "needs --platform-url or --verify-url"),
 		check(c.MaxConnections > 0, "max-connections", "want at least 1"),
 		check(c.MaxConnectionsPerGateway >= 0, "max-connections-per-gateway", "want 0 (no limit) or more"),
 		check(c.MaxConnectionsPerOrg >= 0, "max-connections-per-org", "want 0 (no limit) or more"),

@@ -45,6 +45,7 @@ type Node struct {
 	recorder *recorder
 	peers    *peers // nil while no other node shares the log
 	registry *auth.Registry
+	verify   func(token string) (*auth.Grant, error)
 	router   *shard.Router
 	front    *front.Front
 	api      *api.Server
@@ -98,6 +99,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	}
 	admin, err := n.adminToken()
 	if err != nil {
+		return nil, err
+	}
+	if n.verify, err = n.tokenVerifier(); err != nil {
 		return nil, err
 	}
 	var platform http.Handler // not one that is nil inside
@@ -214,6 +218,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:   n.cfg.Logger,
+		Open:     n.cfg.VerifyURL != "",
 		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
@@ -242,7 +247,7 @@ func (n *Node) adminToken() (auth.AdminToken, error) {
 func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.AdminToken) {
 	n.front = front.New(front.Config{
 		TLS:               gatewayTLS,
-		Verify:            n.registry.Verify,
+		Verify:            n.verify,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
@@ -266,6 +271,10 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 	if n.types != nil {
 		types = n.types
 	}
+	var endVerified func(context.Context, string) error
+	if n.cfg.VerifyURL != "" {
+		endVerified = n.endVerified
+	}
 	n.api = api.New(api.Config{
 		NodeID:      n.cfg.NodeID,
 		Version:     n.cfg.Version,
@@ -281,6 +290,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 		Missed:      n.missed,
 		Types:       types,
 		Cluster:     cluster,
+		EndVerified: endVerified,
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),

@@ -32,15 +32,10 @@ func platformHandler(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, &ConfigError{"platform-url", err.Error()}
 	}
-	roots, err := platformRoots(cfg.PlatformCA)
+	transport, err := platformTransport(cfg)
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = platformConns, platformConns
-	transport.DisableCompression = true // what was asked for is asked for
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -70,6 +65,20 @@ func platformHandler(cfg Config) (http.Handler, error) {
 		r.Body = &pacedBody{r.Body, http.NewResponseController(w)}
 		proxy.ServeHTTP(w, r)
 	}), nil
+}
+
+// platformTransport returns what carries requests to the platform.
+func platformTransport(cfg Config) (*http.Transport, error) {
+	roots, err := platformRoots(cfg.PlatformCA)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = platformConns, platformConns
+	transport.DisableCompression = true // what was asked for is asked for
+	return transport, nil
 }
 
 // platformRoots returns the certificates that the platform is trusted by, nil for
@@ -117,7 +126,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 }
 
 // checkPlatformURL returns what is wrong with the URL of a platform.
-func checkPlatformURL(text string) error {
+func checkPlatformURL(setting, text string) error {
 	if text == "" {
 		return nil
 	}
@@ -131,7 +140,7 @@ func checkPlatformURL(text string) error {
 		err = errors.New("want no user, query or fragment in it")
 	}
 	if err != nil {
-		return &ConfigError{"platform-url", err.Error()}
+		return &ConfigError{setting, err.Error()}
 	}
 	return nil
 }

@@ -162,6 +162,10 @@ func (t *webSocket) Goodbye(why stats.Disconnect) []byte {
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the token has expired")
 	case stats.GatewayRemoved:
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the gateway was removed")
+	case stats.GatewayChanged:
+		return frame.AppendClose(nil, frame.CloseNormal, "the gateway's groups have changed: reconnect")
+	case stats.RateExceeded:
+		return frame.AppendClose(nil, frame.ClosePolicyViolation, "more messages than a gateway may send")
 	case stats.SlowConsumer:
 		return frame.AppendClose(nil, frame.CloseTryAgainLater, "slow consumer: reconnect and resume")
 	case stats.InvalidData:

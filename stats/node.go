@@ -17,6 +17,8 @@ type Node struct {
 	HandshakeSeconds   prometheus.Histogram   // from accept to the end of the upgrade
 	HandshakesInFlight prometheus.Gauge
 	LogAppendSeconds   prometheus.Histogram   // until the log has answered for an event
+	Verifications      *prometheus.CounterVec // tokens the platform was to verify, by result
+	VerifySeconds      prometheus.Histogram   // until the platform has answered
 	RejectedPublishes  *prometheus.CounterVec // events not taken, by the error code of the answer
 	LogLinesDropped    prometheus.Counter     // lines of the program's own log
 	// CertificateNotAfter is when a listener's certificate expires, in Unix seconds.
@@ -54,6 +56,11 @@ func NewNode(version string) *Node {
 		LogAppendSeconds: histogram("log_append_seconds",
 			"Time until the log has answered for an event.",
 			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5),
+		Verifications: prometheus.NewCounterVec(opts("verifications_total",
+			"Tokens that the platform was to verify, by what it said: granted, refused, failed, or remembered where it was not asked."), []string{"result"}),
+		VerifySeconds: histogram("verification_seconds",
+			"Time until the platform has answered whether it knows a token.",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5),
 		RejectedPublishes: prometheus.NewCounterVec(opts("rejected_publishes_total",
 			"Events that were not taken, by the error that answered them."), []string{"error"}),
 		LogLinesDropped: prometheus.NewCounter(opts("log_lines_dropped_total",
@@ -96,7 +103,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds,
+		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
 		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.CertificateNotAfter, n.buildInfo, n.published,
 	}
 }

@@ -31,7 +31,8 @@ type serveCmd struct {
 	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
 	TLSRecords     string `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
 	PlatformURL    string `name:"platform-url" help:"Where gateways' other requests on the same port go. None: they are answered with 503." env:"GATECAST_PLATFORM_URL" placeholder:"URL"`
-	PlatformCA     string `name:"platform-ca" help:"PEM file of the certificates to trust the platform by. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
+	PlatformCA     string `name:"platform-ca" help:"PEM file of the certificates to trust the platform by, at both URLs. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
+	VerifyURL      string `name:"verify-url" help:"Where the platform verifies gateways' tokens, which the registry then does not." env:"GATECAST_VERIFY_URL" placeholder:"URL"`
 	TrustedProxies cidrs  `help:"Proxies in front of the node, whose PROXY protocol header or X-Forwarded-For names the client." env:"GATECAST_TRUSTED_PROXIES" placeholder:"CIDR,…"`
 	AllowFrom      cidrs  `help:"Where gateways may connect from. Default: anywhere." env:"GATECAST_ALLOW_FROM" placeholder:"CIDR,…"`
 	AdminTokenFile string `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
@@ -109,6 +110,7 @@ func (c *serveCmd) nodeConfig() node.Config {
 		AdminTokenFile:  c.AdminTokenFile,
 		PlatformURL:     c.PlatformURL,
 		PlatformCA:      c.PlatformCA,
+		VerifyURL:       c.VerifyURL,
 		TrustedProxies:  c.TrustedProxies,
 		AllowFrom:       c.AllowFrom,
 		MaxConnections:  c.MaxConnections,

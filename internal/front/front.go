@@ -28,7 +28,9 @@ import (
 // Config says how a front works. Fields without a default must be set.
 type Config struct {
 	TLS    *poller.TLS // nil: plaintext
-	Verify func(token string) (*auth.Grant, bool)
+	// Verify returns the grant of a token, or an error that matches auth.ErrRefused
+	// or auth.ErrUnreachable.
+	Verify func(token string) (*auth.Grant, error)
 	// VerifyCertificate is asked about a verified client certificate, where there is
 	// no token. It may be nil when TLS asks for none.
 	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)
@@ -275,8 +277,11 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 	case !f.cfg.Available():
 		return nil, nil, nil, unavailable("the event log is out of reach")
 	}
-	grant, ok := f.identify(up.token, cert)
-	if !ok {
+	grant, err := f.identify(up.token, cert)
+	switch {
+	case errors.Is(err, auth.ErrUnreachable):
+		return nil, nil, nil, unavailable("tokens cannot be verified now: the platform is out of reach")
+	case err != nil:
 		return nil, nil, nil, unauthorized()
 	}
 	release, no = f.takePlace(grant)
@@ -284,11 +289,14 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 }
 
 // identify returns the grant of a token, or of a certificate where there is none.
-func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, bool) {
-	if token == "" && cert != nil {
-		return f.cfg.VerifyCertificate(cert)
+func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, error) {
+	if token != "" || cert == nil {
+		return f.cfg.Verify(token)
 	}
-	return f.cfg.Verify(token)
+	if grant, ok := f.cfg.VerifyCertificate(cert); ok {
+		return grant, nil
+	}
+	return nil, auth.ErrRefused
 }
 
 // allowed reports whether gateways may connect from an address.
