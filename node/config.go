@@ -73,6 +73,8 @@ type Config struct {
 	RateLimit         int // connection attempts a minute from one address; 0: no limit
 	MaxPayload        int // bytes of one event's JSON
 	SendQueueBytes    int
+	ReadLimitMessages int // messages a second from one connection; 0: no limit
+	ReadLimitBytes    int // bytes a second from one connection; 0: no limit
 	Shards            int // 0: GOMAXPROCS
 
 	Log            string // LogFile, LogMemory or the nats:// URLs of a cluster
@@ -106,6 +108,8 @@ func Defaults() Config {
 		RateLimit:         10,
 		MaxPayload:        1 << 20,
 		SendQueueBytes:    4 << 20,
+		ReadLimitMessages: 100,
+		ReadLimitBytes:    1 << 20,
 		Log:               LogFile,
 		LogSync:           SyncInterval,
 		Retention:         24 * time.Hour,
@@ -167,6 +171,8 @@ func (c Config) Validate() error {
 		check(c.MaxPayload >= 256 && c.MaxPayload <= 32<<20, "max-payload", "want 256 bytes to 32 MiB"),
 		check(c.SendQueueBytes >= c.MaxPayload, "send-queue-bytes",
 			fmt.Sprintf("%d is less than --max-payload %d: one event could not be queued", c.SendQueueBytes, c.MaxPayload)),
+		check(c.ReadLimitMessages >= 0 && c.ReadLimitMessages <= 1e6, "read-limit-messages", "want 0 (no limit) to 1000000 a second"),
+		check(c.ReadLimitBytes == 0 || c.ReadLimitBytes >= 16<<10, "read-limit-bytes", "want 0 (no limit), or at least 16 KiB a second: a message may have 64 KiB"),
 		check(c.Shards >= 0 && c.Shards <= 1024, "shards", "want 1 to 1024"),
 		check(c.Log == LogFile || c.Log == LogMemory || c.logURL() != "", "log", fmt.Sprintf("%q is not a kind of log; want file, memory, or nats://HOST:PORT of an existing cluster", c.Log)),
 		check(c.LogReplicas >= 0 && c.LogReplicas <= 5, "log-replicas", "want 1 to 5, or 0 for three where there are three servers"),

@@ -203,6 +203,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		PingInterval:   n.cfg.PingInterval,
 		Timeout:        n.cfg.ConnectionTimeout,
 		SendQueueBytes: n.cfg.SendQueueBytes,
+		ReadMessages:   n.cfg.ReadLimitMessages,
+		ReadBytes:      n.cfg.ReadLimitBytes,
 		ReplayMemory:   n.cfg.ReplayMemory,
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,

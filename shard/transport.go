@@ -50,8 +50,9 @@ type Transport interface {
 
 // A Receiver is told what comes from a transport's peer.
 type Receiver interface {
-	// Heard says that something arrived, whatever it was.
-	Heard()
+	// Heard says that n bytes arrived, whatever they are. When it returns false
+	// the transport receives nothing more.
+	Heard(n int) bool
 	// Message hands over one text message, valid until the call returns.
 	Message(text []byte)
 	// Reply asks for wire to be sent ahead of what is queued. Only the latest

@@ -73,7 +73,7 @@ func (t *webSocket) Readable() {
 		b, err := t.stream.Read()
 		switch err {
 		case nil:
-			t.receiver.Heard()
+			t.deaf = !t.receiver.Heard(len(b)) || t.deaf
 			t.receive(b)
 		case poller.ErrWouldBlock:
 			return

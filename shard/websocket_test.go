@@ -289,3 +289,19 @@ func TestDispatchWaitsForRoom(t *testing.T) {
 		t.Errorf("%d still counted as waiting", depth)
 	}
 }
+
+// Who sends more than it may is told so, though it goes on sending.
+func TestWebSocketFlood(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"messages": masked(frame.OpText, `{"type":"x"}`), "pings": masked(frame.OpPing, ""), "bytes": masked(frame.OpPong, strings.Repeat("x", 125)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHall(t, Config{ReadMessages: 1, ReadBytes: 2000})
+			g := h.connect("g").greeted()
+			_, _ = g.Write(bytes.Repeat(frame, 500))
+			if code := g.end(); code != 1008 {
+				t.Errorf("code %d", code)
+			}
+		})
+	}
+}

@@ -45,6 +45,8 @@ type serveCmd struct {
 	RateLimit                int      `help:"Connection attempts a minute from one IP address; 0 is no limit. Default: ${default}." default:"10" env:"WS_RATE_LIMIT_PER_MINUTE" placeholder:"N"`
 	MaxPayload               byteSize `help:"Size of one event's JSON, at most. Default: ${default}." default:"1MiB" env:"WS_MAX_PAYLOAD" placeholder:"BYTES"`
 	SendQueueBytes           byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer. Default: ${default}." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
+	ReadLimitMessages        int      `help:"Messages a second that one connection may send, besides an answer to each event; 0 is no limit. Default: ${default}." default:"100" env:"GATECAST_READ_LIMIT_MESSAGES" placeholder:"N"`
+	ReadLimitBytes           byteSize `help:"Bytes a second that one connection may send; 0 is no limit. Default: ${default}." default:"1MiB" env:"GATECAST_READ_LIMIT_BYTES" placeholder:"BYTES"`
 	Shards                   int      `help:"Event loops. 0: one for each processor Go may use." default:"0" env:"GATECAST_SHARDS" placeholder:"N"`
 
 	Log            string        `help:"Where events are kept: file (in the data folder), memory, or nats://HOST:PORT[,…] of an existing NATS cluster, which other nodes share. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"WHERE"`
@@ -123,6 +125,8 @@ func (c *serveCmd) nodeConfig() node.Config {
 		RateLimit:         c.RateLimit,
 		MaxPayload:        int(c.MaxPayload),
 		SendQueueBytes:    int(c.SendQueueBytes),
+		ReadLimitMessages: c.ReadLimitMessages,
+		ReadLimitBytes:    int(c.ReadLimitBytes),
 		Shards:            c.Shards,
 		Log:               c.Log,
 		LogSync:           c.LogSync,
