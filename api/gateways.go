@@ -43,6 +43,7 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
+	actOf(ctx).note("gateway", g.ID, "token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID             string    `json:"id"`
@@ -93,6 +94,7 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
+	actOf(ctx).note("gateway", id)
 	if err := s.cfg.Registry.Remove(c, id); err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
@@ -112,6 +114,7 @@ func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
+	actOf(ctx).note("gateway", id)
 	if err := s.cfg.EndVerified(c, id); err != nil {
 		return unavailable("not every node has taken the tokens of gateway %s back: %v; try again", id, err)
 	}
@@ -128,6 +131,7 @@ func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
+	actOf(ctx).note("connection", text)
 	found, err := s.cfg.Connections.CloseConnection(c, id)
 	if err != nil {
 		return unavailable("the connection cannot be closed now: %v", err)

@@ -29,7 +29,17 @@ const adminToken = "an-admin-token"
 
 type admin string
 
-func (a admin) Matches(presented string) bool { return presented == string(a) }
+func (a admin) Identify(presented string) (auth.Admin, bool) {
+	switch presented {
+	case string(a):
+		return auth.NewAdmin("root", auth.ScopeAdmin), true
+	case "a-reader":
+		return auth.NewAdmin("reader", auth.ScopeRead), true
+	case "a-publisher":
+		return auth.NewAdmin("publisher", auth.ScopePublish), true
+	}
+	return auth.Admin{}, false
+}
 
 // A rig is a server on a real socket, with everything behind it faked.
 type rig struct {
@@ -84,7 +94,7 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 		Events: r.log, Failures: r.failures, Messages: r.messages,
 		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: stats.NewNode("1.2.3"),
 		Ready:  func(context.Context) error { return nil },
-		Logger: slog.New(slog.NewTextHandler(r.lines, nil)),
+		Logger: slog.New(slog.NewJSONHandler(r.lines, nil)),
 		Now:    func() time.Time { return time.Unix(2000, 7) },
 		Missed: func(m Missed) {
 			r.mu.Lock()

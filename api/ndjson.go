@@ -36,6 +36,7 @@ const answerAt = 16 << 10
 type bulk struct {
 	s     *Server
 	conn  net.Conn
+	act   *act
 	key   string // idempotency key of the whole; "" for none
 	lines *lineReader
 	line  int // number of the last one taken, from 1, blank ones counted
@@ -46,8 +47,9 @@ type bulk struct {
 
 	last    bool // the read deadline is the last, because the node drains
 	ended   bool
-	broken  *problem // why there will be no more lines, unless the request is complete
-	logDown bool     // it was said that the log does not take events
+	counts  struct{ taken, refused int } // lines, for the audit
+	broken  *problem                     // why there will be no more lines, unless the request is complete
+	logDown bool                         // it was said that the log does not take events
 }
 
 // An inFlight line is one that waits for its answer.
@@ -62,7 +64,9 @@ func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string) {
 	b := &bulk{
 		s: s, conn: ctx.Conn(), key: key,
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
+		act:   actOf(ctx),
 	}
+	b.act.later = true
 	s.conns.stream(b.conn)
 	ctx.SetContentType(typeNDJSON)
 	s.answerStream(ctx, b)
@@ -143,12 +147,15 @@ func (b *bulk) pop() inFlight {
 
 func (b *bulk) wait(f *inFlight) (receipt, *problem) {
 	if f.problem != nil {
+		b.counts.refused++
 		return receipt{}, f.problem
 	}
 	r, err := b.s.settle(&f.event)
 	if err != nil {
+		b.counts.refused++
 		return receipt{}, b.refused(err)
 	}
+	b.counts.taken++
 	return r, nil
 }
 
@@ -223,6 +230,12 @@ func (b *bulk) Close() error {
 		f := b.pop()
 		_, _ = b.wait(&f) // what became of it nobody asks any more
 	}
+	b.act.note("published", b.counts.taken, "refused", b.counts.refused)
+	var err error // not a nil *problem
+	if b.broken != nil {
+		err = b.broken
+	}
+	b.s.audit(b.act, err)
 	if b.broken != nil {
 		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))
 	}

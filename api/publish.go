@@ -68,6 +68,11 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key string) e
 	if err != nil {
 		return err
 	}
+	a := actOf(ctx)
+	a.note("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
+	if p.event != nil { // else it was published before
+		a.note("type", p.event.Type)
+	}
 	answerJSON(ctx, fasthttp.StatusAccepted, r.appendTo(make([]byte, 0, 256)))
 	return nil
 }

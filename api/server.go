@@ -77,9 +77,10 @@ type Config struct {
 	// MaxPayload bounds one event's JSON, in bytes.
 	MaxPayload int
 
-	// Admin holds the admin token; Matches takes the same time for any wrong
-	// one.
-	Admin interface{ Matches(presented string) bool }
+	// Admin knows the admin tokens. Identify takes the same time for any wrong one.
+	Admin interface {
+		Identify(presented string) (auth.Admin, bool)
+	}
 
 	Log         Log
 	Registry    Registry

@@ -97,10 +97,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 		n.files = append(n.files, authorities)
 	}
-	admin, err := n.adminToken()
+	admins, err := n.loadAdmins()
 	if err != nil {
 		return nil, err
 	}
+	n.files = append(n.files, admins)
 	if n.verify, err = n.tokenVerifier(); err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 		n.files = append(n.files, n.types)
 	}
-	n.serve(gatewayTLS, platform, admin)
+	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
 		if err := n.peers.join(n); err != nil {
 			return nil, err
@@ -234,19 +235,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
 }
 
-func (n *Node) adminToken() (auth.AdminToken, error) {
-	token, created, err := auth.LoadAdminToken(n.cfg.AdminTokenFile)
-	if err != nil {
-		return token, &ConfigError{"admin-token-file", err.Error()}
-	}
-	if created {
-		n.cfg.Logger.Info("admin token made", "file", n.cfg.AdminTokenFile)
-	}
-	return token, nil
-}
-
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.AdminToken) {
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
 	n.front = front.New(front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
@@ -282,7 +272,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 		Version:     n.cfg.Version,
 		StartedAt:   n.started,
 		MaxPayload:  n.cfg.MaxPayload,
-		Admin:       admin,
+		Admin:       admins,
 		Log:         apiLog{n.log},
 		Registry:    n.registry,
 		Connections: apiConnections{n.router, n.peers},
@@ -315,7 +305,7 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads certificates, authorities and event types anew, which the node does
+// Reload loads certificates, authorities, admin tokens and event types anew, which the node does
 // by itself within seconds when their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 

@@ -27,7 +27,7 @@ import (
 
 // Config says how a front works. Fields without a default must be set.
 type Config struct {
-	TLS    *poller.TLS // nil: plaintext
+	TLS *poller.TLS // nil: plaintext
 	// Verify returns the grant of a token, or an error that matches auth.ErrRefused
 	// or auth.ErrUnreachable.
 	Verify func(token string) (*auth.Grant, error)
