@@ -47,6 +47,8 @@ var mayImport = map[string][]string{
 var soleImporters = map[string][]string{
 	"github.com/mailru/easygo":       {"poller"},
 	"github.com/gobwas/ws":           {"frame", "internal/front", "client"},
+	"github.com/gobwas/httphead":     {"internal/front"},
+	"github.com/klauspost/compress":  {"frame"},
 	"github.com/nats-io":             {"eventlog"},
 	"github.com/valyala/fasthttp":    {"api"},
 	"github.com/fasthttp/router":     {"api"},
