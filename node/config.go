@@ -84,6 +84,9 @@ type Config struct {
 	RetentionBytes int64
 	ReplayMemory   int // bytes of newest events kept for gateways that resume
 
+	Compression          bool // permessage-deflate for gateways that offer it
+	CompressionThreshold int  // bytes of the smallest event that is compressed
+
 	EventTypes       string // YAML file of event types and their schemas; empty: all are taken
 	EventTypesStrict bool   // no other types are taken
 
@@ -117,6 +120,8 @@ func Defaults() Config {
 		ReplayMemory:      64 << 20,
 		ShutdownTimeout:   10 * time.Second,
 		ShutdownCode:      1000,
+
+		CompressionThreshold: 1024,
 	}
 }
 
@@ -185,6 +190,7 @@ func (c Config) Validate() error {
 		check(c.Retention >= time.Second, "retention", "want at least 1s"),
 		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
 		check(!c.EventTypesStrict || c.EventTypes != "", "event-types-strict", "needs --event-types"),
+		check(c.CompressionThreshold >= 0, "compression-threshold", "want 0 (every event) or more bytes"),
 		check(c.ShutdownTimeout > 0, "shutdown-timeout", "want more than 0s"),
 		check(validCloseCode(c.ShutdownCode), "shutdown-code", fmt.Sprintf("%d cannot be sent in a close frame; want 1000, 1001, 1011 to 1014 or 3000 to 4999", c.ShutdownCode)),
 	)

@@ -40,22 +40,23 @@ type Node struct {
 	gatewayLn  net.Listener
 	internalLn net.Listener
 
-	log      *eventlog.Log
-	before   uint64 // the newest event in the log when the node started
-	recorder *recorder
-	peers    *peers // nil while no other node shares the log
-	registry *auth.Registry
-	verify   func(token string) (*auth.Grant, error)
-	router   *shard.Router
-	front    *front.Front
-	api      *api.Server
-	counts   *stats.Node
-	notices  *noticeLog
-	tail     *tail
-	trimmer  *trimmer
-	files    []watched   // that are loaded anew when they change
-	types    *eventTypes // nil: payloads are not checked
-	reloader *reloader
+	log       *eventlog.Log
+	before    uint64 // the newest event in the log when the node started
+	recorder  *recorder
+	peers     *peers // nil while no other node shares the log
+	registry  *auth.Registry
+	verify    func(token string) (*auth.Grant, error)
+	router    *shard.Router
+	webSocket *shard.WebSocket
+	front     *front.Front
+	api       *api.Server
+	counts    *stats.Node
+	notices   *noticeLog
+	tail      *tail
+	trimmer   *trimmer
+	files     []watched   // that are loaded anew when they change
+	types     *eventTypes // nil: payloads are not checked
+	reloader  *reloader
 
 	draining atomic.Bool
 	failed   chan error // what ended a listener that should not have ended
@@ -174,6 +175,7 @@ func (n *Node) warnIfExposed() {
 // openLog opens the log and what feeds on it: shards, registry, tail.
 func (n *Node) openLog(ctx context.Context) (err error) {
 	n.counts = stats.NewNode(n.cfg.Version)
+	n.webSocket = &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		InMemory:       n.cfg.Log == LogMemory,
@@ -245,15 +247,16 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
-		AllowFrom: n.cfg.AllowFrom,
-		Proxies:   n.cfg.TrustedProxies,
-		Platform:  platform,
-		Register:  n.router.Register,
-		Resume:    n.resume,
-		WebSocket: &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
-		Available: func() bool { return n.tail.healthy() && n.log.Reachable() },
-		Node:      n.counts,
-		Logger:    n.cfg.Logger,
+		AllowFrom:   n.cfg.AllowFrom,
+		Proxies:     n.cfg.TrustedProxies,
+		Platform:    platform,
+		Register:    n.router.Register,
+		Resume:      n.resume,
+		WebSocket:   n.webSocket,
+		Compression: n.cfg.Compression,
+		Available:   func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Node:        n.counts,
+		Logger:      n.cfg.Logger,
 	})
 	var cluster api.Cluster
 	if n.peers != nil {

@@ -106,9 +106,24 @@ func (n *Node) dispatch(e eventlog.Entry) {
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
 	default:
-		n.router.Dispatch(e.Target, newMessage(e))
+		m := newMessage(e)
+		n.compress(m)
+		n.router.Dispatch(e.Target, m)
 	}
 	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
+}
+
+// compress gives a message its compressed form, where some connection takes it.
+// It is done here, once and ahead of the shards, so that loops never compress.
+// What a scan reads from the log stays plain: another scan would compress it again.
+func (n *Node) compress(m *shard.Message) {
+	if len(m.Body) < n.cfg.CompressionThreshold || !n.webSocket.Deflating() {
+		return
+	}
+	if saved := shard.Deflate(m); saved > 0 {
+		n.counts.EventsCompressed.Inc()
+		n.counts.CompressionSaved.Add(float64(saved))
+	}
 }
 
 func newMessage(e eventlog.Entry) *shard.Message {

@@ -47,6 +47,8 @@ type conn struct {
 	remote      packedAddr
 	slot        int32
 
+	deflates bool // constant: the transport takes Message.Deflated
+
 	state   connState
 	dirty   bool // in s.dirty
 	blocked bool // the transport will call Writable

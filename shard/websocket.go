@@ -5,6 +5,7 @@ package shard
 
 import (
 	"io"
+	"sync/atomic"
 
 	"gatecast/event"
 	"gatecast/frame"
@@ -31,18 +32,39 @@ func NewMessage(c event.Cursor, key string, body []byte, published int64) *Messa
 type WebSocket struct {
 	MaxMessage   int             // bytes of one message from a gateway
 	ShutdownCode frame.CloseCode // of the goodbye when the node drains
+
+	deflating atomic.Int64 // connections that negotiated permessage-deflate
+}
+
+// Deflating reports whether any connection takes compressed messages. Any
+// goroutine may call it.
+func (w *WebSocket) Deflating() bool { return w.deflating.Load() > 0 }
+
+// Deflate gives a message its compressed form, if that is shorter, and returns
+// how many bytes shorter. The message is not shared yet.
+func Deflate(m *Message) (saved int) {
+	deflated, ok := frame.AppendDeflated(nil, frame.OpText, m.Body)
+	if !ok {
+		return 0
+	}
+	m.Deflated = deflated
+	return len(m.Wire) - len(deflated)
 }
 
 // Opener returns the opener of a connection that has been upgraded. early is
-// what the peer sent behind its request.
-func (w *WebSocket) Opener(c *poller.Conn, early []byte) Opener {
+// what the peer sent behind its request; deflate says that permessage-deflate was
+// negotiated.
+func (w *WebSocket) Opener(c *poller.Conn, early []byte, deflate bool) Opener {
 	return func(l *poller.Loop, r Receiver) (Transport, error) {
-		t := &webSocket{common: w, receiver: r, early: &early}
+		t := &webSocket{common: w, receiver: r, decoder: frame.Decoder{Deflate: deflate}, early: &early}
 		stream, err := l.Open(c, t)
 		if err != nil {
 			return nil, err
 		}
 		t.stream = stream
+		if deflate {
+			w.deflating.Add(1)
+		}
 		return t, nil
 	}
 }
@@ -145,6 +167,9 @@ func (t *webSocket) Write(vec [][]byte) (int, error) { return t.stream.Write(vec
 // Unsent implements [Transport].
 func (t *webSocket) Unsent() int { return t.stream.Unsent() }
 
+// Deflates implements [Transport].
+func (t *webSocket) Deflates() bool { return t.decoder.Deflate }
+
 // Encode implements [Transport].
 func (t *webSocket) Encode(text []byte) []byte { return frame.Append(nil, frame.OpText, text) }
 
@@ -183,5 +208,8 @@ func (t *webSocket) CloseWrite() { t.stream.CloseWrite() }
 // Close implements [Transport].
 func (t *webSocket) Close() {
 	t.closed = true
+	if t.decoder.Deflate {
+		t.common.deflating.Add(-1)
+	}
 	t.stream.Close()
 }

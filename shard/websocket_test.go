@@ -75,7 +75,7 @@ func (h *hall) connect(gateway string, early ...byte) *guest {
 	far.SetDeadline(time.Now().Add(20 * time.Second))
 	h.Register(&Registration{
 		Peer: Peer{GatewayID: gateway, Live: new(atomic.Int32), Revoked: func() (stats.Disconnect, bool) { return 0, false }},
-		ID:   uuid.New(), Open: h.ws.Opener(c, early), Closed: func() { close(g.closed) },
+		ID:   uuid.New(), Open: h.ws.Opener(c, early, false), Closed: func() { close(g.closed) },
 	})
 	return g
 }

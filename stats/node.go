@@ -25,6 +25,9 @@ type Node struct {
 	CertificateNotAfter *prometheus.GaugeVec
 	RecordsDropped      prometheus.Counter // what was to be recorded of gateways' answers and failed deliveries
 
+	EventsCompressed prometheus.Counter
+	CompressionSaved prometheus.Counter // bytes, counted once an event
+
 	// Failures are those that belong to no shard.
 	Failures Failures
 
@@ -69,6 +72,10 @@ func NewNode(version string) *Node {
 			"When a listener's certificate expires, in seconds since 1970.")), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
+		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
+			"Events that were compressed, each once for all its receivers.")),
+		CompressionSaved: prometheus.NewCounter(opts("compression_saved_bytes_total",
+			"Bytes by which compressed events are shorter, counted once an event and not once a connection.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
 			"Always 1; the labels name what runs.")), []string{"version", "goversion"}),
 		published: prometheus.NewCounterVec(opts("events_published_total",
@@ -105,6 +112,7 @@ func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
 		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.CertificateNotAfter, n.buildInfo, n.published,
+		n.EventsCompressed, n.CompressionSaved,
 	}
 }
 

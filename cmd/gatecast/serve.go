@@ -60,6 +60,9 @@ type serveCmd struct {
 
 	ReplayMemory byteSize `help:"Memory for the newest events, from which gateways resume. Default: ${default}." default:"64MiB" env:"GATECAST_REPLAY_MEMORY" placeholder:"BYTES"`
 
+	Compression          bool     `help:"Compress events for gateways that offer permessage-deflate." env:"GATECAST_COMPRESSION"`
+	CompressionThreshold byteSize `help:"Size of the smallest event that is compressed. Default: ${default}." default:"1KiB" env:"GATECAST_COMPRESSION_THRESHOLD" placeholder:"BYTES"`
+
 	Node string `help:"This node's id among those that share a log. Default: the host's name." env:"GATECAST_NODE" placeholder:"ID"`
 
 	ShutdownTimeout time.Duration `help:"Time for the drain: queues are flushed, and closes spread over it. Default: ${default}." default:"10s" env:"GATECAST_SHUTDOWN_TIMEOUT" placeholder:"TIME"`
@@ -137,9 +140,13 @@ func (c *serveCmd) nodeConfig() node.Config {
 		EventTypesStrict:  c.EventTypesStrict,
 		ReplayMemory:      int(c.ReplayMemory),
 		NodeID:            c.Node,
-		ShutdownTimeout:   c.ShutdownTimeout,
-		ShutdownCode:      c.ShutdownCode,
-		Version:           buildVersion(),
+
+		Compression:          c.Compression,
+		CompressionThreshold: int(c.CompressionThreshold),
+
+		ShutdownTimeout: c.ShutdownTimeout,
+		ShutdownCode:    c.ShutdownCode,
+		Version:         buildVersion(),
 	}
 }
 

@@ -47,6 +47,8 @@ var mayImport = map[string][]string{
 var soleImporters = map[string][]string{
 	"github.com/mailru/easygo":        {"poller"},
 	"github.com/gobwas/ws":            {"frame", "internal/front", "client"},
+	"github.com/gobwas/httphead":      {"internal/front"},
+	"github.com/klauspost/compress":   {"frame"},
 	"github.com/nats-io":              {"eventlog"},
 	"github.com/valyala/fasthttp":     {"api"},
 	"github.com/fasthttp/router":      {"api"},
@@ -56,8 +58,6 @@ var soleImporters = map[string][]string{
 	"github.com/prometheus":           {"stats"},
 	"golang.org/x/time":               {"auth"},
 	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/testenv"},
-	"github.com/hashicorp/golang-lru": {"auth"},
-	"golang.org/x/sync":               {"auth"},
 	"github.com/santhosh-tekuri":      {"internal/eventtypes"},
 	"golang.org/x/text":               {"internal/eventtypes"},
 	"go.yaml.in/yaml/v3":              {"cmd/gatecast", "internal/eventtypes"},
@@ -65,6 +65,8 @@ var soleImporters = map[string][]string{
 	"pgregory.net/rapid":              {},
 	"go.uber.org/goleak":              {},
 	"github.com/google/go-cmp/cmp":    {},
+	"github.com/hashicorp/golang-lru": {"auth"},
+	"golang.org/x/sync":               {"auth"},
 }
 
 const module = "gatecast/"

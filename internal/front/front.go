@@ -43,6 +43,8 @@ type Config struct {
 	// Resume says how a gateway goes on from the position it names.
 	Resume    func(ctx context.Context, since string, latest bool) *shard.Resume
 	WebSocket *shard.WebSocket
+	// Compression accepts permessage-deflate from those who offer it.
+	Compression bool
 	// Platform answers what gateways ask for besides the connection; nil: nobody does.
 	Platform http.Handler
 	// Available reports whether events can be delivered at all.
@@ -244,7 +246,7 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 		Remote:   remote,
 		Greeting: up.response,
 		Resume:   f.resume(up),
-		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
+		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered()), up.deflate),
 		Closed:   release,
 	})
 }
@@ -268,7 +270,7 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
 		return nil, nil, nil, rateLimited(retryAfter)
 	}
-	if up, no = parseUpgrade(head); no != nil {
+	if up, no = parseUpgrade(head, f.cfg.Compression); no != nil {
 		return nil, nil, nil, no
 	}
 	switch {
