@@ -39,7 +39,10 @@ func TestConformance(t *testing.T) {
 				cases := s.cases()
 				t.Logf("%d cases", len(cases))
 				for _, c := range cases {
-					t.Run(c.name, func(t *testing.T) { h.run(t, c) })
+					t.Run(c.name, func(t *testing.T) {
+						t.Parallel()
+						h.run(t, c)
+					})
 				}
 			})
 		}

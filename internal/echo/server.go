@@ -49,7 +49,7 @@ func start(ln net.Listener, useTLS bool) (*server, error) {
 	var err error
 	s.loop, err = poller.Start(poller.Config{Turn: s.turn, Tick: s.tick, TickEvery: tickEvery})
 	if err != nil {
-		ln.Close()
+		_ = ln.Close()
 		return nil, err
 	}
 	s.front = front.New(s.config(useTLS))
