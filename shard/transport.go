@@ -87,6 +87,14 @@ type Receiver interface {
 	Writable()
 }
 
+// A BinaryReceiver is a Receiver that takes binary messages too. To any other they
+// are a violation.
+type BinaryReceiver interface {
+	Receiver
+	// Binary hands over one binary message, valid until the call returns.
+	Binary(payload []byte)
+}
+
 // An Opener makes the transport of a new connection. It runs on the loop of the
 // connection's shard. What it holds is its own to release when it fails.
 type Opener func(l *poller.Loop, r Receiver) (Transport, error)

@@ -130,13 +130,21 @@ func (t *webSocket) handle(m frame.Message) {
 	case frame.OpText:
 		t.receiver.Message(m.Payload)
 	case frame.OpBinary:
-		t.violated(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
+		t.binary(m.Payload)
 	case frame.OpPing:
 		t.receiver.Reply(frame.Append(nil, frame.OpPong, m.Payload))
 	case frame.OpClose:
 		t.deaf = true
 		t.receiver.Hangup(frame.Append(nil, frame.OpClose, closeReply(m.Payload)))
 	}
+}
+
+func (t *webSocket) binary(payload []byte) {
+	if r, ok := t.receiver.(BinaryReceiver); ok {
+		r.Binary(payload)
+		return
+	}
+	t.violated(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
 }
 
 // closeReply echoes the status code, as RFC 6455 section 5.5.1 has it, without
