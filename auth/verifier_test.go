@@ -102,7 +102,12 @@ func TestVerifierRemembers(t *testing.T) {
 			t.Errorf("asked %d times after it", p.asked)
 		}
 		p.asked = 0
-		if verify("y") != nil || verify("y") != nil || p.asked != 1 {
+		for range 2 {
+			if verify("y") != nil {
+				t.Error("granted what is not known")
+			}
+		}
+		if p.asked != 1 {
 			t.Errorf("asked %d times about a refused token", p.asked)
 		}
 		p.says["y"] = auth.Verified{GatewayID: "h"}

@@ -84,19 +84,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
 	}
-	gatewayTLS, pair, err := gatewayTLS(cfg)
+	gatewayTLS, err := n.loadTLS()
 	if err != nil {
 		return nil, err
-	}
-	if pair != nil {
-		n.files = append(n.files, pair)
-	}
-	if cfg.TLSClientCA != "" {
-		authorities, err := loadClientCAs(cfg.TLSClientCA, gatewayTLS)
-		if err != nil {
-			return nil, err
-		}
-		n.files = append(n.files, authorities)
 	}
 	admins, err := n.loadAdmins()
 	if err != nil {
@@ -127,6 +117,25 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", cfg.Log, "cursor", n.log.Last())
 	return n, nil
+}
+
+// loadTLS returns how gateways speak TLS, nil when they do not.
+func (n *Node) loadTLS() (*poller.TLS, error) {
+	conf, pair, err := gatewayTLS(n.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if pair != nil {
+		n.files = append(n.files, pair)
+	}
+	if n.cfg.TLSClientCA != "" {
+		authorities, err := loadClientCAs(n.cfg.TLSClientCA, conf)
+		if err != nil {
+			return nil, err
+		}
+		n.files = append(n.files, authorities)
+	}
+	return conf, nil
 }
 
 // prepare makes the data folder and binds the addresses, which is what goes

@@ -48,12 +48,12 @@ func (v *verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, before := v.says[q["token"]], v.before
 	v.mu.Unlock()
 	before()
-	switch {
-	case answer == "":
+	switch answer {
+	case "":
 		w.WriteHeader(http.StatusUnauthorized)
-	case answer == "redirect":
+	case "redirect":
 		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-	case answer == "fail":
+	case "fail":
 		w.WriteHeader(http.StatusInternalServerError)
 	default:
 		_, _ = io.WriteString(w, answer)
