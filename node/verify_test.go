@@ -123,6 +123,10 @@ func TestVerify(t *testing.T) {
 		a.expect(receipt.ID)
 		b.expect(receipt.ID)
 	}
+	var listed struct{ Events []struct{ ID string } }
+	if s.call("GET", root+"/events?gatewayId=edge", "", &listed); len(listed.Events) != 4 {
+		t.Errorf("the gateway's events are %v", listed.Events)
+	}
 	for _, path := range []string{"/gateways/edge", "/gateways/edge/tokens"} {
 		if status := s.call("GET", root+path, "", nil); status != 404 { // it is not registered
 			t.Errorf("GET %s: %d", path, status)
