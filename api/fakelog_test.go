@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -175,12 +176,24 @@ func (p *fakePending) Wait(ctx context.Context) (event.Cursor, error) {
 	return p.c, p.l.unconfirmed
 }
 
+// The entries of fakeLists, as a node makes them.
+const (
+	deliveryItem = `{"time":"2027-01-31T10:00:00Z","eventId":"n-%d","type":"a","gatewayId":"g1","correlationId":"c","reason":"not_connected","status":"failed"}`
+	messageItem  = `{"id":"n-%d","type":"event.ack","gatewayId":"g1","connectionId":"6b3f4d0e-0000-4000-8000-000000000000","timestamp":"2027-01-31T10:00:00Z","status":"failed"}`
+)
+
+var items = regexp.MustCompile(`\{[^{}]*"n-(\d+)"[^{}]*\}`)
+
+// short replaces the entries of a fakeList in an answer by {"n":NUMBER}.
+func short(answer string) string { return items.ReplaceAllString(answer, `{"n":$1}`) }
+
 // A fakeList is a list of JSON texts whose cursors are PREFIX-N.
 type fakeList struct {
 	mu   sync.Mutex
 	all  []json.RawMessage
 	fail error
-	most int // the longest page that was asked for
+	item string // the format of one's JSON, of its number
+	most int    // the longest page that was asked for
 }
 
 func (f *fakeList) page(prefix, after string, limit int) (list []json.RawMessage, at int, err error) {
@@ -203,7 +216,7 @@ func (f *fakeList) add(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for range n {
-		f.all = append(f.all, fmt.Appendf(nil, `{"n":%d}`, len(f.all)))
+		f.all = append(f.all, fmt.Appendf(nil, f.item, len(f.all)))
 	}
 }
 

@@ -86,7 +86,7 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{},
-		failures: &fakeFailures{}, messages: &fakeMessages{}, lines: &logLines{},
+		failures: &fakeFailures{fakeList: fakeList{item: deliveryItem}}, messages: &fakeMessages{fakeList: fakeList{item: messageItem}}, lines: &logLines{},
 	}
 	cfg := Config{
 		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
@@ -172,6 +172,9 @@ func (r *rig) try(req *http.Request) (reply, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
+	if err == nil {
+		described(r.t, req, resp, b)
+	}
 	return reply{resp.StatusCode, resp.Header, strings.TrimSuffix(string(b), "\n")}, err
 }
 

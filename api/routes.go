@@ -26,7 +26,7 @@ const (
 // A handler answers a request, or returns why it cannot.
 type handler func(*fasthttp.RequestCtx) error
 
-func (s *Server) routes() fasthttp.RequestHandler {
+func (s *Server) router() *router.Router {
 	r := router.New()
 	// A path has one spelling: a redirected publish would be sent twice.
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
@@ -52,7 +52,9 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	s.get(r, "/health", health)
 	s.get(r, "/ready", s.ready)
 	s.get(r, "/metrics", s.metrics())
-	return r.Handler
+	s.get(r, "/openapi.yaml", describe(openapiYAML))
+	s.get(r, "/asyncapi.yaml", describe(asyncapiYAML))
+	return r
 }
 
 func (s *Server) get(r *router.Router, path string, h handler) {
@@ -65,7 +67,7 @@ func (s *Server) get(r *router.Router, path string, h handler) {
 // be another route there.
 func open(path []byte) bool {
 	switch string(path) {
-	case "/health", "/ready", "/metrics":
+	case "/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml":
 		return true
 	}
 	return false

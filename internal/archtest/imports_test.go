@@ -63,6 +63,7 @@ var soleImporters = map[string][]string{
 	"golang.org/x/text":               {"internal/eventtypes"},
 	"go.yaml.in/yaml/v3":              {"cmd/gatecast", "internal/eventtypes"},
 	"github.com/coder/websocket":      {},
+	"github.com/getkin/kin-openapi":   {},
 	"pgregory.net/rapid":              {},
 	"go.uber.org/goleak":              {},
 	"github.com/google/go-cmp/cmp":    {},
