@@ -39,7 +39,7 @@ type series struct {
 // places in slices, and a name's in a map.
 const (
 	entryOverhead   = 128
-	messageOverhead = 96
+	messageOverhead = 112
 )
 
 func newHistory(after uint64) *history {
