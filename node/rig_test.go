@@ -191,6 +191,7 @@ func (r *replica) next() map[string]any {
 	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&frame); err != nil || kind != websocket.MessageText {
 		r.t.Fatalf("frame %q: %v", b, err)
 	}
+	described(r.t, frame)
 	return frame
 }
 
