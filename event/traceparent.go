@@ -25,8 +25,8 @@ const (
 // flagSampled says that the caller may have recorded its span.
 const flagSampled = 1
 
-// ParseTraceparent reads the value of a traceparent header; ok is false when it
-// is not valid and so is to be ignored. A header of a higher version is read as
+// ParseTraceparent reads the value of a traceparent header; when it is not valid,
+// and so is to be ignored, ok is false and t empty. A header of a higher version is read as
 // far as version 00 goes, and becomes one of version 00 with no flag but sampled
 // (sections 3.2.4 and 4.3).
 func ParseTraceparent(header []byte) (t Traceparent, ok bool) {
@@ -37,16 +37,15 @@ func ParseTraceparent(header []byte) (t Traceparent, ok bool) {
 	if !wellFormed(fixed) {
 		return "", false
 	}
+	rest := header[traceparentLen:]
 	switch version := string(fixed[:2]); {
-	case version == "00":
-		return Traceparent(fixed), len(header) == traceparentLen
-	case version == "ff":
+	case version == "00" && len(rest) == 0:
+		return Traceparent(fixed), true
+	case version == "00" || version == "ff" || len(rest) > 0 && rest[0] != '-':
 		return "", false
+	default:
+		return downgraded(fixed), true
 	}
-	if len(header) > traceparentLen && header[traceparentLen] != '-' {
-		return "", false
-	}
-	return downgraded(fixed), true
 }
 
 // wellFormed reports whether b has the fields of version 00, of any version.

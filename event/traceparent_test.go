@@ -50,7 +50,7 @@ func TestParseTraceparent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, ok := ParseTraceparent([]byte(tt.header))
-			if string(got) != tt.want && ok || ok != (tt.want != "") {
+			if string(got) != tt.want || ok != (tt.want != "") {
 				t.Errorf("ParseTraceparent(%q) = %q, %v, want %q", tt.header, got, ok, tt.want)
 			}
 		})
@@ -81,7 +81,7 @@ func traceparentOracle(header string) bool {
 
 func checkTraceparent(t interface{ Fatalf(string, ...any) }, header string) {
 	p, ok := ParseTraceparent([]byte(header))
-	if want := traceparentOracle(header); ok != want {
+	if want := traceparentOracle(header); ok != want || ok != (p != "") {
 		t.Fatalf("ParseTraceparent(%q) = %q, %v, want %v", header, p, ok, want)
 	}
 	if !ok {
