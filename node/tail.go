@@ -105,8 +105,10 @@ func (n *Node) dispatch(e eventlog.Entry) {
 		return
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
-	default:
+	case n.tracer == nil:
 		n.router.Dispatch(e.Target, newMessage(e))
+	default:
+		n.dispatchTraced(e)
 	}
 	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
 }

@@ -22,6 +22,7 @@ type Node struct {
 	// CertificateNotAfter is when a listener's certificate expires, in Unix seconds.
 	CertificateNotAfter *prometheus.GaugeVec
 	RecordsDropped      prometheus.Counter // what was to be recorded of gateways' answers and failed deliveries
+	SpansDropped        prometheus.Counter // of tracing
 
 	// Failures are those that belong to no shard.
 	Failures Failures
@@ -62,6 +63,8 @@ func NewNode(version string) *Node {
 			"When a listener's certificate expires, in seconds since 1970.")), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
+		SpansDropped: prometheus.NewCounter(opts("trace_spans_dropped_total",
+			"Spans that were not exported, because the collector was too slow or out of reach.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
 			"Always 1; the labels name what runs.")), []string{"version", "goversion"}),
 		published: prometheus.NewCounterVec(opts("events_published_total",
@@ -97,7 +100,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.CertificateNotAfter, n.buildInfo, n.published,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.buildInfo, n.published,
 	}
 }
 
