@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"gatecast/event"
+
 	"github.com/valyala/fasthttp"
 )
 
@@ -37,7 +39,8 @@ type bulk struct {
 	s     *Server
 	conn  net.Conn
 	act   *act
-	key   string // idempotency key of the whole; "" for none
+	key   string            // idempotency key of the whole; "" for none
+	trace event.Traceparent // of every line
 	lines *lineReader
 	line  int // number of the last one taken, from 1, blank ones counted
 
@@ -60,9 +63,9 @@ type inFlight struct {
 }
 
 // publishMany answers a bulk publish.
-func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string) {
+func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string, parent event.Traceparent) {
 	b := &bulk{
-		s: s, conn: ctx.Conn(), key: key,
+		s: s, conn: ctx.Conn(), key: key, trace: parent,
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
 		act:   actOf(ctx),
 	}
@@ -111,7 +114,7 @@ func (b *bulk) take() {
 // submit gives a line's event to the log.
 func (b *bulk) submit(f *inFlight, text []byte) *problem {
 	var err error
-	if f.event, err = b.s.submit(text, b.lineKey()); err != nil {
+	if f.event, err = b.s.submit(text, b.lineKey(), b.trace); err != nil {
 		return b.refused(err)
 	}
 	return nil

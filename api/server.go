@@ -96,6 +96,9 @@ type Config struct {
 	// Types checks the payloads of events by their types; nil: nobody does.
 	Types Types
 
+	// Tracer makes spans of publishes; nil: nobody does.
+	Tracer Tracer
+
 	// Cluster asks the other nodes; nil: there are none.
 	Cluster Cluster
 	// Missed is called when the log has an event that some of its gateways have no

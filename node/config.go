@@ -5,13 +5,16 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,6 +93,9 @@ type Config struct {
 	EventTypes       string // YAML file of event types and their schemas; empty: all are taken
 	EventTypesStrict bool   // no other types are taken
 
+	OTLPEndpoint string  // base URL of the collector of spans; empty: nothing is traced
+	TraceSample  float64 // the part of publishes without a traceparent that is traced; 0: none
+
 	ShutdownTimeout time.Duration
 	ShutdownCode    int // WebSocket close code
 
@@ -118,6 +124,7 @@ func Defaults() Config {
 		Retention:         24 * time.Hour,
 		RetentionBytes:    1 << 30,
 		ReplayMemory:      64 << 20,
+		TraceSample:       1,
 		ShutdownTimeout:   10 * time.Second,
 		ShutdownCode:      1000,
 
@@ -163,8 +170,8 @@ func (c Config) Validate() error {
 		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
 		check(!c.Plaintext || c.TLSClientCA == "", "tls-client-ca", "contradicts --plaintext: without TLS there are no certificates"),
 		check(c.TLSRecords == TLSRecordsOwn || c.TLSRecords == TLSRecordsStdlib, "tls-records", fmt.Sprintf("%q is not known; want own or stdlib", c.TLSRecords)),
-		checkPlatformURL("platform-url", c.PlatformURL),
-		checkPlatformURL("verify-url", c.VerifyURL),
+		checkBaseURL("platform-url", "a platform", c.PlatformURL),
+		checkBaseURL("verify-url", "a platform", c.VerifyURL),
 		check(c.PlatformCA == "" || c.PlatformURL != "" || c.VerifyURL != "", "platform-ca", "needs --platform-url or --verify-url"),
 		check(c.MaxConnections > 0, "max-connections", "want at least 1"),
 		check(c.MaxConnectionsPerGateway >= 0, "max-connections-per-gateway", "want 0 (no limit) or more"),
@@ -191,6 +198,8 @@ func (c Config) Validate() error {
 		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
 		check(!c.EventTypesStrict || c.EventTypes != "", "event-types-strict", "needs --event-types"),
 		check(c.CompressionThreshold >= 0, "compression-threshold", "want 0 (every event) or more bytes"),
+		checkBaseURL("otlp-endpoint", "a collector", c.OTLPEndpoint),
+		check(c.TraceSample >= 0 && c.TraceSample <= 1, "trace-sample", fmt.Sprintf("%v is not a part; want 0 (none) to 1 (all)", c.TraceSample)),
 		check(c.ShutdownTimeout > 0, "shutdown-timeout", "want more than 0s"),
 		check(validCloseCode(c.ShutdownCode), "shutdown-code", fmt.Sprintf("%d cannot be sent in a close frame; want 1000, 1001, 1011 to 1014 or 3000 to 4999", c.ShutdownCode)),
 	)
@@ -238,6 +247,33 @@ func checkAddress(setting, address string) error {
 		return &ConfigError{setting, fmt.Sprintf("%q is not an address; want host:port or :port", address)}
 	}
 	return nil
+}
+
+// checkBaseURL returns what is wrong with the URL of something that paths are put
+// behind; empty is fine.
+func checkBaseURL(setting, of, text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		err = errors.New("it is no URL; want http://HOST:PORT or https://HOST:PORT") // what it is may hold a password
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !validPort(u.Port()):
+		err = fmt.Errorf("%q is not the URL of %s; want http://HOST:PORT or https://HOST:PORT", u.Redacted(), of)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		err = errors.New("want no user, query or fragment in it")
+	}
+	if err != nil {
+		return &ConfigError{setting, err.Error()}
+	}
+	return nil
+}
+
+// validPort reports whether a URL may have the port, which may be none.
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 func checkPair(certSetting, keySetting, cert, key string) error {

@@ -21,6 +21,7 @@ import (
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
+	"gatecast/internal/tracing"
 	"gatecast/poller"
 	"gatecast/shard"
 	"gatecast/stats"
@@ -52,6 +53,7 @@ type Node struct {
 	api       *api.Server
 	counts    *stats.Node
 	notices   *noticeLog
+	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
 	trimmer   *trimmer
 	files     []watched   // that are loaded anew when they change
@@ -185,6 +187,9 @@ func (n *Node) warnIfExposed() {
 func (n *Node) openLog(ctx context.Context) (err error) {
 	n.counts = stats.NewNode(n.cfg.Version)
 	n.webSocket = &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)}
+	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
+		return err
+	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		InMemory:       n.cfg.Log == LogMemory,
@@ -293,6 +298,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Messages:    apiMessages{n.recorder.messages},
 		Missed:      n.missed,
 		Types:       types,
+		Tracer:      apiTracerOf(n.tracer),
 		Cluster:     cluster,
 		EndVerified: endVerified,
 		Shards:      n.router.Stats(),
@@ -423,6 +429,9 @@ func (n *Node) stop() {
 	}
 	if n.recorder != nil {
 		n.recorder.stop()
+	}
+	if n.tracer != nil {
+		stopTracer(n.tracer, n.cfg.Logger)
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {

@@ -6,8 +6,6 @@ package node
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -123,24 +121,4 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		_ = b.deadlines.SetReadDeadline(time.Time{})
 	}
 	return n, err
-}
-
-// checkPlatformURL returns what is wrong with the URL of a platform.
-func checkPlatformURL(setting, text string) error {
-	if text == "" {
-		return nil
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		err = errors.New("it is no URL; want http://HOST:PORT or https://HOST:PORT") // what it is may hold a password
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		err = fmt.Errorf("%q is not the URL of a platform; want http://HOST:PORT or https://HOST:PORT", u.Redacted())
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		err = errors.New("want no user, query or fragment in it")
-	}
-	if err != nil {
-		return &ConfigError{setting, err.Error()}
-	}
-	return nil
 }

@@ -105,12 +105,19 @@ func (n *Node) dispatch(e eventlog.Entry) {
 		return
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
+	case n.tracer == nil:
+		n.router.Dispatch(e.Target, n.liveMessage(e))
 	default:
-		m := newMessage(e)
-		n.compress(m)
-		n.router.Dispatch(e.Target, m)
+		n.dispatchTraced(e)
 	}
 	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
+}
+
+// liveMessage returns the message of an event that has just come.
+func (n *Node) liveMessage(e eventlog.Entry) *shard.Message {
+	m := newMessage(e)
+	n.compress(m)
+	return m
 }
 
 // compress gives a message its compressed form, where some connection takes it.

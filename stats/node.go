@@ -24,6 +24,7 @@ type Node struct {
 	// CertificateNotAfter is when a listener's certificate expires, in Unix seconds.
 	CertificateNotAfter *prometheus.GaugeVec
 	RecordsDropped      prometheus.Counter // what was to be recorded of gateways' answers and failed deliveries
+	SpansDropped        prometheus.Counter // of tracing
 
 	EventsCompressed prometheus.Counter
 	CompressionSaved prometheus.Counter // bytes, counted once an event
@@ -76,6 +77,8 @@ func NewNode(version string) *Node {
 			"Events that were compressed, each once for all its receivers.")),
 		CompressionSaved: prometheus.NewCounter(opts("compression_saved_bytes_total",
 			"Bytes by which compressed events are shorter, counted once an event and not once a connection.")),
+		SpansDropped: prometheus.NewCounter(opts("trace_spans_dropped_total",
+			"Spans that were not exported, because the collector was too slow or out of reach.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
 			"Always 1; the labels name what runs.")), []string{"version", "goversion"}),
 		published: prometheus.NewCounterVec(opts("events_published_total",
@@ -111,7 +114,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.CertificateNotAfter, n.buildInfo, n.published,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.buildInfo, n.published,
 		n.EventsCompressed, n.CompressionSaved,
 	}
 }

@@ -65,6 +65,9 @@ type serveCmd struct {
 
 	Node string `help:"This node's id among those that share a log. Default: the host's name." env:"GATECAST_NODE" placeholder:"ID"`
 
+	OTLPEndpoint string  `name:"otlp-endpoint" help:"Collector of traces (OTLP over HTTP), as in http://127.0.0.1:4318. None: nothing is traced." env:"GATECAST_OTLP_ENDPOINT" placeholder:"URL"`
+	TraceSample  float64 `help:"The part of publishes that is traced when the publisher does not say, 0 to 1. Default: ${default}." default:"1" env:"GATECAST_TRACE_SAMPLE" placeholder:"PART"`
+
 	ShutdownTimeout time.Duration `help:"Time for the drain: queues are flushed, and closes spread over it. Default: ${default}." default:"10s" env:"GATECAST_SHUTDOWN_TIMEOUT" placeholder:"TIME"`
 	ShutdownCode    int           `help:"WebSocket close code on shutdown. Default: ${default}." default:"1000" env:"GATECAST_SHUTDOWN_CODE" placeholder:"CODE"`
 
@@ -140,6 +143,8 @@ func (c *serveCmd) nodeConfig() node.Config {
 		EventTypesStrict:  c.EventTypesStrict,
 		ReplayMemory:      int(c.ReplayMemory),
 		NodeID:            c.Node,
+		OTLPEndpoint:      c.OTLPEndpoint,
+		TraceSample:       c.TraceSample,
 
 		Compression:          c.Compression,
 		CompressionThreshold: int(c.CompressionThreshold),

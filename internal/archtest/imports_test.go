@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"eventlog":            {"auth", "event"},
 	"api":                 {"auth", "event", "stats"},
 	"internal/front":      {"auth", "poller", "shard", "stats"},
-	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/eventtypes", "internal/front", "outcome", "poller", "shard", "stats"},
+	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/eventtypes", "internal/front", "internal/tracing", "outcome", "poller", "shard", "stats"},
 	"client":              {"frame"},
 	"cmd/gatecast":        {"auth", "bench", "client", "event", "node"},
 	"bench":               {"event", "frame"},
@@ -42,14 +42,13 @@ var mayImport = map[string][]string{
 	"internal/chaos":      {},
 	"internal/echo":       {"auth", "frame", "internal/front", "internal/testenv", "poller", "shard", "stats"},
 	"internal/eventtypes": {"event"},
+	"internal/tracing":    {"event"},
 }
 
 // soleImporters says which packages import a module directly; nobody else does.
 var soleImporters = map[string][]string{
 	"github.com/mailru/easygo":        {"poller"},
 	"github.com/gobwas/ws":            {"frame", "internal/front", "client"},
-	"github.com/gobwas/httphead":      {"internal/front"},
-	"github.com/klauspost/compress":   {"frame"},
 	"github.com/nats-io":              {"eventlog"},
 	"github.com/valyala/fasthttp":     {"api"},
 	"github.com/fasthttp/router":      {"api"},
@@ -61,12 +60,15 @@ var soleImporters = map[string][]string{
 	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/testenv"},
 	"github.com/santhosh-tekuri":      {"internal/eventtypes"},
 	"golang.org/x/text":               {"internal/eventtypes"},
+	"go.opentelemetry.io":             {"internal/tracing"},
 	"go.yaml.in/yaml/v3":              {"cmd/gatecast", "internal/eventtypes"},
 	"github.com/coder/websocket":      {},
-	"github.com/getkin/kin-openapi":   {},
 	"pgregory.net/rapid":              {},
 	"go.uber.org/goleak":              {},
 	"github.com/google/go-cmp/cmp":    {},
+	"github.com/gobwas/httphead":      {"internal/front"},
+	"github.com/klauspost/compress":   {"frame"},
+	"github.com/getkin/kin-openapi":   {},
 	"github.com/hashicorp/golang-lru": {"auth"},
 	"golang.org/x/sync":               {"auth"},
 }
@@ -139,7 +141,7 @@ func TestClientIsLight(t *testing.T) {
 		t.Fatalf("go list: %v", err)
 	}
 	for _, dep := range strings.Fields(string(out)) {
-		for _, heavy := range []string{"github.com/nats-io", "github.com/valyala", "github.com/prometheus", "github.com/mailru", module + "node", module + "shard"} {
+		for _, heavy := range []string{"github.com/nats-io", "github.com/valyala", "github.com/prometheus", "github.com/mailru", "go.opentelemetry.io", module + "node", module + "shard"} {
 			if strings.HasPrefix(dep, heavy) {
 				t.Errorf("a program that imports the client gets %s", dep)
 			}
