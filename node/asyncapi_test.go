@@ -38,7 +38,7 @@ var frameSchemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error)
 })
 
 // described fails a test whose gateway was sent a frame that is not as described.
-func described(t *testing.T, frame map[string]any) {
+func described(t testing.TB, frame map[string]any) {
 	t.Helper()
 	schemas, err := frameSchemas()
 	if err != nil {

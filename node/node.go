@@ -214,21 +214,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.router, err = shard.Start(shard.Config{
-		Shards:         n.cfg.Shards,
-		Start:          start,
-		PingInterval:   n.cfg.PingInterval,
-		Timeout:        n.cfg.ConnectionTimeout,
-		SendQueueBytes: n.cfg.SendQueueBytes,
-		ReadMessages:   n.cfg.ReadLimitMessages,
-		ReadBytes:      n.cfg.ReadLimitBytes,
-		ReplayMemory:   n.cfg.ReplayMemory,
-		Read:           n.readLog,
-		Logger:         n.cfg.Logger,
-		Report:         n.recorder.report,
-		Notify:         n.notices.push,
-	})
-	if err != nil {
+	if err = n.startShards(start); err != nil {
 		return err
 	}
 	bucket, err := n.log.Bucket(ctx, registryBucket)
@@ -249,6 +235,25 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	// Gateways that come back after a restart find what they missed in memory.
 	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
+}
+
+// startShards starts the loops at a place in the log.
+func (n *Node) startShards(start event.Cursor) (err error) {
+	n.router, err = shard.Start(shard.Config{
+		Shards:         n.cfg.Shards,
+		Start:          start,
+		PingInterval:   n.cfg.PingInterval,
+		Timeout:        n.cfg.ConnectionTimeout,
+		SendQueueBytes: n.cfg.SendQueueBytes,
+		ReadMessages:   n.cfg.ReadLimitMessages,
+		ReadBytes:      n.cfg.ReadLimitBytes,
+		ReplayMemory:   n.cfg.ReplayMemory,
+		Read:           n.readLog,
+		Logger:         n.cfg.Logger,
+		Report:         n.recorder.report,
+		Notify:         n.notices.push,
+	})
+	return err
 }
 
 // serve starts both listeners.

@@ -31,14 +31,14 @@ func TestMain(m *testing.M) {
 // A system is a node and a platform's view of it.
 type system struct {
 	*Node
-	t     *testing.T
+	t     testing.TB
 	cfg   Config
 	admin string
 	http  *http.Client
 }
 
 // config returns the configuration of a node on free ports.
-func config(t *testing.T) Config {
+func config(t testing.TB) Config {
 	cfg := Defaults()
 	cfg.Listen, cfg.InternalListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
@@ -50,7 +50,7 @@ func config(t *testing.T) Config {
 }
 
 // start starts a node, which is drained at the test's end unless the test did.
-func start(t *testing.T, cfg Config) *system {
+func start(t testing.TB, cfg Config) *system {
 	t.Helper()
 	n, err := Start(t.Context(), cfg)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *system) publish(gateway, payload string) string {
 // A replica is one connection of a gateway.
 type replica struct {
 	*websocket.Conn
-	t   *testing.T
+	t   testing.TB
 	ack map[string]any
 }
 

@@ -5,6 +5,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,15 +23,16 @@ import (
 // A verifier is a platform that verifies tokens.
 type verifier struct {
 	*httptest.Server
-	t *testing.T
+	t testing.TB
 
 	mu     sync.Mutex
 	says   map[string]string // the answer by token; none is 401
+	every  string            // the answer for all others; constant
 	asked  map[string]int
 	before func() // called ahead of an answer
 }
 
-func newVerifier(t *testing.T) *verifier {
+func newVerifier(t testing.TB) *verifier {
 	v := &verifier{t: t, says: make(map[string]string), asked: make(map[string]int), before: func() {}}
 	v.Server = httptest.NewServer(v)
 	t.Cleanup(v.Close)
@@ -45,7 +47,7 @@ func (v *verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v.mu.Lock()
 	v.asked[q["token"]]++
-	answer, before := v.says[q["token"]], v.before
+	answer, before := cmp.Or(v.says[q["token"]], v.every), v.before
 	v.mu.Unlock()
 	before()
 	switch answer {
@@ -72,7 +74,7 @@ func (v *verifier) times(token string) int {
 	return v.asked[token]
 }
 
-func (v *verifier) start(t *testing.T) *system {
+func (v *verifier) start(t testing.TB) *system {
 	cfg := config(t)
 	cfg.VerifyURL = v.URL + "/verify"
 	return start(t, cfg)
