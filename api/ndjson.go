@@ -36,13 +36,13 @@ const answerAt = 16 << 10
 // answered. So a client that publishes line by line gets each receipt at once,
 // and one that does not read is held back by TCP alone.
 type bulk struct {
-	s     *Server
-	conn  net.Conn
-	act   *act
-	key   string            // idempotency key of the whole; "" for none
-	trace event.Traceparent // of every line
-	lines *lineReader
-	line  int // number of the last one taken, from 1, blank ones counted
+	s      *Server
+	conn   net.Conn
+	act    *act
+	key    string            // idempotency key of the whole; "" for none
+	parent event.Traceparent // of every line
+	lines  *lineReader
+	line   int // number of the last one taken, from 1, blank ones counted
 
 	window  [maxInFlight]inFlight // a ring
 	oldest  int                   // index of the one to be answered next
@@ -65,7 +65,7 @@ type inFlight struct {
 // publishMany answers a bulk publish.
 func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string, parent event.Traceparent) {
 	b := &bulk{
-		s: s, conn: ctx.Conn(), key: key, trace: parent,
+		s: s, conn: ctx.Conn(), key: key, parent: parent,
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
 		act:   actOf(ctx),
 	}
@@ -114,7 +114,7 @@ func (b *bulk) take() {
 // submit gives a line's event to the log.
 func (b *bulk) submit(f *inFlight, text []byte) *problem {
 	var err error
-	if f.event, err = b.s.submit(text, b.lineKey(), b.trace); err != nil {
+	if f.event, err = b.s.submit(text, b.lineKey(), b.parent); err != nil {
 		return b.refused(err)
 	}
 	return nil

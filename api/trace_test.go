@@ -26,7 +26,7 @@ func (r *rig) publishFrom(body, mediaType string, parents ...string) reply {
 	r.t.Helper()
 	req := r.request("POST", prefix+"/events", strings.NewReader(body))
 	req.Header.Set("Content-Type", mediaType)
-	req.Header["Traceparent"] = parents
+	req.Header["traceparent"] = parents // as the specification writes it; net/http would change that
 	return r.send(req)
 }
 

@@ -435,12 +435,12 @@ func (n *Node) stop() {
 	if n.recorder != nil {
 		n.recorder.stop()
 	}
-	if n.tracer != nil {
-		stopTracer(n.tracer, n.cfg.Logger)
-	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {
 			n.cfg.Logger.Error("event log did not close cleanly", "error", err)
 		}
+	}
+	if n.tracer != nil { // last: nothing else waits for a collector
+		stopTracer(n.tracer, n.cfg.Logger)
 	}
 }
