@@ -49,12 +49,30 @@ func newHTTPSide(cfg Config) *httpSide {
 		h.server.Handler = besideHealth(cfg.Platform)
 		h.server.ReadTimeout, h.server.WriteTimeout = 0, 0 // uploads and answers may take their time
 	}
+	h.server.Handler = contained(cfg, h.server.Handler)
 	go func() {
 		if err := h.server.Serve(h); !errors.Is(err, http.ErrServerClosed) {
 			logger.Error("HTTP on the gateway listener ended", "error", err)
 		}
 	}()
 	return h
+}
+
+// contained counts and tells of panics, which end the connection and no more.
+func contained(cfg Config, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v != http.ErrAbortHandler { // which is how an answer is broken off
+				panicked(cfg, r.RemoteAddr, v)
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // besideHealth passes everything on to the platform but the node's own routes.
