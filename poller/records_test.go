@@ -58,6 +58,14 @@ func TestKeyUpdateInABurst(t *testing.T) {
 	}
 }
 
+// What a peer makes this side do is told, also where it is not data.
+func TestTaken(t *testing.T) {
+	_, h, p := taken(t)
+	sent := slices.Concat(h.Seal(23, []byte("data")), h.KeyUpdate(0), h.Seal(23, nil), h.KeyUpdate(0), h.Seal(23, []byte("."))[:10])
+	h.Write(sent)
+	p.sink.await(func() bool { return p.sink.took == len(sent)+2*updateCost })
+}
+
 // A record altered on the way is answered with an alert; nothing of it, nor of
 // what follows, is handed up.
 func TestForgeryIsAnswered(t *testing.T) {

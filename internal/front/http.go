@@ -22,6 +22,7 @@ const maxHTTP = 512
 // An httpSide serves the connections that are no upgrades with net/http.
 type httpSide struct {
 	server *http.Server
+	count  func(result string) // of an attempt to connect
 	conns  chan net.Conn
 	open   chan struct{} // one token a connection
 	closed chan struct{}
@@ -30,6 +31,7 @@ type httpSide struct {
 
 func newHTTPSide(cfg Config) *httpSide {
 	h := &httpSide{
+		count:  func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },
 		conns:  make(chan net.Conn),
 		open:   make(chan struct{}, maxHTTP),
 		closed: make(chan struct{}),
@@ -71,6 +73,11 @@ func contained(cfg Config, next http.Handler) http.Handler {
 			}
 			panic(http.ErrAbortHandler)
 		}()
+		if r.ProtoMajor != 1 { // the preface of HTTP/2, which net/http leaves to us
+			w.Header().Set("Connection", "close")
+			badRequest("want HTTP/1.1").ServeHTTP(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -115,10 +122,12 @@ func (h *httpSide) take(c net.Conn, client netip.AddrPort) {
 	select {
 	case h.open <- struct{}{}:
 	default:
+		h.count("unavailable")
 		_, _ = c.Write(unavailable("too many requests at once").response())
 		_ = c.Close()
 		return
 	}
+	h.count("http")
 	_ = c.SetDeadline(time.Time{}) // net/http sets its own
 	select {
 	case h.conns <- &httpConn{Conn: c, client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open }}:
