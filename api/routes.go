@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"gatecast/internal/spec"
+
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
@@ -19,12 +21,13 @@ const (
 	prefix     = "/api/internal/v1"
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
+	typeYAML   = "application/yaml"
 )
 
 // A handler answers a request, or returns why it cannot.
 type handler func(*fasthttp.RequestCtx) error
 
-func (s *Server) routes() fasthttp.RequestHandler {
+func (s *Server) routes() *router.Router {
 	r := router.New()
 	// A path has one spelling: a redirected publish would be sent twice.
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
@@ -49,7 +52,9 @@ func (s *Server) routes() fasthttp.RequestHandler {
 	s.get(r, "/health", health)
 	s.get(r, "/ready", s.ready)
 	s.get(r, "/metrics", s.metrics())
-	return r.Handler
+	s.get(r, "/openapi.yaml", document(spec.OpenAPI))
+	s.get(r, "/asyncapi.yaml", document(spec.AsyncAPI))
+	return r
 }
 
 func (s *Server) get(r *router.Router, path string, h handler) {
@@ -62,7 +67,7 @@ func (s *Server) get(r *router.Router, path string, h handler) {
 // be another route there.
 func open(path []byte) bool {
 	switch string(path) {
-	case "/health", "/ready", "/metrics":
+	case "/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml":
 		return true
 	}
 	return false
@@ -153,6 +158,15 @@ func (s *Server) metrics() handler {
 		// The adaptor would read a body of any length, from anyone.
 		_ = ctx.Request.CloseBodyStream()
 		h(ctx)
+		return nil
+	}
+}
+
+// document returns a handler that answers with a YAML text.
+func document(text string) handler {
+	return func(ctx *fasthttp.RequestCtx) error {
+		ctx.SetContentType(typeYAML)
+		ctx.SetBodyString(text)
 		return nil
 	}
 }
