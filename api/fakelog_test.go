@@ -8,7 +8,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -177,6 +179,7 @@ func (p *fakePending) Wait(ctx context.Context) (event.Cursor, error) {
 
 // A fakeList is a list of JSON texts whose cursors are PREFIX-N.
 type fakeList struct {
+	text func(n int) string // of entry n
 	mu   sync.Mutex
 	all  []json.RawMessage
 	fail error
@@ -203,8 +206,25 @@ func (f *fakeList) add(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for range n {
-		f.all = append(f.all, fmt.Appendf(nil, `{"n":%d}`, len(f.all)))
+		f.all = append(f.all, json.RawMessage(f.text(len(f.all))))
 	}
+}
+
+// inFull returns a text with the entries that #0, #1 and so on stand for.
+func (f *fakeList) inFull(text string) string {
+	return regexp.MustCompile(`#\d+`).ReplaceAllStringFunc(text, func(s string) string {
+		n, _ := strconv.Atoi(s[1:])
+		return f.text(n)
+	})
+}
+
+func deliveryText(n int) string {
+	return fmt.Sprintf(`{"time":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","type":"t","gatewayId":"g2","correlationId":"c","reason":"not_connected","status":"failed"}`, n, n+1)
+}
+
+func messageText(n int) string {
+	return fmt.Sprintf(`{"id":"m-%d","type":"event.ack","gatewayId":"g1","connectionId":"%s","timestamp":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","status":"failed","error":"no room"}`,
+		n+1, fakeConnectionID(0), n, n+1)
 }
 
 // fakeFailures keeps the last query.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -79,6 +80,7 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 		t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{},
 		failures: &fakeFailures{}, messages: &fakeMessages{}, lines: &logLines{},
 	}
+	r.failures.text, r.messages.text = deliveryText, messageText
 	cfg := Config{
 		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
 		Admin: admin(adminToken), Log: r.log, Registry: r.registry, Connections: r.conns,
@@ -362,7 +364,11 @@ func (c *fakeConnections) Page(_ context.Context, gatewayID, after string, limit
 	}
 	end := min(begin+limit, c.n)
 	for i := begin; i < end; i++ {
-		page = append(page, stats.Connection{GatewayID: cmp.Or(gatewayID, "g1"), ConnectionID: fakeConnectionID(i), Status: "connected"})
+		page = append(page, stats.Connection{
+			GatewayID: cmp.Or(gatewayID, "g1"), ConnectionID: fakeConnectionID(i), Status: "connected",
+			ConnectedAt: time.Unix(1500, 0), LastHeartbeat: time.Unix(1900, 0), RemoteAddr: netip.MustParseAddrPort("192.0.2.1:4000"),
+			Cursor: event.Cursor{Epoch: fakeEpoch, Seq: 7},
+		})
 	}
 	if end < c.n {
 		next = fmt.Sprintf("at-%d", end)

@@ -11,12 +11,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gatecast/auth"
 	"gatecast/event"
+	"gatecast/internal/spec"
+	"gatecast/internal/spec/spectest"
 )
 
 func TestRoutes(t *testing.T) {
@@ -148,6 +151,8 @@ func TestOnlyOpenRoutesNeedNoToken(t *testing.T) {
 		{"health", "GET", "/health", "", 200},
 		{"ready", "GET", "/ready", "", 200},
 		{"metrics", "GET", "/metrics", "", 200},
+		{"the OpenAPI document", "GET", "/openapi.yaml", "", 200},
+		{"the AsyncAPI document", "GET", "/asyncapi.yaml", "", 200},
 		{"publish", "POST", prefix + "/events", "", 401},
 		{"stats", "GET", prefix + "/stats", "", 401},
 		{"events", "GET", prefix + "/events", "", 401},
@@ -212,7 +217,7 @@ func TestHeadHasNoBody(t *testing.T) {
 	r := start(t)
 	r.do("POST", prefix+"/events", good)
 	for _, path := range []string{
-		"/health", "/ready", "/metrics", prefix + "/stats", prefix + "/stats?scope=cluster", prefix + "/gateways",
+		"/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml", prefix + "/stats", prefix + "/stats?scope=cluster", prefix + "/gateways",
 		prefix + "/events", prefix + "/events/10-1", prefix + "/deliveries", prefix + "/messages",
 	} {
 		if got := r.do("HEAD", path, ""); got.status != 200 || got.body != "" {
@@ -265,6 +270,34 @@ func TestMetricsAreServed(t *testing.T) {
 		if !strings.Contains(got.body, "\n"+want+"\n") {
 			t.Errorf("/metrics has no line %s", want)
 		}
+	}
+}
+
+func TestDocumentsAreServed(t *testing.T) {
+	r := start(t)
+	for path, want := range map[string]string{"/openapi.yaml": spec.OpenAPI, "/asyncapi.yaml": spec.AsyncAPI} {
+		got := r.do("GET", path, "")
+		if got.status != 200 || got.body+"\n" != want || got.header.Get("Content-Type") != "application/yaml" {
+			t.Errorf("%s: %d, %q, %.100s", path, got.status, got.header.Get("Content-Type"), got.body)
+		}
+	}
+}
+
+// Every route is described, and nothing else is; answers are held to the
+// descriptions by the rig.
+func TestRoutesAreDescribed(t *testing.T) {
+	var routes []string
+	list := start(t).routes().List()
+	for method, paths := range list {
+		for _, path := range paths {
+			if method != http.MethodHead || !slices.Contains(list[http.MethodGet], path) {
+				routes = append(routes, method+" "+path)
+			}
+		}
+	}
+	slices.Sort(routes)
+	if got := spectest.Operations(); !slices.Equal(got, routes) {
+		t.Errorf("openapi.yaml has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(routes, "\n"))
 	}
 }
 
@@ -324,6 +357,11 @@ func (r *rig) raw(text string) reply {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+	if err != nil {
+		req = nil // it is none
+	}
+	spectest.CheckAnswer(r.t, req, resp, b)
 	return reply{resp.StatusCode, resp.Header, strings.TrimSuffix(string(b), "\n")}
 }
 
