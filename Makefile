@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients spec-lint image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -46,6 +46,10 @@ bench-peers: ## other WebSocket libraries under the same load, and ratios; twent
 clients: ## foreign WebSocket clients against the binary; see internal/clients
 	npm ci --silent --no-fund --no-audit --prefix internal/clients/node
 	$(GO) test -tags clients -count 1 -timeout 10m ./internal/clients
+
+spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral
+	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint
+	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"gatecast/internal/spec/spectest"
+
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 )
@@ -56,7 +58,7 @@ func start(t *testing.T, cfg Config) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &system{Node: n, t: t, cfg: cfg, http: &http.Client{Transport: &http.Transport{}}}
+	s := &system{Node: n, t: t, cfg: cfg, http: &http.Client{Transport: &spectest.Transport{T: t, Base: &http.Transport{}}}}
 	token, err := os.ReadFile(n.cfg.AdminTokenFile)
 	if err != nil {
 		t.Fatal(err)
@@ -132,10 +134,28 @@ func (s *system) publish(gateway, payload string) string {
 	return receipt.ID
 }
 
+// A described connection holds its frames to the AsyncAPI document.
+type described struct {
+	*websocket.Conn
+	t *testing.T
+}
+
+func (d described) Read(ctx context.Context) (websocket.MessageType, []byte, error) {
+	kind, b, err := d.Conn.Read(ctx)
+	if err == nil {
+		spectest.CheckServerFrame(d.t, b)
+	}
+	return kind, b, err
+}
+
+func (d described) Write(ctx context.Context, kind websocket.MessageType, b []byte) error {
+	spectest.CheckGatewayFrame(d.t, b)
+	return d.Conn.Write(ctx, kind, b)
+}
+
 // A replica is one connection of a gateway.
 type replica struct {
-	*websocket.Conn
-	t   *testing.T
+	described
 	ack map[string]any
 }
 
@@ -170,7 +190,7 @@ func (s *system) resume(token, since string) *replica {
 	}
 	c.SetReadLimit(4 << 20)
 	s.t.Cleanup(func() { c.CloseNow() })
-	r := &replica{Conn: c, t: s.t}
+	r := &replica{described: described{c, s.t}}
 	r.ack = r.next()
 	if r.ack["type"] != "connection.ack" {
 		s.t.Fatalf("the first frame is %v", r.ack)
