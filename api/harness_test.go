@@ -272,6 +272,9 @@ func (r *fakeRegistry) Remove(_ context.Context, id string) error {
 func (r *fakeRegistry) AddToken(_ context.Context, id string, expiresAt time.Time) (auth.Token, string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fail != nil {
+		return auth.Token{}, "", r.fail
+	}
 	if _, ok := r.gateways[id]; !ok {
 		return auth.Token{}, "", fmt.Errorf("gateway %s: %w", id, auth.ErrNotFound)
 	}
@@ -295,6 +298,9 @@ func (r *fakeRegistry) Tokens(id string) ([]auth.Token, error) {
 func (r *fakeRegistry) RevokeToken(_ context.Context, id, tokenID string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
 	i := slices.IndexFunc(r.tokens[id], func(t auth.Token) bool { return t.ID == tokenID })
 	if i < 0 {
 		return fmt.Errorf("token %s: %w", tokenID, auth.ErrNotFound)

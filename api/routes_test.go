@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,8 @@ func TestRoutes(t *testing.T) {
 		{"add a token with a bad time", "POST", gateways + "/g1/tokens", `{"expiresAt":"tomorrow"}`, 422,
 			`{"error":"invalid_token","message":"expiresAt: want a time as in 2027-01-31T12:00:00Z, or null","field":"expiresAt"}`},
 		{"add a token with a number", "POST", gateways + "/g1/tokens", `{"expiresAt":7}`, 422, ``},
+		{"add a token by an array", "POST", gateways + "/g1/tokens", `[]`, 400, ``},
+		{"add a token by a long body", "POST", gateways + "/g1/tokens", strings.Repeat(" ", 4096+bodySlack+1), 413, ``},
 		{"add a token to nobody", "POST", gateways + "/nobody/tokens", ``, 404, ``},
 		{"list no tokens", "GET", gateways + "/g1/tokens", "", 200, `{"tokens":[]}`},
 		{"list nobody's tokens", "GET", gateways + "/nobody/tokens", "", 404, ``},
@@ -244,7 +247,10 @@ func TestNotReadySaysWhy(t *testing.T) {
 func TestRegistryOutOfReach(t *testing.T) {
 	r := start(t)
 	r.registry.fail = errors.New("no quorum")
-	for _, req := range [][3]string{{"POST", prefix + "/gateways", `{"name":"x"}`}, {"DELETE", prefix + "/gateways/g1", ""}} {
+	for _, req := range [][3]string{
+		{"POST", prefix + "/gateways", `{"name":"x"}`}, {"DELETE", prefix + "/gateways/g1", ""},
+		{"POST", prefix + "/gateways/g1/tokens", ""}, {"DELETE", prefix + "/gateways/g1/tokens/t1", ""},
+	} {
 		got := r.do(req[0], req[1], req[2])
 		if got.status != 503 || !strings.Contains(got.body, "no quorum") || got.header.Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d %s", req[0], req[1], got.status, got.body)
@@ -298,6 +304,42 @@ func TestRoutesAreDescribed(t *testing.T) {
 	slices.Sort(routes)
 	if got := spectest.Operations(); !slices.Equal(got, routes) {
 		t.Errorf("openapi.yaml has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(routes, "\n"))
+	}
+}
+
+// Who needs a token stands in the description.
+func TestDescribedOperationsWithoutAToken(t *testing.T) {
+	r := start(t)
+	for _, operation := range spectest.Operations() {
+		method, path, _ := strings.Cut(operation, " ")
+		req := r.request(method, regexp.MustCompile(`{\w+}`).ReplaceAllString(path, "x"), nil)
+		req.Header.Del("Authorization")
+		want := http.StatusUnauthorized
+		if spectest.IsOpen(operation) {
+			want = http.StatusOK
+		}
+		if got := r.send(req); got.status != want {
+			t.Errorf("%s: %d, want %d", operation, got.status, want)
+		}
+	}
+}
+
+func TestBodiesThatDoNotArrive(t *testing.T) {
+	r := start(t, func(_ *Config, l *limits) { l.read = 100 * time.Millisecond })
+	for _, path := range []string{"/events", "/gateways", "/gateways/g1/tokens"} {
+		got := r.raw("POST " + prefix + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken + "\r\nContent-Length: 9\r\n\r\n{")
+		if got.status != 408 || !strings.HasPrefix(got.body, `{"error":"request_timeout"`) {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+func TestConnectionThatCannotBeClosed(t *testing.T) {
+	r := start(t)
+	r.conns.fail = errors.New("shard 1 does not answer")
+	got := r.do("DELETE", prefix+"/connections/"+fakeConnectionID(0).String(), "")
+	if got.status != 503 || !strings.Contains(got.body, "shard 1") || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

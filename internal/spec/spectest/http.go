@@ -53,6 +53,33 @@ func Operations() (list []string) {
 	return list
 }
 
+// IsOpen reports whether an operation is described as one that needs no token.
+func IsOpen(operation string) bool {
+	method, path, _ := strings.Cut(operation, " ")
+	security := openAPI().Paths.Value(path).GetOperation(method).Security
+	return security != nil && len(*security) == 0
+}
+
+// seen are the answers that were checked, as "GET /path 200".
+var seen sync.Map
+
+// Unseen returns the answers that are described and that no request has been given
+// in this process, but for 500, which any has in store.
+func Unseen() (list []string) {
+	for path, item := range openAPI().Paths.Map() {
+		for method, op := range item.Operations() {
+			for status := range op.Responses.Map() {
+				answer := method + " " + path + " " + status
+				if _, ok := seen.Load(answer); !ok && status != "500" {
+					list = append(list, answer)
+				}
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // kept is how much of an answer is kept to be looked at, in bytes. Of a longer one
 // only the lines before are, if it has lines.
 const kept = 1 << 20
@@ -125,6 +152,7 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool
 	if route == nil {
 		return checkStray(req, resp, body)
 	}
+	seen.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
 	input := &openapi3filter.RequestValidationInput{
 		Request: req, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{
@@ -245,6 +273,9 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 	media := ref.Value.Content.Get(resp.Header.Get("Content-Type"))
 	if media != nil && media == ref.Value.Content["application/x-ndjson"] {
 		return checkLines(media.Schema.Value, body)
+	}
+	if whole && resp.Header.Get("Content-Type") == "application/json" && !json.Valid(body) {
+		return errors.New("it is not JSON") // kin-openapi reads the first value only
 	}
 	options := *input.Options
 	options.ExcludeResponseBody = !whole
