@@ -144,6 +144,8 @@ func (d described) Read(ctx context.Context) (websocket.MessageType, []byte, err
 	kind, b, err := d.Conn.Read(ctx)
 	if err == nil {
 		spectest.CheckServerFrame(d.t, b)
+	} else if code := websocket.CloseStatus(err); code != -1 {
+		spectest.CheckCloseCode(d.t, int(code))
 	}
 	return kind, b, err
 }

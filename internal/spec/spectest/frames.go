@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -40,6 +41,23 @@ func CheckGatewayFrame(t T, text []byte) {
 		t.Errorf("the gateway's frame %.500s is not as asyncapi.yaml says: %v", text, err)
 	}
 }
+
+// CheckCloseCode holds the code of a close frame of the server's to the AsyncAPI
+// document.
+func CheckCloseCode(t T, code int) {
+	t.Helper()
+	if !closeCodes()[strconv.Itoa(code)] {
+		t.Errorf("asyncapi.yaml has no close code %d", code)
+	}
+}
+
+var closeCodes = sync.OnceValue(func() map[string]bool {
+	codes := map[string]bool{}
+	for _, c := range at(at(at(asyncAPI(), "channels"), "connect"), "x-close-codes").([]any) {
+		codes[at(c, "code").(json.Number).String()] = true
+	}
+	return codes
+})
 
 // check returns nil when the frame is one of the messages.
 func (d direction) check(text []byte) error {

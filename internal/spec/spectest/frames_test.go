@@ -37,3 +37,11 @@ func TestFrames(t *testing.T) {
 		})
 	}
 }
+
+func TestCloseCodes(t *testing.T) {
+	for code, want := range map[int]string{1000: "", 1013: "", 1001: "no close code 1001"} {
+		var told complaints
+		CheckCloseCode(&told, code)
+		told.expect(t, want)
+	}
+}
