@@ -164,9 +164,10 @@ func (s *Server) metrics() handler {
 
 // document returns a handler that answers with a YAML text.
 func document(text string) handler {
+	body := []byte(text) // shared by all answers; nobody writes to it
 	return func(ctx *fasthttp.RequestCtx) error {
 		ctx.SetContentType(typeYAML)
-		ctx.SetBodyString(text)
+		ctx.Response.SetBodyRaw(body)
 		return nil
 	}
 }

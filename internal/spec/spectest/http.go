@@ -80,12 +80,13 @@ func Unseen() (list []string) {
 	return list
 }
 
-// kept is how much of an answer is kept to be looked at, in bytes. Of a longer one
-// only the lines before are, if it has lines.
+// kept is how much of an answer is kept to be looked at, in bytes. A longer one is as
+// one that is not read to its end.
 const kept = 1 << 20
 
 // A Transport holds the answers that come by it to the OpenAPI document, when they
-// have been read to their end. A request that is answered by 2xx is held to it too.
+// have been read: of one that is not read to its end, the status, the headers and the
+// lines so far. A request that is answered by 2xx is held to it too.
 type Transport struct {
 	T    T
 	Base http.RoundTripper
@@ -127,12 +128,24 @@ func (w *watched) Read(p []byte) (int, error) {
 	if room := kept - len(w.body); room > 0 {
 		w.body = append(w.body, p[:min(n, room)]...)
 	}
-	if err == io.EOF && !w.ended { // another error breaks the answer off
-		w.ended = true
-		w.done(w.body, w.size == len(w.body))
-		w.body = nil
+	if err == io.EOF {
+		w.end(w.size == len(w.body))
 	}
 	return n, err
+}
+
+// Close is the end of an answer that broke off, or that nobody wants to read on.
+func (w *watched) Close() error {
+	w.end(false)
+	return w.ReadCloser.Close()
+}
+
+func (w *watched) end(whole bool) {
+	if !w.ended {
+		w.ended = true
+		w.done(w.body, whole)
+		w.body = nil
+	}
 }
 
 // CheckAnswer holds an answer to the OpenAPI document. req is nil when what was sent

@@ -99,6 +99,25 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestAnswersThatAreNotReadToTheirEnd(t *testing.T) {
+	for _, tt := range []struct {
+		answer canned
+		want   string
+	}{
+		{canned{200, "", `{"status":7}`}, ""}, {canned{201, "", `{"status":"ok"}`}, "the status is not described"},
+	} {
+		var told complaints
+		req, _ := http.NewRequest("GET", "http://gatecast.test/health", nil)
+		resp, _ := (&Transport{&told, tt.answer}).RoundTrip(req)
+		if _, err := resp.Body.Read(make([]byte, 3)); err != nil {
+			t.Error(err)
+		}
+		resp.Body.Close()
+		resp.Body.Close()
+		told.expect(t, tt.want)
+	}
+}
+
 // Of an answer that is too long to keep, the lines that were kept are checked.
 func TestLongAnswers(t *testing.T) {
 	for _, tt := range []struct{ first, want string }{
