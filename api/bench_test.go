@@ -43,7 +43,7 @@ func BenchmarkPublishHandler(b *testing.B) {
 				if keyed {
 					key = strconv.Itoa(i)
 				}
-				if err := s.publishOne(&ctx, text, key); err != nil {
+				if err := s.publishOne(&ctx, text, key, ""); err != nil {
 					b.Fatal(err)
 				}
 			}

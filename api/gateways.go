@@ -43,6 +43,7 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
+	actOf(ctx).note("gateway", g.ID, "token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID             string    `json:"id"`
@@ -93,8 +94,29 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
+	actOf(ctx).note("gateway", id)
 	if err := s.cfg.Registry.Remove(c, id); err != nil {
 		return registryProblem(err, codeInvalidGateway)
+	}
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return nil
+}
+
+// endVerified is DELETE /verified/{gatewayId}. It takes any id: the platform need not
+// know whether the gateway is here.
+func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
+	if s.cfg.EndVerified == nil {
+		return notFound("no tokens are verified by the platform here (--verify-url); those of the registry are revoked under /gateways/{id}/tokens")
+	}
+	id := pathArg(ctx, "gatewayId")
+	if !event.ValidName(id) {
+		return notFound("%q is no gateway's id", id)
+	}
+	c, cancel := s.manage()
+	defer cancel()
+	actOf(ctx).note("gateway", id)
+	if err := s.cfg.EndVerified(c, id); err != nil {
+		return unavailable("not every node has taken the tokens of gateway %s back: %v; try again", id, err)
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
@@ -109,6 +131,7 @@ func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
+	actOf(ctx).note("connection", text)
 	found, err := s.cfg.Connections.CloseConnection(c, id)
 	if err != nil {
 		return unavailable("the connection cannot be closed now: %v", err)

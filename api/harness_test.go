@@ -31,7 +31,17 @@ const adminToken = "an-admin-token"
 
 type admin string
 
-func (a admin) Matches(presented string) bool { return presented == string(a) }
+func (a admin) Identify(presented string) (auth.Admin, bool) {
+	switch presented {
+	case string(a):
+		return auth.NewAdmin("root", auth.ScopeAdmin), true
+	case "a-reader":
+		return auth.NewAdmin("reader", auth.ScopeRead), true
+	case "a-publisher":
+		return auth.NewAdmin("publisher", auth.ScopePublish), true
+	}
+	return auth.Admin{}, false
+}
 
 // A rig is a server on a real socket, with everything behind it faked.
 type rig struct {
@@ -78,16 +88,15 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{},
-		failures: &fakeFailures{}, messages: &fakeMessages{}, lines: &logLines{},
+		failures: &fakeFailures{fakeList: fakeList{text: deliveryText}}, messages: &fakeMessages{fakeList: fakeList{text: messageText}}, lines: &logLines{},
 	}
-	r.failures.text, r.messages.text = deliveryText, messageText
 	cfg := Config{
 		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
 		Admin: admin(adminToken), Log: r.log, Registry: r.registry, Connections: r.conns,
 		Events: r.log, Failures: r.failures, Messages: r.messages,
 		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: stats.NewNode("1.2.3"),
 		Ready:  func(context.Context) error { return nil },
-		Logger: slog.New(slog.NewTextHandler(r.lines, nil)),
+		Logger: slog.New(slog.NewJSONHandler(r.lines, nil)),
 		Now:    func() time.Time { return time.Unix(2000, 7) },
 		Missed: func(m Missed) {
 			r.mu.Lock()

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"gatecast/event"
+
 	"github.com/valyala/fasthttp"
 )
 
@@ -34,11 +36,13 @@ const answerAt = 16 << 10
 // answered. So a client that publishes line by line gets each receipt at once,
 // and one that does not read is held back by TCP alone.
 type bulk struct {
-	s     *Server
-	conn  net.Conn
-	key   string // idempotency key of the whole; "" for none
-	lines *lineReader
-	line  int // number of the last one taken, from 1, blank ones counted
+	s      *Server
+	conn   net.Conn
+	act    *act
+	key    string            // idempotency key of the whole; "" for none
+	parent event.Traceparent // of every line
+	lines  *lineReader
+	line   int // number of the last one taken, from 1, blank ones counted
 
 	window  [maxInFlight]inFlight // a ring
 	oldest  int                   // index of the one to be answered next
@@ -46,8 +50,9 @@ type bulk struct {
 
 	last    bool // the read deadline is the last, because the node drains
 	ended   bool
-	broken  *problem // why there will be no more lines, unless the request is complete
-	logDown bool     // it was said that the log does not take events
+	counts  struct{ taken, refused int } // lines, for the audit
+	broken  *problem                     // why there will be no more lines, unless the request is complete
+	logDown bool                         // it was said that the log does not take events
 }
 
 // An inFlight line is one that waits for its answer.
@@ -58,11 +63,13 @@ type inFlight struct {
 }
 
 // publishMany answers a bulk publish.
-func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string) {
+func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string, parent event.Traceparent) {
 	b := &bulk{
-		s: s, conn: ctx.Conn(), key: key,
+		s: s, conn: ctx.Conn(), key: key, parent: parent,
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
+		act:   actOf(ctx),
 	}
+	b.act.later = true
 	s.conns.stream(b.conn)
 	ctx.SetContentType(typeNDJSON)
 	s.answerStream(ctx, b)
@@ -107,7 +114,7 @@ func (b *bulk) take() {
 // submit gives a line's event to the log.
 func (b *bulk) submit(f *inFlight, text []byte) *problem {
 	var err error
-	if f.event, err = b.s.submit(text, b.lineKey()); err != nil {
+	if f.event, err = b.s.submit(text, b.lineKey(), b.parent); err != nil {
 		return b.refused(err)
 	}
 	return nil
@@ -143,12 +150,15 @@ func (b *bulk) pop() inFlight {
 
 func (b *bulk) wait(f *inFlight) (receipt, *problem) {
 	if f.problem != nil {
+		b.counts.refused++
 		return receipt{}, f.problem
 	}
 	r, err := b.s.settle(&f.event)
 	if err != nil {
+		b.counts.refused++
 		return receipt{}, b.refused(err)
 	}
+	b.counts.taken++
 	return r, nil
 }
 
@@ -223,6 +233,12 @@ func (b *bulk) Close() error {
 		f := b.pop()
 		_, _ = b.wait(&f) // what became of it nobody asks any more
 	}
+	b.act.note("published", b.counts.taken, "refused", b.counts.refused)
+	var err error // not a nil *problem
+	if b.broken != nil {
+		err = b.broken
+	}
+	b.s.audit(b.act, err)
 	if b.broken != nil {
 		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))
 	}

@@ -27,6 +27,7 @@ var (
 const (
 	codeBadRequest       = "bad_request"
 	codeUnauthorized     = "unauthorized"
+	codeForbidden        = "forbidden"
 	codeNotFound         = "not_found"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeTimeout          = "request_timeout"

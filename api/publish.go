@@ -19,12 +19,13 @@ import (
 // publish is POST /events: one event, or newline-delimited JSON of many.
 func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	key, err := idempotencyKey(ctx)
+	parent := traceparent(ctx)
 	if err == nil && isNDJSON(ctx) {
-		s.publishMany(ctx, key)
+		s.publishMany(ctx, key, parent)
 		return nil
 	}
 	if err == nil {
-		err = s.withBody(ctx, func(body []byte) error { return s.publishOne(ctx, body, key) })
+		err = s.withBody(ctx, func(body []byte) error { return s.publishOne(ctx, body, key, parent) })
 	}
 	if p, ok := errors.AsType[*problem](err); ok {
 		s.cfg.Node.RejectedPublishes.WithLabelValues(p.code).Inc()
@@ -59,14 +60,19 @@ func idempotencyKey(ctx *fasthttp.RequestCtx) (string, error) {
 	return string(key), nil
 }
 
-func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key string) error {
-	p, err := s.submit(text, key)
+func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key string, parent event.Traceparent) error {
+	p, err := s.submit(text, key, parent)
 	if err != nil {
 		return err
 	}
 	r, err := s.settle(&p)
 	if err != nil {
 		return err
+	}
+	a := actOf(ctx)
+	a.note("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
+	if p.event != nil { // else it was published before
+		a.note("type", p.event.Type)
 	}
 	answerJSON(ctx, fasthttp.StatusAccepted, r.appendTo(make([]byte, 0, 256)))
 	return nil
@@ -78,17 +84,28 @@ type submission struct {
 	receipt receipt // without its id, while there is a pending
 	pending Pending // nil: it was published before, and this is the receipt
 	at      time.Time
+	span    Span // nil: it is not traced
 }
 
 // submit gives an event of a publisher's text to the log, unless its key was
 // used before. It keeps nothing of the text. An error is a problem.
-func (s *Server) submit(text []byte, key string) (submission, error) {
+func (s *Server) submit(text []byte, key string, parent event.Traceparent) (submission, error) {
 	if key != "" {
 		if r, ok := s.receipts.find(key, s.cfg.Now()); ok {
 			return submission{receipt: r}, nil
 		}
 	}
-	a, err := s.admit(text)
+	span := s.begin(&parent)
+	p, err := s.submitNew(text, key, parent, span)
+	if err != nil {
+		end(span, err)
+	}
+	return p, err
+}
+
+// submitNew is submit of what was not published before; span may be nil.
+func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, span Span) (submission, error) {
+	a, err := s.admit(text, parent)
 	if err != nil {
 		return submission{}, err
 	}
@@ -97,12 +114,15 @@ func (s *Server) submit(text []byte, key string) (submission, error) {
 	}
 	a.event.IdempotencyKey = key
 	at := time.Now()
+	if span != nil {
+		span.Append(a.event, a.receipt.targets)
+	}
 	p, err := s.cfg.Log.AppendAsync(a.event, a.body)
 	if err != nil {
 		s.gate.leave()
 		return submission{}, appendProblem(err)
 	}
-	return submission{a.event, a.receipt, p, at}, nil
+	return submission{a.event, a.receipt, p, at, span}, nil
 }
 
 // An admitted event is one that is ready for the log.
@@ -114,7 +134,7 @@ type admitted struct {
 
 // admit makes an event of a publisher's text, unless something is wrong with
 // it. It keeps nothing of the text.
-func (s *Server) admit(text []byte) (admitted, error) {
+func (s *Server) admit(text []byte, parent event.Traceparent) (admitted, error) {
 	d, err := event.ParseDraft(text)
 	if err != nil {
 		return admitted{}, draftProblem(err)
@@ -128,7 +148,12 @@ func (s *Server) admit(text []byte) (admitted, error) {
 			return admitted{}, draftProblem(wrong)
 		}
 	}
-	body := ev.AppendBody(make([]byte, 0, len(ev.Payload)+256))
+	ev.Traceparent = parent
+	body := ev.AppendBody(make([]byte, 0, len(ev.Payload)+len(parent)+256))
+	if len(body) > s.cfg.MaxPayload && parent != "" { // a trace is no reason to refuse it
+		ev.Traceparent = ""
+		body = ev.AppendBody(body[:0])
+	}
 	if len(body) > s.cfg.MaxPayload {
 		return admitted{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
 	}
@@ -148,9 +173,19 @@ func (s *Server) settle(p *submission) (receipt, error) {
 		return p.receipt, nil
 	}
 	defer s.gate.leave()
+	r, err := s.confirmed(p)
+	end(p.span, err)
+	return r, err
+}
+
+// confirmed returns the receipt of an event when the log has it.
+func (s *Server) confirmed(p *submission) (receipt, error) {
 	id, err := p.pending.Wait(s.ctx)
 	if err != nil {
 		return receipt{}, appendProblem(err)
+	}
+	if p.span != nil {
+		p.span.Appended(id, p.pending.Duplicate())
 	}
 	r := p.receipt.of(id)
 	if !p.pending.Duplicate() {

@@ -162,7 +162,7 @@ func FuzzPublish(f *testing.F) {
 	}
 	r := start(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		a, err := r.admit(text)
+		a, err := r.admit(text, "")
 		if err != nil {
 			p := requestProblem(err)
 			if p.status < 400 || p.status > 499 || !json.Valid(append(p.appendTo([]byte{'{'}), '}')) {

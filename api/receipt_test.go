@@ -288,7 +288,7 @@ func TestPublishesAtOnceWithOneKey(t *testing.T) {
 // its answer, is answered the same.
 func TestRepeatWhileTheFirstIsNotSettled(t *testing.T) {
 	r := start(t, moving)
-	first, err := r.submit([]byte(anonymous), "k")
+	first, err := r.submit([]byte(anonymous), "k", "")
 	if err != nil {
 		t.Fatal(err)
 	}

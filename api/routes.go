@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"gatecast/auth"
 	"gatecast/internal/spec"
 
 	"github.com/fasthttp/router"
@@ -27,27 +28,28 @@ const (
 // A handler answers a request, or returns why it cannot.
 type handler func(*fasthttp.RequestCtx) error
 
-func (s *Server) routes() *router.Router {
+func (s *Server) router() *router.Router {
 	r := router.New()
 	// A path has one spelling: a redirected publish would be sent twice.
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	r.NotFound = s.handle(noRoute)
 	r.MethodNotAllowed = s.handle(wrongMethod)
 
-	r.POST(prefix+"/events", s.handle(s.publish))
-	s.get(r, prefix+"/events", s.listEvents)
-	s.get(r, prefix+"/events/{id}", s.showEvent)
-	s.get(r, prefix+"/deliveries", s.listDeliveries)
-	s.get(r, prefix+"/messages", s.listMessages)
-	s.get(r, prefix+"/stats", s.showStats)
-	r.POST(prefix+"/gateways", s.handle(s.addGateway))
-	s.get(r, prefix+"/gateways", s.listGateways)
-	s.get(r, prefix+"/gateways/{id}", s.showGateway)
-	r.DELETE(prefix+"/gateways/{id}", s.handle(s.removeGateway))
-	r.POST(prefix+"/gateways/{id}/tokens", s.handle(s.addToken))
-	s.get(r, prefix+"/gateways/{id}/tokens", s.listTokens)
-	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.handle(s.revokeToken))
-	r.DELETE(prefix+"/connections/{connectionId}", s.handle(s.closeConnection))
+	r.POST(prefix+"/events", s.act("publish", auth.ScopePublish, s.publish))
+	s.get(r, prefix+"/events", s.reads(s.listEvents))
+	s.get(r, prefix+"/events/{id}", s.reads(s.showEvent))
+	s.get(r, prefix+"/deliveries", s.reads(s.listDeliveries))
+	s.get(r, prefix+"/messages", s.reads(s.listMessages))
+	s.get(r, prefix+"/stats", s.reads(s.showStats))
+	r.POST(prefix+"/gateways", s.act("gateway.add", auth.ScopeAdmin, s.addGateway))
+	s.get(r, prefix+"/gateways", s.reads(s.listGateways))
+	s.get(r, prefix+"/gateways/{id}", s.reads(s.showGateway))
+	r.DELETE(prefix+"/gateways/{id}", s.act("gateway.remove", auth.ScopeAdmin, s.removeGateway))
+	r.POST(prefix+"/gateways/{id}/tokens", s.act("token.add", auth.ScopeAdmin, s.addToken))
+	s.get(r, prefix+"/gateways/{id}/tokens", s.reads(s.listTokens))
+	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.act("token.revoke", auth.ScopeAdmin, s.revokeToken))
+	r.DELETE(prefix+"/verified/{gatewayId}", s.act("verified.revoke", auth.ScopeAdmin, s.endVerified))
+	r.DELETE(prefix+"/connections/{connectionId}", s.act("connection.close", auth.ScopeAdmin, s.closeConnection))
 
 	s.get(r, "/health", health)
 	s.get(r, "/ready", s.ready)
@@ -82,18 +84,33 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				s.panicked(ctx, v)
 			}
 		}()
-		if !open(ctx.URI().PathOriginal()) && !s.authorized(ctx) {
-			problemf(fasthttp.StatusUnauthorized, codeUnauthorized,
-				"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
-			return
+		if !open(ctx.URI().PathOriginal()) {
+			admin, ok := s.identify(ctx)
+			if !ok {
+				s.turnAway(ctx)
+				return
+			}
+			ctx.SetUserValue(adminKey, admin)
 		}
 		next(ctx)
 	}
 }
 
-func (s *Server) authorized(ctx *fasthttp.RequestCtx) bool {
+// identify returns whose token a request has.
+func (s *Server) identify(ctx *fasthttp.RequestCtx) (auth.Admin, bool) {
 	scheme, token, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
-	return bytes.EqualFold(scheme, []byte("Bearer")) && s.cfg.Admin.Matches(string(bytes.TrimSpace(token)))
+	if !bytes.EqualFold(scheme, []byte("Bearer")) {
+		return auth.Admin{}, false
+	}
+	return s.cfg.Admin.Identify(string(bytes.TrimSpace(token)))
+}
+
+// turnAway answers a request without a token that is known.
+func (s *Server) turnAway(ctx *fasthttp.RequestCtx) {
+	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", string(ctx.Method()),
+		"remote", ctx.RemoteAddr().String())
+	problemf(fasthttp.StatusUnauthorized, codeUnauthorized,
+		"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
 }
 
 func (s *Server) panicked(ctx *fasthttp.RequestCtx, v any) {

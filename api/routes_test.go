@@ -293,7 +293,7 @@ func TestDocumentsAreServed(t *testing.T) {
 // descriptions by the rig.
 func TestRoutesAreDescribed(t *testing.T) {
 	var routes []string
-	list := start(t).routes().List()
+	list := start(t).router().List()
 	for method, paths := range list {
 		for _, path := range paths {
 			if method != http.MethodHead || !slices.Contains(list[http.MethodGet], path) {
@@ -339,6 +339,38 @@ func TestConnectionThatCannotBeClosed(t *testing.T) {
 	r.conns.fail = errors.New("shard 1 does not answer")
 	got := r.do("DELETE", prefix+"/connections/"+fakeConnectionID(0).String(), "")
 	if got.status != 503 || !strings.Contains(got.body, "shard 1") || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+func TestEndVerified(t *testing.T) {
+	var asked []string
+	var fail error
+	r := start(t, func(c *Config, _ *limits) {
+		c.EndVerified = func(_ context.Context, id string) error {
+			asked = append(asked, id)
+			return fail
+		}
+	})
+	if got := r.do("DELETE", prefix+"/verified/nobody-here", ""); got.status != 204 || got.body != "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := r.do("DELETE", prefix+"/verified/a%20b", ""); got.status != 404 || !strings.Contains(got.body, "no gateway's id") {
+		t.Errorf("no id: %d %s", got.status, got.body)
+	}
+	fail = errors.New("n3 does not answer")
+	got := r.do("DELETE", prefix+"/verified/g1", "")
+	if got.status != 503 || !strings.Contains(got.body, "n3") || got.header.Get("Retry-After") == "" {
+		t.Errorf("a node is away: %d %s", got.status, got.body)
+	}
+	if want := []string{"nobody-here", "g1"}; !slices.Equal(asked, want) {
+		t.Errorf("taken back: %q, want %q", asked, want)
+	}
+}
+
+// Without --verify-url nothing is verified.
+func TestNothingVerified(t *testing.T) {
+	if got := start(t).do("DELETE", prefix+"/verified/g1", ""); got.status != 404 || !strings.Contains(got.body, "--verify-url") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }

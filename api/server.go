@@ -77,9 +77,10 @@ type Config struct {
 	// MaxPayload bounds one event's JSON, in bytes.
 	MaxPayload int
 
-	// Admin holds the admin token; Matches takes the same time for any wrong
-	// one.
-	Admin interface{ Matches(presented string) bool }
+	// Admin knows the admin tokens. Identify takes the same time for any wrong one.
+	Admin interface {
+		Identify(presented string) (auth.Admin, bool)
+	}
 
 	Log         Log
 	Registry    Registry
@@ -88,8 +89,15 @@ type Config struct {
 	Failures    Failures
 	Messages    Messages
 
+	// EndVerified takes back, on every node, what the platform said of a gateway's
+	// tokens; nil: the platform is not asked.
+	EndVerified func(ctx context.Context, gatewayID string) error
+
 	// Types checks the payloads of events by their types; nil: nobody does.
 	Types Types
+
+	// Tracer makes spans of publishes; nil: nobody does.
+	Tracer Tracer
 
 	// Cluster asks the other nodes; nil: there are none.
 	Cluster Cluster
@@ -165,7 +173,7 @@ func newServer(cfg Config, l limits) *Server {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.waits, s.drain = context.WithCancel(s.ctx)
 	s.http = &fasthttp.Server{
-		Handler:      s.guard(s.routes().Handler),
+		Handler:      s.guard(s.router().Handler),
 		ErrorHandler: s.badRequest,
 		ConnState:    s.conns.changed,
 		Logger:       serverLog{cfg.Logger},

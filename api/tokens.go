@@ -41,10 +41,12 @@ func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
+	actOf(ctx).note("gateway", id)
 	tok, secret, err := s.cfg.Registry.AddToken(c, id, expiresAt)
 	if err != nil {
 		return registryProblem(err, codeInvalidToken)
 	}
+	actOf(ctx).note("token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID        string    `json:"id"`
@@ -105,9 +107,12 @@ func (s *Server) revokeToken(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manage()
 	defer cancel()
-	if err := s.cfg.Registry.RevokeToken(c, id, pathArg(ctx, "tokenId")); err != nil {
+	actOf(ctx).note("gateway", id)
+	token := pathArg(ctx, "tokenId")
+	if err := s.cfg.Registry.RevokeToken(c, id, token); err != nil {
 		return registryProblem(err, codeInvalidToken)
 	}
+	actOf(ctx).note("token", token) // not before it is known to be an id and no secret
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
 }

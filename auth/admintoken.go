@@ -12,79 +12,213 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"gatecast/event"
 )
 
 const (
-	minAdminToken  = 16   // characters
-	maxAdminToken  = 4096 // bytes of the file
+	minAdminToken  = 16 // characters
+	maxAdminFile   = 64 << 10
 	adminTokenMode = 0o600
 )
 
-// An AdminToken is what callers of the internal listener must present. It holds
-// a digest only, so that it can be logged without harm. The zero AdminToken
-// matches nothing.
-type AdminToken struct{ digest [sha256.Size]byte }
+// A Scope is something that an admin token lets its holder do. Scopes are a set of
+// bits.
+type Scope uint8
 
-// Matches reports whether presented is the token. It takes the same time for
-// every wrong text of one length.
-func (t AdminToken) Matches(presented string) bool {
-	d := sha256.Sum256([]byte(presented))
-	return subtle.ConstantTimeCompare(d[:], t.digest[:]) == 1
+// The scopes of admin tokens. Who has ScopeAdmin may do everything.
+const (
+	ScopePublish Scope = 1 << iota
+	ScopeRead
+	ScopeAdmin
+)
+
+var scopeNames = map[string]Scope{"publish": ScopePublish, "read": ScopeRead, "admin": ScopePublish | ScopeRead | ScopeAdmin}
+
+func (s Scope) String() string {
+	for _, name := range []string{"publish", "read"} {
+		if s == scopeNames[name] {
+			return name
+		}
+	}
+	return "admin"
 }
 
-// LoadAdminToken reads the admin token from a file, or makes one there; the
+// An Admin is who calls the internal listener.
+type Admin struct {
+	Name   string
+	scopes Scope
+}
+
+// NewAdmin returns an admin with scopes.
+func NewAdmin(name string, scopes Scope) Admin { return Admin{name, scopes} }
+
+// May reports whether the admin has a scope.
+func (a Admin) May(s Scope) bool { return a.scopes&(s|ScopeAdmin) != 0 }
+
+// AdminTokens are what callers of the internal listener must present. They hold
+// digests only, so that they can be logged without harm. The zero AdminTokens match
+// nothing.
+type AdminTokens struct{ tokens []adminToken }
+
+type adminToken struct {
+	admin  Admin
+	digest digest
+}
+
+// Identify returns whose token was presented. It takes the same time for every wrong
+// text of one length.
+func (t AdminTokens) Identify(presented string) (found Admin, ok bool) {
+	d := sha256.Sum256([]byte(presented))
+	for _, a := range t.tokens {
+		if subtle.ConstantTimeCompare(d[:], a.digest[:]) == 1 {
+			found, ok = a.admin, true
+		}
+	}
+	return found, ok
+}
+
+// LoadAdminTokens reads the admin tokens of a file, or makes one there; the
 // folder must exist. Of several programs that make it at once, all return the
 // same token.
-func LoadAdminToken(path string) (tok AdminToken, created bool, err error) {
-	text, err := ReadAdminToken(path)
+func LoadAdminTokens(path string) (tokens AdminTokens, created bool, err error) {
+	tokens, err = ReadAdminTokens(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = createAdminToken(path)
 		created = err == nil
 		if created || errors.Is(err, fs.ErrExist) {
-			text, err = ReadAdminToken(path)
+			tokens, err = ReadAdminTokens(path)
 		}
 	}
-	if err != nil {
-		return AdminToken{}, false, err
-	}
-	return AdminToken{sha256.Sum256([]byte(text))}, created, nil
+	return tokens, created, err
 }
 
-// ReadAdminToken returns the admin token in a file, for programs that present
-// it. The error of a file that is not there matches [fs.ErrNotExist].
+// ReadAdminTokens reads the admin tokens of a file. The error of a file that is not
+// there matches [fs.ErrNotExist].
+func ReadAdminTokens(path string) (tokens AdminTokens, err error) {
+	lines, err := readAdminFile(path)
+	for _, l := range lines {
+		tokens.tokens = append(tokens.tokens, adminToken{l.admin, l.digest})
+	}
+	return tokens, err
+}
+
+// ReadAdminToken returns the first admin token of a file that stands there as
+// itself, for programs that present it. The error of a file that is not there
+// matches [fs.ErrNotExist].
 func ReadAdminToken(path string) (string, error) {
+	lines, err := readAdminFile(path)
+	if err != nil {
+		return "", err
+	}
+	for _, l := range lines {
+		if l.text != "" {
+			return l.text, nil
+		}
+	}
+	return "", fmt.Errorf("admin token: %s has digests only; want a file with the token itself", path)
+}
+
+// An adminLine is a token of a file: its text, or where only the digest stands there,
+// none.
+type adminLine struct {
+	admin  Admin
+	text   string
+	digest digest
+}
+
+// readAdminFile reads a file of admin tokens; there is at least one.
+func readAdminFile(path string) ([]adminLine, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", adminTokenError(err)
+		return nil, adminTokenError(err)
 	}
 	switch {
 	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("admin token: %s is not a file", path)
+		return nil, fmt.Errorf("admin token: %s is not a file", path)
 	case info.Mode().Perm()&0o077 != 0:
-		return "", fmt.Errorf("admin token: others than its owner may use %s (mode %04o); run chmod 600 on it, or delete it to have a new one made", path, info.Mode().Perm())
-	case info.Size() > maxAdminToken:
-		return "", fmt.Errorf("admin token: %s has %d bytes; want one line of at least %d characters", path, info.Size(), minAdminToken)
+		return nil, fmt.Errorf("admin token: others than its owner may use %s (mode %04o); run chmod 600 on it, or delete it to have a new one made", path, info.Mode().Perm())
+	case info.Size() > maxAdminFile:
+		return nil, fmt.Errorf("admin token: %s has %d bytes; want a line for each token, %d bytes in all", path, info.Size(), maxAdminFile)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", adminTokenError(err)
+		return nil, adminTokenError(err)
 	}
-	return parseAdminToken(path, string(b))
+	lines, err := parseAdminFile(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("admin token: %s: %w", path, err)
+	}
+	return lines, nil
 }
 
-// parseAdminToken returns the token in a file's text: one line without spaces,
-// as it must stand in a header.
-func parseAdminToken(path, text string) (string, error) {
-	token := strings.TrimSpace(text)
-	switch {
-	case token == "":
-		return "", fmt.Errorf("admin token: %s is empty; delete it to have a new one made, or write one line of at least %d characters to it", path, minAdminToken)
-	case len(token) < minAdminToken:
-		return "", fmt.Errorf("admin token: the one in %s has %d characters; want at least %d", path, len(token), minAdminToken)
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("admin token: the one in %s has characters that no header can carry; want one line of printable ASCII without spaces", path)
+// parseAdminFile reads the lines of a file of admin tokens: TOKEN alone, of an admin
+// who may do everything, or NAME SCOPE[,SCOPE] TOKEN. The token may be sha256:DIGEST.
+// Blank lines, and those that begin with #, are for people. No error has a token in it.
+func parseAdminFile(text string) (lines []adminLine, err error) {
+	number := 0
+	for raw := range strings.Lines(text) {
+		number++
+		fields := strings.Fields(raw)
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		l, err := parseAdminLine(fields)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		for _, other := range lines {
+			if other.admin.Name == l.admin.Name || other.digest == l.digest {
+				return nil, fmt.Errorf("line %d: the name or the token is there twice", number)
+			}
+		}
+		lines = append(lines, l)
 	}
-	return token, nil
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("there is no token in it; delete it to have a new one made, or write one line of at least %d characters to it", minAdminToken)
+	}
+	return lines, nil
+}
+
+func parseAdminLine(fields []string) (l adminLine, err error) {
+	l.admin = NewAdmin("admin", scopeNames["admin"])
+	switch len(fields) {
+	case 1:
+	case 3:
+		if !event.ValidName(fields[0]) {
+			return l, fmt.Errorf("the name: want 1 to %d of letters, digits, _ and -", event.MaxNameLen)
+		}
+		scopes, err := parseScopes(fields[1])
+		if err != nil {
+			return l, err
+		}
+		l.admin = NewAdmin(fields[0], scopes)
+	default:
+		return l, errors.New("want TOKEN, or NAME SCOPE[,SCOPE] TOKEN")
+	}
+	token := fields[len(fields)-1]
+	if hexDigest, ok := strings.CutPrefix(token, "sha256:"); ok {
+		return l, l.digest.UnmarshalText([]byte(hexDigest))
+	}
+	switch {
+	case len(token) < minAdminToken:
+		return l, fmt.Errorf("the token has %d characters; want at least %d", len(token), minAdminToken)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return l, errors.New("the token has characters that no header can carry; want printable ASCII without spaces")
+	}
+	l.text, l.digest = token, sha256.Sum256([]byte(token))
+	return l, nil
+}
+
+func parseScopes(text string) (scopes Scope, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		s, ok := scopeNames[name]
+		if !ok {
+			return 0, fmt.Errorf("%q is not a scope; want publish, read or admin, joined by commas", name)
+		}
+		scopes |= s
+	}
+	return scopes, nil
 }
 
 // createAdminToken makes the file. It is there whole or not at all; the error

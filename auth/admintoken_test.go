@@ -4,11 +4,14 @@
 package auth
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +19,7 @@ import (
 
 func TestAdminTokenCreated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.token")
-	tok, created, err := LoadAdminToken(path)
+	tok, created, err := LoadAdminTokens(path)
 	if err != nil || !created {
 		t.Fatalf("created is %t, error %v", created, err)
 	}
@@ -28,12 +31,12 @@ func TestAdminTokenCreated(t *testing.T) {
 	if err != nil || len(b) != 44 || b[43] != '\n' {
 		t.Errorf("the file has %d bytes, error %v; want 32 of base64url and a newline", len(b), err)
 	}
-	again, created, err := LoadAdminToken(path)
-	if err != nil || created || again != tok {
-		t.Errorf("the second time: created %t, the same %t, error %v", created, again == tok, err)
+	again, created, err := LoadAdminTokens(path)
+	if err != nil || created || !reflect.DeepEqual(again, tok) {
+		t.Errorf("the second time: created %t, the same %t, error %v", created, reflect.DeepEqual(again, tok), err)
 	}
 	text, err := ReadAdminToken(path)
-	if err != nil || !tok.Matches(text) {
+	if err != nil || !matches(tok, text) {
 		t.Errorf("what was read does not match, error %v", err)
 	}
 	if names, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(names) != 1 {
@@ -45,10 +48,50 @@ func TestAdminTokenCreated(t *testing.T) {
 	}
 }
 
+func matches(t AdminTokens, presented string) bool {
+	_, ok := t.Identify(presented)
+	return ok
+}
+
+// Tokens have names and scopes; a file may hold digests of them only.
+func TestAdminTokensOfMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.token")
+	sum := sha256.Sum256([]byte("the-token-of-grafana"))
+	writeFile(t, path, "# of the platform\n"+
+		"grafana read sha256:"+hex.EncodeToString(sum[:])+"\n\n"+
+		"deployer publish,read the-token-of-deployer\n"+
+		"ops admin the-token-of-ops\nthe-token-of-nobody-else\n", 0o600)
+	tokens, _, err := LoadAdminTokens(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]struct {
+		name                 string
+		publish, read, admin bool
+	}{
+		"the-token-of-grafana":     {"grafana", false, true, false},
+		"the-token-of-deployer":    {"deployer", true, true, false},
+		"the-token-of-ops":         {"ops", true, true, true},
+		"the-token-of-nobody-else": {"admin", true, true, true},
+	} {
+		a, ok := tokens.Identify(token)
+		if !ok || a.Name != want.name || a.May(ScopePublish) != want.publish || a.May(ScopeRead) != want.read || a.May(ScopeAdmin) != want.admin {
+			t.Errorf("%s is of %+v, %t", token, a, ok)
+		}
+	}
+	if first, err := ReadAdminToken(path); err != nil || first != "the-token-of-deployer" {
+		t.Errorf("programs present %q, error %v", first, err)
+	}
+	writeFile(t, path, "grafana read sha256:"+hex.EncodeToString(sum[:]), 0o600)
+	if _, err := ReadAdminToken(path); err == nil || !strings.Contains(err.Error(), "digests only") {
+		t.Errorf("of digests only: %v", err)
+	}
+}
+
 func TestAdminTokenMatches(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.token")
 	writeFile(t, path, "  a-token-of-ours!\r\n", 0o400)
-	tok, created, err := LoadAdminToken(path)
+	tok, created, err := LoadAdminTokens(path)
 	if err != nil || created {
 		t.Fatalf("created is %t, error %v", created, err)
 	}
@@ -56,14 +99,14 @@ func TestAdminTokenMatches(t *testing.T) {
 		"a-token-of-ours!": true, "": false, "a-token-of-ours": false, "a-token-of-ours!\n": false,
 		"A-token-of-ours!": false, strings.Repeat("a", 1<<16): false,
 	} {
-		if tok.Matches(presented) != want {
+		if matches(tok, presented) != want {
 			t.Errorf("Matches(%.20q) is %t", presented, !want)
 		}
-		if (AdminToken{}).Matches(presented) {
+		if matches(AdminTokens{}, presented) {
 			t.Errorf("the zero token matches %.20q", presented)
 		}
 	}
-	if strings.Contains(fmt.Sprintf("%v %+v %#v %s", tok, tok, tok, tok), "a-token") {
+	if strings.Contains(fmt.Sprintf("%v %+v %#v", tok, tok, tok), "a-token") {
 		t.Error("the token prints itself")
 	}
 }
@@ -74,12 +117,17 @@ func TestAdminTokenRefuses(t *testing.T) {
 		mode       fs.FileMode
 		says       string
 	}{
-		{"empty", "", 0o600, "is empty"},
-		{"blank", " \n\n", 0o600, "is empty"},
+		{"empty", "", 0o600, "no token in it"},
+		{"blank", " \n\n", 0o600, "no token in it"},
 		{"short", "fifteen-letters\n", 0o600, "has 15 characters; want at least 16"},
-		{"two lines", "a-token-of-ours!\na-token-of-ours!\n", 0o600, "one line"},
+		{"twice", "a-token-of-ours!\na-token-of-ours!\n", 0o600, "line 2: the name or the token is there twice"},
 		{"not ASCII", "ein-schlüssel-für-uns", 0o600, "printable ASCII"},
-		{"too long", strings.Repeat("a", 5000), 0o600, "has 5000 bytes"},
+		{"two words", "a-token-of ours!", 0o600, "NAME SCOPE[,SCOPE] TOKEN"},
+		{"a bad name", "a.b read a-token-of-ours!", 0o600, "line 1: the name"},
+		{"no scope", "# ours\n\nci write a-token-of-ours!", 0o600, `line 3: "write" is not a scope; want publish, read or admin`},
+		{"a name twice", "ci read a-token-of-ours!\nci read a-token-of-yours", 0o600, "line 2: the name or the token is there twice"},
+		{"a bad digest", "ci read sha256:abc", 0o600, "64 hexadecimal digits"},
+		{"too long", strings.Repeat("a", 70000), 0o600, "has 70000 bytes"},
 		{"readable by the group", "a-token-of-ours!", 0o640, "chmod 600"},
 		{"readable by all", "a-token-of-ours!", 0o604, "chmod 600"},
 		{"writable by the group", "a-token-of-ours!", 0o620, "chmod 600"},
@@ -88,7 +136,7 @@ func TestAdminTokenRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "admin.token")
 			writeFile(t, path, test.text, test.mode)
-			_, created, err := LoadAdminToken(path)
+			_, created, err := LoadAdminTokens(path)
 			if err == nil || created {
 				t.Fatalf("created is %t, error %v", created, err)
 			}
@@ -107,14 +155,14 @@ func TestAdminTokenRefuses(t *testing.T) {
 
 func TestAdminTokenNoFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	_, _, err := LoadAdminToken(filepath.Join(dir, "admin.token"))
+	_, _, err := LoadAdminTokens(filepath.Join(dir, "admin.token"))
 	if err == nil || !strings.Contains(err.Error(), "no folder "+dir) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestAdminTokenIsAFolder(t *testing.T) {
-	if _, _, err := LoadAdminToken(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
+	if _, _, err := LoadAdminTokens(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -133,10 +181,10 @@ func TestAdminTokenTogether(t *testing.T) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	made := 0
-	tokens := make(map[AdminToken]bool)
+	tokens := make(map[digest]bool)
 	for range 16 {
 		wg.Go(func() {
-			tok, created, err := LoadAdminToken(path)
+			tok, created, err := LoadAdminTokens(path)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -145,7 +193,9 @@ func TestAdminTokenTogether(t *testing.T) {
 			if created {
 				made++
 			}
-			tokens[tok] = true
+			if len(tok.tokens) == 1 {
+				tokens[tok.tokens[0].digest] = true
+			}
 		})
 	}
 	wg.Wait()

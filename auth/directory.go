@@ -20,6 +20,7 @@ type entry struct {
 	presence *presence // of every entry this gateway ever had
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
+	vouched  bool      // by the platform: there is no record
 }
 
 // A directory is the registry in memory. The registry's goroutine writes it;
@@ -30,7 +31,10 @@ type directory struct {
 	grants  map[digest]*Grant
 	all     members
 	groups  map[string]members
-	ids     idList
+	ids     idList // of the registered ones
+
+	// open says that any id may be a gateway's, known or not. It is constant.
+	open bool
 }
 
 // A presence counts where a gateway has connections.
@@ -92,7 +96,9 @@ func (d *directory) replace(old, e *entry) {
 }
 
 func (d *directory) list(e *entry) {
-	d.ids.insert(e.gateway.ID)
+	if !e.vouched {
+		d.ids.insert(e.gateway.ID)
+	}
 	d.all[e.presence] = e.gateway
 	for _, name := range e.gateway.Groups {
 		if d.groups[name] == nil {
@@ -104,7 +110,9 @@ func (d *directory) list(e *entry) {
 
 func (d *directory) unlist(e *entry) {
 	delete(d.entries, e.gateway.ID)
-	d.ids.remove(e.gateway.ID)
+	if !e.vouched {
+		d.ids.remove(e.gateway.ID)
+	}
 	delete(d.all, e.presence)
 	for _, name := range e.gateway.Groups {
 		delete(d.groups[name], e.presence)
@@ -169,10 +177,10 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 	}
 	for _, id := range t.GatewayIDs {
 		e := d.entries[id]
-		if e == nil {
+		if e == nil && !d.open {
 			return 0, 0, id
 		}
-		if e.presence.connected() {
+		if e != nil && e.presence.connected() {
 			connected++
 		}
 	}
@@ -195,7 +203,8 @@ func (d *directory) away(t event.Target, limit int) (ids []string, total int) {
 	return ids, total
 }
 
-// target returns the gateways of a target that are registered. Mu is held.
+// target returns the gateways of a target that are known, and those that may be.
+// Mu is held.
 func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
 	return func(yield func(*Gateway, *presence) bool) {
 		set := d.groups[t.Group]
@@ -208,7 +217,11 @@ func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
 			}
 		}
 		for _, id := range t.GatewayIDs {
-			if e := d.entries[id]; e != nil && !yield(e.gateway, e.presence) {
+			e := d.entries[id]
+			if e == nil && d.open {
+				e = &entry{gateway: &Gateway{ID: id}, presence: new(presence)}
+			}
+			if e != nil && !yield(e.gateway, e.presence) {
 				return
 			}
 		}

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package auth says who may connect. A [Registry] holds the gateways and their
-// tokens; an [IPLimiter] bounds how often an address may try; an [AdminToken]
+// tokens; an [IPLimiter] bounds how often an address may try; [AdminTokens]
 // guards the internal listener.
 //
 // The registry's truth is a [Store] that all nodes share: a key for each

@@ -83,10 +83,15 @@ type fataler interface {
 // open returns a node that the caller closes.
 func open(t fataler, s auth.Store) *node {
 	t.Helper()
+	return openWith(t, s, auth.Options{})
+}
+
+// openWith is open with more options.
+func openWith(t fataler, s auth.Store, o auth.Options) *node {
+	t.Helper()
 	n := &node{ended: make(map[string][]stats.Disconnect)}
-	r, err := auth.Open(context.Background(), s, auth.Options{
-		Now: n.now, Logger: slog.New(slog.NewTextHandler(n, nil)), OnRevoke: n.revoked,
-	})
+	o.Now, o.Logger, o.OnRevoke = n.now, slog.New(slog.NewTextHandler(n, nil)), n.revoked
+	r, err := auth.Open(context.Background(), s, o)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

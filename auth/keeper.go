@@ -40,6 +40,11 @@ type keeper struct {
 	// certified is the grants of client certificates, which no token has. They are
 	// known here alone.
 	certified map[certificate]*Grant
+	// verified is the grants of tokens that the platform verified, by gateway and by
+	// token; seen is when it last vouched for a gateway.
+	verified map[string]map[digest]*Grant
+	seen     map[string]time.Time
+	round    uint64 // counts how often verified tokens were taken back
 
 	orgs    map[string]*atomic.Int32 // places of organizations; few, so none is forgotten
 	removed map[string]removal       // gateways that were removed lately
@@ -63,13 +68,17 @@ type usageChange struct {
 }
 
 func newKeeper(dir *directory, o Options) *keeper {
-	return &keeper{dir: dir, log: o.Logger, onRevoke: o.OnRevoke, removed: make(map[string]removal), orgs: make(map[string]*atomic.Int32), certified: make(map[certificate]*Grant)}
+	return &keeper{
+		dir: dir, log: o.Logger, onRevoke: o.OnRevoke,
+		removed: make(map[string]removal), orgs: make(map[string]*atomic.Int32), certified: make(map[certificate]*Grant),
+		verified: make(map[string]map[digest]*Grant), seen: make(map[string]time.Time),
+	}
 }
 
 // put carries in a record at its revision.
 func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 	old := k.dir.entries[rec.ID] // no lock: nobody else writes it
-	if old != nil && old.revision >= revision || k.removed[rec.ID].revision >= revision {
+	if old != nil && !old.vouched && old.revision >= revision || k.removed[rec.ID].revision >= revision {
 		return
 	}
 	e := makeEntry(rec, revision, old)
@@ -81,6 +90,7 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 		k.endMissing(old, e, now)
 		if old.gateway != e.gateway {
 			k.endCertified(old.gateway)
+			k.endAllVerified(rec.ID, stats.GatewayChanged)
 		}
 	}
 }
@@ -169,7 +179,7 @@ func (k *keeper) remove(id string, revision uint64, now time.Time) {
 		return
 	}
 	k.removed[id] = removal{max(revision, k.removed[id].revision), now}
-	if old == nil {
+	if old == nil || old.vouched {
 		return
 	}
 	k.dir.replace(old, nil)
@@ -177,6 +187,7 @@ func (k *keeper) remove(id string, revision uint64, now time.Time) {
 		k.end(g, stats.GatewayRemoved)
 	}
 	k.endCertified(old.gateway)
+	k.endAllVerified(id, stats.GatewayRemoved)
 }
 
 // use carries in when a gateway's tokens were last used.
@@ -203,8 +214,10 @@ func (k *keeper) beginWatch() {
 		return
 	}
 	k.untold = make(map[string]struct{}, len(k.dir.entries))
-	for id := range k.dir.entries {
-		k.untold[id] = struct{}{}
+	for id, e := range k.dir.entries {
+		if !e.vouched {
+			k.untold[id] = struct{}{}
+		}
 	}
 }
 
@@ -249,6 +262,7 @@ func (k *keeper) tick(now time.Time) time.Duration {
 func (k *keeper) sweep(now time.Time) {
 	k.swept = now
 	k.forgetCertified()
+	k.sweepVerified(now)
 	for id, r := range k.removed {
 		if now.Sub(r.at).Abs() > removalMemory {
 			delete(k.removed, id)

@@ -22,6 +22,9 @@ type Options struct {
 	// is not. It runs on the registry's goroutine, so it must neither block nor
 	// change the registry.
 	OnRevoke func(Revocation)
+	// Open says that there are gateways that are not registered: a [Verifier] knows
+	// their tokens. Any id may then be a target's.
+	Open bool
 }
 
 // A Registry knows the gateways and their tokens. Its methods may be called by
@@ -69,6 +72,7 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 		store: store, now: o.Now, log: o.Logger, dir: newDirectory(),
 		tasks: make(chan func(time.Time), 64), done: life.Done(), stop: stop,
 	}
+	r.dir.open = o.Open
 	r.keeper = newKeeper(r.dir, o)
 	if err := r.load(ctx, life); err != nil {
 		stop()
@@ -201,13 +205,22 @@ func (r *Registry) Verify(secret string) (*Grant, bool) {
 	return g, true
 }
 
-// Get returns a gateway.
+// Get returns a registered gateway.
 func (r *Registry) Get(id string) (Gateway, bool) {
 	e := r.dir.entry(id)
-	if e == nil {
+	if e == nil || e.vouched {
 		return Gateway{}, false
 	}
 	return *e.gateway, true
+}
+
+// Groups returns the groups of a gateway, registered or vouched for.
+func (r *Registry) Groups(id string) []string {
+	e := r.dir.entry(id)
+	if e == nil {
+		return nil
+	}
+	return e.gateway.Groups
 }
 
 // List returns up to limit gateways, but at least one, in the order of their
@@ -221,7 +234,7 @@ func (r *Registry) List(after string, limit int) (page []Gateway, next string) {
 // among them until another takes its place.
 func (r *Registry) Tokens(gatewayID string) ([]Token, error) {
 	e := r.dir.entry(gatewayID)
-	if e == nil {
+	if e == nil || e.vouched {
 		return nil, noGateway(gatewayID)
 	}
 	tokens := make([]Token, len(e.grants))
@@ -270,7 +283,11 @@ func (r *Registry) Here(f func(id string)) {
 // Elsewhere says that one node more (n is 1) or one less (-1) has a connection of a
 // gateway. One goroutine at a time may call it.
 func (r *Registry) Elsewhere(gatewayID string, n int32) {
-	if e := r.dir.entry(gatewayID); e != nil {
+	e := r.dir.entry(gatewayID)
+	if e == nil && r.dir.open && n > 0 {
+		e = r.vouchedElsewhere(gatewayID)
+	}
+	if e != nil {
 		// It may have been said before the gateway was known.
 		e.presence.elsewhere.Store(max(0, e.presence.elsewhere.Load()+n))
 	}

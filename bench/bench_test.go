@@ -91,6 +91,23 @@ func BenchmarkFanOut(b *testing.B) {
 	b.Run("all", func(b *testing.B) { measure(b, fanOut(false)) })
 }
 
+// An event of 2 KB to every connection: plain from a server without compression,
+// plain from one with it that nobody has asked for it, and compressed.
+func BenchmarkCompression(b *testing.B) {
+	const bytes = 2048
+	fanOut := func(deflate bool) workload {
+		return func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
+			t.Deflate = deflate
+			return bench.FanOut(ctx, t, bench.FanOutConfig{Connections: conns, Events: fanOutEvents, EventBytes: bytes})
+		}
+	}
+	b.Run("off", func(b *testing.B) { measure(b, fanOut(false)) })
+	serverFlags = []string{"--compression"}
+	defer func() { serverFlags = nil }()
+	b.Run("unwanted", func(b *testing.B) { measure(b, fanOut(false)) })
+	b.Run("deflate", func(b *testing.B) { measure(b, fanOut(true)) })
+}
+
 func BenchmarkLatency(b *testing.B) {
 	measure(b, func(ctx context.Context, t bench.Target, conns int) (bench.Result, error) {
 		return bench.Latency(ctx, t, bench.LatencyConfig{

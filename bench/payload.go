@@ -52,10 +52,27 @@ func appendDraft(dst []byte, to audience, s stamp, size int) []byte {
 	dst = strconv.AppendInt(dst, to.number, 10)
 	dst = append(dst, `,"pad":"`...)
 	const end = `"}}`
-	for len(dst)-start+len(end) < size {
-		dst = append(dst, 'x')
+	if n := size - (len(dst) - start + len(end)); n > 0 {
+		dst = appendPad(dst, s.n, n)
 	}
 	return append(dst, end...)
+}
+
+// appendPad appends n bytes of text that compresses about as a platform's JSON
+// does: words that come again, with numbers between them that do not.
+func appendPad(dst []byte, seed int64, n int) []byte {
+	end := len(dst) + n
+	for x := uint64(seed) + 1; len(dst) < end; {
+		x = x*6364136223846793005 + 1442695040888963407 // Knuth's, for the same pad every time
+		dst = append(dst, "path /v1/apis/"...)
+		dst = strconv.AppendUint(dst, x>>50, 10)
+		dst = append(dst, " method GET upstream 10.0."...)
+		dst = strconv.AppendUint(dst, x>>32&0xffff, 10)
+		dst = append(dst, ":8080 timeoutMs "...)
+		dst = strconv.AppendUint(dst, x>>20&0xfff, 10)
+		dst = append(dst, "; "...)
+	}
+	return dst[:end]
 }
 
 var (

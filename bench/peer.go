@@ -62,7 +62,7 @@ func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{conn: nc, tcp: nc.(*net.TCPConn), gateway: g.number, decoder: frame.Decoder{FromServer: true}}
+	p := &peer{conn: nc, tcp: nc.(*net.TCPConn), gateway: g.number, decoder: frame.Decoder{FromServer: true, Deflate: t.Deflate}}
 	stop := context.AfterFunc(ctx, p.hangUp)
 	if err := p.open(ctx, t, g); err != nil {
 		p.hangUp()
@@ -89,6 +89,9 @@ func (p *peer) open(ctx context.Context, t Target, g *gateway) error {
 	if g.since != "" {
 		request += "Last-Event-ID: " + g.since + "\r\n"
 	}
+	if t.Deflate {
+		request += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+	}
 	request += "\r\n"
 	if _, err := p.conn.Write([]byte(request)); err != nil {
 		return fmt.Errorf("upgrade: %w", err)
@@ -112,6 +115,8 @@ func (p *peer) readUpgrade() (early []byte, err error) {
 			return nil, readRefusal(p.buf[:n], p.conn)
 		case whole && !bytes.Contains(head, []byte(upgradeAnswer)):
 			return nil, errors.New("the answer's Sec-WebSocket-Accept is not that of our key")
+		case whole && p.decoder.Deflate && !bytes.Contains(head, []byte("server_no_context_takeover")):
+			return nil, errors.New("the server does not compress")
 		case whole:
 			return early, nil
 		case err != nil:

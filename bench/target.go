@@ -17,6 +17,7 @@ type Target struct {
 	Gateways    string      // host:port that gateways connect to
 	GatewayPath string      // of the route they ask for; empty: the node's own
 	TLS         *tls.Config // what they connect with; nil: no TLS
+	Deflate     bool        // they offer permessage-deflate, and insist on it
 
 	Internal     string      // host:port of the internal route
 	InternalPath string      // ahead of its own paths, as a proxy may want it

@@ -54,6 +54,17 @@ func TestConversation(t *testing.T) {
 	}
 }
 
+func TestParseEventTraceparent(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	text := strings.TrimSuffix(eventText(7), "}") + `,"traceparent":"` + parent + `"}`
+	if e, err := parseEvent([]byte(text)); err != nil || e.Traceparent != parent || e.CorrelationID != "x" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	if e, err := parseEvent([]byte(eventText(7))); err != nil || e.Traceparent != "" {
+		t.Errorf("without: %+v, %v", e, err)
+	}
+}
+
 // Frames that arrive in one piece with the response are not lost.
 func TestFramesBehindResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

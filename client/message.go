@@ -22,6 +22,9 @@ type Event struct {
 	GatewayID     string    `json:"gatewayId"`
 	Timestamp     time.Time `json:"timestamp"`
 	CorrelationID string    `json:"correlationId"`
+	// Traceparent is the span to go on from, as a traceparent header of W3C Trace
+	// Context; empty in an event without one.
+	Traceparent string `json:"traceparent"`
 
 	// Raw is the message as it arrived.
 	Raw []byte `json:"-"`

@@ -23,6 +23,8 @@ type Event struct {
 	Payload       json.RawMessage // compact, valid UTF-8; nil means null
 	Timestamp     time.Time
 	CorrelationID string
+	// Traceparent is the span that led to the event, empty for none.
+	Traceparent Traceparent
 	// Key names what the event is about: of several events of one key, the
 	// newest replaces the others. Empty for an event that nothing replaces.
 	Key string
@@ -51,10 +53,10 @@ func (t Target) Single() (id string, ok bool) {
 
 // AppendBody appends the event's JSON without its id:
 //
-//	{"type":…,"payload":…,"gatewayId":…,"timestamp":…,"correlationId":…}
+//	{"type":…,"payload":…,"gatewayId":…,"timestamp":…,"correlationId":…,"traceparent":…}
 //
 // "gatewayId" stands only in an event for a single gateway, so that one encoding
-// serves every receiver of a wider one.
+// serves every receiver of a wider one; "traceparent" only in one that has it.
 func (e *Event) AppendBody(dst []byte) []byte {
 	dst = append(dst, `{"type":`...)
 	dst = AppendString(dst, e.Type)
@@ -72,8 +74,16 @@ func (e *Event) AppendBody(dst []byte) []byte {
 	dst = AppendTime(dst, e.Timestamp)
 	dst = append(dst, `,"correlationId":`...)
 	dst = AppendString(dst, e.CorrelationID)
+	if e.Traceparent != "" {
+		dst = append(dst, traceparentField...)
+		dst = append(dst, e.Traceparent...)
+		dst = append(dst, '"')
+	}
 	return append(dst, '}')
 }
+
+// traceparentField is what stands before a body's traceparent.
+const traceparentField = `,"traceparent":"`
 
 const idPrefix = `{"id":"`
 

@@ -91,24 +91,38 @@ func TestBody(t *testing.T) {
 	if h := ReadHead(full); h.Type != "api.deployed" || h.CorrelationID != `c"1` {
 		t.Errorf("ReadHead = %+v", h)
 	}
+	if p, name := TraceparentOf(body), TypeOf(body); p != "" || name != "api.deployed" {
+		t.Errorf("TraceparentOf = %q, TypeOf = %q", p, name)
+	}
+	e.Traceparent = "00-" + someTrace + "-" + someSpan + "-01"
+	traced := e.AppendBody(nil)
+	if diff := cmp.Diff(want[:len(want)-1]+`,"traceparent":"`+string(e.Traceparent)+`"}`, string(traced)); diff != "" {
+		t.Error(diff)
+	}
+	if h := ReadHead(traced); h.CorrelationID != `c"1` || TraceparentOf(traced) != e.Traceparent {
+		t.Errorf("ReadHead = %+v, TraceparentOf = %q", h, TraceparentOf(traced))
+	}
 	wide := (&Event{Target: Target{All: true}, Type: "t", Timestamp: someTime}).AppendBody(nil)
 	if want := `{"type":"t","payload":null,"timestamp":"2026-11-24T02:04:05.000000600Z","correlationId":""}`; string(wide) != want {
 		t.Errorf("got %s, want %s", wide, want)
 	}
 }
 
-// Whatever the payload and the correlation id hold, the body is JSON and its
-// timestamp is found.
+// Whatever the payload and the correlation id hold, the body is JSON, and its
+// timestamp, type and traceparent are found.
 func TestPropertyPublished(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		payload, err := json.Marshal(rapid.OneOf(rapid.String(), rapid.Just(`","correlationId":"`)).Draw(t, "payload"))
+		const forged = `,"traceparent":"00-` + someTrace + "-" + someSpan + `-01"}`
+		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{`","correlationId":"`, forged, `"` + forged, forged[:len(forged)-2]}))
+		payload, err := json.Marshal(text.Draw(t, "payload"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		e := &Event{
 			Target: Target{All: true}, Type: "t", Payload: payload,
 			Timestamp:     time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")),
-			CorrelationID: rapid.OneOf(rapid.String(), rapid.Just(`","correlationId":"`)).Draw(t, "correlation"),
+			CorrelationID: text.Draw(t, "correlation"),
+			Traceparent:   Traceparent(rapid.SampledFrom([]string{"", "00-" + someTrace + "-" + someSpan + "-00"}).Draw(t, "traceparent")),
 		}
 		body := e.AppendBody(nil)
 		if !json.Valid(body) {
@@ -117,6 +131,9 @@ func TestPropertyPublished(t *testing.T) {
 		if at, ok := Published(body); !ok || !at.Equal(e.Timestamp) {
 			t.Fatalf("Published = %v, %v, want %v in %s", at, ok, e.Timestamp, body)
 		}
+		if p, name := TraceparentOf(body), TypeOf(body); p != e.Traceparent || name != e.Type {
+			t.Fatalf("TraceparentOf = %q, want %q; TypeOf = %q in %s", p, e.Traceparent, name, body)
+		}
 	})
 }
 
@@ -124,6 +141,11 @@ func TestPublishedOfSomethingElse(t *testing.T) {
 	for _, body := range []string{"", "{}", `","correlationId":"`, `{"timestamp":"yesterday","correlationId":""}`} {
 		if at, ok := Published([]byte(body)); ok {
 			t.Errorf("Published(%q) = %v", body, at)
+		}
+	}
+	for _, body := range []string{"", "{}", `"}`, `{"type":"`, `{"type":"a b"}`, `{"kind":"t"}`, `{"traceparent":"00-` + someTrace + `"}`} {
+		if p, name := TraceparentOf([]byte(body)), TypeOf([]byte(body)); p != "" || name != "" {
+			t.Errorf("%q: TraceparentOf = %q, TypeOf = %q", body, p, name)
 		}
 	}
 	if h := ReadHead([]byte("nonsense")); h != (Head{}) {

@@ -13,7 +13,7 @@ import (
 // and whether its message stays within max bytes.
 func (d *Decoder) check(h header, max int) *Error {
 	switch {
-	case h.Rsv != 0: // 5.2: MUST be 0 unless an extension is negotiated
+	case h.Rsv&^d.reserved(h) != 0: // 5.2: MUST be 0 unless an extension is negotiated
 		return protocolError("reserved bit is set")
 	case h.OpCode.IsReserved(): // 5.2
 		return protocolError("reserved opcode")
@@ -30,6 +30,15 @@ func (d *Decoder) check(h header, max int) *Error {
 	default:
 		return d.checkData(h, max)
 	}
+}
+
+// reserved returns the reserved bits that may be set in a frame: RSV1 on the
+// first of a data message, where compression is negotiated (7692, 6).
+func (d *Decoder) reserved(h header) byte {
+	if d.Deflate && (h.OpCode == OpText || h.OpCode == OpBinary) {
+		return rsv1
+	}
+	return 0
 }
 
 // checkControl checks the header of a control frame.

@@ -23,6 +23,10 @@ type Decoder struct {
 	// FromServer says that the frames are a server's, which are not masked. It
 	// is set before the first byte.
 	FromServer bool
+	// Deflate says that permessage-deflate without context takeover is
+	// negotiated, so that messages may be compressed. It is set before the first
+	// byte.
+	Deflate bool
 
 	failed  *Error   // nil until the peer has done something wrong
 	pending *pending // nil between messages
@@ -31,10 +35,11 @@ type Decoder struct {
 // Next decodes b to the end of the first message or control frame in it, and
 // otherwise to its end, keeping what is incomplete for the next call. n is how
 // much of b is done with: the caller passes the rest again, with what arrives
-// after it. max bounds the payload of a data message, in bytes.
+// after it. max bounds the payload of a data message, in bytes, as it
+// is sent and as it is inflated.
 //
 // The payload is valid until the next call. It lies in b itself when all of the
-// message does; b is then unmasked in place.
+// message does and it is not compressed; b is unmasked in place.
 //
 // An error is an [*Error], and every later call returns it again.
 func (d *Decoder) Next(b []byte, max int) (m Message, n int, err error) {
@@ -55,7 +60,7 @@ func (d *Decoder) next(b []byte, max int) (m Message, n int, fail *Error) {
 	for more := true; more && m.Op == 0 && fail == nil; {
 		var k int
 		if d.pending != nil && d.pending.inFrame {
-			m, k, more, fail = d.takePayload(b[n:])
+			m, k, more, fail = d.takePayload(b[n:], max)
 		} else {
 			m, k, more, fail = d.takeFrame(b[n:], max)
 		}
@@ -79,19 +84,33 @@ func (d *Decoder) takeFrame(b []byte, max int) (m Message, n int, more bool, fai
 		return Message{}, n, true, nil
 	}
 	m = h.inPlace(b[n:])
+	n += len(m.Payload)
 	d.release()
-	return m, n + len(m.Payload), true, checkPayload(m)
+	m, fail = complete(m, h.Rsv == rsv1, max)
+	return m, n, true, fail
 }
 
 // takePayload takes from b what it has of the payload of the frame begun. more
 // reports whether that is all of it.
-func (d *Decoder) takePayload(b []byte) (m Message, n int, more bool, fail *Error) {
-	m, n, fail = d.pending.take(b)
-	more = !d.pending.inFrame
+func (d *Decoder) takePayload(b []byte, max int) (m Message, n int, more bool, fail *Error) {
+	p := d.pending
+	m, n, fail = p.take(b)
+	more = !p.inFrame
 	if m.Op != 0 {
 		d.release()
+		m, fail = complete(m, p.deflated && !m.Op.IsControl(), max)
 	}
 	return m, n, more, fail
+}
+
+// complete makes of what was received whole what the peer meant, and checks it.
+func complete(m Message, deflated bool, max int) (_ Message, fail *Error) {
+	if deflated {
+		if m.Payload, fail = inflate(m.Payload, max); fail != nil {
+			return Message{}, fail
+		}
+	}
+	return m, checkPayload(m)
 }
 
 // takeHeader takes a header, or what there is of it, from b. Its size is 0 while

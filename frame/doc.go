@@ -13,5 +13,7 @@
 // with. No input panics. Memory grows with the bytes a peer has sent, never with
 // what a header of its promises.
 //
-// No extension is negotiated, so that all reserved bits are 0.
+// The one extension is permessage-deflate, RFC 7692, without context takeover:
+// [AppendDeflated] compresses a message once for all receivers that negotiated
+// it, and a Decoder that is told so inflates messages within its bound.
 package frame

@@ -19,17 +19,18 @@ type pending struct {
 	frame   ws.Header // valid in a frame
 	got     int       // bytes of frame's payload that have arrived
 
-	op      OpCode // of the data message begun; 0 when none is
-	data    []byte // its payload so far, over all fragments
-	text    int    // how much of data is whole runes; of text only
-	control []byte // payload so far of the control frame that frame is
+	op       OpCode // of the data message begun; 0 when none is
+	deflated bool   // it is compressed
+	data     []byte // its payload so far, over all fragments
+	text     int    // how much of data is whole runes; of plain text only
+	control  []byte // payload so far of the control frame that frame is
 }
 
 // begin begins the payload of a frame.
 func (p *pending) begin(h header) {
 	p.inFrame, p.frame, p.got = true, h.Header, 0
 	if h.OpCode == OpText || h.OpCode == OpBinary {
-		p.op = h.OpCode
+		p.op, p.deflated = h.OpCode, h.Rsv == rsv1
 	}
 }
 
@@ -49,8 +50,7 @@ func (p *pending) take(b []byte) (m Message, n int, fail *Error) {
 		return Message{}, n, nil
 	}
 	p.inFrame = false
-	m = p.finish()
-	return m, n, checkPayload(m)
+	return p.finish(), n, nil
 }
 
 // unmask appends b, which is the next of the frame's payload. It makes no room
@@ -68,7 +68,7 @@ func (p *pending) unmask(dst, b []byte) []byte {
 // checkText fails a text at the first byte that makes it no UTF-8, which may be
 // long before its end (8.1).
 func (p *pending) checkText() *Error {
-	if p.op != OpText {
+	if p.op != OpText || p.deflated {
 		return nil
 	}
 	n, ok := wholeRunes(p.data[p.text:])

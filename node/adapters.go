@@ -76,10 +76,7 @@ func published(e eventlog.Entry) api.Published {
 }
 
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
-	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit}
-	if g, ok := e.n.registry.Get(q.GatewayID); ok {
-		query.Groups = g.Groups
-	}
+	query := eventlog.Query{GatewayID: q.GatewayID, Groups: e.n.registry.Groups(q.GatewayID), Type: q.Type, After: q.After.Seq, Limit: q.Limit}
 	entries, next, more, err := e.n.log.List(ctx, query)
 	for _, entry := range entries {
 		list = append(list, published(entry))

@@ -5,13 +5,16 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +58,9 @@ type Config struct {
 	TLSRecords string // TLSRecordsOwn or TLSRecordsStdlib
 
 	PlatformURL string // where gateways' other requests go; empty: nowhere
-	PlatformCA  string // PEM file; empty: the system's roots
+	PlatformCA  string // PEM file of what PlatformURL and VerifyURL are trusted by; empty: the system's roots
+
+	VerifyURL string // asked to verify gateways' tokens; empty: the registry knows them
 
 	TrustedProxies []netip.Prefix // whose word for who the client is counts
 	AllowFrom      []netip.Prefix // where gateways may connect from; empty: anywhere
@@ -71,6 +76,8 @@ type Config struct {
 	RateLimit         int // connection attempts a minute from one address; 0: no limit
 	MaxPayload        int // bytes of one event's JSON
 	SendQueueBytes    int
+	ReadLimitMessages int // messages a second from one connection; 0: no limit
+	ReadLimitBytes    int // bytes a second from one connection; 0: no limit
 	Shards            int // 0: GOMAXPROCS
 
 	Log            string // LogFile, LogMemory or the nats:// URLs of a cluster
@@ -80,8 +87,14 @@ type Config struct {
 	RetentionBytes int64
 	ReplayMemory   int // bytes of newest events kept for gateways that resume
 
+	Compression          bool // permessage-deflate for gateways that offer it
+	CompressionThreshold int  // bytes of the smallest event that is compressed
+
 	EventTypes       string // YAML file of event types and their schemas; empty: all are taken
 	EventTypesStrict bool   // no other types are taken
+
+	OTLPEndpoint string  // base URL of the collector of spans; empty: nothing is traced
+	TraceSample  float64 // the part of publishes without a traceparent that is traced; 0: none
 
 	ShutdownTimeout time.Duration
 	ShutdownCode    int // WebSocket close code
@@ -104,13 +117,18 @@ func Defaults() Config {
 		RateLimit:         10,
 		MaxPayload:        1 << 20,
 		SendQueueBytes:    4 << 20,
+		ReadLimitMessages: 100,
+		ReadLimitBytes:    1 << 20,
 		Log:               LogFile,
 		LogSync:           SyncInterval,
 		Retention:         24 * time.Hour,
 		RetentionBytes:    1 << 30,
 		ReplayMemory:      64 << 20,
+		TraceSample:       1,
 		ShutdownTimeout:   10 * time.Second,
 		ShutdownCode:      1000,
+
+		CompressionThreshold: 1024,
 	}
 }
 
@@ -152,8 +170,9 @@ func (c Config) Validate() error {
 		check(!c.Plaintext || c.TLSCert == "", "plaintext", "contradicts --tls-cert: leave one of them out"),
 		check(!c.Plaintext || c.TLSClientCA == "", "tls-client-ca", "contradicts --plaintext: without TLS there are no certificates"),
 		check(c.TLSRecords == TLSRecordsOwn || c.TLSRecords == TLSRecordsStdlib, "tls-records", fmt.Sprintf("%q is not known; want own or stdlib", c.TLSRecords)),
-		checkPlatformURL(c.PlatformURL),
-		check(c.PlatformCA == "" || c.PlatformURL != "", "platform-ca", "needs --platform-url"),
+		checkBaseURL("platform-url", "a platform", c.PlatformURL),
+		checkBaseURL("verify-url", "a platform", c.VerifyURL),
+		check(c.PlatformCA == "" || c.PlatformURL != "" || c.VerifyURL != "", "platform-ca", "needs --platform-url or --verify-url"),
 		check(c.MaxConnections > 0, "max-connections", "want at least 1"),
 		check(c.MaxConnectionsPerGateway >= 0, "max-connections-per-gateway", "want 0 (no limit) or more"),
 		check(c.MaxConnectionsPerOrg >= 0, "max-connections-per-org", "want 0 (no limit) or more"),
@@ -164,6 +183,8 @@ func (c Config) Validate() error {
 		check(c.MaxPayload >= 256 && c.MaxPayload <= 32<<20, "max-payload", "want 256 bytes to 32 MiB"),
 		check(c.SendQueueBytes >= c.MaxPayload, "send-queue-bytes",
 			fmt.Sprintf("%d is less than --max-payload %d: one event could not be queued", c.SendQueueBytes, c.MaxPayload)),
+		check(c.ReadLimitMessages >= 0 && c.ReadLimitMessages <= 1e6, "read-limit-messages", "want 0 (no limit) to 1000000 a second"),
+		check(c.ReadLimitBytes == 0 || c.ReadLimitBytes >= 16<<10, "read-limit-bytes", "want 0 (no limit), or at least 16 KiB a second: a message may have 64 KiB"),
 		check(c.Shards >= 0 && c.Shards <= 1024, "shards", "want 1 to 1024"),
 		check(c.Log == LogFile || c.Log == LogMemory || c.logURL() != "", "log", fmt.Sprintf("%q is not a kind of log; want file, memory, or nats://HOST:PORT of an existing cluster", c.Log)),
 		check(c.LogReplicas >= 0 && c.LogReplicas <= 5, "log-replicas", "want 1 to 5, or 0 for three where there are three servers"),
@@ -176,6 +197,9 @@ func (c Config) Validate() error {
 		check(c.Retention >= time.Second, "retention", "want at least 1s"),
 		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
 		check(!c.EventTypesStrict || c.EventTypes != "", "event-types-strict", "needs --event-types"),
+		check(c.CompressionThreshold >= 0, "compression-threshold", "want 0 (every event) or more bytes"),
+		checkBaseURL("otlp-endpoint", "a collector", c.OTLPEndpoint),
+		check(c.TraceSample >= 0 && c.TraceSample <= 1, "trace-sample", fmt.Sprintf("%v is not a part; want 0 (none) to 1 (all)", c.TraceSample)),
 		check(c.ShutdownTimeout > 0, "shutdown-timeout", "want more than 0s"),
 		check(validCloseCode(c.ShutdownCode), "shutdown-code", fmt.Sprintf("%d cannot be sent in a close frame; want 1000, 1001, 1011 to 1014 or 3000 to 4999", c.ShutdownCode)),
 	)
@@ -223,6 +247,33 @@ func checkAddress(setting, address string) error {
 		return &ConfigError{setting, fmt.Sprintf("%q is not an address; want host:port or :port", address)}
 	}
 	return nil
+}
+
+// checkBaseURL returns what is wrong with the URL of something that paths are put
+// behind; empty is fine.
+func checkBaseURL(setting, of, text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		err = errors.New("it is no URL; want http://HOST:PORT or https://HOST:PORT") // what it is may hold a password
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !validPort(u.Port()):
+		err = fmt.Errorf("%q is not the URL of %s; want http://HOST:PORT or https://HOST:PORT", u.Redacted(), of)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		err = errors.New("want no user, query or fragment in it")
+	}
+	if err != nil {
+		return &ConfigError{setting, err.Error()}
+	}
+	return nil
+}
+
+// validPort reports whether a URL may have the port, which may be none.
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 func checkPair(certSetting, keySetting, cert, key string) error {

@@ -21,6 +21,7 @@ import (
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
+	"gatecast/internal/tracing"
 	"gatecast/poller"
 	"gatecast/shard"
 	"gatecast/stats"
@@ -40,21 +41,24 @@ type Node struct {
 	gatewayLn  net.Listener
 	internalLn net.Listener
 
-	log      *eventlog.Log
-	before   uint64 // the newest event in the log when the node started
-	recorder *recorder
-	peers    *peers // nil while no other node shares the log
-	registry *auth.Registry
-	router   *shard.Router
-	front    *front.Front
-	api      *api.Server
-	counts   *stats.Node
-	notices  *noticeLog
-	tail     *tail
-	trimmer  *trimmer
-	files    []watched   // that are loaded anew when they change
-	types    *eventTypes // nil: payloads are not checked
-	reloader *reloader
+	log       *eventlog.Log
+	before    uint64 // the newest event in the log when the node started
+	recorder  *recorder
+	peers     *peers // nil while no other node shares the log
+	registry  *auth.Registry
+	verify    func(token string) (*auth.Grant, error)
+	router    *shard.Router
+	webSocket *shard.WebSocket
+	front     *front.Front
+	api       *api.Server
+	counts    *stats.Node
+	notices   *noticeLog
+	tracer    *tracing.Tracer // nil: nothing is traced
+	tail      *tail
+	trimmer   *trimmer
+	files     []watched   // that are loaded anew when they change
+	types     *eventTypes // nil: payloads are not checked
+	reloader  *reloader
 
 	draining atomic.Bool
 	failed   chan error // what ended a listener that should not have ended
@@ -82,22 +86,16 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
 	}
-	gatewayTLS, pair, err := gatewayTLS(cfg)
+	gatewayTLS, err := n.loadTLS()
 	if err != nil {
 		return nil, err
 	}
-	if pair != nil {
-		n.files = append(n.files, pair)
-	}
-	if cfg.TLSClientCA != "" {
-		authorities, err := loadClientCAs(cfg.TLSClientCA, gatewayTLS)
-		if err != nil {
-			return nil, err
-		}
-		n.files = append(n.files, authorities)
-	}
-	admin, err := n.adminToken()
+	admins, err := n.loadAdmins()
 	if err != nil {
+		return nil, err
+	}
+	n.files = append(n.files, admins)
+	if n.verify, err = n.tokenVerifier(); err != nil {
 		return nil, err
 	}
 	var platform http.Handler // not one that is nil inside
@@ -112,7 +110,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 		n.files = append(n.files, n.types)
 	}
-	n.serve(gatewayTLS, platform, admin)
+	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
 		if err := n.peers.join(n); err != nil {
 			return nil, err
@@ -121,6 +119,25 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", cfg.Log, "cursor", n.log.Last())
 	return n, nil
+}
+
+// loadTLS returns how gateways speak TLS, nil when they do not.
+func (n *Node) loadTLS() (*poller.TLS, error) {
+	conf, pair, err := gatewayTLS(n.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if pair != nil {
+		n.files = append(n.files, pair)
+	}
+	if n.cfg.TLSClientCA != "" {
+		authorities, err := loadClientCAs(n.cfg.TLSClientCA, conf)
+		if err != nil {
+			return nil, err
+		}
+		n.files = append(n.files, authorities)
+	}
+	return conf, nil
 }
 
 // prepare makes the data folder and binds the addresses, which is what goes
@@ -169,6 +186,10 @@ func (n *Node) warnIfExposed() {
 // openLog opens the log and what feeds on it: shards, registry, tail.
 func (n *Node) openLog(ctx context.Context) (err error) {
 	n.counts = stats.NewNode(n.cfg.Version)
+	n.webSocket = &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)}
+	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
+		return err
+	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		InMemory:       n.cfg.Log == LogMemory,
@@ -193,19 +214,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.router, err = shard.Start(shard.Config{
-		Shards:         n.cfg.Shards,
-		Start:          start,
-		PingInterval:   n.cfg.PingInterval,
-		Timeout:        n.cfg.ConnectionTimeout,
-		SendQueueBytes: n.cfg.SendQueueBytes,
-		ReplayMemory:   n.cfg.ReplayMemory,
-		Read:           n.readLog,
-		Logger:         n.cfg.Logger,
-		Report:         n.recorder.report,
-		Notify:         n.notices.push,
-	})
-	if err != nil {
+	if err = n.startShards(start); err != nil {
 		return err
 	}
 	bucket, err := n.log.Bucket(ctx, registryBucket)
@@ -214,6 +223,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:   n.cfg.Logger,
+		Open:     n.cfg.VerifyURL != "",
 		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
@@ -227,36 +237,45 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
 }
 
-func (n *Node) adminToken() (auth.AdminToken, error) {
-	token, created, err := auth.LoadAdminToken(n.cfg.AdminTokenFile)
-	if err != nil {
-		return token, &ConfigError{"admin-token-file", err.Error()}
-	}
-	if created {
-		n.cfg.Logger.Info("admin token made", "file", n.cfg.AdminTokenFile)
-	}
-	return token, nil
+// startShards starts the loops at a place in the log.
+func (n *Node) startShards(start event.Cursor) (err error) {
+	n.router, err = shard.Start(shard.Config{
+		Shards:         n.cfg.Shards,
+		Start:          start,
+		PingInterval:   n.cfg.PingInterval,
+		Timeout:        n.cfg.ConnectionTimeout,
+		SendQueueBytes: n.cfg.SendQueueBytes,
+		ReadMessages:   n.cfg.ReadLimitMessages,
+		ReadBytes:      n.cfg.ReadLimitBytes,
+		ReplayMemory:   n.cfg.ReplayMemory,
+		Read:           n.readLog,
+		Logger:         n.cfg.Logger,
+		Report:         n.recorder.report,
+		Notify:         n.notices.push,
+	})
+	return err
 }
 
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.AdminToken) {
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
 	n.front = front.New(front.Config{
 		TLS:               gatewayTLS,
-		Verify:            n.registry.Verify,
+		Verify:            n.verify,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
-		AllowFrom: n.cfg.AllowFrom,
-		Proxies:   n.cfg.TrustedProxies,
-		Platform:  platform,
-		Register:  n.router.Register,
-		Resume:    n.resume,
-		WebSocket: &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)},
-		Available: func() bool { return n.tail.healthy() && n.log.Reachable() },
-		Node:      n.counts,
-		Logger:    n.cfg.Logger,
+		AllowFrom:   n.cfg.AllowFrom,
+		Proxies:     n.cfg.TrustedProxies,
+		Platform:    platform,
+		Register:    n.router.Register,
+		Resume:      n.resume,
+		WebSocket:   n.webSocket,
+		Compression: n.cfg.Compression,
+		Available:   func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Node:        n.counts,
+		Logger:      n.cfg.Logger,
 	})
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -266,12 +285,16 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 	if n.types != nil {
 		types = n.types
 	}
+	var endVerified func(context.Context, string) error
+	if n.cfg.VerifyURL != "" {
+		endVerified = n.endVerified
+	}
 	n.api = api.New(api.Config{
 		NodeID:      n.cfg.NodeID,
 		Version:     n.cfg.Version,
 		StartedAt:   n.started,
 		MaxPayload:  n.cfg.MaxPayload,
-		Admin:       admin,
+		Admin:       admins,
 		Log:         apiLog{n.log},
 		Registry:    n.registry,
 		Connections: apiConnections{n.router, n.peers},
@@ -280,7 +303,9 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admin auth.A
 		Messages:    apiMessages{n.recorder.messages},
 		Missed:      n.missed,
 		Types:       types,
+		Tracer:      apiTracerOf(n.tracer),
 		Cluster:     cluster,
+		EndVerified: endVerified,
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
@@ -303,7 +328,7 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads certificates, authorities and event types anew, which the node does
+// Reload loads certificates, authorities, admin tokens and event types anew, which the node does
 // by itself within seconds when their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 
@@ -414,5 +439,8 @@ func (n *Node) stop() {
 		if err := n.log.Close(); err != nil {
 			n.cfg.Logger.Error("event log did not close cleanly", "error", err)
 		}
+	}
+	if n.tracer != nil { // last: nothing else waits for a collector
+		stopTracer(n.tracer, n.cfg.Logger)
 	}
 }

@@ -29,10 +29,11 @@ import (
 // changed, and everything when it is asked to, because somebody missed something,
 // and now and then anyway.
 const (
-	helloSubject  = "hello." // a node's name follows it
-	pleaseSubject = "please" // asks everybody to say everything
-	closeSubject  = "close"  // asks whoever has a connection to close it
-	statsSubject  = "stats"  // asks everybody for their stats
+	helloSubject    = "hello."   // a node's name follows it
+	pleaseSubject   = "please"   // asks everybody to say everything
+	closeSubject    = "close"    // asks whoever has a connection to close it
+	statsSubject    = "stats"    // asks everybody for their stats
+	verifiedSubject = "verified" // asks everybody to take back what the platform said of a gateway
 
 	helloChanges = 250 * time.Millisecond // until what has changed is told
 	helloIdle    = time.Second            // between hellos when nothing has
@@ -103,6 +104,7 @@ func (p *peers) join(n *Node) error {
 		helloSubject + "*": func(_ string, data []byte) []byte { p.heard(data); return nil },
 		pleaseSubject:      func(string, []byte) []byte { p.asked.Store(true); return nil },
 		closeSubject:       func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
+		verifiedSubject:    func(_ string, data []byte) []byte { return p.endVerifiedHere(data) },
 		statsSubject:       func(_ string, data []byte) []byte { return statsHere(n.api, data) },
 	} {
 		stop, err := p.bus.Subscribe(subject, f)
@@ -326,6 +328,25 @@ func (p *peers) closeConnection(ctx context.Context, id uuid.UUID) (found bool, 
 func (p *peers) closeHere(router *shard.Router, id []byte) []byte {
 	if u, err := uuid.ParseBytes(id); err == nil && router.CloseConnection(u) {
 		return []byte("closed " + p.name)
+	}
+	return []byte(p.name)
+}
+
+// endVerified takes back on every node what the platform said of a gateway's tokens.
+func (p *peers) endVerified(ctx context.Context, gatewayID string) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	missing, err := p.askAll(ctx, verifiedSubject, []byte(gatewayID), func(answer []byte) string { return string(answer) })
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("these nodes do not answer, and may still have its connections: %s", strings.Join(missing, ", "))
+	}
+	return err
+}
+
+// endVerifiedHere does so on this node, and returns what to answer.
+func (p *peers) endVerifiedHere(gatewayID []byte) []byte {
+	if p.registry.EndVerified(string(gatewayID)) != nil {
+		return nil
 	}
 	return []byte(p.name)
 }

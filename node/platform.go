@@ -6,8 +6,6 @@ package node
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -32,15 +30,10 @@ func platformHandler(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, &ConfigError{"platform-url", err.Error()}
 	}
-	roots, err := platformRoots(cfg.PlatformCA)
+	transport, err := platformTransport(cfg)
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = platformConns, platformConns
-	transport.DisableCompression = true // what was asked for is asked for
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -70,6 +63,20 @@ func platformHandler(cfg Config) (http.Handler, error) {
 		r.Body = &pacedBody{r.Body, http.NewResponseController(w)}
 		proxy.ServeHTTP(w, r)
 	}), nil
+}
+
+// platformTransport returns what carries requests to the platform.
+func platformTransport(cfg Config) (*http.Transport, error) {
+	roots, err := platformRoots(cfg.PlatformCA)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = platformConns, platformConns
+	transport.DisableCompression = true // what was asked for is asked for
+	return transport, nil
 }
 
 // platformRoots returns the certificates that the platform is trusted by, nil for
@@ -114,24 +121,4 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		_ = b.deadlines.SetReadDeadline(time.Time{})
 	}
 	return n, err
-}
-
-// checkPlatformURL returns what is wrong with the URL of a platform.
-func checkPlatformURL(text string) error {
-	if text == "" {
-		return nil
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		err = errors.New("it is no URL; want http://HOST:PORT or https://HOST:PORT") // what it is may hold a password
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		err = fmt.Errorf("%q is not the URL of a platform; want http://HOST:PORT or https://HOST:PORT", u.Redacted())
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		err = errors.New("want no user, query or fragment in it")
-	}
-	if err != nil {
-		return &ConfigError{"platform-url", err.Error()}
-	}
-	return nil
 }

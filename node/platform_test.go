@@ -142,14 +142,7 @@ func TestCertificatesReload(t *testing.T) {
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	live := s.connect(token)
-	served := func() string {
-		c, err := tls.Dial("tcp", s.GatewayAddr().String(), &tls.Config{InsecureSkipVerify: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
-	}
+	served := s.serial
 	if got := served(); got != first {
 		t.Errorf("serves %s, want %s", got, first)
 	}

@@ -33,14 +33,14 @@ func TestMain(m *testing.M) {
 // A system is a node and a platform's view of it.
 type system struct {
 	*Node
-	t     *testing.T
+	t     testing.TB
 	cfg   Config
 	admin string
 	http  *http.Client
 }
 
 // config returns the configuration of a node on free ports.
-func config(t *testing.T) Config {
+func config(t testing.TB) Config {
 	cfg := Defaults()
 	cfg.Listen, cfg.InternalListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
@@ -52,7 +52,7 @@ func config(t *testing.T) Config {
 }
 
 // start starts a node, which is drained at the test's end unless the test did.
-func start(t *testing.T, cfg Config) *system {
+func start(t testing.TB, cfg Config) *system {
 	t.Helper()
 	n, err := Start(t.Context(), cfg)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *system) publish(gateway, payload string) string {
 // A described connection holds its frames to the AsyncAPI document.
 type described struct {
 	*websocket.Conn
-	t *testing.T
+	t testing.TB
 }
 
 func (d described) Read(ctx context.Context) (websocket.MessageType, []byte, error) {
@@ -170,14 +170,15 @@ func (s *system) url() string {
 }
 
 // dial connects as a gateway; the answer is the refusal when err is not nil.
-func (s *system) dial(token, since string) (*websocket.Conn, *http.Response, error) {
-	return websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
+func (s *system) dial(token, since string) (described, *http.Response, error) {
+	c, resp, err := websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
 		HTTPHeader: http.Header{"api-key": {token}, "Last-Event-ID": {since}},
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 			DisableKeepAlives: true,
 		}},
 	})
+	return described{c, s.t}, resp, err
 }
 
 // connect connects as a gateway and reads the ack.
@@ -192,7 +193,7 @@ func (s *system) resume(token, since string) *replica {
 	}
 	c.SetReadLimit(4 << 20)
 	s.t.Cleanup(func() { c.CloseNow() })
-	r := &replica{described: described{c, s.t}}
+	r := &replica{described: c}
 	r.ack = r.next()
 	if r.ack["type"] != "connection.ack" {
 		s.t.Fatalf("the first frame is %v", r.ack)

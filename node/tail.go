@@ -105,10 +105,32 @@ func (n *Node) dispatch(e eventlog.Entry) {
 		return
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
+	case n.tracer == nil:
+		n.router.Dispatch(e.Target, n.liveMessage(e))
 	default:
-		n.router.Dispatch(e.Target, newMessage(e))
+		n.dispatchTraced(e)
 	}
 	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
+}
+
+// liveMessage returns the message of an event that has just come.
+func (n *Node) liveMessage(e eventlog.Entry) *shard.Message {
+	m := newMessage(e)
+	n.compress(m)
+	return m
+}
+
+// compress gives a message its compressed form, where some connection takes it.
+// It is done here, once and ahead of the shards, so that loops never compress.
+// What a scan reads from the log stays plain: another scan would compress it again.
+func (n *Node) compress(m *shard.Message) {
+	if len(m.Body) < n.cfg.CompressionThreshold || !n.webSocket.Deflating() {
+		return
+	}
+	if saved := shard.Deflate(m); saved > 0 {
+		n.counts.EventsCompressed.Inc()
+		n.counts.CompressionSaved.Add(float64(saved))
+	}
 }
 
 func newMessage(e eventlog.Entry) *shard.Message {

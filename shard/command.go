@@ -21,7 +21,7 @@ func (cmd *command) weight() int64 {
 	if cmd.message == nil {
 		return 1
 	}
-	return 1 + int64(len(cmd.message.Wire)>>12)
+	return 1 + int64(cmd.message.size()>>12)
 }
 
 // receivers says whom a message is for, as far as one shard is concerned.

@@ -33,6 +33,10 @@ type Config struct {
 	// SendQueueBytes is how much may wait for one connection. At the bound the
 	// connection is a slow consumer. Default 4 MiB.
 	SendQueueBytes int
+	// ReadMessages and ReadBytes bound what a peer sends, in a second; ten seconds'
+	// worth may come at once. An answer to each event is not counted as a message.
+	// Default: no bound.
+	ReadMessages, ReadBytes int
 	// StallTimeout is how long a send queue may stand still. Default 10 s.
 	StallTimeout time.Duration
 	// CloseTimeout is how long a goodbye may stay unanswered. Default 5 s.

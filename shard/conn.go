@@ -47,11 +47,14 @@ type conn struct {
 	remote      packedAddr
 	slot        int32
 
+	deflates bool // constant: the transport takes Message.Deflated
+
 	state   connState
 	dirty   bool // in s.dirty
 	blocked bool // the transport will call Writable
 	peerBye bool // the peer has said goodbye
 	deaf    bool // the peer broke the protocol; nothing more is received
+	moved   bool // in s.moved
 	why     stats.Disconnect
 	detail  string
 
@@ -67,8 +70,9 @@ type conn struct {
 	seq  uint64 // the last event written, else where the connection began
 	told uint64 // what of seq was reported
 
-	sent  uint64 // events written
-	moved bool   // in s.moved
+	sent uint64 // events written
+
+	allowance allowance
 }
 
 // A packedAddr is a netip.AddrPort without a zone, in 18 bytes where that has 32.

@@ -52,14 +52,34 @@ func (c *conn) goodbyeSent() {
 const lingerTimeout = time.Second
 
 // Heard implements [Receiver].
-func (c *conn) Heard() {
+func (c *conn) Heard(n int) bool {
 	c.s.readClock()
 	c.lastHeard = c.s.now
+	if !c.allowance.read(c.s.now, c.s.cfg.ReadBytes, n) {
+		c.exceed("more bytes than a gateway may send")
+	}
+	return !c.deaf
+}
+
+// exceed ends a connection whose peer sends more than it may.
+func (c *conn) exceed(detail string) {
+	if c.state == open {
+		c.Violation(stats.RateExceeded, detail, c.transport.Goodbye(stats.RateExceeded))
+	}
+}
+
+// mayAsk charges a message, or a ping, and reports whether it is within bounds.
+func (c *conn) mayAsk() bool {
+	if c.allowance.message(c.s.now, c.s.cfg.ReadMessages, c.sent) {
+		return true
+	}
+	c.exceed("more messages than a gateway may send")
+	return false
 }
 
 // Message implements [Receiver].
 func (c *conn) Message(text []byte) {
-	if c.state != open {
+	if c.state != open || !c.mayAsk() {
 		return
 	}
 	m, ok := parseInbound(text)
@@ -76,7 +96,7 @@ func (c *conn) Message(text []byte) {
 
 // Reply implements [Receiver].
 func (c *conn) Reply(wire []byte) {
-	if c.state != open {
+	if c.state != open || !c.mayAsk() {
 		return
 	}
 	m := &Message{Wire: wire}

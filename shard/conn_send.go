@@ -15,7 +15,8 @@ func (c *conn) deliver(m *Message) int {
 	if c.state != open || m.Cursor.Seq <= c.pos || c.out != nil && c.out.replay != nil {
 		return 0
 	}
-	if c.pending()+len(m.Wire) > c.s.cfg.SendQueueBytes && !c.makeRoom(len(m.Wire)) {
+	n := len(m.form(c.deflates))
+	if c.pending()+n > c.s.cfg.SendQueueBytes && !c.makeRoom(n) {
 		c.fail(stats.FailedSlowConsumer, []*Message{m})
 		return 1
 	}
@@ -72,6 +73,7 @@ func (c *conn) touch() {
 func (c *conn) outbox() *outbox {
 	if c.out == nil {
 		c.out = c.s.pool.get()
+		c.out.queue.deflates = c.deflates
 	}
 	return c.out
 }

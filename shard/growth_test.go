@@ -151,6 +151,7 @@ func (v *void) Write(vec [][]byte) (n int, err error) {
 var voidWire = make([]byte, 100)
 
 func (*void) Start()                          {}
+func (*void) Deflates() bool                  { return false }
 func (*void) Unsent() int                     { return 0 }
 func (*void) Encode([]byte) []byte            { return voidWire }
 func (*void) Ping() []byte                    { return voidWire }

@@ -39,7 +39,7 @@ type series struct {
 // places in slices, and a name's in a map.
 const (
 	entryOverhead   = 128
-	messageOverhead = 96
+	messageOverhead = 112
 )
 
 func newHistory(after uint64) *history {
@@ -52,7 +52,7 @@ func newHistory(after uint64) *history {
 // add puts a message behind all others.
 func (h *history) add(to receivers, m *Message) {
 	h.upTo = m.Cursor.Seq
-	h.bytes += len(m.Wire) + messageOverhead
+	h.bytes += m.size() + messageOverhead
 	switch to.scope {
 	case toGateways:
 		for _, id := range to.gateways {
@@ -100,7 +100,7 @@ func (h *history) forgetOldest() {
 		h.head++
 		h.bytes -= entryOverhead
 	}
-	h.bytes -= len(m.Wire) + messageOverhead
+	h.bytes -= m.size() + messageOverhead
 	h.after = m.Cursor.Seq
 }
 

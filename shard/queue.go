@@ -9,10 +9,17 @@ type queue struct {
 	head  int // msgs[:head] are sent, and nil
 	off   int // bytes of msgs[head] already sent
 	bytes int // still to send
+
+	// deflates says which form of messages is sent. It is constant while any is
+	// queued.
+	deflates bool
 }
 
 // empty reports whether everything is sent.
 func (q *queue) empty() bool { return q.head == len(q.msgs) }
+
+// form returns what is sent of m.
+func (q *queue) form(m *Message) []byte { return m.form(q.deflates) }
 
 // push appends m.
 func (q *queue) push(m *Message) {
@@ -22,7 +29,7 @@ func (q *queue) push(m *Message) {
 		q.msgs, q.head = q.msgs[:n], 0
 	}
 	q.msgs = append(q.msgs, m)
-	q.bytes += len(m.Wire)
+	q.bytes += len(q.form(m))
 }
 
 // pushUrgent puts m ahead of everything not begun, but for what must stay first.
@@ -41,7 +48,7 @@ func (q *queue) replace(old, m *Message) bool {
 	for i := q.head; i < len(q.msgs); i++ {
 		if q.msgs[i] == old && (i > q.head || q.off == 0) {
 			q.msgs[i] = m
-			q.bytes += len(m.Wire) - len(old.Wire)
+			q.bytes += len(q.form(m)) - len(q.form(old))
 			return true
 		}
 	}
@@ -53,7 +60,7 @@ func (q *queue) replace(old, m *Message) bool {
 func (q *queue) gather(vec [][]byte, maxSlices, maxBytes int) (_ [][]byte, total int) {
 	off := q.off
 	for i := q.head; i < len(q.msgs) && len(vec) < maxSlices && total < maxBytes; i++ {
-		b := q.msgs[i].Wire[off:]
+		b := q.form(q.msgs[i])[off:]
 		vec = append(vec, b)
 		total += len(b)
 		off = 0
@@ -67,7 +74,7 @@ func (q *queue) advance(n int, sent func(*Message)) {
 	q.bytes -= n
 	for n > 0 {
 		m := q.msgs[q.head]
-		left := len(m.Wire) - q.off
+		left := len(q.form(m)) - q.off
 		if n < left {
 			q.off += n
 			return
@@ -89,7 +96,7 @@ func (q *queue) drop(stays *Message) (events []*Message) {
 	}
 	for i := first; i < len(q.msgs); i++ {
 		m := q.msgs[i]
-		q.bytes -= len(m.Wire)
+		q.bytes -= len(q.form(m))
 		if !m.Cursor.IsZero() {
 			events = append(events, m)
 		}

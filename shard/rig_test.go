@@ -129,6 +129,7 @@ type pipe struct {
 
 	room     int // bytes that still go through
 	seal     int // like TLS, it takes so many bytes at once and keeps what does not go through; 0: it keeps none
+	deflates bool
 	greeting string
 	held     []byte
 	wrote    bytes.Buffer
@@ -194,6 +195,8 @@ func (p *pipe) through(b []byte) int {
 	p.room -= n
 	return n
 }
+
+func (p *pipe) Deflates() bool { return p.deflates }
 
 func (p *pipe) Unsent() int { return len(p.held) }
 

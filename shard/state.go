@@ -199,7 +199,7 @@ func (s *state) register(r *Registration) (cost int) {
 		c.depart(stats.InternalError, err.Error())
 		return 0
 	}
-	c.transport = t
+	c.transport, c.deflates = t, t.Deflates()
 	c.enter(r.Peer.Groups)
 	if why, revoked := r.Peer.Revoked(); revoked {
 		c.begin(r.Greeting)

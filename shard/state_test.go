@@ -275,7 +275,7 @@ func TestHeartbeat(t *testing.T) {
 	alive, vanished := r.connect("a"), r.connect("b")
 	for range 13 { // over a minute, answering
 		r.wait(5 * time.Second)
-		alive.receiver.Heard()
+		alive.receiver.Heard(1)
 		r.publish(to("a")) // whatever else flows
 		r.settle()
 		if r.time.Sub(time.Unix(1_000_000, 0)) < 30*time.Second && vanished.closed > 0 {
@@ -568,15 +568,18 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	r := newRig(Config{})
 	const conns = 100
 	for i := range conns {
-		r.connect(fmt.Sprint(i)).wrote.Grow(1 << 20)
+		p := r.connecting(fmt.Sprint(i))
+		p.deflates = i%2 == 1 // gateway 7 too
+		p.wrote.Grow(1 << 20)
 	}
+	r.settle()
 	for name, cmd := range map[string]command{
 		"all": {to: receivers{scope: toAll}}, "one": {to: receivers{gateways: []string{"7"}}},
 	} {
 		messages := make([]*Message, 500) // made ahead: an event may allocate, a delivery not
 		for i := range messages {
 			r.seq++
-			messages[i] = &Message{Wire: []byte("7-999\n"), Cursor: event.Cursor{Epoch: 7, Seq: r.seq}}
+			messages[i] = &Message{Wire: []byte("7-999\n"), Deflated: []byte("z\n"), Cursor: event.Cursor{Epoch: 7, Seq: r.seq}}
 		}
 		allocs := testing.AllocsPerRun(len(messages)/2-1, func() {
 			for range 2 {

@@ -13,6 +13,9 @@ import (
 // receivers, never changed.
 type Message struct {
 	Wire []byte
+	// Deflated is Wire compressed, for the transports that take it; nil when there
+	// is no such form. It is set before the message is shared.
+	Deflated []byte
 	// Cursor is the event's id. It is zero for what is no event: an ack, a
 	// ping, a goodbye.
 	Cursor event.Cursor
@@ -23,6 +26,18 @@ type Message struct {
 	// Key is the event's, empty for one that nothing replaces.
 	Key string
 }
+
+// form returns what goes onto the wire of a transport that takes Deflated, or of
+// one that does not.
+func (m *Message) form(deflates bool) []byte {
+	if deflates && m.Deflated != nil {
+		return m.Deflated
+	}
+	return m.Wire
+}
+
+// size returns how many bytes the message's forms take.
+func (m *Message) size() int { return len(m.Wire) + len(m.Deflated) }
 
 // A Transport carries bytes to one peer and tells a [Receiver] what comes back.
 // It is used on its shard's loop only, and must not block.
@@ -36,6 +51,9 @@ type Transport interface {
 	Write(vec [][]byte) (n int, err error)
 	// Unsent returns how many bytes Write took that are not on their way yet.
 	Unsent() int
+	// Deflates reports whether the peer takes a message's Deflated form. It is
+	// constant.
+	Deflates() bool
 	// Encode returns the wire form of one text message.
 	Encode(text []byte) []byte
 	// Ping returns the wire form of a question for a sign of life.
@@ -50,8 +68,9 @@ type Transport interface {
 
 // A Receiver is told what comes from a transport's peer.
 type Receiver interface {
-	// Heard says that something arrived, whatever it was.
-	Heard()
+	// Heard says that n bytes arrived, whatever they are. When it returns false
+	// the transport receives nothing more.
+	Heard(n int) bool
 	// Message hands over one text message, valid until the call returns.
 	Message(text []byte)
 	// Reply asks for wire to be sent ahead of what is queued. Only the latest
@@ -66,6 +85,14 @@ type Receiver interface {
 	Lost(err error)
 	// Writable says that a transport that refused bytes takes more.
 	Writable()
+}
+
+// A BinaryReceiver is a Receiver that takes binary messages too. To any other they
+// are a violation.
+type BinaryReceiver interface {
+	Receiver
+	// Binary hands over one binary message, valid until the call returns.
+	Binary(payload []byte)
 }
 
 // An Opener makes the transport of a new connection. It runs on the loop of the

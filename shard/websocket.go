@@ -5,6 +5,7 @@ package shard
 
 import (
 	"io"
+	"sync/atomic"
 
 	"gatecast/event"
 	"gatecast/frame"
@@ -31,18 +32,39 @@ func NewMessage(c event.Cursor, key string, body []byte, published int64) *Messa
 type WebSocket struct {
 	MaxMessage   int             // bytes of one message from a gateway
 	ShutdownCode frame.CloseCode // of the goodbye when the node drains
+
+	deflating atomic.Int64 // connections that negotiated permessage-deflate
+}
+
+// Deflating reports whether any connection takes compressed messages. Any
+// goroutine may call it.
+func (w *WebSocket) Deflating() bool { return w.deflating.Load() > 0 }
+
+// Deflate gives a message its compressed form, if that is shorter, and returns
+// how many bytes shorter. The message is not shared yet.
+func Deflate(m *Message) (saved int) {
+	deflated, ok := frame.AppendDeflated(nil, frame.OpText, m.Body)
+	if !ok {
+		return 0
+	}
+	m.Deflated = deflated
+	return len(m.Wire) - len(deflated)
 }
 
 // Opener returns the opener of a connection that has been upgraded. early is
-// what the peer sent behind its request.
-func (w *WebSocket) Opener(c *poller.Conn, early []byte) Opener {
+// what the peer sent behind its request; deflate says that permessage-deflate was
+// negotiated.
+func (w *WebSocket) Opener(c *poller.Conn, early []byte, deflate bool) Opener {
 	return func(l *poller.Loop, r Receiver) (Transport, error) {
-		t := &webSocket{common: w, receiver: r, early: &early}
+		t := &webSocket{common: w, receiver: r, decoder: frame.Decoder{Deflate: deflate}, early: &early}
 		stream, err := l.Open(c, t)
 		if err != nil {
 			return nil, err
 		}
 		t.stream = stream
+		if deflate {
+			w.deflating.Add(1)
+		}
 		return t, nil
 	}
 }
@@ -73,7 +95,7 @@ func (t *webSocket) Readable() {
 		b, err := t.stream.Read()
 		switch err {
 		case nil:
-			t.receiver.Heard()
+			t.deaf = !t.receiver.Heard(len(b)) || t.deaf
 			t.receive(b)
 		case poller.ErrWouldBlock:
 			return
@@ -108,13 +130,21 @@ func (t *webSocket) handle(m frame.Message) {
 	case frame.OpText:
 		t.receiver.Message(m.Payload)
 	case frame.OpBinary:
-		t.violated(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
+		t.binary(m.Payload)
 	case frame.OpPing:
 		t.receiver.Reply(frame.Append(nil, frame.OpPong, m.Payload))
 	case frame.OpClose:
 		t.deaf = true
 		t.receiver.Hangup(frame.Append(nil, frame.OpClose, closeReply(m.Payload)))
 	}
+}
+
+func (t *webSocket) binary(payload []byte) {
+	if r, ok := t.receiver.(BinaryReceiver); ok {
+		r.Binary(payload)
+		return
+	}
+	t.violated(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
 }
 
 // closeReply echoes the status code, as RFC 6455 section 5.5.1 has it, without
@@ -145,6 +175,9 @@ func (t *webSocket) Write(vec [][]byte) (int, error) { return t.stream.Write(vec
 // Unsent implements [Transport].
 func (t *webSocket) Unsent() int { return t.stream.Unsent() }
 
+// Deflates implements [Transport].
+func (t *webSocket) Deflates() bool { return t.decoder.Deflate }
+
 // Encode implements [Transport].
 func (t *webSocket) Encode(text []byte) []byte { return frame.Append(nil, frame.OpText, text) }
 
@@ -162,6 +195,10 @@ func (t *webSocket) Goodbye(why stats.Disconnect) []byte {
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the token has expired")
 	case stats.GatewayRemoved:
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the gateway was removed")
+	case stats.GatewayChanged:
+		return frame.AppendClose(nil, frame.CloseNormal, "the gateway's groups have changed: reconnect")
+	case stats.RateExceeded:
+		return frame.AppendClose(nil, frame.ClosePolicyViolation, "more messages than a gateway may send")
 	case stats.SlowConsumer:
 		return frame.AppendClose(nil, frame.CloseTryAgainLater, "slow consumer: reconnect and resume")
 	case stats.InvalidData:
@@ -179,5 +216,8 @@ func (t *webSocket) CloseWrite() { t.stream.CloseWrite() }
 // Close implements [Transport].
 func (t *webSocket) Close() {
 	t.closed = true
+	if t.decoder.Deflate {
+		t.common.deflating.Add(-1)
+	}
 	t.stream.Close()
 }

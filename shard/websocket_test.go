@@ -75,7 +75,7 @@ func (h *hall) connect(gateway string, early ...byte) *guest {
 	far.SetDeadline(time.Now().Add(20 * time.Second))
 	h.Register(&Registration{
 		Peer: Peer{GatewayID: gateway, Live: new(atomic.Int32), Revoked: func() (stats.Disconnect, bool) { return 0, false }},
-		ID:   uuid.New(), Open: h.ws.Opener(c, early), Closed: func() { close(g.closed) },
+		ID:   uuid.New(), Open: h.ws.Opener(c, early, false), Closed: func() { close(g.closed) },
 	})
 	return g
 }
@@ -287,5 +287,21 @@ func TestDispatchWaitsForRoom(t *testing.T) {
 	h.CloseConnection(uuid.Nil) // a command each shard answers, so that it has settled
 	if depth := sh.depth.Load(); depth > 1 {
 		t.Errorf("%d still counted as waiting", depth)
+	}
+}
+
+// Who sends more than it may is told so, though it goes on sending.
+func TestWebSocketFlood(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"messages": masked(frame.OpText, `{"type":"x"}`), "pings": masked(frame.OpPing, ""), "bytes": masked(frame.OpPong, strings.Repeat("x", 125)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHall(t, Config{ReadMessages: 1, ReadBytes: 2000})
+			g := h.connect("g").greeted()
+			_, _ = g.Write(bytes.Repeat(frame, 500))
+			if code := g.end(); code != 1008 {
+				t.Errorf("code %d", code)
+			}
+		})
 	}
 }

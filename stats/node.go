@@ -17,11 +17,17 @@ type Node struct {
 	HandshakeSeconds   prometheus.Histogram   // from accept to the end of the upgrade
 	HandshakesInFlight prometheus.Gauge
 	LogAppendSeconds   prometheus.Histogram   // until the log has answered for an event
+	Verifications      *prometheus.CounterVec // tokens the platform was to verify, by result
+	VerifySeconds      prometheus.Histogram   // until the platform has answered
 	RejectedPublishes  *prometheus.CounterVec // events not taken, by the error code of the answer
 	LogLinesDropped    prometheus.Counter     // lines of the program's own log
 	// CertificateNotAfter is when a listener's certificate expires, in Unix seconds.
 	CertificateNotAfter *prometheus.GaugeVec
 	RecordsDropped      prometheus.Counter // what was to be recorded of gateways' answers and failed deliveries
+	SpansDropped        prometheus.Counter // of tracing
+
+	EventsCompressed prometheus.Counter
+	CompressionSaved prometheus.Counter // bytes, counted once an event
 
 	// Failures are those that belong to no shard.
 	Failures Failures
@@ -54,6 +60,11 @@ func NewNode(version string) *Node {
 		LogAppendSeconds: histogram("log_append_seconds",
 			"Time until the log has answered for an event.",
 			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5),
+		Verifications: prometheus.NewCounterVec(opts("verifications_total",
+			"Tokens that the platform was to verify, by what it said: granted, refused, failed, or remembered where it was not asked."), []string{"result"}),
+		VerifySeconds: histogram("verification_seconds",
+			"Time until the platform has answered whether it knows a token.",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5),
 		RejectedPublishes: prometheus.NewCounterVec(opts("rejected_publishes_total",
 			"Events that were not taken, by the error that answered them."), []string{"error"}),
 		LogLinesDropped: prometheus.NewCounter(opts("log_lines_dropped_total",
@@ -62,6 +73,12 @@ func NewNode(version string) *Node {
 			"When a listener's certificate expires, in seconds since 1970.")), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
+		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
+			"Events that were compressed, each once for all its receivers.")),
+		CompressionSaved: prometheus.NewCounter(opts("compression_saved_bytes_total",
+			"Bytes by which compressed events are shorter, counted once an event and not once a connection.")),
+		SpansDropped: prometheus.NewCounter(opts("trace_spans_dropped_total",
+			"Spans that were not exported, because the collector was too slow or out of reach.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
 			"Always 1; the labels name what runs.")), []string{"version", "goversion"}),
 		published: prometheus.NewCounterVec(opts("events_published_total",
@@ -96,8 +113,9 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.CertificateNotAfter, n.buildInfo, n.published,
+		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.buildInfo, n.published,
+		n.EventsCompressed, n.CompressionSaved,
 	}
 }
 

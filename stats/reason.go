@@ -16,6 +16,8 @@ const (
 	TokenRevoked
 	TokenExpired
 	GatewayRemoved
+	GatewayChanged  // the platform says that it is in other groups: it comes back in those
+	RateExceeded    // it sent more than it may: 1008
 	Kicked          // an operator closed it
 	Shutdown        // the node drains
 	ProtocolError   // RFC 6455 broken: close code 1002
@@ -28,7 +30,7 @@ const (
 
 var disconnectNames = [numDisconnects]string{
 	"peer_closed", "connection_lost", "heartbeat_timeout", "slow_consumer",
-	"token_revoked", "token_expired", "gateway_removed", "kicked", "shutdown",
+	"token_revoked", "token_expired", "gateway_removed", "gateway_changed", "rate_exceeded", "kicked", "shutdown",
 	"protocol_error", "unsupported_data", "invalid_data", "message_too_big", "internal_error",
 }
 

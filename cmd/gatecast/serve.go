@@ -31,7 +31,8 @@ type serveCmd struct {
 	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
 	TLSRecords     string `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
 	PlatformURL    string `name:"platform-url" help:"Where gateways' other requests on the same port go. None: they are answered with 503." env:"GATECAST_PLATFORM_URL" placeholder:"URL"`
-	PlatformCA     string `name:"platform-ca" help:"PEM file of the certificates to trust the platform by. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
+	PlatformCA     string `name:"platform-ca" help:"PEM file of the certificates to trust the platform by, at both URLs. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
+	VerifyURL      string `name:"verify-url" help:"Where the platform verifies gateways' tokens, which the registry then does not." env:"GATECAST_VERIFY_URL" placeholder:"URL"`
 	TrustedProxies cidrs  `help:"Proxies in front of the node, whose PROXY protocol header or X-Forwarded-For names the client." env:"GATECAST_TRUSTED_PROXIES" placeholder:"CIDR,…"`
 	AllowFrom      cidrs  `help:"Where gateways may connect from. Default: anywhere." env:"GATECAST_ALLOW_FROM" placeholder:"CIDR,…"`
 	AdminTokenFile string `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
@@ -44,6 +45,8 @@ type serveCmd struct {
 	RateLimit                int      `help:"Connection attempts a minute from one IP address; 0 is no limit. Default: ${default}." default:"10" env:"WS_RATE_LIMIT_PER_MINUTE" placeholder:"N"`
 	MaxPayload               byteSize `help:"Size of one event's JSON, at most. Default: ${default}." default:"1MiB" env:"WS_MAX_PAYLOAD" placeholder:"BYTES"`
 	SendQueueBytes           byteSize `help:"Unsent bytes after which a connection is closed as a slow consumer. Default: ${default}." default:"4MiB" env:"GATECAST_SEND_QUEUE_BYTES" placeholder:"BYTES"`
+	ReadLimitMessages        int      `help:"Messages a second that one connection may send, besides an answer to each event; 0 is no limit. Default: ${default}." default:"100" env:"GATECAST_READ_LIMIT_MESSAGES" placeholder:"N"`
+	ReadLimitBytes           byteSize `help:"Bytes a second that one connection may send; 0 is no limit. Default: ${default}." default:"1MiB" env:"GATECAST_READ_LIMIT_BYTES" placeholder:"BYTES"`
 	Shards                   int      `help:"Event loops. 0: one for each processor Go may use." default:"0" env:"GATECAST_SHARDS" placeholder:"N"`
 
 	Log            string        `help:"Where events are kept: file (in the data folder), memory, or nats://HOST:PORT[,…] of an existing NATS cluster, which other nodes share. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"WHERE"`
@@ -57,7 +60,13 @@ type serveCmd struct {
 
 	ReplayMemory byteSize `help:"Memory for the newest events, from which gateways resume. Default: ${default}." default:"64MiB" env:"GATECAST_REPLAY_MEMORY" placeholder:"BYTES"`
 
+	Compression          bool     `help:"Compress events for gateways that offer permessage-deflate." env:"GATECAST_COMPRESSION"`
+	CompressionThreshold byteSize `help:"Size of the smallest event that is compressed. Default: ${default}." default:"1KiB" env:"GATECAST_COMPRESSION_THRESHOLD" placeholder:"BYTES"`
+
 	Node string `help:"This node's id among those that share a log. Default: the host's name." env:"GATECAST_NODE" placeholder:"ID"`
+
+	OTLPEndpoint string  `name:"otlp-endpoint" help:"Collector of traces (OTLP over HTTP), as in http://127.0.0.1:4318. None: nothing is traced." env:"GATECAST_OTLP_ENDPOINT" placeholder:"URL"`
+	TraceSample  float64 `help:"The part of publishes that is traced when the publisher does not say, 0 to 1. Default: ${default}." default:"1" env:"GATECAST_TRACE_SAMPLE" placeholder:"PART"`
 
 	ShutdownTimeout time.Duration `help:"Time for the drain: queues are flushed, and closes spread over it. Default: ${default}." default:"10s" env:"GATECAST_SHUTDOWN_TIMEOUT" placeholder:"TIME"`
 	ShutdownCode    int           `help:"WebSocket close code on shutdown. Default: ${default}." default:"1000" env:"GATECAST_SHUTDOWN_CODE" placeholder:"CODE"`
@@ -109,6 +118,7 @@ func (c *serveCmd) nodeConfig() node.Config {
 		AdminTokenFile:  c.AdminTokenFile,
 		PlatformURL:     c.PlatformURL,
 		PlatformCA:      c.PlatformCA,
+		VerifyURL:       c.VerifyURL,
 		TrustedProxies:  c.TrustedProxies,
 		AllowFrom:       c.AllowFrom,
 		MaxConnections:  c.MaxConnections,
@@ -121,6 +131,8 @@ func (c *serveCmd) nodeConfig() node.Config {
 		RateLimit:         c.RateLimit,
 		MaxPayload:        int(c.MaxPayload),
 		SendQueueBytes:    int(c.SendQueueBytes),
+		ReadLimitMessages: c.ReadLimitMessages,
+		ReadLimitBytes:    int(c.ReadLimitBytes),
 		Shards:            c.Shards,
 		Log:               c.Log,
 		LogSync:           c.LogSync,
@@ -131,9 +143,15 @@ func (c *serveCmd) nodeConfig() node.Config {
 		EventTypesStrict:  c.EventTypesStrict,
 		ReplayMemory:      int(c.ReplayMemory),
 		NodeID:            c.Node,
-		ShutdownTimeout:   c.ShutdownTimeout,
-		ShutdownCode:      c.ShutdownCode,
-		Version:           buildVersion(),
+		OTLPEndpoint:      c.OTLPEndpoint,
+		TraceSample:       c.TraceSample,
+
+		Compression:          c.Compression,
+		CompressionThreshold: int(c.CompressionThreshold),
+
+		ShutdownTimeout: c.ShutdownTimeout,
+		ShutdownCode:    c.ShutdownCode,
+		Version:         buildVersion(),
 	}
 }
 

@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"eventlog":            {"auth", "event"},
 	"api":                 {"auth", "event", "internal/spec", "stats"},
 	"internal/front":      {"auth", "poller", "shard", "stats"},
-	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/eventtypes", "internal/front", "outcome", "poller", "shard", "stats"},
+	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/eventtypes", "internal/front", "internal/tracing", "outcome", "poller", "shard", "stats"},
 	"client":              {"frame"},
 	"cmd/gatecast":        {"auth", "bench", "client", "event", "node"},
 	"bench":               {"event", "frame"},
@@ -40,33 +40,40 @@ var mayImport = map[string][]string{
 	"internal/testenv":    {},
 	"internal/clients":    {},
 	"internal/chaos":      {},
+	"internal/echo":       {"auth", "frame", "internal/front", "internal/testenv", "poller", "shard", "stats"},
 	"internal/eventtypes": {"event"},
 	"internal/spec":       {},
 	// For tests only: nobody else has it.
 	"internal/spec/spectest": {"internal/spec"},
+	"internal/tracing":       {"event"},
 }
 
 // soleImporters says which packages import a module directly; nobody else does.
 var soleImporters = map[string][]string{
-	"github.com/mailru/easygo":       {"poller"},
-	"github.com/gobwas/ws":           {"frame", "internal/front", "client"},
-	"github.com/nats-io":             {"eventlog"},
-	"github.com/valyala/fasthttp":    {"api"},
-	"github.com/fasthttp/router":     {"api"},
-	"github.com/pires/go-proxyproto": {"internal/front"},
-	"github.com/alecthomas/kong":     {"cmd/gatecast"},
-	"github.com/KimMachineGun":       {"cmd/gatecast"},
-	"github.com/prometheus":          {"stats"},
-	"golang.org/x/time":              {"auth"},
-	"golang.org/x/sys":               {"poller", "node", "eventlog", "bench", "internal/testenv"},
-	"github.com/santhosh-tekuri":     {"internal/eventtypes", "internal/spec/spectest"},
-	"github.com/getkin/kin-openapi":  {"internal/spec/spectest"},
-	"golang.org/x/text":              {"internal/eventtypes"},
-	"go.yaml.in/yaml/v3":             {"cmd/gatecast", "internal/eventtypes", "internal/spec/spectest"},
-	"github.com/coder/websocket":     {},
-	"pgregory.net/rapid":             {},
-	"go.uber.org/goleak":             {},
-	"github.com/google/go-cmp/cmp":   {},
+	"github.com/mailru/easygo":        {"poller"},
+	"github.com/gobwas/ws":            {"frame", "internal/front", "client"},
+	"github.com/nats-io":              {"eventlog"},
+	"github.com/valyala/fasthttp":     {"api"},
+	"github.com/fasthttp/router":      {"api"},
+	"github.com/pires/go-proxyproto":  {"internal/front"},
+	"github.com/alecthomas/kong":      {"cmd/gatecast"},
+	"github.com/KimMachineGun":        {"cmd/gatecast"},
+	"github.com/prometheus":           {"stats"},
+	"golang.org/x/time":               {"auth"},
+	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/testenv"},
+	"github.com/santhosh-tekuri":      {"internal/eventtypes", "internal/spec/spectest"},
+	"golang.org/x/text":               {"internal/eventtypes"},
+	"go.opentelemetry.io":             {"internal/tracing"},
+	"go.yaml.in/yaml/v3":              {"cmd/gatecast", "internal/eventtypes", "internal/spec/spectest"},
+	"github.com/coder/websocket":      {},
+	"pgregory.net/rapid":              {},
+	"go.uber.org/goleak":              {},
+	"github.com/google/go-cmp/cmp":    {},
+	"github.com/gobwas/httphead":      {"internal/front"},
+	"github.com/klauspost/compress":   {"frame"},
+	"github.com/getkin/kin-openapi":   {"internal/spec/spectest"},
+	"github.com/hashicorp/golang-lru": {"auth"},
+	"golang.org/x/sync":               {"auth"},
 }
 
 const module = "gatecast/"
@@ -137,7 +144,7 @@ func TestClientIsLight(t *testing.T) {
 		t.Fatalf("go list: %v", err)
 	}
 	for _, dep := range strings.Fields(string(out)) {
-		for _, heavy := range []string{"github.com/nats-io", "github.com/valyala", "github.com/prometheus", "github.com/mailru", module + "node", module + "shard"} {
+		for _, heavy := range []string{"github.com/nats-io", "github.com/valyala", "github.com/prometheus", "github.com/mailru", "go.opentelemetry.io", module + "node", module + "shard"} {
 			if strings.HasPrefix(dep, heavy) {
 				t.Errorf("a program that imports the client gets %s", dep)
 			}

@@ -109,10 +109,14 @@ func (c *coder) answered(event string, r *http.Response) {
 
 // connect reports whether there is a connection to read.
 func (c *coder) connect(transport *http.Transport, d dial) bool {
+	mode := websocket.CompressionContextTakeover // offered, as the others do
+	if d.NoCompression {
+		mode = websocket.CompressionDisabled
+	}
 	conn, response, err := websocket.Dial(c.ctx, d.URL, &websocket.DialOptions{
 		HTTPClient:      &http.Client{Transport: transport},
 		HTTPHeader:      header(d),
-		CompressionMode: websocket.CompressionContextTakeover, // offered, as the others do
+		CompressionMode: mode,
 		OnPingReceived: func(context.Context, []byte) bool {
 			c.reports <- report{Event: "ping"}
 			return true

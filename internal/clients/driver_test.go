@@ -25,6 +25,8 @@ type dial struct {
 	MaxTLS   string            `json:"maxTLS,omitempty"` // "1.2": nothing newer
 	Method   string            `json:"method,omitempty"`
 	Body     string            `json:"body,omitempty"`
+
+	NoCompression bool `json:"noCompression,omitempty"` // no offer of permessage-deflate
 }
 
 // A command is what a connected driver is told to do. What it cannot send any

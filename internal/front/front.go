@@ -27,8 +27,10 @@ import (
 
 // Config says how a front works. Fields without a default must be set.
 type Config struct {
-	TLS    *poller.TLS // nil: plaintext
-	Verify func(token string) (*auth.Grant, bool)
+	TLS *poller.TLS // nil: plaintext
+	// Verify returns the grant of a token, or an error that matches auth.ErrRefused
+	// or auth.ErrUnreachable.
+	Verify func(token string) (*auth.Grant, error)
 	// VerifyCertificate is asked about a verified client certificate, where there is
 	// no token. It may be nil when TLS asks for none.
 	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)
@@ -41,6 +43,8 @@ type Config struct {
 	// Resume says how a gateway goes on from the position it names.
 	Resume    func(ctx context.Context, since string, latest bool) *shard.Resume
 	WebSocket *shard.WebSocket
+	// Compression accepts permessage-deflate from those who offer it.
+	Compression bool
 	// Platform answers what gateways ask for besides the connection; nil: nobody does.
 	Platform http.Handler
 	// Available reports whether events can be delivered at all.
@@ -242,7 +246,7 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 		Remote:   remote,
 		Greeting: up.response,
 		Resume:   f.resume(up),
-		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered())),
+		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered()), up.deflate),
 		Closed:   release,
 	})
 }
@@ -266,7 +270,7 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
 		return nil, nil, nil, rateLimited(retryAfter)
 	}
-	if up, no = parseUpgrade(head); no != nil {
+	if up, no = parseUpgrade(head, f.cfg.Compression); no != nil {
 		return nil, nil, nil, no
 	}
 	switch {
@@ -275,8 +279,11 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 	case !f.cfg.Available():
 		return nil, nil, nil, unavailable("the event log is out of reach")
 	}
-	grant, ok := f.identify(up.token, cert)
-	if !ok {
+	grant, err := f.identify(up.token, cert)
+	switch {
+	case errors.Is(err, auth.ErrUnreachable):
+		return nil, nil, nil, unavailable("tokens cannot be verified now: the platform is out of reach")
+	case err != nil:
 		return nil, nil, nil, unauthorized()
 	}
 	release, no = f.takePlace(grant)
@@ -284,11 +291,14 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 }
 
 // identify returns the grant of a token, or of a certificate where there is none.
-func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, bool) {
-	if token == "" && cert != nil {
-		return f.cfg.VerifyCertificate(cert)
+func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, error) {
+	if token != "" || cert == nil {
+		return f.cfg.Verify(token)
 	}
-	return f.cfg.Verify(token)
+	if grant, ok := f.cfg.VerifyCertificate(cert); ok {
+		return grant, nil
+	}
+	return nil, auth.ErrRefused
 }
 
 // allowed reports whether gateways may connect from an address.

@@ -50,11 +50,14 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	h.available.Store(true)
 	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), Places: new(atomic.Int32), OrgPlaces: new(atomic.Int32)}
 	cfg := Config{
-		Verify: func(token string) (*auth.Grant, bool) {
-			if token != goodToken {
-				return nil, false
+		Verify: func(token string) (*auth.Grant, error) {
+			switch token {
+			case goodToken:
+				return grant, nil
+			case "gc_unverified":
+				return nil, auth.ErrUnreachable
 			}
-			return grant, true
+			return nil, auth.ErrRefused
 		},
 		Limits:   Limits{Total: 10},
 		Register: func(r *shard.Registration) { h.registered <- r },

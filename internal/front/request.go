@@ -62,11 +62,13 @@ type upgrade struct {
 	token    string
 	since    string // the position to go on from; empty for none
 	latest   bool   // of what was missed, only the newest event of each key
+	deflate  bool   // permessage-deflate is accepted
 	response []byte // the 101 that accepts it
 }
 
 // parseUpgrade checks a request's head against RFC 6455 section 4.2.1.
-func parseUpgrade(head []byte) (*upgrade, *refusal) {
+// With compression an offer of permessage-deflate may be accepted.
+func parseUpgrade(head []byte, compression bool) (*upgrade, *refusal) {
 	var (
 		up       upgrade
 		repeated bool
@@ -91,6 +93,9 @@ func parseUpgrade(head []byte) (*upgrade, *refusal) {
 			}
 			return nil
 		},
+	}
+	if compression {
+		negotiate(&upgrader, &up.deflate)
 	}
 	_, err := upgrader.Upgrade(struct {
 		io.Reader

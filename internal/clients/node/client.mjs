@@ -21,6 +21,7 @@ function options(dial) {
     headers,
     ca: dial.ca && readFileSync(dial.ca),
     rejectUnauthorized: !dial.insecure,
+    perMessageDeflate: !dial.noCompression && { threshold: 100 },
     maxVersion: dial.maxTLS && "TLSv" + dial.maxTLS,
   };
 }

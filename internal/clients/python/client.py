@@ -100,7 +100,7 @@ async def converse(dial):
     # No pings of its own: a connection must live by the server's alone.
     socket = await connect(
         dial["url"], create_protocol=Connection, ssl=tls(dial), extra_headers=headers(dial),
-        ping_interval=None, max_size=None)
+        ping_interval=None, max_size=None, compression=None if dial.get("noCompression") else "deflate")
     report("open", tls=socket.transport.get_extra_info("ssl_object").version(),
            extensions=", ".join(e.name for e in socket.extensions))
     obeying = asyncio.create_task(commands(socket))

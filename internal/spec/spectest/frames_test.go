@@ -16,6 +16,8 @@ func TestFrames(t *testing.T) {
 		{"an event", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":null,` + time + `,"correlationId":"c"}`, ""},
 		{"an event with an empty gateway", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"gatewayId":"",` + time + `,"correlationId":"c"}`, "gatewayId"},
 		{"an event with a field that is not described", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"node":"n1",` + time + `,"correlationId":"c"}`, "node"},
+		{"an event of a trace", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,` + time + `,"correlationId":"c","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}`, ""},
+		{"an event of no trace", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,` + time + `,"correlationId":"c","traceparent":""}`, "traceparent"},
 		{"an event without a payload", CheckServerFrame, `{"id":"k-1","type":"a.b",` + time + `,"correlationId":"c"}`, "payload"},
 		{"an ack of no connection", CheckServerFrame, `{"type":"connection.ack","gatewayId":"g","connectionId":"c",` + time + `,"cursor":"k-1","resumed":true}`, "connectionId"},
 		{"a resync", CheckServerFrame, `{"type":"resync.required","reason":"other_epoch","cursor":"k-1"}`, ""},
