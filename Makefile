@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients descriptions image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients spec-lint image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -47,9 +47,9 @@ clients: ## foreign WebSocket clients against the binary; see internal/clients
 	npm ci --silent --no-fund --no-audit --prefix internal/clients/node
 	$(GO) test -tags clients -count 1 -timeout 10m ./internal/clients
 
-descriptions: ## the linter of api/openapi.yaml and api/asyncapi.yaml; needs npm
-	npm ci --silent --no-fund --no-audit --prefix internal/describe
-	internal/describe/node_modules/.bin/spectral lint --ruleset internal/describe/spectral.yaml --fail-severity=info api/openapi.yaml api/asyncapi.yaml
+spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral
+	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint
+	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .

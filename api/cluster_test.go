@@ -84,8 +84,8 @@ func TestClusterStatsAsOneText(t *testing.T) {
 	const n1 = `{"id":"n1","version":"1.2.3","startedAt":"1970-01-01T00:16:40.000000000Z","shards":[` +
 		`{"connections":2,"gateways":0,"queued":0,"delivered":7},{"connections":0,"gateways":0,"queued":0,"delivered":0}]}`
 	const n2 = `{"id":"n2","version":"1.2.3","startedAt":"1970-01-01T00:16:40.000000000Z","shards":[{"connections":0,"gateways":0,"queued":0,"delivered":0}]}`
-	const connection = `{"gatewayId":"g1","connectionId":"01000000-0000-0000-0000-000000000000","connectedAt":null,"lastHeartbeat":null,"status":"connected",` +
-		`"remoteAddr":"","eventsSent":0,"queuedBytes":0,"cursor":null,"node":"%s","shard":0}`
+	const connection = `{"gatewayId":"g1","connectionId":"01000000-0000-0000-0000-000000000000","connectedAt":"1970-01-01T00:25:00.000000000Z","lastHeartbeat":"1970-01-01T00:31:40.000000000Z","status":"connected",` +
+		`"remoteAddr":"192.0.2.1:4000","eventsSent":0,"queuedBytes":0,"cursor":"10-7","node":"%s","shard":0}`
 	want := `{"gatewayConnections":{"totalActive":3,"connections":[` + fmt.Sprintf(connection, "n0") + `,` + fmt.Sprintf(connection, "n1") + `]},` +
 		`"eventDelivery":{"totalEventsSent":12,"failedDeliveries":7,"lastFailureTime":"1970-01-01T01:06:40.000000000Z","lastFailureReason":"connection lost"},` +
 		`"node":` + n1 + `,"nodes":[` + n0 + `,` + n1 + `,` + n2 + `],"notAnswered":["n3","n9"]}`

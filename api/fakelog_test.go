@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -176,24 +177,13 @@ func (p *fakePending) Wait(ctx context.Context) (event.Cursor, error) {
 	return p.c, p.l.unconfirmed
 }
 
-// The entries of fakeLists, as a node makes them.
-const (
-	deliveryItem = `{"time":"2027-01-31T10:00:00Z","eventId":"n-%d","type":"a","gatewayId":"g1","correlationId":"c","reason":"not_connected","status":"failed"}`
-	messageItem  = `{"id":"n-%d","type":"event.ack","gatewayId":"g1","connectionId":"6b3f4d0e-0000-4000-8000-000000000000","timestamp":"2027-01-31T10:00:00Z","status":"failed"}`
-)
-
-var items = regexp.MustCompile(`\{[^{}]*"n-(\d+)"[^{}]*\}`)
-
-// short replaces the entries of a fakeList in an answer by {"n":NUMBER}.
-func short(answer string) string { return items.ReplaceAllString(answer, `{"n":$1}`) }
-
 // A fakeList is a list of JSON texts whose cursors are PREFIX-N.
 type fakeList struct {
+	text func(n int) string // of entry n
 	mu   sync.Mutex
 	all  []json.RawMessage
 	fail error
-	item string // the format of one's JSON, of its number
-	most int    // the longest page that was asked for
+	most int // the longest page that was asked for
 }
 
 func (f *fakeList) page(prefix, after string, limit int) (list []json.RawMessage, at int, err error) {
@@ -216,8 +206,25 @@ func (f *fakeList) add(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for range n {
-		f.all = append(f.all, fmt.Appendf(nil, f.item, len(f.all)))
+		f.all = append(f.all, json.RawMessage(f.text(len(f.all))))
 	}
+}
+
+// inFull returns a text with the entries that #0, #1 and so on stand for.
+func (f *fakeList) inFull(text string) string {
+	return regexp.MustCompile(`#\d+`).ReplaceAllStringFunc(text, func(s string) string {
+		n, _ := strconv.Atoi(s[1:])
+		return f.text(n)
+	})
+}
+
+func deliveryText(n int) string {
+	return fmt.Sprintf(`{"time":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","type":"t","gatewayId":"g2","correlationId":"c","reason":"not_connected","status":"failed"}`, n, n+1)
+}
+
+func messageText(n int) string {
+	return fmt.Sprintf(`{"id":"m-%d","type":"event.ack","gatewayId":"g1","connectionId":"%s","timestamp":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","status":"failed","error":"no room"}`,
+		n+1, fakeConnectionID(0), n, n+1)
 }
 
 // fakeFailures keeps the last query.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatecast/internal/spec/spectest"
 )
 
 // An answered line is one of a bulk publish's answer.
@@ -161,9 +163,10 @@ func TestBulkHoldsFewLargeEvents(t *testing.T) {
 
 // A wire is a bulk publish by hand, over one connection.
 type wire struct {
-	t *testing.T
-	c net.Conn
-	r *bufio.Reader // of the response's body
+	t    *testing.T
+	c    net.Conn
+	r    *bufio.Reader // of the response's body
+	resp *http.Response
 }
 
 func (r *rig) wire(t *testing.T) *wire {
@@ -192,11 +195,17 @@ func (w *wire) answer() answered {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		w.r = bufio.NewReader(resp.Body)
+		w.resp, w.r = resp, bufio.NewReader(resp.Body)
 	}
 	line, err := w.r.ReadString('\n')
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.resp.StatusCode == http.StatusOK {
+		spectest.CheckLine(w.t, line)
+	} else {
+		req, _ := http.NewRequest("POST", prefix+"/events", nil)
+		spectest.CheckAnswer(w.t, req, w.resp, []byte(line))
 	}
 	return parseAnswer(w.t, line)
 }

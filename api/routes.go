@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatecast/auth"
+	"gatecast/internal/spec"
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
@@ -21,6 +22,7 @@ const (
 	prefix     = "/api/internal/v1"
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
+	typeYAML   = "application/yaml"
 )
 
 // A handler answers a request, or returns why it cannot.
@@ -52,8 +54,8 @@ func (s *Server) router() *router.Router {
 	s.get(r, "/health", health)
 	s.get(r, "/ready", s.ready)
 	s.get(r, "/metrics", s.metrics())
-	s.get(r, "/openapi.yaml", describe(openapiYAML))
-	s.get(r, "/asyncapi.yaml", describe(asyncapiYAML))
+	s.get(r, "/openapi.yaml", document(spec.OpenAPI))
+	s.get(r, "/asyncapi.yaml", document(spec.AsyncAPI))
 	return r
 }
 
@@ -174,6 +176,16 @@ func (s *Server) metrics() handler {
 		// The adaptor would read a body of any length, from anyone.
 		_ = ctx.Request.CloseBodyStream()
 		h(ctx)
+		return nil
+	}
+}
+
+// document returns a handler that answers with a YAML text.
+func document(text string) handler {
+	body := []byte(text) // shared by all answers; nobody writes to it
+	return func(ctx *fasthttp.RequestCtx) error {
+		ctx.SetContentType(typeYAML)
+		ctx.Response.SetBodyRaw(body)
 		return nil
 	}
 }

@@ -11,12 +11,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gatecast/auth"
 	"gatecast/event"
+	"gatecast/internal/spec"
+	"gatecast/internal/spec/spectest"
 )
 
 func TestRoutes(t *testing.T) {
@@ -81,6 +85,8 @@ func TestRoutes(t *testing.T) {
 		{"add a token with a bad time", "POST", gateways + "/g1/tokens", `{"expiresAt":"tomorrow"}`, 422,
 			`{"error":"invalid_token","message":"expiresAt: want a time as in 2027-01-31T12:00:00Z, or null","field":"expiresAt"}`},
 		{"add a token with a number", "POST", gateways + "/g1/tokens", `{"expiresAt":7}`, 422, ``},
+		{"add a token by an array", "POST", gateways + "/g1/tokens", `[]`, 400, ``},
+		{"add a token by a long body", "POST", gateways + "/g1/tokens", strings.Repeat(" ", 4096+bodySlack+1), 413, ``},
 		{"add a token to nobody", "POST", gateways + "/nobody/tokens", ``, 404, ``},
 		{"list no tokens", "GET", gateways + "/g1/tokens", "", 200, `{"tokens":[]}`},
 		{"list nobody's tokens", "GET", gateways + "/nobody/tokens", "", 404, ``},
@@ -148,6 +154,8 @@ func TestOnlyOpenRoutesNeedNoToken(t *testing.T) {
 		{"health", "GET", "/health", "", 200},
 		{"ready", "GET", "/ready", "", 200},
 		{"metrics", "GET", "/metrics", "", 200},
+		{"the OpenAPI document", "GET", "/openapi.yaml", "", 200},
+		{"the AsyncAPI document", "GET", "/asyncapi.yaml", "", 200},
 		{"publish", "POST", prefix + "/events", "", 401},
 		{"stats", "GET", prefix + "/stats", "", 401},
 		{"events", "GET", prefix + "/events", "", 401},
@@ -212,7 +220,7 @@ func TestHeadHasNoBody(t *testing.T) {
 	r := start(t)
 	r.do("POST", prefix+"/events", good)
 	for _, path := range []string{
-		"/health", "/ready", "/metrics", prefix + "/stats", prefix + "/stats?scope=cluster", prefix + "/gateways",
+		"/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml", prefix + "/stats", prefix + "/stats?scope=cluster", prefix + "/gateways",
 		prefix + "/events", prefix + "/events/10-1", prefix + "/deliveries", prefix + "/messages",
 	} {
 		if got := r.do("HEAD", path, ""); got.status != 200 || got.body != "" {
@@ -239,7 +247,10 @@ func TestNotReadySaysWhy(t *testing.T) {
 func TestRegistryOutOfReach(t *testing.T) {
 	r := start(t)
 	r.registry.fail = errors.New("no quorum")
-	for _, req := range [][3]string{{"POST", prefix + "/gateways", `{"name":"x"}`}, {"DELETE", prefix + "/gateways/g1", ""}} {
+	for _, req := range [][3]string{
+		{"POST", prefix + "/gateways", `{"name":"x"}`}, {"DELETE", prefix + "/gateways/g1", ""},
+		{"POST", prefix + "/gateways/g1/tokens", ""}, {"DELETE", prefix + "/gateways/g1/tokens/t1", ""},
+	} {
 		got := r.do(req[0], req[1], req[2])
 		if got.status != 503 || !strings.Contains(got.body, "no quorum") || got.header.Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d %s", req[0], req[1], got.status, got.body)
@@ -265,6 +276,102 @@ func TestMetricsAreServed(t *testing.T) {
 		if !strings.Contains(got.body, "\n"+want+"\n") {
 			t.Errorf("/metrics has no line %s", want)
 		}
+	}
+}
+
+func TestDocumentsAreServed(t *testing.T) {
+	r := start(t)
+	for path, want := range map[string]string{"/openapi.yaml": spec.OpenAPI, "/asyncapi.yaml": spec.AsyncAPI} {
+		got := r.do("GET", path, "")
+		if got.status != 200 || got.body+"\n" != want || got.header.Get("Content-Type") != "application/yaml" {
+			t.Errorf("%s: %d, %q, %.100s", path, got.status, got.header.Get("Content-Type"), got.body)
+		}
+	}
+}
+
+// Every route is described, and nothing else is; answers are held to the
+// descriptions by the rig.
+func TestRoutesAreDescribed(t *testing.T) {
+	var routes []string
+	list := start(t).router().List()
+	for method, paths := range list {
+		for _, path := range paths {
+			if method != http.MethodHead || !slices.Contains(list[http.MethodGet], path) {
+				routes = append(routes, method+" "+path)
+			}
+		}
+	}
+	slices.Sort(routes)
+	if got := spectest.Operations(); !slices.Equal(got, routes) {
+		t.Errorf("openapi.yaml has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(routes, "\n"))
+	}
+}
+
+// Who needs a token stands in the description.
+func TestDescribedOperationsWithoutAToken(t *testing.T) {
+	r := start(t)
+	for _, operation := range spectest.Operations() {
+		method, path, _ := strings.Cut(operation, " ")
+		req := r.request(method, regexp.MustCompile(`{\w+}`).ReplaceAllString(path, "x"), nil)
+		req.Header.Del("Authorization")
+		want := http.StatusUnauthorized
+		if spectest.IsOpen(operation) {
+			want = http.StatusOK
+		}
+		if got := r.send(req); got.status != want {
+			t.Errorf("%s: %d, want %d", operation, got.status, want)
+		}
+	}
+}
+
+func TestBodiesThatDoNotArrive(t *testing.T) {
+	r := start(t, func(_ *Config, l *limits) { l.read = 100 * time.Millisecond })
+	for _, path := range []string{"/events", "/gateways", "/gateways/g1/tokens"} {
+		got := r.raw("POST " + prefix + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken + "\r\nContent-Length: 9\r\n\r\n{")
+		if got.status != 408 || !strings.HasPrefix(got.body, `{"error":"request_timeout"`) {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+func TestConnectionThatCannotBeClosed(t *testing.T) {
+	r := start(t)
+	r.conns.fail = errors.New("shard 1 does not answer")
+	got := r.do("DELETE", prefix+"/connections/"+fakeConnectionID(0).String(), "")
+	if got.status != 503 || !strings.Contains(got.body, "shard 1") || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+func TestEndVerified(t *testing.T) {
+	var asked []string
+	var fail error
+	r := start(t, func(c *Config, _ *limits) {
+		c.EndVerified = func(_ context.Context, id string) error {
+			asked = append(asked, id)
+			return fail
+		}
+	})
+	if got := r.do("DELETE", prefix+"/verified/nobody-here", ""); got.status != 204 || got.body != "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := r.do("DELETE", prefix+"/verified/a%20b", ""); got.status != 404 || !strings.Contains(got.body, "no gateway's id") {
+		t.Errorf("no id: %d %s", got.status, got.body)
+	}
+	fail = errors.New("n3 does not answer")
+	got := r.do("DELETE", prefix+"/verified/g1", "")
+	if got.status != 503 || !strings.Contains(got.body, "n3") || got.header.Get("Retry-After") == "" {
+		t.Errorf("a node is away: %d %s", got.status, got.body)
+	}
+	if want := []string{"nobody-here", "g1"}; !slices.Equal(asked, want) {
+		t.Errorf("taken back: %q, want %q", asked, want)
+	}
+}
+
+// Without --verify-url nothing is verified.
+func TestNothingVerified(t *testing.T) {
+	if got := start(t).do("DELETE", prefix+"/verified/g1", ""); got.status != 404 || !strings.Contains(got.body, "--verify-url") {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
@@ -324,6 +431,11 @@ func (r *rig) raw(text string) reply {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+	if err != nil {
+		req = nil // it is none
+	}
+	spectest.CheckAnswer(r.t, req, resp, b)
 	return reply{resp.StatusCode, resp.Header, strings.TrimSuffix(string(b), "\n")}
 }
 

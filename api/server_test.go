@@ -6,17 +6,38 @@ package api
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"gatecast/internal/spec/spectest"
+
 	"go.uber.org/goleak"
 )
 
+// A suite is all tests; together they are to see every answer that is described.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	code := s.M.Run()
+	for _, name := range []string{"test.run", "test.skip", "test.list", "test.bench", "test.fuzz"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return code // some of them
+		}
+	}
+	if unseen := spectest.Unseen(); code == 0 && len(unseen) > 0 {
+		fmt.Printf("openapi.yaml has answers that no test is given:\n%s\n", strings.Join(unseen, "\n"))
+		return 1
+	}
+	return code
+}
+
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(suite{m},
 		// fasthttp keeps one goroutine for the header Date, and one that looks
 		// for idle workers every ten seconds ends at its next look.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),

@@ -39,7 +39,7 @@ func TestStatsAsOneText(t *testing.T) {
 	s.Fail(stats.NotConnected, 2, time.Unix(3000, 0))
 	got := r.do("GET", prefix+"/stats", "")
 	const want = `{"gatewayConnections":{"totalActive":1,"connections":[` +
-		`{"gatewayId":"g1","connectionId":"01000000-0000-0000-0000-000000000000","connectedAt":null,"lastHeartbeat":null,"status":"connected","remoteAddr":"","eventsSent":0,"queuedBytes":0,"cursor":null,"node":"n1","shard":0}]},` +
+		`{"gatewayId":"g1","connectionId":"01000000-0000-0000-0000-000000000000","connectedAt":"1970-01-01T00:25:00.000000000Z","lastHeartbeat":"1970-01-01T00:31:40.000000000Z","status":"connected","remoteAddr":"192.0.2.1:4000","eventsSent":0,"queuedBytes":0,"cursor":"10-7","node":"n1","shard":0}]},` +
 		`"eventDelivery":{"totalEventsSent":7,"failedDeliveries":2,"lastFailureTime":"1970-01-01T00:50:00.000000000Z","lastFailureReason":"gateway not connected"},` +
 		`"node":{"id":"n1","version":"1.2.3","startedAt":"1970-01-01T00:16:40.000000000Z","shards":[` +
 		`{"connections":1,"gateways":1,"queued":0,"delivered":7},{"connections":0,"gateways":0,"queued":0,"delivered":0}]}}`

@@ -32,7 +32,7 @@ func TestConversation(t *testing.T) {
 		p.closed(frame.CloseTryAgainLater)
 	})
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	if diff := cmp.Diff(Ack{"gw-1", "c-1", at, "k3f9-1041", false}, c.Accepted()); diff != "" {
+	if diff := cmp.Diff(Ack{"gw-1", connectionID, at, "k3f9-1041", false}, c.Accepted()); diff != "" {
 		t.Errorf("ack (-want +got):\n%s", diff)
 	}
 	want := Event{

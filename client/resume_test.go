@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	resumedText = `{"type":"connection.ack","gatewayId":"gw-1","connectionId":"c-1","timestamp":"2026-01-02T03:04:05Z","cursor":"k3f9-1","resumed":true}`
+	resumedText = `{"type":"connection.ack","gatewayId":"gw-1","connectionId":"` + connectionID + `","timestamp":"2026-01-02T03:04:05.000000000Z","cursor":"k3f9-1","resumed":true}`
 	resyncText  = `{"type":"resync.required","reason":"not_retained","cursor":"k3f9-500"}`
 )
 

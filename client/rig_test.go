@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"gatecast/frame"
+	"gatecast/internal/spec/spectest"
 
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
@@ -27,10 +28,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testToken = "gw_secret"
 
-const ackText = `{"type":"connection.ack","gatewayId":"gw-1","connectionId":"c-1","timestamp":"2026-01-02T03:04:05.000000006Z","cursor":"k3f9-1041","resumed":false}`
+const connectionID = "0197b5a0-0000-7000-8000-000000000001"
+
+const ackText = `{"type":"connection.ack","gatewayId":"gw-1","connectionId":"` + connectionID + `","timestamp":"2026-01-02T03:04:05.000000006Z","cursor":"k3f9-1041","resumed":false}`
 
 func eventText(n int) string {
-	return fmt.Sprintf(`{"id":"k3f9-%d","type":"api.deployed","payload":{"n":%d},"gatewayId":"gw-1","timestamp":"2026-01-02T03:04:05Z","correlationId":"x"}`, n, n)
+	return fmt.Sprintf(`{"id":"k3f9-%d","type":"api.deployed","payload":{"n":%d},"gatewayId":"gw-1","timestamp":"2026-01-02T03:04:05.000000000Z","correlationId":"x"}`, n, n)
+}
+
+// The server's texts are as a real one's.
+func TestServersTextsAreAsDescribed(t *testing.T) {
+	for _, text := range []string{ackText, resumedText, resyncText, eventText(1)} {
+		spectest.CheckServerFrame(t, []byte(text))
+	}
 }
 
 // A peer is the server's end of an upgraded connection. Its methods fail the
@@ -58,7 +68,8 @@ func (p *peer) close(code frame.CloseCode, reason string) {
 	p.write(frame.AppendClose(nil, code, reason))
 }
 
-// read returns the client's next message, and one with Op 0 at the end.
+// read returns the client's next message, and one with Op 0 at the end. Texts are
+// held to the AsyncAPI document.
 func (p *peer) read() frame.Message {
 	p.t.Helper()
 	for {
@@ -68,6 +79,9 @@ func (p *peer) read() frame.Message {
 			return frame.Message{}
 		}
 		p.rest = p.rest[n:]
+		if m.Op == frame.OpText {
+			spectest.CheckGatewayFrame(p.t, m.Payload)
+		}
 		if m.Op != 0 {
 			return m
 		}

@@ -33,7 +33,7 @@ func (s *system) deflating(token, since string) *replica {
 	}
 	c.SetReadLimit(4 << 20)
 	s.t.Cleanup(func() { c.CloseNow() })
-	r := &replica{Conn: c, t: s.t}
+	r := &replica{described: described{c, s.t}}
 	r.ack = r.next()
 	return r
 }
@@ -100,7 +100,7 @@ func TestCompressionBomb(t *testing.T) {
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	d := s.deflating(token, "")
-	if err := d.Write(context.Background(), websocket.MessageText, []byte(strings.Repeat(" ", 8<<20))); err != nil {
+	if err := d.Conn.Write(context.Background(), websocket.MessageText, []byte(strings.Repeat(" ", 8<<20))); err != nil {
 		t.Fatal(err)
 	}
 	if code := d.closed(); code != 1009 {

@@ -150,14 +150,14 @@ func TestClientCertificates(t *testing.T) {
 			if status != 101 {
 				t.Fatalf("status %d", status)
 			}
-			if code := (&replica{Conn: soon, t: t}).closed(); code != 1008 {
+			if code := (&replica{described: described{soon, t}}).closed(); code != 1008 {
 				t.Errorf("expired with %d", code)
 			}
 			named, _ := s.present(trusted.client("named", "", later))
 			if status := s.call("DELETE", root+"/gateways/named", "", nil); status != 204 {
 				t.Fatalf("DELETE: %d", status)
 			}
-			if code := (&replica{Conn: named, t: t}).closed(); code != 1008 {
+			if code := (&replica{described: described{named, t}}).closed(); code != 1008 {
 				t.Errorf("removed with %d", code)
 			}
 

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"gatecast/internal/spec/spectest"
+
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 )
@@ -56,7 +58,7 @@ func start(t testing.TB, cfg Config) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &system{Node: n, t: t, cfg: cfg, http: &http.Client{Transport: &http.Transport{}}}
+	s := &system{Node: n, t: t, cfg: cfg, http: &http.Client{Transport: &spectest.Transport{T: t, Base: &http.Transport{}}}}
 	token, err := os.ReadFile(n.cfg.AdminTokenFile)
 	if err != nil {
 		t.Fatal(err)
@@ -132,10 +134,30 @@ func (s *system) publish(gateway, payload string) string {
 	return receipt.ID
 }
 
+// A described connection holds its frames to the AsyncAPI document.
+type described struct {
+	*websocket.Conn
+	t testing.TB
+}
+
+func (d described) Read(ctx context.Context) (websocket.MessageType, []byte, error) {
+	kind, b, err := d.Conn.Read(ctx)
+	if err == nil {
+		spectest.CheckServerFrame(d.t, b)
+	} else if code := websocket.CloseStatus(err); code != -1 {
+		spectest.CheckCloseCode(d.t, int(code))
+	}
+	return kind, b, err
+}
+
+func (d described) Write(ctx context.Context, kind websocket.MessageType, b []byte) error {
+	spectest.CheckGatewayFrame(d.t, b)
+	return d.Conn.Write(ctx, kind, b)
+}
+
 // A replica is one connection of a gateway.
 type replica struct {
-	*websocket.Conn
-	t   testing.TB
+	described
 	ack map[string]any
 }
 
@@ -148,14 +170,15 @@ func (s *system) url() string {
 }
 
 // dial connects as a gateway; the answer is the refusal when err is not nil.
-func (s *system) dial(token, since string) (*websocket.Conn, *http.Response, error) {
-	return websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
+func (s *system) dial(token, since string) (described, *http.Response, error) {
+	c, resp, err := websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
 		HTTPHeader: http.Header{"api-key": {token}, "Last-Event-ID": {since}},
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 			DisableKeepAlives: true,
 		}},
 	})
+	return described{c, s.t}, resp, err
 }
 
 // connect connects as a gateway and reads the ack.
@@ -170,7 +193,7 @@ func (s *system) resume(token, since string) *replica {
 	}
 	c.SetReadLimit(4 << 20)
 	s.t.Cleanup(func() { c.CloseNow() })
-	r := &replica{Conn: c, t: s.t}
+	r := &replica{described: c}
 	r.ack = r.next()
 	if r.ack["type"] != "connection.ack" {
 		s.t.Fatalf("the first frame is %v", r.ack)
@@ -191,7 +214,6 @@ func (r *replica) next() map[string]any {
 	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&frame); err != nil || kind != websocket.MessageText {
 		r.t.Fatalf("frame %q: %v", b, err)
 	}
-	described(r.t, frame)
 	return frame
 }
 

@@ -74,12 +74,12 @@ type scenario struct {
 	t      *testing.T
 	config Config
 	tokens map[string]string // by gateway
-	conns  map[string]*websocket.Conn
+	conns  map[string]described
 	header http.Header // of the next request
 }
 
 func newScenario(t *testing.T) *scenario {
-	s := &scenario{t: t, config: config(t), tokens: map[string]string{}, conns: map[string]*websocket.Conn{}, header: http.Header{}}
+	s := &scenario{t: t, config: config(t), tokens: map[string]string{}, conns: map[string]described{}, header: http.Header{}}
 	s.config.Log = LogFile
 	s.system = start(t, s.config)
 	return s
@@ -228,7 +228,7 @@ func (s *scenario) connectAs(name, gateway, query string) string {
 		return err.Error() + "\n"
 	}
 	s.t.Cleanup(func() { c.CloseNow() })
-	s.conns[name] = c
+	s.conns[name] = described{c, s.t}
 	return s.recv(name)
 }
 

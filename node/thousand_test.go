@@ -30,7 +30,7 @@ func (s *system) crowd(token string, many int) []*replica {
 					s.t.Error(err)
 					return
 				}
-				replicas[i] = &replica{Conn: c, t: s.t}
+				replicas[i] = &replica{described: c}
 			}
 		})
 	}
