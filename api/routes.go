@@ -114,6 +114,7 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx) {
 }
 
 func (s *Server) panicked(ctx *fasthttp.RequestCtx, v any) {
+	s.cfg.Node.Panics.WithLabelValues("internal").Inc()
 	s.cfg.Logger.Error("internal error: a handler panicked", "method", string(ctx.Method()),
 		"path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
 	ctx.Response.Reset()

@@ -70,6 +70,12 @@ func TestWorkloads(t *testing.T) {
 				Process: []string{os.Args[0]}, Environ: []string{stormVariable + "=1"},
 			})
 		}, []string{"quiet-p50", "quiet-p99", "quiet-max", "storm-p50", "storm-p99", "storm-max", "connects"}},
+		{"bystanders", func(ctx context.Context, t bench.Target) (bench.Result, error) {
+			return bench.Bystanders(ctx, t, bench.BystandersConfig{
+				Connections: 10, Rate: 500, EventBytes: eventBytes, Part: 100 * time.Millisecond, Rounds: 2,
+				Trouble: func(ctx context.Context) error { <-ctx.Done(); return nil },
+			})
+		}, []string{"quiet-p50", "quiet-p99", "trouble-p50", "trouble-p99"}},
 		{"load", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Load(ctx, t, bench.LoadConfig{
 				Connections: smokeConns, Gateways: 15, Rate: 500, For: 300 * time.Millisecond, EventBytes: eventBytes, Publishers: 4, Dialers: 8,

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// platformIdle is how long a client may send nothing of a body that it sends.
+	// platformIdle is how long a client may send nothing of a body that it sends,
+	// and take nothing of an answer.
 	platformIdle = time.Minute
 	// platformConns is how many connections to the platform are kept for the next
 	// request.
@@ -60,8 +61,10 @@ func platformHandler(cfg Config) (http.Handler, error) {
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = &pacedBody{r.Body, http.NewResponseController(w)}
-		proxy.ServeHTTP(w, r)
+		paced := &pacedWriter{w, http.NewResponseController(w)}
+		r.Body = &pacedBody{r.Body, paced.deadlines}
+		proxy.ServeHTTP(paced, r)
+		paced.hurry() // what is left to write is net/http's, which begins the next request without a deadline
 	}), nil
 }
 
@@ -122,3 +125,29 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// A pacedWriter is an answer that may take its time, as long as the client takes
+// something of it.
+type pacedWriter struct {
+	http.ResponseWriter
+	deadlines *http.ResponseController
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *pacedWriter) Write(p []byte) (int, error) {
+	w.hurry()
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is called behind each Write, and once ahead of all. What the platform
+// leaves the client waiting for has no deadline.
+func (w *pacedWriter) FlushError() error {
+	w.hurry()
+	err := w.deadlines.Flush()
+	_ = w.deadlines.SetWriteDeadline(time.Time{})
+	return err
+}
+
+func (w *pacedWriter) hurry() { _ = w.deadlines.SetWriteDeadline(time.Now().Add(platformIdle)) }

@@ -103,8 +103,8 @@ func (c *Conn) Handshake() error {
 		return nil
 	}
 	c.wire.enter()
+	defer c.wire.leaveForGood() // what follows the handshake computes little
 	err := c.tls.Handshake()
-	defer c.wire.leaveForGood() // the rest computes little
 	if c.keys == nil {
 		return err
 	}

@@ -54,6 +54,7 @@ type Loop struct {
 	chunk     chunker      // of what is being sealed
 	iov       []unix.Iovec // for writev
 	budget    int          // bytes that the event at hand may still read
+	taken     int          // what Taken returns
 }
 
 // Start makes a loop and starts its goroutine.

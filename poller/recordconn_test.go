@@ -186,8 +186,8 @@ func TestEndsBehindTheRequest(t *testing.T) {
 		want   error
 		alert  []byte // what the peer is told
 	}{
-		{"close_notify", func(h *handmade) []byte { return h.out.seal(21, []byte{1, 0}) }, io.EOF, nil},
-		{"an alert", func(h *handmade) []byte { return h.out.seal(21, []byte{2, 80}) }, tlsrecord.PeerAlert(tlsrecord.InternalError), nil},
+		{"close_notify", func(h *handmade) []byte { return h.Seal(21, []byte{1, 0}) }, io.EOF, nil},
+		{"an alert", func(h *handmade) []byte { return h.Seal(21, []byte{2, 80}) }, tlsrecord.PeerAlert(tlsrecord.InternalError), nil},
 		{"a forged record", func(*handmade) []byte { return []byte("\x17\x03\x03\x00\x11seventeen bytes..") },
 			tlsrecord.BadRecordMAC, []byte{2, 20}},
 		{"no record at all", func(*handmade) []byte { return []byte("GET / HTTP/1.1\r\n\r\n") },
@@ -196,7 +196,7 @@ func TestEndsBehindTheRequest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			h, c := handmake(t)
 			defer h.Close()
-			h.Write(append(h.out.seal(23, []byte("request\r\n\r\n")), tc.behind(h)...))
+			h.Write(append(h.Seal(23, []byte("request\r\n\r\n")), tc.behind(h)...))
 			if got := readRequest(t, c); string(got) != "request\r\n\r\n" {
 				t.Fatalf("the request is %q", got)
 			}

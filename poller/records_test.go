@@ -37,7 +37,7 @@ func TestKeyUpdateInABurst(t *testing.T) {
 	if unsent == 0 {
 		t.Fatal("the socket took everything; the test shows nothing")
 	}
-	h.Write(slices.Concat(h.keyUpdate(1), h.out.seal(23, []byte("new ")), h.keyUpdate(0), h.out.seal(23, []byte("newer"))))
+	h.Write(slices.Concat(h.KeyUpdate(1), h.Seal(23, []byte("new ")), h.KeyUpdate(0), h.Seal(23, []byte("newer"))))
 	p.sink.await(func() bool { return p.sink.got.String() == "new newer" })
 	var got []byte
 	updates := 0
@@ -58,13 +58,21 @@ func TestKeyUpdateInABurst(t *testing.T) {
 	}
 }
 
+// What a peer makes this side do is told, also where it is not data.
+func TestTaken(t *testing.T) {
+	_, h, p := taken(t)
+	sent := slices.Concat(h.Seal(23, []byte("data")), h.KeyUpdate(0), h.Seal(23, nil), h.KeyUpdate(0), h.Seal(23, []byte("."))[:10])
+	h.Write(sent)
+	p.sink.await(func() bool { return p.sink.took == len(sent)+2*updateCost })
+}
+
 // A record altered on the way is answered with an alert; nothing of it, nor of
 // what follows, is handed up.
 func TestForgeryIsAnswered(t *testing.T) {
 	_, h, p := taken(t)
-	forged := h.out.seal(23, []byte("forged"))
+	forged := h.Seal(23, []byte("forged"))
 	forged[7] ^= 1
-	h.Write(slices.Concat(forged, h.out.seal(23, []byte("behind it"))))
+	h.Write(slices.Concat(forged, h.Seal(23, []byte("behind it"))))
 	if contentType, content := h.receive(t); contentType != 21 || !bytes.Equal(content, []byte{2, 20}) {
 		t.Errorf("received %d %x, want the fatal alert bad_record_mac", contentType, content)
 	}
@@ -77,7 +85,7 @@ func TestForgeryIsAnswered(t *testing.T) {
 // What came whole ahead of a broken record is handed up.
 func TestDataAheadOfAnError(t *testing.T) {
 	_, h, p := taken(t)
-	h.Write(slices.Concat(h.out.seal(23, []byte("good")), []byte{22, 3, 3, 0, 1, 0}))
+	h.Write(slices.Concat(h.Seal(23, []byte("good")), []byte{22, 3, 3, 0, 1, 0}))
 	p.sink.await(func() bool { return p.sink.err != nil })
 	if got, err := p.sink.received(); !errors.Is(err, tlsrecord.UnexpectedMessage) || string(got) != "good" {
 		t.Errorf("received %q, %v", got, err)
@@ -87,7 +95,7 @@ func TestDataAheadOfAnError(t *testing.T) {
 func TestTruncation(t *testing.T) {
 	for _, cut := range []int{1, 4, 5, 6, 20} {
 		_, h, p := taken(t)
-		h.Write(slices.Concat(h.out.seal(23, []byte("whole")), h.out.seal(23, []byte("cut off"))[:cut]))
+		h.Write(slices.Concat(h.Seal(23, []byte("whole")), h.Seal(23, []byte("cut off"))[:cut]))
 		h.Close()
 		p.sink.await(func() bool { return p.sink.err != nil })
 		if got, err := p.sink.received(); err != io.ErrUnexpectedEOF || string(got) != "whole" {
@@ -103,8 +111,8 @@ func TestPartialRecordIsLetGo(t *testing.T) {
 		r.do(func() { n = cap(p.stream.(*recordStream).partial) })
 		return n
 	}
-	h.Write(h.out.seal(23, nil)) // nothing to see, and nothing kept
-	record := h.out.seal(23, pattern(1000))
+	h.Write(h.Seal(23, nil)) // nothing to see, and nothing kept
+	record := h.Seal(23, pattern(1000))
 	h.Write(record[:500])
 	for kept() == 0 {
 		r.do(func() {}) // the loop reads between two turns

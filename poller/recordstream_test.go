@@ -35,7 +35,7 @@ func openRecords(t *testing.T) (*rig, *handmade, *peer) {
 // it is to crypto/tls; WebSocket's close frame tells whether it was cut off.
 func TestEndBetweenRecords(t *testing.T) {
 	_, h, p := openRecords(t)
-	h.Write(h.out.seal(23, []byte("whole")))
+	h.Write(h.Seal(23, []byte("whole")))
 	h.Close()
 	p.sink.await(func() bool { return p.sink.err != nil })
 	if got, err := p.sink.received(); string(got) != "whole" || err != io.EOF {
@@ -59,7 +59,7 @@ func TestForgeryIsToldToCryptoTLS(t *testing.T) {
 // A peer's alert is its reason, and is not answered.
 func TestPeerAlert(t *testing.T) {
 	_, h, p := openRecords(t)
-	h.Write(h.out.seal(21, []byte{2, 80}))
+	h.Write(h.Seal(21, []byte{2, 80}))
 	p.sink.await(func() bool { return p.sink.err != nil })
 	if got, err := p.sink.received(); len(got) > 0 || err != tlsrecord.PeerAlert(tlsrecord.InternalError) {
 		t.Errorf("received %q, %v", got, err)
@@ -74,7 +74,7 @@ func TestPeerAlert(t *testing.T) {
 func TestIdleRecordStreamKeepsNothing(t *testing.T) {
 	r, h, p := openRecords(t)
 	for _, cut := range []int{3, 5, 4000, 9000} {
-		record := h.out.seal(23, pattern(9000))
+		record := h.Seal(23, pattern(9000))
 		h.Write(record[:cut])
 		r.until(func() bool { return len(p.records().partial) == cut })
 		h.Write(record[cut:])
@@ -89,7 +89,7 @@ func TestIdleRecordStreamKeepsNothing(t *testing.T) {
 		t.Errorf("%d bytes received, %v", len(got), err)
 	}
 	r.do(func() { // the test can see a key
-		p.records().session.Open(h.out.seal(23, []byte("data")))
+		p.records().session.Open(h.Seal(23, []byte("data")))
 		if !expanded(p.records().session) {
 			t.Error("opening a record expands no key; the test shows nothing")
 		}

@@ -148,6 +148,7 @@ type sink struct {
 	mu   sync.Mutex
 	cond *sync.Cond
 	got  bytes.Buffer
+	took int // what the stream's reads have taken
 	err  error
 	idle bool // nothing queued or unsent
 }
@@ -163,6 +164,7 @@ func (s *sink) Readable() {
 		b, err := s.stream.Read()
 		s.mu.Lock()
 		s.got.Write(b)
+		s.took += s.stream.Taken()
 		if err != nil && err != ErrWouldBlock {
 			s.err = err
 			s.stream.Close() // an end of file would be told again and again

@@ -48,6 +48,7 @@ func (t *tlsStream) writeCipher(b []byte) (int, error) {
 }
 
 func (t *tlsStream) Read() ([]byte, error) {
+	t.loop.taken = 0
 	n, err := t.conn.Read(t.loop.readBuf)
 	if len(t.loop.cipherBuf) > 0 { // crypto/tls answered a KeyUpdate or sent an alert
 		if ferr := t.flush(); err == nil {

@@ -54,12 +54,14 @@ const lingerTimeout = time.Second
 // Heard implements [Receiver].
 func (c *conn) Heard(n int) bool {
 	c.s.readClock()
-	c.lastHeard = c.s.now
 	if !c.allowance.read(c.s.now, c.s.cfg.ReadBytes, n) {
 		c.exceed("more bytes than a gateway may send")
 	}
 	return !c.deaf
 }
+
+// Alive implements [Receiver].
+func (c *conn) Alive() { c.lastHeard = c.s.now }
 
 // exceed ends a connection whose peer sends more than it may.
 func (c *conn) exceed(detail string) {

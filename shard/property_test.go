@@ -62,7 +62,7 @@ func (m *model) steps() map[string]func(*rapid.T) {
 		"wait": func(t *rapid.T) {
 			for _, c := range m.conns {
 				if c.receiver != nil && c.closed == 0 {
-					c.receiver.Heard(1)
+					c.receiver.Alive()
 				}
 			}
 			m.wait(time.Duration(rapid.IntRange(1, 8000).Draw(t, "ms")) * time.Millisecond)

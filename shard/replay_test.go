@@ -282,7 +282,7 @@ func TestProgressIsReported(t *testing.T) {
 	r.publish(to("other"))
 	r.publish(to("g"))
 	r.wait(2 * tellEvery)
-	p.receiver.Heard(1)
+	p.receiver.Alive()
 	r.publish(to("g"))
 	r.settle()
 	p.receiver.Lost(nil)

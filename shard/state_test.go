@@ -275,7 +275,7 @@ func TestHeartbeat(t *testing.T) {
 	alive, vanished := r.connect("a"), r.connect("b")
 	for range 13 { // over a minute, answering
 		r.wait(5 * time.Second)
-		alive.receiver.Heard(1)
+		alive.receiver.Alive()
 		r.publish(to("a")) // whatever else flows
 		r.settle()
 		if r.time.Sub(time.Unix(1_000_000, 0)) < 30*time.Second && vanished.closed > 0 {

@@ -71,6 +71,10 @@ type Receiver interface {
 	// Heard says that n bytes arrived, whatever they are. When it returns false
 	// the transport receives nothing more.
 	Heard(n int) bool
+	// Alive says that among them was the end of something: a whole message, or an
+	// answer to a ping. Bytes alone are no sign of life, or a peer could begin a
+	// message and never end it.
+	Alive()
 	// Message hands over one text message, valid until the call returns.
 	Message(text []byte)
 	// Reply asks for wire to be sent ahead of what is queued. Only the latest

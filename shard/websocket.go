@@ -93,9 +93,11 @@ func (t *webSocket) Start() {
 func (t *webSocket) Readable() {
 	for !t.closed {
 		b, err := t.stream.Read()
+		if n := t.stream.Taken(); n > 0 {
+			t.deaf = !t.receiver.Heard(n) || t.deaf
+		}
 		switch err {
 		case nil:
-			t.deaf = !t.receiver.Heard(len(b)) || t.deaf
 			t.receive(b)
 		case poller.ErrWouldBlock:
 			return
@@ -121,7 +123,10 @@ func (t *webSocket) receive(b []byte) {
 			return
 		}
 		b = b[n:]
-		t.handle(m)
+		if m.Op != 0 {
+			t.receiver.Alive()
+			t.handle(m)
+		}
 	}
 }
 

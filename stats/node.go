@@ -23,8 +23,9 @@ type Node struct {
 	LogLinesDropped    prometheus.Counter     // lines of the program's own log
 	// CertificateNotAfter is when a listener's certificate expires, in Unix seconds.
 	CertificateNotAfter *prometheus.GaugeVec
-	RecordsDropped      prometheus.Counter // what was to be recorded of gateways' answers and failed deliveries
-	SpansDropped        prometheus.Counter // of tracing
+	Panics              *prometheus.CounterVec // of handlers, contained, by listener
+	RecordsDropped      prometheus.Counter     // what was to be recorded of gateways' answers and failed deliveries
+	SpansDropped        prometheus.Counter     // of tracing
 
 	EventsCompressed prometheus.Counter
 	CompressionSaved prometheus.Counter // bytes, counted once an event
@@ -71,6 +72,8 @@ func NewNode(version string) *Node {
 			"Lines of the program's log that were dropped because there were too many.")),
 		CertificateNotAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("certificate_not_after_seconds",
 			"When a listener's certificate expires, in seconds since 1970.")), []string{"listener"}),
+		Panics: prometheus.NewCounterVec(opts("panics_total",
+			"Panics of one connection's or request's handler, which ended nothing else, by listener: gateways or internal. Each is a bug, and logged with its stack."), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
 		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
@@ -114,7 +117,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.buildInfo, n.published,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
 		n.EventsCompressed, n.CompressionSaved,
 	}
 }

@@ -40,9 +40,16 @@ type sClient struct {
 
 func startSClient(t *testing.T, s *server, suite string) *sClient {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), installed(t, "openssl", "openssl"), "s_client", "-connect", s.gateways,
+	return startSClientWith(t, s, suite, "-tls1_3", "-ciphersuites", suite)
+}
+
+// startSClientWith starts it with a version of TLS and the suite, which it must
+// come to.
+func startSClientWith(t *testing.T, s *server, suite string, version ...string) *sClient {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), installed(t, "openssl", "openssl"), append([]string{"s_client", "-connect", s.gateways,
 		"-brief", // nothing but what arrived on standard output, and commands all the same
-		"-tls1_3", "-ciphersuites", suite, "-CAfile", s.ca, "-verify_return_error", "-verify_ip", "127.0.0.1")
+		"-CAfile", s.ca, "-verify_return_error", "-verify_ip", "127.0.0.1"}, version...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -196,4 +203,20 @@ func TestOpenSSLKeyUpdates(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client of TLS 1.2 may not negotiate anew: its connection ends, and no other.
+func TestOpenSSLRenegotiation(t *testing.T) {
+	s := startServer(t, "--rate-limit", "0", "--ping-interval", "3600", "--connection-timeout", "7200")
+	const suite = "ECDHE-ECDSA-AES128-GCM-SHA256"
+	g := s.addGateway(t)
+	greedy := startSClientWith(t, s, suite, "-tls1_2", "-cipher", suite)
+	other := startSClientWith(t, s, suite, "-tls1_2", "-cipher", suite)
+	greedy.upgrade(g)
+	other.upgrade(g)
+	greedy.command("R", "RENEGOTIATING")
+	if rest, _ := io.ReadAll(greedy.in); len(rest) > 0 {
+		t.Errorf("behind it came %q", rest)
+	}
+	other.gets(s, g, "still here")
 }

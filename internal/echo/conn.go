@@ -78,6 +78,9 @@ func (c *conn) Violation(_ stats.Disconnect, _ string, goodbye []byte) { c.end(g
 // Heard implements [shard.Receiver].
 func (c *conn) Heard(int) bool { return true }
 
+// Alive implements [shard.Receiver].
+func (c *conn) Alive() {}
+
 // Lost implements [shard.Receiver].
 func (c *conn) Lost(error) { c.finish() }
 

@@ -80,12 +80,12 @@ type Front struct {
 
 	mu        sync.Mutex
 	listeners []net.Listener
-	underWay  map[net.Conn]struct{} // accepted, and not handed on yet
+	underWay  map[*passage]struct{} // accepted, and not handed on yet
 }
 
 // New returns a front that accepts nothing yet.
 func New(cfg Config) *Front {
-	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[net.Conn]struct{})}
+	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[*passage]struct{})}
 	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
 	f.closed = func() { f.live.Add(-1) }
 	f.http = newHTTPSide(cfg)
@@ -100,7 +100,7 @@ func (f *Front) Serve(ln net.Listener) error {
 	defer f.handling.Done()
 	var pause backoff
 	for {
-		f.slots <- struct{}{} // before accepting, so that a full house leaves callers in the kernel's queue
+		f.takeSlot() // before accepting, so that a full house leaves callers in the kernel's queue
 		nc, err := ln.Accept()
 		if err != nil {
 			<-f.slots
@@ -113,10 +113,11 @@ func (f *Front) Serve(ln net.Listener) error {
 			continue
 		}
 		pause.reset()
-		f.begin(nc)
+		p := f.begin(nc)
 		f.handling.Go(func() {
-			defer f.finish(nc)
-			f.handle(nc)
+			defer f.finish(p)
+			defer f.contain(p)
+			f.handle(p)
 		})
 	}
 }
@@ -164,48 +165,34 @@ func (f *Front) Drain(ctx context.Context) error {
 func (f *Front) abort() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for nc := range f.underWay {
-		_ = nc.Close()
+	for p := range f.underWay {
+		_ = p.conn.Close()
 	}
 }
 
-// begin and finish bracket a connection's way through the front.
-func (f *Front) begin(nc net.Conn) {
-	f.cfg.Node.HandshakesInFlight.Inc()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.underWay[nc] = struct{}{}
-}
-
-func (f *Front) finish(nc net.Conn) {
-	f.mu.Lock()
-	delete(f.underWay, nc)
-	f.mu.Unlock()
-	f.cfg.Node.HandshakesInFlight.Dec()
-	<-f.slots
-}
-
 // handle takes one connection through to whoever serves it.
-func (f *Front) handle(nc net.Conn) {
-	accepted := time.Now()
-	_ = nc.SetDeadline(accepted.Add(requestTimeout)) // fails only on a closed connection, as the next call does
+func (f *Front) handle(p *passage) {
+	nc := p.conn
+	_ = nc.SetDeadline(p.accepted.Add(requestTimeout)) // fails only on a closed connection, as the next call does
 	client, ahead, err := f.cfg.Proxies.proxied(nc)
 	c := poller.NewConn(nc, f.cfg.TLS)
 	if err != nil {
 		f.cfg.Logger.Warn("PROXY protocol header refused", "remote", nc.RemoteAddr(), "error", err)
-		f.end(c, "bad_proxy_header")
+		f.end(c, p.result("bad_proxy_header"))
 		return
 	}
 	c.Unread(ahead)
 	if err := c.Handshake(); err != nil {
 		f.cfg.Logger.Debug("TLS handshake failed", "remote", nc.RemoteAddr(), "error", err)
-		f.end(c, "tls_failed")
+		f.end(c, p.result("tls_failed"))
 		return
 	}
 	buf := f.buffers.Get().(*[]byte)
 	defer f.buffers.Put(buf)
 	head, behind, err := readHead(c, *buf)
 	switch {
+	case !p.heard():
+		f.end(c, resultOvertaken)
 	case errors.Is(err, errHeadTooLong):
 		f.refuse(c, badRequest(err.Error()))
 	case err != nil:
@@ -213,7 +200,7 @@ func (f *Front) handle(nc net.Conn) {
 	case !isConnect(head):
 		f.http.take(c.Rewind((*buf)[:len(head)+len(behind)]), client)
 	default:
-		f.connect(c, f.cfg.Proxies.forwarded(client, head), head, behind, accepted)
+		f.connect(c, f.cfg.Proxies.forwarded(client, head), head, behind, p.accepted)
 	}
 }
 
@@ -229,12 +216,19 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 		f.refuse(c, no)
 		return
 	}
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			release()
+		}
+	}()
+	resume := f.resume(up)
 	if err := c.Detach(); err != nil {
 		f.cfg.Logger.Error("connection cannot be handed over", "remote", remote, "error", err)
-		release()
 		f.end(c, "internal_error")
 		return
 	}
+	handedOver = true
 	f.cfg.Node.ConnectsTotal.WithLabelValues("accepted").Inc()
 	f.cfg.Node.HandshakeSeconds.Observe(time.Since(accepted).Seconds())
 	f.cfg.Register(&shard.Registration{
@@ -245,7 +239,7 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 		ID:       uuid.New(),
 		Remote:   remote,
 		Greeting: up.response,
-		Resume:   f.resume(up),
+		Resume:   resume,
 		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered()), up.deflate),
 		Closed:   release,
 	})

@@ -22,6 +22,7 @@ const maxHTTP = 512
 // An httpSide serves the connections that are no upgrades with net/http.
 type httpSide struct {
 	server *http.Server
+	count  func(result string) // of an attempt to connect
 	conns  chan net.Conn
 	open   chan struct{} // one token a connection
 	closed chan struct{}
@@ -30,6 +31,7 @@ type httpSide struct {
 
 func newHTTPSide(cfg Config) *httpSide {
 	h := &httpSide{
+		count:  func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },
 		conns:  make(chan net.Conn),
 		open:   make(chan struct{}, maxHTTP),
 		closed: make(chan struct{}),
@@ -49,12 +51,35 @@ func newHTTPSide(cfg Config) *httpSide {
 		h.server.Handler = besideHealth(cfg.Platform)
 		h.server.ReadTimeout, h.server.WriteTimeout = 0, 0 // uploads and answers may take their time
 	}
+	h.server.Handler = contained(cfg, h.server.Handler)
 	go func() {
 		if err := h.server.Serve(h); !errors.Is(err, http.ErrServerClosed) {
 			logger.Error("HTTP on the gateway listener ended", "error", err)
 		}
 	}()
 	return h
+}
+
+// contained counts and tells of panics, which end the connection and no more.
+func contained(cfg Config, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v != http.ErrAbortHandler { // which is how an answer is broken off
+				panicked(cfg, r.RemoteAddr, v)
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		if r.ProtoMajor != 1 { // the preface of HTTP/2, which net/http leaves to us
+			w.Header().Set("Connection", "close")
+			badRequest("want HTTP/1.1").ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // besideHealth passes everything on to the platform but the node's own routes.
@@ -97,10 +122,12 @@ func (h *httpSide) take(c net.Conn, client netip.AddrPort) {
 	select {
 	case h.open <- struct{}{}:
 	default:
+		h.count("unavailable")
 		_, _ = c.Write(unavailable("too many requests at once").response())
 		_ = c.Close()
 		return
 	}
+	h.count("http")
 	_ = c.SetDeadline(time.Time{}) // net/http sets its own
 	select {
 	case h.conns <- &httpConn{Conn: c, client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open }}:

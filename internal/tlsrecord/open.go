@@ -189,6 +189,7 @@ func (s *Session) handshake(content []byte) error {
 	}
 	s.messageLen = 0
 	s.in.update()
+	s.updates++ // no buffer holds so many records that it could overflow
 	s.owesUpdate = s.owesUpdate || m[4] == updateRequested
 	return nil
 }

@@ -33,8 +33,9 @@ type Session struct {
 	// change before the next application data. A peer that asks many times
 	// while we are silent gets one (RFC 8446 section 4.6.3).
 	owesUpdate bool
-	useless    uint8 // records without data that came one after another
-	messageLen uint8 // how much of message has come
+	useless    uint8  // records without data that came one after another
+	updates    uint16 // since TakeUpdates
+	messageLen uint8  // how much of message has come
 	message    [keyUpdateLen]byte
 	err        error // why nothing is opened any more
 }
@@ -49,6 +50,13 @@ func (s *Session) Wipe() {
 	if s.err == nil {
 		s.err = ErrClosed
 	}
+}
+
+// TakeUpdates returns how often the peer has changed its keys since the last call.
+func (s *Session) TakeUpdates() int {
+	n := s.updates
+	s.updates = 0
+	return int(n)
 }
 
 // Err returns why nothing is opened any more, or nil.
