@@ -104,8 +104,9 @@ func isSetting(variable string) bool {
 }
 
 func (s *Server) start(cpus *CPUSet) error {
-	// A file, not a pipe: the load would have to read what comes out of it.
-	log, err := os.Create(s.logFile)
+	// A file, not a pipe: the load would have to read what comes out of it. The
+	// server appends, so that it goes on at the front of a file that is trimmed.
+	log, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -202,6 +203,16 @@ func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill() // fails when it has ended
 	<-s.exited
 	s.cancel()
+}
+
+// TrimLog empties the file of what the server has logged when it is longer than
+// limit, in bytes.
+func (s *Server) TrimLog(limit int64) error {
+	info, err := os.Stat(s.logFile)
+	if err != nil || info.Size() <= limit {
+		return err
+	}
+	return os.Truncate(s.logFile, 0)
 }
 
 // logTail is how much of a server's log LogTail returns, in bytes.

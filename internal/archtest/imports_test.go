@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/testenv":    {},
 	"internal/clients":    {},
 	"internal/chaos":      {},
+	"internal/soak":       {"bench", "client", "event", "frame", "internal/testenv"},
 	"internal/echo":       {"auth", "frame", "internal/front", "internal/testenv", "poller", "shard", "stats"},
 	"internal/eventtypes": {"event"},
 	"internal/tracing":    {"event"},
