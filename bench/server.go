@@ -92,7 +92,8 @@ func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cm
 	if c.CPUs != nil {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(c.CPUs.Count()))
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own: a terminal's Ctrl-C is for the load, which ends the server.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
 	return cmd

@@ -47,6 +47,15 @@ func (r *record) add(at time.Duration, values reading) {
 	}
 }
 
+// span returns the time between the first samples and the last.
+func (r *record) span() time.Duration {
+	list := r.samples[0]
+	if len(list) == 0 {
+		return 0
+	}
+	return list[len(list)-1].at - list[0].at
+}
+
 // write writes the trends, and returns which gauges are not flat.
 func (r *record) write(w io.Writer) (rising []string) {
 	for i, name := range gauges {

@@ -128,11 +128,14 @@ func (m *member) connect(ctx context.Context) (*client.Conn, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("the ack's cursor is %q: %w", ack.Cursor, err)
 	}
-	if m.chain == nil {
+	switch {
+	case m.chain == nil:
 		m.chain = m.s.ledger.open(m.g.id, m.g.audiences(), cursor.Seq)
 		m.position = ack.Cursor
-	} else {
+	case ack.Resumed:
 		m.s.resumed.Add(1)
+	default:
+		m.s.tell(fmt.Errorf("%s does not go on from %s, says its ack", m.g.id, m.position))
 	}
 	m.chain.note(fmt.Sprintf("%s at %d from %s, resumed %v", ack.ConnectionID, cursor.Seq, m.position, ack.Resumed))
 	m.mu.Lock()

@@ -30,6 +30,9 @@ const (
 	// warmUp is longer than the retention and the two minutes for which keys of
 	// publishes are remembered: until then memory grows because it should.
 	warmUp = 3 * time.Minute
+	// leastMeasured is how long gauges are read, after that, before their trends
+	// are judged.
+	leastMeasured = 5 * time.Minute
 
 	checkEvery = 5 * time.Second
 	readEvery  = time.Second
@@ -303,8 +306,8 @@ func (s *soak) verdict(actors []*actor) error {
 		"rising is what has grown by more than %.0f%% of its mean, by least squares:\n", s.warmUp, retention, 100*maxGrowth)
 	rising := s.record.write(s.out)
 	switch {
-	case s.warmUp < warmUp:
-		fmt.Fprintf(s.out, "the trends are not judged: that takes --for %v or more\n", 3*warmUp)
+	case s.warmUp < warmUp || s.record.span() < leastMeasured:
+		fmt.Fprintf(s.out, "they are not judged: that takes %v after a warm-up of %v (--for %v or more)\n", leastMeasured, warmUp, 3*warmUp)
 	case len(rising) > 0:
 		wrong = append(wrong, fmt.Errorf("rising: %s", strings.Join(rising, ", ")))
 	}

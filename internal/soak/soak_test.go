@@ -88,6 +88,29 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// What rises while memory should, or for a moment only, is printed and not judged.
+func TestTrendsAreNotJudgedTooSoon(t *testing.T) {
+	for name, change := range map[string]func(*soak, []*actor){
+		"a short warm-up": func(s *soak, _ []*actor) { s.warmUp-- },
+		"few samples": func(s *soak, _ []*actor) {
+			for i := range s.record.samples {
+				s.record.samples[i] = s.record.samples[i][:100]
+			}
+		},
+		"no samples": func(s *soak, _ []*actor) { s.record = record{} },
+	} {
+		var out *bytes.Buffer
+		err := judged(func(s *soak, list []*actor) {
+			out = s.out.(*bytes.Buffer)
+			leak(s, 2)
+			change(s, list)
+		})
+		if err != nil || !strings.Contains(out.String(), "not judged") {
+			t.Errorf("%s: %v, and the report is\n%s", name, err, out)
+		}
+	}
+}
+
 func named(list []*actor, name string) *actor {
 	for _, a := range list {
 		if a.name == name {
@@ -97,11 +120,11 @@ func named(list []*actor, name string) *actor {
 	panic("BUG: no actor " + name)
 }
 
-// leak has a gauge double.
+// leak has a gauge rise from the first sample on.
 func leak(s *soak, gauge int) {
 	list := s.record.samples[gauge]
 	for i := range list {
-		list[i].value *= 1 + float64(i)/float64(len(list))
+		list[i].value *= 1 + float64(i)/50
 	}
 }
 
