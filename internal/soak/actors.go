@@ -124,7 +124,10 @@ func (s *soak) kick(ctx context.Context) error {
 	}
 	defer g.busy.Unlock()
 	m := g.members[rand.IntN(len(g.members))]
-	conn, n := m.connection()
+	conn, n, err := m.online(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.platform.do(ctx, http.MethodDelete, "/connections/"+conn.Accepted().ConnectionID, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
@@ -155,7 +158,10 @@ func (s *soak) slow(ctx context.Context) error {
 	}
 	defer g.busy.Unlock()
 	m := g.members[rand.IntN(len(g.members))]
-	conn, n := m.connection()
+	conn, n, err := m.online(ctx)
+	if err != nil {
+		return err
+	}
 	m.deafen()
 	err = s.overfill(ctx, g, conn.Accepted().ConnectionID)
 	m.listen()

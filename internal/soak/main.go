@@ -93,10 +93,10 @@ func run(ctx context.Context, root string, c config, out io.Writer) (err error) 
 	}
 	s := newSoak(server, pair, c, out)
 	err = s.run(ctx)
-	if err := errors.Join(err, server.Stop()); err != nil {
-		return fmt.Errorf("%w\nthe server's log ends with:\n%s", err, server.LogTail())
+	if stopErr := server.Stop(); stopErr != nil {
+		err = errors.Join(err, fmt.Errorf("%w; it ends with\n%s", stopErr, server.LogTail()))
 	}
-	return nil
+	return err
 }
 
 // serverFlags sets bounds so low that they are reached within seconds: what is

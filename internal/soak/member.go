@@ -204,6 +204,15 @@ func (m *member) connection() (*client.Conn, int) {
 	return m.conn, m.up
 }
 
+// online waits for a connection, and returns it and its number.
+func (m *member) online(ctx context.Context) (conn *client.Conn, number int, err error) {
+	err = await(ctx, m.g.id+" is connected", func() bool {
+		conn, number = m.connection()
+		return conn != nil
+	})
+	return conn, number, err
+}
+
 // connected reports whether there is a connection.
 func (m *member) connected() bool {
 	conn, _ := m.connection()
