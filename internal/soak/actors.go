@@ -41,15 +41,16 @@ func (s *soak) actors() []*actor {
 	}
 }
 
-// run acts until ctx ends, and at least once. What has begun is finished.
-func (a *actor) run(ctx context.Context, tell func(error)) {
+// run acts until over ends, and at least once. What it has begun then it finishes,
+// unless ctx ends.
+func (a *actor) run(ctx, over context.Context, tell func(error)) {
 	for {
-		if err := a.act(context.WithoutCancel(ctx)); err != nil {
+		if err := a.act(ctx); err != nil {
 			tell(fmt.Errorf("%s: %w", a.name, err))
 		} else {
 			a.done.Add(1)
 		}
-		if pause(ctx, a.every/2+rand.N(a.every)) != nil {
+		if pause(over, a.every/2+rand.N(a.every)) != nil {
 			return
 		}
 	}
@@ -151,6 +152,8 @@ const (
 
 // slow has a member read nothing while its gateway is sent more than sockets
 // hold, until the server has cut it off. Then it reads, is told so, and resumes.
+// The server waits some seconds for it to get so far, which on a machine that is
+// busy may be too short: then it is tried again.
 func (s *soak) slow(ctx context.Context) error {
 	g, err := s.pickConnected(ctx)
 	if err != nil {
@@ -158,18 +161,23 @@ func (s *soak) slow(ctx context.Context) error {
 	}
 	defer g.busy.Unlock()
 	m := g.members[rand.IntN(len(g.members))]
-	conn, n, err := m.online(ctx)
-	if err != nil {
-		return err
-	}
-	m.deafen()
-	err = s.overfill(ctx, g, conn.Accepted().ConnectionID)
-	m.listen()
-	if err != nil {
-		return err
-	}
-	if err := m.back(ctx, n); err != nil {
-		return err
+	for range attempts {
+		conn, n, err := m.online(ctx)
+		if err != nil {
+			return err
+		}
+		m.deafen()
+		err = s.overfill(ctx, g, conn.Accepted().ConnectionID)
+		m.listen()
+		if err != nil {
+			return err
+		}
+		if err := m.back(ctx, n); err != nil {
+			return err
+		}
+		if m.lastCode() != noCode {
+			break
+		}
 	}
 	return wantCode(m, frame.CloseTryAgainLater)
 }

@@ -282,9 +282,13 @@ func (m *member) deafen() {
 	m.deaf = make(chan struct{})
 }
 
+// listen ends deafen.
 func (m *member) listen() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.tcp != nil {
+		_ = m.tcp.SetReadBuffer(1 << 20) // it has much to catch up with
+	}
 	close(m.deaf)
 	m.deaf = nil
 }

@@ -63,11 +63,11 @@ func (p *platform) do(ctx context.Context, method, path, body string, want int, 
 	return json.Unmarshal(b, into)
 }
 
-// attempts is how often an event is published, under one key, until there is a
-// receipt.
+// attempts is how often something is tried that need not come off at once.
 const attempts = 3
 
-// publish publishes an event until there is a receipt, and returns its sequence.
+// publish publishes an event until there is a receipt, always under one key, and
+// returns its sequence.
 func (p *platform) publish(ctx context.Context, audience, key string, payload []byte) (seq uint64, err error) {
 	body := `{` + audience + `,"type":"soak.event","payload":{"pad":"` + string(payload) + `"}}`
 	var receipt struct{ ID event.Cursor }

@@ -56,8 +56,8 @@ type soak struct {
 	warmUp   time.Duration
 	record   record // of the goroutine that watches, until that ends
 
-	ctx     context.Context // of the members
-	stop    context.CancelFunc
+	ctx     context.Context // of all that speaks to the server
+	stop    context.CancelCauseFunc
 	running sync.WaitGroup // members
 
 	keys    atomic.Int64
@@ -75,7 +75,7 @@ func newSoak(server *bench.Server, p pair, c config, out io.Writer) *soak {
 		c: c, server: server, target: server.Target, pair: p, platform: newPlatform(server.Target),
 		ledger: newLedger(), out: out, warmUp: min(warmUp, c.length/3), ends: make(map[frame.CloseCode]int),
 	}
-	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	return s
 }
 
@@ -102,26 +102,31 @@ func (s *soak) count(code frame.CloseCode) {
 func (s *soak) run(ctx context.Context) error {
 	defer s.platform.close()
 	defer s.running.Wait()
-	defer s.stop()
+	defer s.stop(nil)
 	if err := s.assemble(); err != nil {
 		return err
 	}
 	s.begun = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, s.c.length)
+	over, cancel := context.WithTimeout(ctx, s.c.length)
 	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
 	actors := s.actors()
 	watching, endWatch := context.WithCancel(s.ctx)
 	var watch, work sync.WaitGroup
-	watch.Go(func() { s.watch(watching, cancel, actors) })
-	for i := range publishers {
-		work.Go(func() { s.publishUntil(ctx, i) })
+	watch.Go(func() { s.watch(watching, actors) })
+	for range publishers {
+		work.Go(func() { s.publishUntil(over) })
 	}
 	for _, a := range actors {
-		work.Go(func() { a.run(ctx, s.tell) })
+		work.Go(func() { a.run(s.ctx, over, s.tell) })
 	}
 	work.Wait()
 	endWatch()
 	watch.Wait()
+	if s.ctx.Err() != nil {
+		s.printLine(actors)
+		return context.Cause(s.ctx)
+	}
 	if err := await(s.ctx, "everybody has everything", s.ledger.settled); err != nil {
 		s.tell(err)
 	}
@@ -153,18 +158,19 @@ func (s *soak) assemble() error {
 	})
 }
 
-// publishUntil publishes its part of the rate until ctx ends.
-func (s *soak) publishUntil(ctx context.Context, publisher int) {
+// publishUntil publishes a publisher's part of the rate until over ends. What it has
+// begun it finishes.
+func (s *soak) publishUntil(over context.Context) {
 	tick := time.NewTicker(time.Second * publishers / time.Duration(s.c.rate))
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
+		case <-over.Done():
 			return
 		}
-		if err := s.publishAnyone(context.WithoutCancel(ctx)); err != nil {
-			s.tell(fmt.Errorf("publisher %d: %w", publisher, err))
+		if err := s.publishAnyone(s.ctx); err != nil {
+			s.tell(fmt.Errorf("publish: %w", err))
 		}
 	}
 }
@@ -221,8 +227,8 @@ func (s *soak) publish(ctx context.Context, audience string, size int) error {
 }
 
 // watch reads the gauges, has the ledger check, and prints a line a minute. When
-// the server cannot be read it ends the soak.
-func (s *soak) watch(ctx context.Context, abort func(), actors []*actor) {
+// the server cannot be read it ends all.
+func (s *soak) watch(ctx context.Context, actors []*actor) {
 	read, check, line := time.NewTicker(readEvery), time.NewTicker(checkEvery), time.NewTicker(lineEvery)
 	defer read.Stop()
 	defer check.Stop()
@@ -238,8 +244,7 @@ func (s *soak) watch(ctx context.Context, abort func(), actors []*actor) {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				s.tell(fmt.Errorf("the server cannot be watched: %w", err))
-				abort()
+				s.stop(fmt.Errorf("the server cannot be watched: %w", err))
 				return
 			case at >= s.warmUp:
 				s.record.add(at, r)

@@ -140,12 +140,12 @@ func TestActorActsAtLeastOnce(t *testing.T) {
 	cancel()
 	var s soak
 	works := actor{name: "works", every: time.Hour, act: func(ctx context.Context) error { return ctx.Err() }}
-	works.run(over, s.tell)
+	works.run(t.Context(), over, s.tell)
 	if works.done.Load() != 1 || s.failures > 0 {
 		t.Errorf("done %d times, failures %v", works.done.Load(), s.told)
 	}
 	fails := actor{name: "fails", every: time.Hour, act: func(context.Context) error { return errors.New("no such connection") }}
-	fails.run(over, s.tell)
+	fails.run(t.Context(), over, s.tell)
 	if fails.done.Load() != 0 || s.failures != 1 || !strings.Contains(s.told[0].Error(), "fails: no such connection") {
 		t.Errorf("done %d times, failures %v", fails.done.Load(), s.told)
 	}
