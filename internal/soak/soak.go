@@ -109,7 +109,7 @@ func (s *soak) run(ctx context.Context) error {
 	s.begun = time.Now()
 	over, cancel := context.WithTimeout(ctx, s.c.length)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
+	defer context.AfterFunc(s.ctx, cancel)() // when the server is gone, the time is over
 	actors := s.actors()
 	watching, endWatch := context.WithCancel(s.ctx)
 	var watch, work sync.WaitGroup
