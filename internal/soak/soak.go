@@ -308,7 +308,7 @@ func (s *soak) verdict(actors []*actor) error {
 	fmt.Fprintf(s.out, "  connections that resumed   %d\n  connections by close code  %s\n", s.resumed.Load(), s.codes())
 	wrong = append(wrong, s.allTold()...)
 	fmt.Fprintf(s.out, "trends, after a warm-up of %v (retention is %v, keys of publishes are remembered for 2m: until then memory grows because it should);\n"+
-		"rising is what has grown by more than %.0f%% of its mean, by least squares:\n", s.warmUp, retention, 100*maxGrowth)
+		"rising is what has grown by more than %.0f%% of its mean, by least squares, with a slope less by twice its standard error:\n", s.warmUp, retention, 100*maxGrowth)
 	rising := s.record.write(s.out)
 	switch {
 	case s.warmUp < warmUp || s.record.span() < leastMeasured:

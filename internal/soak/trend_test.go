@@ -52,6 +52,27 @@ func TestTrend(t *testing.T) {
 	}
 }
 
+// A gauge that swings over minutes has a slope over any short time, and one that is
+// too uncertain to be called rising.
+func TestTrendError(t *testing.T) {
+	wave := func(slope float64) (samples []sample) {
+		for i, s := range line(420, 70, slope, 0) {
+			samples = append(samples, sample{s.at, s.value + 30*math.Sin(2*math.Pi*(float64(i)/240+7./12))})
+		}
+		return samples
+	}
+	swings, leaks := newTrend(wave(0)), newTrend(wave(2000))
+	if swings.slope*swings.span.Hours() < maxGrowth*swings.mean || swings.err == 0 {
+		t.Errorf("%v: want a slope that is steep by chance", swings)
+	}
+	if !swings.flat() {
+		t.Errorf("%v: want it flat", swings)
+	}
+	if leaks.flat() {
+		t.Errorf("%v: want it rising", leaks)
+	}
+}
+
 func TestTrendRange(t *testing.T) {
 	got := newTrend([]sample{{time.Minute, 4}, {2 * time.Minute, 1}, {4 * time.Minute, 7}})
 	if got.least != 1 || got.most != 7 || got.mean != 4 || got.span != 3*time.Minute {
