@@ -6,8 +6,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
+SOAK     ?= 10m
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients spec-lint image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -42,6 +43,12 @@ bench-growth: ## the same workloads with 1,000 to 18,000 connections, and the sh
 
 bench-peers: ## other WebSocket libraries under the same load, and ratios; twenty minutes
 	cd bench/peers && $(GO) run .
+
+bench-hostile: ## what 1,000 connections notice of each attack on the server; half an hour
+	$(GO) test ./internal/hostile -run '^$$' -bench Bystanders -benchtime 1x -timeout 90m
+
+soak: ## the server under everything at once for SOAK, as in SOAK=2h; fails if an event is lost or memory rises
+	$(GO) run ./internal/soak --for $(SOAK)
 
 clients: ## foreign WebSocket clients against the binary; see internal/clients
 	npm ci --silent --no-fund --no-audit --prefix internal/clients/node

@@ -92,7 +92,8 @@ func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cm
 	if c.CPUs != nil {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(c.CPUs.Count()))
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own: a terminal's Ctrl-C is for the load, which ends the server.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
 	return cmd
@@ -104,8 +105,9 @@ func isSetting(variable string) bool {
 }
 
 func (s *Server) start(cpus *CPUSet) error {
-	// A file, not a pipe: the load would have to read what comes out of it.
-	log, err := os.Create(s.logFile)
+	// A file, not a pipe: the load would have to read what comes out of it. The
+	// server appends, so that it goes on at the front of a file that is trimmed.
+	log, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -202,6 +204,16 @@ func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill() // fails when it has ended
 	<-s.exited
 	s.cancel()
+}
+
+// TrimLog empties the file of what the server has logged when it is longer than
+// limit, in bytes.
+func (s *Server) TrimLog(limit int64) error {
+	info, err := os.Stat(s.logFile)
+	if err != nil || info.Size() <= limit {
+		return err
+	}
+	return os.Truncate(s.logFile, 0)
 }
 
 // logTail is how much of a server's log LogTail returns, in bytes.

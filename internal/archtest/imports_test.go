@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/clients":    {},
 	"internal/chaos":      {},
 	"internal/hostile":    {"frame", "internal/testenv"},
+	"internal/soak":       {"bench", "client", "event", "frame", "internal/testenv"},
 	"internal/echo":       {"auth", "frame", "internal/front", "internal/testenv", "poller", "shard", "stats"},
 	"internal/eventtypes": {"event"},
 	"internal/spec":       {},

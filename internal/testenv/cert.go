@@ -15,8 +15,11 @@ import (
 )
 
 // Certificate returns a self-signed certificate for servers whose clients do not
-// verify it.
-var Certificate = sync.OnceValue(func() tls.Certificate {
+// verify it, always the same.
+var Certificate = sync.OnceValue(NewCertificate)
+
+// NewCertificate makes another one. It is valid for an hour.
+func NewCertificate() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -27,4 +30,4 @@ var Certificate = sync.OnceValue(func() tls.Certificate {
 		panic(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
+}
