@@ -207,6 +207,7 @@ func TestRefusals(t *testing.T) {
 		{"malformed header", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nnonsense\r\n\r\n", 1), 400, "bad_request", [2]string{}},
 		{"long header", upgradeWith("X-Long", strings.Repeat("x", maxHead)), 400, "bad_request", [2]string{}},
 		{"no end", "GET " + ConnectPath + " HTTP/1.1\r\n" + strings.Repeat("x", maxHead+100), 400, "bad_request", [2]string{}},
+		{"a token that nobody can verify", upgradeWith("api-key", "gc_unverified"), 503, "unavailable", [2]string{"Retry-After", "5"}},
 		{"no such path", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", [2]string{}},
 		{"a platform's path", "POST /api/internal/v1/gateways/g/manifest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 503, "unavailable", [2]string{"Retry-After", "5"}},
 	} {
