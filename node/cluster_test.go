@@ -116,12 +116,15 @@ func (c *natsCluster) url() string {
 	return strings.Join(urls, ",")
 }
 
-// node starts a node on the cluster.
-func (c *natsCluster) node(id string) *system {
+// node starts a node on the cluster. The changes are made to its Config before.
+func (c *natsCluster) node(id string, changes ...func(*Config)) *system {
 	c.t.Helper()
 	cfg := config(c.t)
 	cfg.Log, cfg.NodeID = c.url(), id
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	for _, change := range changes {
+		change(&cfg)
+	}
 	return start(c.t, cfg)
 }
 

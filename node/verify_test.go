@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"gatecast/event"
+
 	"github.com/coder/websocket"
 )
 
@@ -105,25 +107,20 @@ func TestVerify(t *testing.T) {
 	v := newVerifier(t)
 	v.say("good", edge)
 	s := v.start(t)
-	var unheard struct{ Targets, Connected int }
-	if status := s.call("POST", root+"/events", `{"gatewayId":"edge","type":"a"}`, &unheard); status != 202 || unheard.Targets != 1 || unheard.Connected != 0 {
-		t.Fatalf("an event for a gateway nobody has heard of: %d %+v", status, unheard)
+	if got := s.receipt(`"gatewayId":"edge"`); got.Targets != 1 || got.Connected != 0 {
+		t.Fatalf("an event for a gateway nobody has heard of: %+v", got)
 	}
 	a, b := s.connect("good"), s.connect("good")
 	if n := v.times("good"); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 	for _, target := range []string{`"gatewayId":"edge"`, `"group":"eu"`, `"all":true`} {
-		var receipt struct {
-			ID                 string
-			Targets, Connected int
+		got := s.receipt(target)
+		if got.Targets != 1 || got.Connected != 1 {
+			t.Errorf("%s: %+v", target, got)
 		}
-		s.call("POST", root+"/events", `{`+target+`,"type":"a"}`, &receipt)
-		if receipt.Targets != 1 || receipt.Connected != 1 {
-			t.Errorf("%s: %+v", target, receipt)
-		}
-		a.expect(receipt.ID)
-		b.expect(receipt.ID)
+		a.expect(got.ID)
+		b.expect(got.ID)
 	}
 	var listed struct{ Events []struct{ ID string } }
 	if s.call("GET", root+"/events?gatewayId=edge", "", &listed); len(listed.Events) != 4 {
@@ -245,6 +242,105 @@ func TestVerifyTakenBack(t *testing.T) {
 	if status := start(t, config(t)).call("DELETE", root+"/verified/edge", "", nil); status != 404 {
 		t.Errorf("without --verify-url: %d", status)
 	}
+}
+
+// On nodes that share a log, a gateway counts wherever it is connected, and what is
+// taken back on one is taken back on all.
+func TestVerifyOnSeveralNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three NATS servers")
+	}
+	v := newVerifier(t)
+	v.say("good", edge)
+	v.say("other", `{"gatewayId":"other","groups":["eu"]}`)
+	verifies := func(cfg *Config) { cfg.VerifyURL = v.URL }
+	c := startNATS(t)
+	a, b := c.node("a", verifies), c.node("b", verifies)
+	gone, stays := b.connect("good"), b.connect("other")
+	if n := v.times("good"); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+
+	// A knows of the gateways that they are connected, and not what groups they are in.
+	eventually(t, "the other node knows who is connected", func() bool {
+		targets, connected, _ := a.registry.Reach(event.Target{All: true})
+		return targets == 2 && connected == 2
+	})
+	for _, p := range []struct {
+		on                 *system
+		target             string
+		targets, connected int
+		to                 []*replica
+	}{
+		{a, `"gatewayId":"edge"`, 1, 1, []*replica{gone}},
+		{b, `"gatewayId":"edge"`, 1, 1, []*replica{gone}},
+		{a, `"gatewayIds":["edge","nobody"]`, 2, 1, []*replica{gone}},
+		{a, `"group":"eu"`, 0, 0, []*replica{gone, stays}},
+		{b, `"group":"eu"`, 2, 2, []*replica{gone, stays}},
+		{a, `"all":true`, 2, 2, []*replica{gone, stays}},
+		{b, `"all":true`, 2, 2, []*replica{gone, stays}},
+	} {
+		got := p.on.receipt(p.target)
+		if got.Targets != p.targets || got.Connected != p.connected {
+			t.Errorf("on %s, %s: %d targets, %d connected; want %d, %d", p.on.cfg.NodeID, p.target, got.Targets, got.Connected, p.targets, p.connected)
+		}
+		for _, r := range p.to {
+			r.expect(got.ID)
+		}
+	}
+
+	here := a.connect("good") // which also has A ask for itself
+	if n := v.times("good"); n != 2 {
+		t.Errorf("asked %d times by two nodes", n)
+	}
+	group := a.receipt(`"group":"eu"`)
+	if group.Targets != 1 || group.Connected != 1 {
+		t.Errorf("a group that the node has verified one gateway of: %+v", group)
+	}
+	v.say("good", "")
+	if status := a.call("DELETE", root+"/verified/edge", "", nil); status != 204 {
+		t.Fatalf("DELETE: %d", status)
+	}
+	for on, r := range map[string]*replica{"a": here, "b": gone} {
+		if code := r.closed(); code != websocket.StatusPolicyViolation {
+			t.Errorf("on %s it was closed with %d", on, code)
+		}
+	}
+	for _, s := range []*system{a, b} {
+		if status, _ := s.refused("good"); status != 401 {
+			t.Errorf("on %s it is then answered with %d", s.cfg.NodeID, status)
+		}
+		eventually(t, "nobody counts it as connected", func() bool {
+			targets, connected, _ := s.registry.Reach(event.Target{GatewayIDs: []string{"edge"}})
+			return targets == 1 && connected == 0
+		})
+	}
+	if n := v.times("good"); n != 4 {
+		t.Errorf("asked %d times, want once more by each node", n)
+	}
+	stays.expect(group.ID, a.publish("other", "1"))
+
+	// A node that does not answer is named, for its connections may still be there.
+	b.peers.unsubscribe()
+	var answer struct{ Message string }
+	if status := a.call("DELETE", root+"/verified/edge", "", &answer); status != 503 || !strings.Contains(answer.Message, "connections: b") {
+		t.Errorf("with a node that does not answer: %d %q", status, answer.Message)
+	}
+}
+
+// A receipt is what a publisher is told.
+type receipt struct {
+	ID                 string
+	Targets, Connected int
+}
+
+// receipt publishes to a target.
+func (s *system) receipt(target string) (r receipt) {
+	s.t.Helper()
+	if status := s.call("POST", root+"/events", `{`+target+`,"type":"t"}`, &r); status != 202 {
+		s.t.Fatalf("POST /events to %s: %d", target, status)
+	}
+	return r
 }
 
 // An answer of before a token was taken back does not count.
