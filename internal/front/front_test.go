@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -49,6 +48,11 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
 	h.available.Store(true)
 	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), Places: new(atomic.Int32), OrgPlaces: new(atomic.Int32)}
+	logs := testenv.NewLog(t)
+	logs.HideKey(testenv.Certificate().PrivateKey)
+	for _, token := range []string{goodToken, "gc_bad", "gc_other", "gc_unverified"} {
+		logs.Hide("a token", token)
+	}
 	cfg := Config{
 		Verify: func(token string) (*auth.Grant, error) {
 			switch token {
@@ -67,7 +71,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		WebSocket: &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
 		Available: h.available.Load,
 		Node:      stats.NewNode("test"),
-		Logger:    slog.New(slog.DiscardHandler),
+		Logger:    logs.Logger(),
 	}
 	if useTLS {
 		cfg.TLS = poller.NewTLS(&tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}, false)
