@@ -6,6 +6,7 @@ package bench_test
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -217,6 +218,7 @@ func restarts(tb testing.TB, flags []string, connections int, cpus *bench.CPUSet
 		}
 	}
 	folder := tb.TempDir()
+	hide := sync.OnceFunc(watchLog(tb, folder))
 	start = func(ctx context.Context) (bench.Target, error) {
 		kill()
 		s, err = bench.StartServer(ctx, bench.ServerConfig{
@@ -225,6 +227,7 @@ func restarts(tb testing.TB, flags []string, connections int, cpus *bench.CPUSet
 		if err != nil {
 			return bench.Target{}, err
 		}
+		hide()
 		return s.Target, nil
 	}
 	return start, kill

@@ -22,7 +22,7 @@ const warmUp = 2
 
 // FanOut publishes events one by one, each to every connection and after the
 // last one has arrived everywhere. It measures the time from a publish to its
-// last arrival.
+// last arrival, and the bytes that the connections' sockets received.
 func FanOut(ctx context.Context, t Target, c FanOutConfig) (Result, error) {
 	r := Result{Workload: "fan-out/all", Transport: t.Transport(), Connections: c.Connections}
 	gateways := c.Connections
@@ -66,6 +66,10 @@ func (f *fanOut) run(ctx context.Context, r *Result, c FanOutConfig) error {
 			return err
 		}
 	}
+	before, err := f.fleet.wire()
+	if err != nil {
+		return err
+	}
 	m, err := startMeter(f.Target)
 	if err != nil {
 		return err
@@ -79,6 +83,11 @@ func (f *fanOut) run(ctx context.Context, r *Result, c FanOutConfig) error {
 	if err := m.addTo(r, "delivery", c.Events*c.Connections); err != nil {
 		return err
 	}
+	after, err := f.fleet.wire()
+	if err != nil {
+		return err
+	}
+	r.add("wire", "B/delivery", float64(after-before)/float64(c.Events*c.Connections))
 	slices.Sort(times)
 	r.addMillis("last-p50", quantile(times, 0.5))
 	r.addMillis("last-max", times[len(times)-1])

@@ -61,6 +61,18 @@ func (f *fleet) run(p *peer) {
 	}
 }
 
+// wire returns how many bytes have come in from the sockets of all.
+func (f *fleet) wire() (bytes uint64, err error) {
+	for _, p := range f.peers {
+		n, err := p.wire()
+		if err != nil {
+			return 0, err
+		}
+		bytes += n
+	}
+	return bytes, nil
+}
+
 // tolerate counts a misfit, but for an event that somebody else published.
 func (f *fleet) tolerate(err error) error {
 	if !errors.Is(err, errForeign) {

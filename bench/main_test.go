@@ -9,11 +9,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"testing"
 
 	"gatecast/bench"
+	"gatecast/internal/testenv"
 )
 
 var (
@@ -98,6 +100,22 @@ var split = sync.OnceValues(func() (*bench.CPUSet, error) {
 	return &server, bench.Pin(load)
 })
 
+// watchLog has the log of a test's server looked through for secrets at the end, and
+// returns what is to be called when the server has started. A benchmark's is not: it
+// is long.
+func watchLog(tb testing.TB, folder string) (hide func()) {
+	t, ok := tb.(*testing.T)
+	if !ok {
+		return func() {}
+	}
+	logs := testenv.NewLog(t)
+	return func() {
+		logs.File(filepath.Join(folder, "server.log"))
+		logs.HideTokens(filepath.Join(folder, "data", "admin.token"))
+		logs.HidePEM(filepath.Join(folder, "data", "self-signed.key"))
+	}
+}
+
 // serverFlags are those of withServer's servers, besides the usual.
 var serverFlags []string
 
@@ -108,13 +126,16 @@ func withServer(tb testing.TB, plaintext bool, connections int, cpus *bench.CPUS
 	if err != nil {
 		tb.Fatal(err)
 	}
+	folder := tb.TempDir()
+	hide := watchLog(tb, folder)
 	s, err := bench.StartServer(tb.Context(), bench.ServerConfig{
-		Binary: path, Folder: tb.TempDir(), Plaintext: plaintext,
+		Binary: path, Folder: folder, Plaintext: plaintext,
 		Connections: connections, CPUs: cpus, Flags: serverFlags,
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	hide()
 	defer func() {
 		if err := s.Stop(); err != nil {
 			tb.Error(err)

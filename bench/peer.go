@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"gatecast/frame"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -245,6 +247,22 @@ func newMask() (mask [4]byte) {
 func (p *peer) pong(payload []byte) error {
 	_, err := p.conn.Write(frame.AppendMasked(nil, frame.OpPong, payload, newMask()))
 	return err
+}
+
+// wire returns how many bytes have come in from the socket: records of TLS, where
+// there is TLS, and all else that is not TCP's own.
+func (p *peer) wire() (bytes uint64, err error) {
+	raw, err := p.tcp.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var info *unix.TCPInfo
+	var failed error
+	err = raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err = errors.Join(err, failed); err != nil {
+		return 0, fmt.Errorf("the bytes of a socket: %w", err)
+	}
+	return info.Bytes_received, nil
 }
 
 // hangUp resets the connection. A proper close would leave thousands of ports in

@@ -28,10 +28,10 @@ func TestWorkloads(t *testing.T) {
 		}, []string{"threads", "rss-before", "rss-after", "rss-peak"}},
 		{"fan-out to one gateway", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.FanOut(ctx, t, bench.FanOutConfig{Connections: smokeConns, OneGateway: true, Events: 5, EventBytes: eventBytes})
-		}, []string{"server-cpu", "load-cpu", "last-p50", "last-max"}},
+		}, []string{"server-cpu", "load-cpu", "wire", "last-p50", "last-max"}},
 		{"fan-out to all", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.FanOut(ctx, t, bench.FanOutConfig{Connections: smokeConns, Events: 5, EventBytes: eventBytes})
-		}, []string{"server-cpu", "load-cpu", "last-p50", "last-max"}},
+		}, []string{"server-cpu", "load-cpu", "wire", "last-p50", "last-max"}},
 		{"latency", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Latency(ctx, t, bench.LatencyConfig{Idle: smokeConns, Rate: 500, Events: 50, EventBytes: eventBytes})
 		}, []string{"server-cpu", "load-cpu", "p50", "p99", "max"}},
@@ -147,6 +147,32 @@ func TestIdleConnectionHasOneDescriptor(t *testing.T) {
 			t.Errorf("%v descriptors a connection; want 1", v)
 		}
 	})
+}
+
+// Events that are compressed take fewer bytes of real sockets, by what they shrink to;
+// for who does not ask for that, nothing changes.
+func TestBytesOnTheWire(t *testing.T) {
+	const bytes = 2048
+	for _, plaintext := range []bool{true, false} {
+		wire := func(deflate bool, flags ...string) (bytesEach float64) {
+			serverFlags = flags
+			defer func() { serverFlags = nil }()
+			withServer(t, plaintext, 2*smokeConns, nil, func(target bench.Target) {
+				target.Deflate = deflate
+				r, err := bench.FanOut(t.Context(), target, bench.FanOutConfig{Connections: smokeConns, Events: 20, EventBytes: bytes})
+				if err != nil {
+					t.Fatal(err)
+				}
+				bytesEach, _ = r.Figure("wire")
+			})
+			return bytesEach
+		}
+		off, unwanted, deflate := wire(false), wire(false, "--compression"), wire(true, "--compression")
+		t.Logf("plaintext=%v: %.0f bytes a delivery without compression, %.0f where nobody wants it, %.0f with", plaintext, off, unwanted, deflate)
+		if off < bytes || off > 1.2*bytes || unwanted < off-10 || unwanted > off+10 || deflate < 200 || deflate > off/2 {
+			t.Errorf("plaintext=%v: %.0f, %.0f, %.0f bytes a delivery", plaintext, off, unwanted, deflate)
+		}
+	}
 }
 
 // A workload must notice when it is refused.

@@ -7,11 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +29,9 @@ type natsCluster struct {
 	servers []*server.Server
 }
 
+// natsPassword has what must be escaped in a URL.
+const natsPassword = "p4ss/w@rd: of NATS"
+
 // startNATS starts a cluster on free ports of loopback.
 func startNATS(t *testing.T) *natsCluster {
 	t.Helper()
@@ -41,8 +42,9 @@ func startNATS(t *testing.T) *natsCluster {
 		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", cluster)}
 		c.options = append(c.options, &server.Options{
 			ServerName: fmt.Sprint("nats", i), Host: "127.0.0.1", Port: client,
-			Cluster:   server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: cluster},
-			Routes:    routes,
+			Cluster:  server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: cluster},
+			Routes:   routes,
+			Username: "gatecast", Password: natsPassword,
 			JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
 		})
 	}
@@ -111,17 +113,19 @@ func (c *natsCluster) awaitLeader() {
 func (c *natsCluster) url() string {
 	var urls []string
 	for _, o := range c.options {
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
+		urls = append(urls, fmt.Sprintf("nats://%s@127.0.0.1:%d", url.UserPassword(o.Username, o.Password), o.Port))
 	}
 	return strings.Join(urls, ",")
 }
 
-// node starts a node on the cluster.
-func (c *natsCluster) node(id string) *system {
+// node starts a node on the cluster. The changes are made to its Config before.
+func (c *natsCluster) node(id string, changes ...func(*Config)) *system {
 	c.t.Helper()
 	cfg := config(c.t)
 	cfg.Log, cfg.NodeID = c.url(), id
-	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	for _, change := range changes {
+		change(&cfg)
+	}
 	return start(c.t, cfg)
 }
 

@@ -148,6 +148,7 @@ func TestCertificatesReload(t *testing.T) {
 		t.Errorf("serves %s, want %s", got, first)
 	}
 	second := writePair(t, cfg.TLSCert, cfg.TLSKey)
+	s.hide()
 	s.Reload()
 	eventually(t, "the new certificate is served", func() bool { return served() == second })
 	if err := os.WriteFile(cfg.TLSKey, []byte("no key"), 0o600); err != nil {

@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"gatecast/internal/spec/spectest"
+	"gatecast/internal/testenv"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
@@ -37,6 +40,7 @@ type system struct {
 	cfg   Config
 	admin string
 	http  *http.Client
+	logs  *testenv.Log // of the node, but for a benchmark's; no secret may be in it
 }
 
 // config returns the configuration of a node on free ports.
@@ -54,11 +58,16 @@ func config(t testing.TB) Config {
 // start starts a node, which is drained at the test's end unless the test did.
 func start(t testing.TB, cfg Config) *system {
 	t.Helper()
+	logs := testenv.NewLog(t)
+	if _, timed := t.(*testing.B); !timed {
+		cfg.Logger = logs.Logger()
+	}
 	n, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &system{Node: n, t: t, cfg: cfg, http: &http.Client{Transport: &spectest.Transport{T: t, Base: &http.Transport{}}}}
+	s := &system{Node: n, t: t, cfg: cfg, http: &http.Client{Transport: &spectest.Transport{T: t, Base: &http.Transport{}}}, logs: logs}
+	s.hide()
 	token, err := os.ReadFile(n.cfg.AdminTokenFile)
 	if err != nil {
 		t.Fatal(err)
@@ -69,8 +78,25 @@ func start(t testing.TB, cfg Config) *system {
 			s.drain()
 		}
 		s.http.CloseIdleConnections()
+		s.hide()
 	})
 	return s
+}
+
+// hide has the log looked through for the secrets that the node was given, and those
+// it has made.
+func (s *system) hide() {
+	cfg := s.Node.cfg
+	s.logs.HideTokens(cfg.AdminTokenFile)
+	for _, file := range []string{cfg.TLSKey, cfg.InternalTLSKey, filepath.Join(cfg.DataDir, "self-signed.key")} {
+		s.logs.HidePEM(file)
+	}
+	for text := range strings.SplitSeq(strings.Join([]string{cfg.Log, cfg.PlatformURL, cfg.VerifyURL, cfg.OTLPEndpoint}, ","), ",") {
+		if u, err := url.Parse(text); err == nil {
+			password, _ := u.User.Password()
+			s.logs.Hide("a password", password)
+		}
+	}
 }
 
 func (s *system) drain() {
@@ -88,6 +114,7 @@ func (s *system) call(method, path string, body string, into any) int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.logs.Hide("an admin token", s.admin)
 	req.Header.Set("Authorization", "Bearer "+s.admin)
 	req.Header.Set("Content-Type", "application/json")
 	if strings.Contains(strings.TrimSpace(body), "\n") {
@@ -171,10 +198,11 @@ func (s *system) url() string {
 
 // dial connects as a gateway; the answer is the refusal when err is not nil.
 func (s *system) dial(token, since string) (described, *http.Response, error) {
+	s.logs.Hide("a gateway's token", token)
 	c, resp, err := websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
 		HTTPHeader: http.Header{"api-key": {token}, "Last-Event-ID": {since}},
 		HTTPClient: &http.Client{Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, KeyLogWriter: s.logs.KeyLog()},
 			DisableKeepAlives: true,
 		}},
 	})

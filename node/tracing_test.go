@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -323,10 +322,7 @@ func TestCollectorInTrouble(t *testing.T) {
 	gone.Close()
 	for name, url := range map[string]string{"gone": gone.URL, "hanging": hanging.URL} {
 		t.Run(name, func(t *testing.T) {
-			var lines lockedBuffer
-			cfg := traced(t, url)
-			cfg.Logger = slog.New(slog.NewJSONHandler(&lines, nil))
-			s := start(t, cfg)
+			s := start(t, traced(t, url))
 			token, _ := s.gateway("edge")
 			g := s.connect(token)
 			const events = 5000
@@ -348,7 +344,7 @@ func TestCollectorInTrouble(t *testing.T) {
 				t.Errorf("the drain took %v", took)
 			}
 			eventually(t, "the loss is counted", func() bool { return droppedSpans(t, s) == 3*events })
-			if n := strings.Count(lines.String(), "not exported"); n == 0 || n > 3 {
+			if n := strings.Count(s.logs.String(), "not exported"); n == 0 || n > 3 {
 				t.Errorf("it is logged %d times", n)
 			}
 		})

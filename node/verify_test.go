@@ -4,18 +4,18 @@
 package node
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"gatecast/event"
 
 	"github.com/coder/websocket"
 )
@@ -103,27 +103,22 @@ const edge = `{"gatewayId":"edge","organizationId":"acme","groups":["eu","eu"],"
 // The platform says who a token is; events find its gateway by id, group and all.
 func TestVerify(t *testing.T) {
 	v := newVerifier(t)
-	v.say("good", edge)
+	v.say("gc_good", edge)
 	s := v.start(t)
-	var unheard struct{ Targets, Connected int }
-	if status := s.call("POST", root+"/events", `{"gatewayId":"edge","type":"a"}`, &unheard); status != 202 || unheard.Targets != 1 || unheard.Connected != 0 {
-		t.Fatalf("an event for a gateway nobody has heard of: %d %+v", status, unheard)
+	if got := s.receipt(`"gatewayId":"edge"`); got.Targets != 1 || got.Connected != 0 {
+		t.Fatalf("an event for a gateway nobody has heard of: %+v", got)
 	}
-	a, b := s.connect("good"), s.connect("good")
-	if n := v.times("good"); n != 1 {
+	a, b := s.connect("gc_good"), s.connect("gc_good")
+	if n := v.times("gc_good"); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 	for _, target := range []string{`"gatewayId":"edge"`, `"group":"eu"`, `"all":true`} {
-		var receipt struct {
-			ID                 string
-			Targets, Connected int
+		got := s.receipt(target)
+		if got.Targets != 1 || got.Connected != 1 {
+			t.Errorf("%s: %+v", target, got)
 		}
-		s.call("POST", root+"/events", `{`+target+`,"type":"a"}`, &receipt)
-		if receipt.Targets != 1 || receipt.Connected != 1 {
-			t.Errorf("%s: %+v", target, receipt)
-		}
-		a.expect(receipt.ID)
-		b.expect(receipt.ID)
+		a.expect(got.ID)
+		b.expect(got.ID)
 	}
 	var listed struct{ Events []struct{ ID string } }
 	if s.call("GET", root+"/events?gatewayId=edge", "", &listed); len(listed.Events) != 4 {
@@ -134,11 +129,11 @@ func TestVerify(t *testing.T) {
 			t.Errorf("GET %s: %d", path, status)
 		}
 	}
-	if status, code := s.refused("bad"); status != 401 || code != "unauthorized" {
+	if status, code := s.refused("gc_bad"); status != 401 || code != "unauthorized" {
 		t.Errorf("an unknown token: %d %s", status, code)
 	}
-	s.refused("bad")
-	if n := v.times("bad"); n != 1 {
+	s.refused("gc_bad")
+	if n := v.times("gc_bad"); n != 1 {
 		t.Errorf("asked %d times about a token that is refused", n)
 	}
 	if s.refused(""); v.times("") != 0 {
@@ -156,13 +151,13 @@ func TestVerifyUnanswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVerifier(t)
-			v.say("good", answer)
+			v.say("gc_good", answer)
 			s := v.start(t)
-			if status, code := s.refused("good"); status != 503 || code != "unavailable" {
+			if status, code := s.refused("gc_good"); status != 503 || code != "unavailable" {
 				t.Errorf("%d %s", status, code)
 			}
-			v.say("good", edge)
-			s.connect("good")
+			v.say("gc_good", edge)
+			s.connect("gc_good")
 		})
 	}
 }
@@ -171,23 +166,21 @@ func TestVerifyUnanswered(t *testing.T) {
 // only when it must be asked again.
 func TestVerifyDown(t *testing.T) {
 	v := newVerifier(t)
-	v.say("good", edge)
+	v.say("gc_good", edge)
 	cfg := config(t)
 	cfg.VerifyURL = v.URL
-	var log bytes.Buffer
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	s := start(t, cfg)
-	s.connect("good")
+	s.connect("gc_good")
 	v.Close()
-	s.connect("good")
+	s.connect("gc_good")
 	for range 3 {
 		if status, code := s.refused("gc_secret"); status != 503 || code != "unavailable" {
 			t.Errorf("%d %s", status, code)
 		}
 	}
 	s.drain()
-	if n := strings.Count(log.String(), "tokens cannot be verified"); n != 1 || strings.Contains(log.String(), "gc_secret") {
-		t.Errorf("logged %d times:\n%s", n, &log)
+	if n := strings.Count(s.logs.String(), "tokens cannot be verified"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, s.logs)
 	}
 }
 
@@ -195,7 +188,7 @@ func TestVerifyDown(t *testing.T) {
 // answer all get it.
 func TestVerifyOnce(t *testing.T) {
 	v := newVerifier(t)
-	v.say("good", edge)
+	v.say("gc_good", edge)
 	s := v.start(t)
 	release := make(chan struct{})
 	v.before = func() { <-release }
@@ -203,17 +196,17 @@ func TestVerifyOnce(t *testing.T) {
 	const many = 20
 	for range many {
 		wg.Go(func() {
-			if c, _, err := s.dial("good", ""); err != nil {
+			if c, _, err := s.dial("gc_good", ""); err != nil {
 				t.Error(err)
 			} else {
 				c.CloseNow()
 			}
 		})
 	}
-	eventually(t, "all wait", func() bool { return s.metric(`gatecast_handshakes_in_flight`) == many && v.times("good") == 1 })
+	eventually(t, "all wait", func() bool { return s.metric(`gatecast_handshakes_in_flight`) == many && v.times("gc_good") == 1 })
 	close(release)
 	wg.Wait()
-	if n := v.times("good"); n != 1 {
+	if n := v.times("gc_good"); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 }
@@ -222,18 +215,18 @@ func TestVerifyOnce(t *testing.T) {
 // presents it has the platform asked.
 func TestVerifyTakenBack(t *testing.T) {
 	v := newVerifier(t)
-	v.say("good", edge)
-	v.say("other", `{"gatewayId":"other"}`)
+	v.say("gc_good", edge)
+	v.say("gc_other", `{"gatewayId":"other"}`)
 	s := v.start(t)
-	gone, stays := s.connect("good"), s.connect("other")
-	v.say("good", "")
+	gone, stays := s.connect("gc_good"), s.connect("gc_other")
+	v.say("gc_good", "")
 	if status := s.call("DELETE", root+"/verified/edge", "", nil); status != 204 {
 		t.Fatalf("DELETE: %d", status)
 	}
 	if code := gone.closed(); code != websocket.StatusPolicyViolation {
 		t.Errorf("closed with %d", code)
 	}
-	if status, _ := s.refused("good"); status != 401 {
+	if status, _ := s.refused("gc_good"); status != 401 {
 		t.Errorf("then %d", status)
 	}
 	stays.expect(s.publish("other", "1"))
@@ -247,24 +240,123 @@ func TestVerifyTakenBack(t *testing.T) {
 	}
 }
 
+// On nodes that share a log, a gateway counts wherever it is connected, and what is
+// taken back on one is taken back on all.
+func TestVerifyOnSeveralNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three NATS servers")
+	}
+	v := newVerifier(t)
+	v.say("gc_good", edge)
+	v.say("gc_other", `{"gatewayId":"other","groups":["eu"]}`)
+	verifies := func(cfg *Config) { cfg.VerifyURL = v.URL }
+	c := startNATS(t)
+	a, b := c.node("a", verifies), c.node("b", verifies)
+	gone, stays := b.connect("gc_good"), b.connect("gc_other")
+	if n := v.times("gc_good"); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+
+	// A knows of the gateways that they are connected, and not what groups they are in.
+	eventually(t, "the other node knows who is connected", func() bool {
+		targets, connected, _ := a.registry.Reach(event.Target{All: true})
+		return targets == 2 && connected == 2
+	})
+	for _, p := range []struct {
+		on                 *system
+		target             string
+		targets, connected int
+		to                 []*replica
+	}{
+		{a, `"gatewayId":"edge"`, 1, 1, []*replica{gone}},
+		{b, `"gatewayId":"edge"`, 1, 1, []*replica{gone}},
+		{a, `"gatewayIds":["edge","nobody"]`, 2, 1, []*replica{gone}},
+		{a, `"group":"eu"`, 0, 0, []*replica{gone, stays}},
+		{b, `"group":"eu"`, 2, 2, []*replica{gone, stays}},
+		{a, `"all":true`, 2, 2, []*replica{gone, stays}},
+		{b, `"all":true`, 2, 2, []*replica{gone, stays}},
+	} {
+		got := p.on.receipt(p.target)
+		if got.Targets != p.targets || got.Connected != p.connected {
+			t.Errorf("on %s, %s: %d targets, %d connected; want %d, %d", p.on.cfg.NodeID, p.target, got.Targets, got.Connected, p.targets, p.connected)
+		}
+		for _, r := range p.to {
+			r.expect(got.ID)
+		}
+	}
+
+	here := a.connect("gc_good") // which also has A ask for itself
+	if n := v.times("gc_good"); n != 2 {
+		t.Errorf("asked %d times by two nodes", n)
+	}
+	group := a.receipt(`"group":"eu"`)
+	if group.Targets != 1 || group.Connected != 1 {
+		t.Errorf("a group that the node has verified one gateway of: %+v", group)
+	}
+	v.say("gc_good", "")
+	if status := a.call("DELETE", root+"/verified/edge", "", nil); status != 204 {
+		t.Fatalf("DELETE: %d", status)
+	}
+	for on, r := range map[string]*replica{"a": here, "b": gone} {
+		if code := r.closed(); code != websocket.StatusPolicyViolation {
+			t.Errorf("on %s it was closed with %d", on, code)
+		}
+	}
+	for _, s := range []*system{a, b} {
+		if status, _ := s.refused("gc_good"); status != 401 {
+			t.Errorf("on %s it is then answered with %d", s.cfg.NodeID, status)
+		}
+		eventually(t, "nobody counts it as connected", func() bool {
+			targets, connected, _ := s.registry.Reach(event.Target{GatewayIDs: []string{"edge"}})
+			return targets == 1 && connected == 0
+		})
+	}
+	if n := v.times("gc_good"); n != 4 {
+		t.Errorf("asked %d times, want once more by each node", n)
+	}
+	stays.expect(group.ID, a.publish("other", "1"))
+
+	// A node that does not answer is named, for its connections may still be there.
+	b.peers.unsubscribe()
+	var answer struct{ Message string }
+	if status := a.call("DELETE", root+"/verified/edge", "", &answer); status != 503 || !strings.Contains(answer.Message, "connections: b") {
+		t.Errorf("with a node that does not answer: %d %q", status, answer.Message)
+	}
+}
+
+// A receipt is what a publisher is told.
+type receipt struct {
+	ID                 string
+	Targets, Connected int
+}
+
+// receipt publishes to a target.
+func (s *system) receipt(target string) (r receipt) {
+	s.t.Helper()
+	if status := s.call("POST", root+"/events", `{`+target+`,"type":"t"}`, &r); status != 202 {
+		s.t.Fatalf("POST /events to %s: %d", target, status)
+	}
+	return r
+}
+
 // An answer of before a token was taken back does not count.
 func TestVerifyOvertaken(t *testing.T) {
 	v := newVerifier(t)
-	v.say("good", edge)
+	v.say("gc_good", edge)
 	s := v.start(t)
 	var once sync.Once
 	v.before = func() {
 		once.Do(func() {
-			v.say("good", "")
+			v.say("gc_good", "")
 			if status := s.call("DELETE", root+"/verified/edge", "", nil); status != 204 {
 				t.Errorf("DELETE: %d", status)
 			}
 		})
 	}
-	if status, _ := s.refused("good"); status != 401 {
+	if status, _ := s.refused("gc_good"); status != 401 {
 		t.Errorf("%d", status)
 	}
-	if n := v.times("good"); n != 2 {
+	if n := v.times("gc_good"); n != 2 {
 		t.Errorf("asked %d times", n)
 	}
 }
@@ -275,14 +367,14 @@ func TestVerifyExpires(t *testing.T) {
 	said := func(at time.Time) string {
 		return fmt.Sprintf(`{"gatewayId":"edge","expiresAt":%q}`, at.Format(time.RFC3339Nano))
 	}
-	v.say("over", said(time.Now().Add(-time.Second)))
+	v.say("gc_over", said(time.Now().Add(-time.Second)))
 	s := v.start(t)
-	if status, _ := s.refused("over"); status != 401 {
+	if status, _ := s.refused("gc_over"); status != 401 {
 		t.Errorf("an expired token: %d", status)
 	}
 	at := time.Now().Add(300 * time.Millisecond)
-	v.say("soon", said(at))
-	r := s.connect("soon")
+	v.say("gc_soon", said(at))
+	r := s.connect("gc_soon")
 	if code := r.closed(); code != websocket.StatusPolicyViolation || time.Now().Before(at) {
 		t.Errorf("closed with %d, %v before its time", code, time.Until(at))
 	}

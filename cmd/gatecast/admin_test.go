@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatecast/internal/testenv"
 	"gatecast/node"
 )
 
@@ -19,11 +20,14 @@ import (
 type operator struct {
 	t    *testing.T
 	node *node.Node
+	logs *testenv.Log // of the node, and what commands tell on standard error; no secret may be in it
 }
 
 func newOperator(t *testing.T) *operator {
 	cfg := node.Defaults()
 	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), node.LogMemory
+	logs := testenv.NewLog(t)
+	cfg.Logger = logs.Logger()
 	n, err := node.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +39,9 @@ func newOperator(t *testing.T) *operator {
 	})
 	t.Setenv("GATECAST_INTERNAL_URL", "http://"+n.InternalAddr().String())
 	t.Setenv("GATECAST_ADMIN_TOKEN_FILE", filepath.Join(cfg.DataDir, "admin.token"))
-	return &operator{t, n}
+	logs.HideTokens(filepath.Join(cfg.DataDir, "admin.token"))
+	logs.HidePEM(filepath.Join(cfg.DataDir, "self-signed.key"))
+	return &operator{t, n, logs}
 }
 
 // run runs a command that must succeed and returns the JSON it prints.
@@ -73,7 +79,7 @@ func TestOperatorsDay(t *testing.T) {
 	told := make(lineWriter, 100)
 	tail := tailCmd{URL: "wss://" + o.node.GatewayAddr().String(), Token: added["token"].(string), Insecure: true}
 	ended := make(chan error)
-	go func() { ended <- tail.Run(ctx, world{nil, out, told}) }()
+	go func() { ended <- tail.Run(ctx, world{nil, out, io.MultiWriter(o.logs, told)}) }()
 	if line := <-told; !strings.Contains(line, "connected as gateway eu") {
 		t.Errorf("tail says %q", line)
 	}
@@ -118,7 +124,9 @@ func TestOperatorsDay(t *testing.T) {
 		"want 1 to 64": {"gateway", "add", "x", "--id", "a b"},
 		"nope":         {"publish", "--gateway", "nope", "--type", "t"},
 	} {
-		if code, _, errs := gatecast("", args...); code != 1 || !strings.Contains(errs, says) || strings.Count(errs, "\n") != 1 {
+		code, _, errs := gatecast("", args...)
+		io.WriteString(o.logs, errs)
+		if code != 1 || !strings.Contains(errs, says) || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%v: exit %d: %s", args, code, errs)
 		}
 	}

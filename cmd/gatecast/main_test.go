@@ -5,12 +5,15 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"gatecast/internal/testenv"
 
 	"github.com/alecthomas/kong"
 )
@@ -38,6 +41,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 	}
 	defer taken.Close()
 	token := writeFile(t, "admin.token", strings.Repeat("x", 43)+"\n")
+	logs := testenv.NewLog(t)
+	logs.HideTokens(token)
 	for _, c := range []struct {
 		name string
 		args []string
@@ -74,6 +79,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 				t.Setenv(c.env[0], c.env[1])
 			}
 			code, out, errs := gatecast("", c.args...)
+			io.WriteString(logs, errs)
 			lines := strings.Split(strings.TrimSpace(errs), "\n")
 			last := lines[len(lines)-1]
 			if code != c.code || !strings.HasPrefix(last, "gatecast: ") || !strings.Contains(last, c.says) {

@@ -21,6 +21,11 @@ import (
 // natsVariable has the test binary run a NATS server, so that it can be killed.
 const natsVariable = "GATECAST_CHAOS_NATS"
 
+const (
+	natsUser     = "gatecast"
+	natsPassword = "p4ssword-of-nats"
+)
+
 // A natsConfig is what the variable holds, as JSON.
 type natsConfig struct {
 	Name          string
@@ -37,7 +42,8 @@ func serveNATS(text string) {
 	}
 	o := &server.Options{
 		ServerName: c.Name, Host: "127.0.0.1", Port: c.Port,
-		Cluster:   server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: c.Cluster},
+		Cluster:  server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: c.Cluster},
+		Username: natsUser, Password: natsPassword,
 		JetStream: true, StoreDir: c.Store, NoLog: true, NoSigs: true,
 	}
 	for _, r := range c.Routes {
@@ -100,7 +106,7 @@ func startNATS(t *testing.T) (servers []*natsServer, urls string) {
 	for i := range 3 {
 		c := natsConfig{Name: fmt.Sprint("nats", i), Port: port(freeAddress(t)), Cluster: port(freeAddress(t)), Store: t.TempDir()}
 		routes = append(routes, fmt.Sprint("nats://127.0.0.1:", c.Cluster))
-		list = append(list, fmt.Sprint("nats://127.0.0.1:", c.Port))
+		list = append(list, fmt.Sprintf("nats://%s:%s@127.0.0.1:%d", natsUser, natsPassword, c.Port))
 		servers = append(servers, &natsServer{t: t, config: c})
 	}
 	for _, s := range servers {

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatecast/internal/testenv"
 )
 
 // binary is the gatecast under test; TestMain builds it.
@@ -64,9 +66,14 @@ func startProcess(t *testing.T, tokenFile string, args ...string) *process {
 	p := &process{t: t, gateways: freeAddress(t), address: freeAddress(t), log: filepath.Join(dir, "log")}
 	p.args = append([]string{
 		"serve", "--listen", p.gateways, "--internal-listen", p.address, "--data-dir", filepath.Join(dir, "data"),
-		"--admin-token-file", tokenFile, "--rate-limit", "0", "--max-connections", "2000", "--log-level", "warn",
+		"--admin-token-file", tokenFile, "--rate-limit", "0", "--max-connections", "2000", "--log-level", "debug", "--log-format", "json",
 	}, args...)
+	logs := testenv.NewLog(t)
 	p.start()
+	logs.File(p.log)
+	logs.HideTokens(tokenFile)
+	logs.HidePEM(filepath.Join(dir, "data", "self-signed.key"))
+	logs.Hide("NATS's password", natsPassword)
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {

@@ -45,7 +45,7 @@ func (s *server) addGateway(t *testing.T) gateway {
 	t.Helper()
 	var g gateway
 	s.ask(t, http.StatusCreated, http.MethodPost, "/gateways", map[string]string{"name": t.Name()}, &g)
-	s.keepOutOfLog(g.Token)
+	s.log.Hide("a gateway's token", g.Token)
 	return g
 }
 
@@ -59,7 +59,7 @@ func (s *server) addToken(t *testing.T, g gateway) gateway {
 	t.Helper()
 	var second token
 	s.ask(t, http.StatusCreated, http.MethodPost, "/gateways/"+g.ID+"/tokens", nil, &second)
-	s.keepOutOfLog(second.Token)
+	s.log.Hide("a gateway's token", second.Token)
 	return gateway{ID: g.ID, Token: second.Token, TokenID: second.ID}
 }
 

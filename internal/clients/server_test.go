@@ -7,7 +7,6 @@ package clients
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,9 +63,7 @@ type server struct {
 
 	term sync.Once // a second SIGTERM would cut the drain short
 
-	mu      sync.Mutex
-	log     bytes.Buffer
-	secrets []string // what must not be in log
+	log *testenv.Log // no secret may be in it
 }
 
 // startServer starts gatecast on free ports. It ends with the test, if not
@@ -79,6 +76,7 @@ func startServer(t *testing.T, flags ...string) *server {
 		cmd:    exec.Command(binary, append(args, flags...)...),
 		ca:     filepath.Join(data, "self-signed.crt"),
 		exited: make(chan struct{}),
+		log:    testenv.NewLog(t),
 	}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -100,7 +98,8 @@ func startServer(t *testing.T, flags ...string) *server {
 		t.Fatal(err)
 	}
 	s.admin = strings.TrimSpace(string(token))
-	s.keepOutOfLog(s.admin)
+	s.log.Hide("the admin token", s.admin)
+	s.log.HidePEM(filepath.Join(data, "self-signed.key"))
 	return s
 }
 
@@ -112,9 +111,7 @@ type startLine struct{ Msg, Gateways, Internal string }
 func (s *server) follow(stderr io.Reader, started chan<- startLine) {
 	for lines := bufio.NewReader(stderr); ; {
 		line, err := lines.ReadBytes('\n')
-		s.mu.Lock()
 		s.log.Write(line)
-		s.mu.Unlock()
 		if err != nil {
 			return
 		}
@@ -170,31 +167,19 @@ func (s *server) end(t *testing.T) {
 	if err := s.wait(t); err != nil {
 		t.Errorf("gatecast ended with: %v", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inspect(t)
+	log := s.log.String()
+	inspect(t, log)
 	if t.Failed() {
-		t.Logf("gatecast's log, to its last 16 KiB:\n%s", s.log.Bytes()[max(0, s.log.Len()-16<<10):])
+		t.Logf("gatecast's log, to its last 16 KiB:\n%s", log[max(0, len(log)-16<<10):])
 	}
 }
 
 // inspect looks for what no log should have. Failed deliveries are errors to the
 // platform's people, and nothing here: some scenarios publish to nobody.
-func (s *server) inspect(t *testing.T) {
-	for line := range strings.Lines(s.log.String()) {
+func inspect(t *testing.T, log string) {
+	for line := range strings.Lines(log) {
 		if strings.Contains(line, `"level":"ERROR"`) && !strings.Contains(line, `"msg":"delivery failed"`) {
 			t.Errorf("an error in the log: %s", line)
 		}
-		for _, secret := range s.secrets {
-			if strings.Contains(line, secret) {
-				t.Error("a token in the log")
-			}
-		}
 	}
-}
-
-func (s *server) keepOutOfLog(secret string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.secrets = append(s.secrets, secret)
 }

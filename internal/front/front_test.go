@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -49,6 +48,11 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
 	h.available.Store(true)
 	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), Places: new(atomic.Int32), OrgPlaces: new(atomic.Int32)}
+	logs := testenv.NewLog(t)
+	logs.HideKey(testenv.Certificate().PrivateKey)
+	for _, token := range []string{goodToken, "gc_bad", "gc_other", "gc_unverified"} {
+		logs.Hide("a token", token)
+	}
 	cfg := Config{
 		Verify: func(token string) (*auth.Grant, error) {
 			switch token {
@@ -67,7 +71,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		WebSocket: &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
 		Available: h.available.Load,
 		Node:      stats.NewNode("test"),
-		Logger:    slog.New(slog.DiscardHandler),
+		Logger:    logs.Logger(),
 	}
 	if useTLS {
 		cfg.TLS = poller.NewTLS(&tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, NextProtos: []string{"http/1.1"}}, false)
@@ -207,6 +211,7 @@ func TestRefusals(t *testing.T) {
 		{"malformed header", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nnonsense\r\n\r\n", 1), 400, "bad_request", [2]string{}},
 		{"long header", upgradeWith("X-Long", strings.Repeat("x", maxHead)), 400, "bad_request", [2]string{}},
 		{"no end", "GET " + ConnectPath + " HTTP/1.1\r\n" + strings.Repeat("x", maxHead+100), 400, "bad_request", [2]string{}},
+		{"a token that nobody can verify", upgradeWith("api-key", "gc_unverified"), 503, "unavailable", [2]string{"Retry-After", "5"}},
 		{"no such path", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", [2]string{}},
 		{"a platform's path", "POST /api/internal/v1/gateways/g/manifest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 503, "unavailable", [2]string{"Retry-After", "5"}},
 	} {

@@ -1,0 +1,143 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package testenv
+
+import (
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A witness is a test whose end is told, and what it failed with.
+type witness struct {
+	testing.TB
+	ends   []func()
+	errors []string
+}
+
+func (w *witness) Cleanup(f func()) { w.ends = append(w.ends, f) }
+func (w *witness) Errorf(format string, args ...any) {
+	w.errors = append(w.errors, fmt.Sprintf(format, args...))
+}
+
+// testimony is what a test fails with in whose log something is.
+func testimony(t *testing.T, use func(*Log)) []string {
+	w := &witness{TB: t}
+	use(NewLog(w))
+	for _, end := range w.ends {
+		end()
+	}
+	return w.errors
+}
+
+const secret = `s3cr/et "wörd"+`
+
+// Every form that a secret may be logged in fails the test, which does not show it.
+func TestLogShowsSecrets(t *testing.T) {
+	cert := Certificate()
+	key := cert.PrivateKey.(*ecdsa.PrivateKey)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	keyFile := write("key", string(keyPEM))
+	tokens := write("tokens", "# for people\nops admin the-token-of-ops\nsha256:0123456789abcdef\nthe-token-of-root\n")
+	const made = "gc_0123456789012345678901234567890123456789012"
+	hidden := func(text string) func(*Log) {
+		return func(l *Log) {
+			l.Logger().Debug("before")
+			l.Logger().Debug("told", "text", text)
+			l.Hide("the word", secret)
+			l.HideKey(cert.PrivateKey)
+			l.HideTokens(tokens)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		use  func(*Log)
+		says string // none: the test does not fail
+		not  string
+	}{
+		{"nothing", hidden("a line of a log; key sha256:0123456789abcdef"), "", ""},
+		{"the secret", func(l *Log) { hidden("")(l); fmt.Fprintf(l, "it is %s, then\n", secret) }, "it is <the word>, then", secret},
+		{"in JSON", hidden("it is " + secret), "<the word>", "s3cr"},
+		{"in a URL's query", hidden("/?q=" + url.QueryEscape(secret)), "q=<the word>", "s3cr"},
+		{"in a URL's path", hidden("/" + url.PathEscape(secret)), "/<the word>", "s3cr"},
+		{"as bytes", hidden(fmt.Sprint([]byte(secret))), "[<the word>]", "115 "},
+		{"as %x", hidden(fmt.Sprintf("%x", secret)), "<the word>", "7333"},
+		{"as %X", hidden(fmt.Sprintf("%X", secret)), "<the word>", "7333"},
+		{"in base64", hidden(base64.StdEncoding.EncodeToString([]byte(secret))), "<the word>", "czNj"},
+		{"in a file", func(l *Log) { hidden("")(l); l.File(write("log", "a line\nand "+secret)) }, "and <the word>", secret},
+		{"a file that is not there", func(l *Log) { l.File(filepath.Join(dir, "none")) }, "no such file", ""},
+		{"a line of a key's PEM", hidden(strings.Split(string(keyPEM), "\n")[2]), "<a private key>", ""},
+		{"a key's number", hidden(fmt.Sprint(key.D)), "<a private key>", key.D.String()},
+		{"a key of a file", func(l *Log) { l.HidePEM(keyFile); fmt.Fprintf(l, "%x", der) }, "<a private key>", ""},
+		{"an admin token", hidden("the-token-of-ops"), "<an admin token>", "of-ops"},
+		{"an admin token that may do everything", hidden("the-token-of-root"), "<an admin token>", "of-root"},
+		{"a token that nobody has told of", hidden(made), "<a token or a key>", made},
+		{"a key that nobody has told of", func(l *Log) { l.Write(keyPEM) }, "<a token or a key>", ""},
+		{"TLS's own", func(l *Log) {
+			line := handshake(t, cert, l)
+			l.Logger().Debug("keys", "secret", line[len(line)-1])
+		}, "<TLS's CLIENT_HANDSHAKE_TRAFFIC_SECRET>", ""},
+		{"too short to be found", func(l *Log) { l.Hide("a word", "x") }, "too short", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := testimony(t, c.use)
+			switch {
+			case c.says == "" && len(got) > 0:
+				t.Errorf("fails with %q", got)
+			case c.says == "":
+			case len(got) != 1 || !strings.Contains(got[0], c.says) || c.not != "" && strings.Contains(got[0], c.not):
+				t.Errorf("fails with %q, want one that says %s", got, c.says)
+			}
+		})
+	}
+}
+
+// handshake does one, of which the log knows the keys, and returns the words of the
+// first.
+func handshake(t *testing.T, cert tls.Certificate, l *Log) []string {
+	t.Helper()
+	var lines strings.Builder
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	go tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true}).Handshake()
+	if err := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, KeyLogWriter: io.MultiWriter(l.KeyLog(), &lines)}).Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(lines.String(), "\n")
+	return strings.Fields(first)
+}
+
+// A test with many leaks shows the first.
+func TestLogShowsSome(t *testing.T) {
+	got := testimony(t, func(l *Log) {
+		l.Hide("the word", secret)
+		l.Write([]byte(strings.Repeat(secret+"\n", 100)))
+	})
+	if len(got) != maxLeaks {
+		t.Errorf("fails %d times, want %d", len(got), maxLeaks)
+	}
+}
