@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients descriptions image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers clients descriptions vuln image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -50,6 +50,9 @@ clients: ## foreign WebSocket clients against the binary; see internal/clients
 descriptions: ## the linter of api/openapi.yaml and api/asyncapi.yaml; needs npm
 	npm ci --silent --no-fund --no-audit --prefix internal/describe
 	internal/describe/node_modules/.bin/spectral lint --ruleset internal/describe/spectral.yaml --fail-severity=info api/openapi.yaml api/asyncapi.yaml
+
+vuln: ## known vulnerabilities in what is called; fails where the database is out of reach
+	GO=$(GO) .ci/vuln
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .
