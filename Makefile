@@ -8,7 +8,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint vuln image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -57,6 +57,9 @@ clients: ## foreign WebSocket clients against the binary; see internal/clients
 spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral
 	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint
 	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
+
+vuln: ## known vulnerabilities in what is called; fails where the database is out of reach
+	GO=$(GO) .ci/vuln
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .

@@ -135,6 +135,7 @@ func registryProblem(err error, code string) *problem {
 
 // badRequest answers what is not an HTTP request.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	protect(&ctx.Response.Header)
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		problemf(fasthttp.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "the request's header is longer than 8 KiB").answer(ctx)
 		return

@@ -173,7 +173,7 @@ func newServer(cfg Config, l limits) *Server {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.waits, s.drain = context.WithCancel(s.ctx)
 	s.http = &fasthttp.Server{
-		Handler:      s.guard(s.router().Handler),
+		Handler:      protected(s.guard(s.router().Handler)),
 		ErrorHandler: s.badRequest,
 		ConnState:    s.conns.changed,
 		Logger:       serverLog{cfg.Logger},

@@ -22,14 +22,27 @@ type yamlConfig map[string]string
 // loadYAML reads a configuration file.
 func loadYAML(r io.Reader) (kong.Resolver, error) {
 	var raw map[string]yaml.Node
-	if err := yaml.NewDecoder(r).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
+	d := yaml.NewDecoder(r)
+	err := d.Decode(&raw)
+	if err == nil { // else a setting behind a line of --- would silently not count
+		if err = d.Decode(new(yaml.Node)); err == nil {
+			return nil, errors.New("configuration file: more than one YAML document; want one, without lines of ---")
+		}
+	}
+	if !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the configuration file is not a YAML mapping of settings: %w", err)
 	}
 	c := make(yamlConfig, len(raw))
 	for key, value := range raw {
-		switch value.Kind {
-		case yaml.ScalarNode:
+		tag := value.ShortTag()
+		if value.Kind != yaml.ScalarNode { // an alias has the tag of what it stands for
+			tag = ""
+		}
+		switch tag {
+		case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
 			c[key] = value.Value
+		case "!!null":
+			return nil, fmt.Errorf("configuration file: line %d: %s: has no value; leave the line out for the default", value.Line, key)
 		default:
 			return nil, fmt.Errorf("configuration file: line %d: %s: want a single value", value.Line, key)
 		}

@@ -240,6 +240,9 @@ func checkRefusal(t *testing.T, resp *http.Response, body string, status int, co
 	if resp.StatusCode != status || e.Error != code || e.Message == "" || resp.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s %q (%s), want %d %s", resp.StatusCode, e.Error, e.Message, resp.Header.Get("Content-Type"), status, code)
 	}
+	if resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("a browser may guess or keep it: %v", resp.Header)
+	}
 }
 
 // Whatever is wrong with a token, the answer is the same.

@@ -36,6 +36,7 @@ func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err 
 		return client, nil, nil
 	}
 	r := bufio.NewReaderSize(nc, proxyRead)
+	awaitV1(r)
 	header, err := proxyproto.Read(r)
 	switch {
 	case errors.Is(err, proxyproto.ErrNoProxyProtocol):
@@ -48,6 +49,23 @@ func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err 
 	}
 	ahead, _ = r.Peek(r.Buffered()) // it is there
 	return client, bytes.Clone(ahead), nil
+}
+
+// maxV1 bounds a header of version 1 with its CRLF, by the protocol.
+const maxV1 = 107
+
+// awaitV1 reads ahead a header of version 1, if one begins: proxyproto takes it for
+// malformed where it comes in pieces.
+func awaitV1(r *bufio.Reader) {
+	for n := len("PROXY "); n <= maxV1; n = r.Buffered() + 1 {
+		if _, err := r.Peek(n); err != nil {
+			return // proxyproto meets it too
+		}
+		b, _ := r.Peek(r.Buffered()) // it is there
+		if !bytes.HasPrefix(b, []byte("PROXY ")) || bytes.IndexByte(b, '\n') >= 0 {
+			return
+		}
+	}
 }
 
 // forwarded returns who a request is from, of which X-Forwarded-For may tell when

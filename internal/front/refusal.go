@@ -92,7 +92,7 @@ func (r *refusal) response() []byte {
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
 	}
-	fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n", len(body), connection)
+	fmt.Fprintf(&b, "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n", len(body), connection)
 	b.Write(body)
 	return []byte(b.String())
 }
@@ -103,6 +103,8 @@ func (r *refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(h[0], h[1])
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body()) // a client that is gone needs no answer
 }

@@ -66,12 +66,11 @@ type upgrade struct {
 	response []byte // the 101 that accepts it
 }
 
-// parseUpgrade checks a request's head against RFC 6455 section 4.2.1.
+// parseUpgrade checks a request's head against RFC 6455 section 4.2.1, and [checkHead].
 // With compression an offer of permessage-deflate may be accepted.
 func parseUpgrade(head []byte, compression bool) (*upgrade, *refusal) {
 	var (
 		up       upgrade
-		repeated bool
 		replay   string
 		response bytes.Buffer
 	)
@@ -84,7 +83,6 @@ func parseUpgrade(head []byte, compression bool) (*upgrade, *refusal) {
 		OnHeader: func(key, value []byte) error {
 			switch {
 			case strings.EqualFold(string(key), "api-key"):
-				repeated = repeated || up.token != ""
 				up.token = string(value)
 			case strings.EqualFold(string(key), "last-event-id") && len(value) > 0:
 				up.since = string(value)
@@ -101,12 +99,13 @@ func parseUpgrade(head []byte, compression bool) (*upgrade, *refusal) {
 		io.Reader
 		io.Writer
 	}{bytes.NewReader(head), &response})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, refusalOf(err, head)
-	case repeated:
-		return nil, badRequest("more than one api-key header")
-	case replay != "" && replay != "latest":
+	}
+	if wrong := checkHead(head); wrong != "" {
+		return nil, badRequest(wrong)
+	}
+	if replay != "" && replay != "latest" {
 		return nil, badRequest("replay: want latest, or nothing for every event that was missed")
 	}
 	up.latest = replay != ""

@@ -1,0 +1,73 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+)
+
+func checkProtected(t *testing.T, got reply) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
+		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+	} {
+		if v := got.header.Values(name); !slices.Equal(v, []string{want}) {
+			t.Errorf("%d: %s: %q, want %q", got.status, name, v, want)
+		}
+	}
+}
+
+// Every route that the router has, with a token and without.
+func TestEveryAnswerIsProtected(t *testing.T) {
+	r := start(t)
+	names := strings.NewReplacer("{id}", "10-1", "{tokenId}", "t", "{gatewayId}", "g", "{connectionId}", "c")
+	routes := r.router().List()
+	if len(routes) < 3 {
+		t.Fatalf("the router has %v", slices.Collect(maps.Keys(routes)))
+	}
+	routes["PUT"] = []string{"/health", "/nowhere"} // a wrong method, and no route
+	for method, paths := range routes {
+		for _, path := range paths {
+			t.Run(method+path, func(t *testing.T) {
+				checkProtected(t, r.do(method, names.Replace(path), "{}"))
+				anonymous := r.request(method, names.Replace(path), nil)
+				anonymous.Header.Del("Authorization")
+				checkProtected(t, r.send(anonymous))
+			})
+		}
+	}
+}
+
+func TestAnswersToWhatIsNoRequestAreProtected(t *testing.T) {
+	checkProtected(t, start(t).raw("nonsense\r\n\r\n"))
+}
+
+func TestPanicIsProtected(t *testing.T) {
+	r := start(t, func(c *Config, _ *limits) { c.Registry = panicking{c.Registry} })
+	got := r.do("POST", prefix+"/events", `{"gatewayId":"g1","type":"a.b","payload":1}`)
+	if got.status != 500 {
+		t.Fatalf("status %d", got.status)
+	}
+	checkProtected(t, got)
+}
+
+// A page has a policy of its own.
+func TestHandlerMaySetItsOwn(t *testing.T) {
+	var ctx fasthttp.RequestCtx
+	protected(func(ctx *fasthttp.RequestCtx) {
+		ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'self'")
+	})(&ctx)
+	if got := string(ctx.Response.Header.Peek(fasthttp.HeaderContentSecurityPolicy)); got != "default-src 'self'" {
+		t.Errorf("the policy is %q", got)
+	}
+	if got := string(ctx.Response.Header.Peek(fasthttp.HeaderXFrameOptions)); got != "DENY" {
+		t.Errorf("X-Frame-Options is %q", got)
+	}
+}

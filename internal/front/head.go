@@ -1,0 +1,85 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// single are the headers that a request for an upgrade has once at most: a
+// program in front of the node might go by another one of two. In lower case.
+var single = map[string]bool{
+	"host": true, "api-key": true, "last-event-id": true, "replay": true,
+	"sec-websocket-key": true, "sec-websocket-version": true, // RFC 6455, 11.3.1 and 11.3.5
+}
+
+// checkHead returns what the standards forbid in a request's head and gobwas/ws
+// lets pass; "" for nothing.
+func checkHead(head []byte) (wrong string) {
+	lines := strings.Split(strings.TrimSuffix(string(head), string(endOfHead)), "\r\n")
+	seen := make(map[string]bool)
+	for i, line := range lines {
+		if strings.ContainsFunc(line, control) { // a lone CR or LF too: RFC 9110, 5.5; RFC 9112, 2.2
+			return "a control character in the request's head"
+		}
+		if i == 0 {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.ToLower(name), strings.Trim(value, " \t")
+		switch {
+		case !ok || !isToken(name): // 9112, 5.1 and 5.2: no space before the colon, no folded line
+			return "a malformed header"
+		case single[name] && seen[name]:
+			return "more than one " + name + " header"
+		}
+		seen[name] = true
+		if wrong := checkHeader(name, value); wrong != "" {
+			return wrong
+		}
+	}
+	return ""
+}
+
+// checkHeader returns what is wrong with one header's value; "" for nothing.
+func checkHeader(name, value string) (wrong string) {
+	switch name {
+	case "host":
+		if strings.ContainsFunc(value, notOfHost) { // 9112, 3.2
+			return "a malformed Host header"
+		}
+	case "sec-websocket-key": // 6455, 4.2.1
+		if b, err := base64.StdEncoding.DecodeString(value); err != nil || len(b) != 16 {
+			return "Sec-WebSocket-Key: want 16 bytes as base64"
+		}
+	case "transfer-encoding":
+		return "an upgrade has no body"
+	case "content-length":
+		if value != "0" { // what came behind would be taken for frames
+			return "an upgrade has no body"
+		}
+	}
+	return ""
+}
+
+// control reports whether a character may not stand in a line (RFC 9110, 5.5).
+func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+// isToken reports whether s is a token of RFC 9110, 5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !alphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// notOfHost reports whether a character cannot be part of a host and port
+// (RFC 3986, 3.2.2).
+func notOfHost(r rune) bool {
+	return !alphanumeric(r) && !strings.ContainsRune("-._~!$&'()*+,;=:[]%", r)
+}
+
+func alphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
