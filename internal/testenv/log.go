@@ -91,7 +91,7 @@ func (l *Log) Hide(what, secret string) {
 	}
 	text, _ := json.Marshal(secret)
 	l.hide(what, secret, strings.Trim(string(text), `"`), url.QueryEscape(secret), url.PathEscape(secret),
-		strings.Trim(fmt.Sprint([]byte(secret)), "[]"))
+		strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"))
 	l.hideBytes(what, []byte(secret))
 }
 
