@@ -89,6 +89,7 @@ func TestLogShowsSecrets(t *testing.T) {
 		{"in JSON", hidden("it is " + secret), "<the word>", "s3cr"},
 		{"in a URL's query", hidden("/?q=" + url.QueryEscape(secret)), "q=<the word>", "s3cr"},
 		{"in a URL's path", hidden("/" + url.PathEscape(secret)), "/<the word>", "s3cr"},
+		{"as a URL's password", hidden(url.UserPassword("u", secret).String() + "@host"), "u:<the word>@host", "s3cr"},
 		{"as bytes", hidden(fmt.Sprintf("%d", []byte(secret))), "[<the word>]", "115 "},
 		{"as %x", hidden(fmt.Sprintf("%x", secret)), "<the word>", "7333"},
 		{"as %X", hidden(fmt.Sprintf("%X", secret)), "<the word>", "7333"},
