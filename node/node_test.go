@@ -219,7 +219,7 @@ func TestSlowConsumer(t *testing.T) {
 	var ids []string
 	closing := func() bool {
 		var a statsAnswer
-		s.call("GET", root+"/stats?gatewayId=g", "", &a)
+		s.call("GET", root+"/stats", "", &a)
 		for _, c := range a.GatewayConnections.Connections {
 			if c.Status == "closing" {
 				return true
