@@ -300,6 +300,10 @@ func (l *Log) advance(seq uint64) {
 	}
 }
 
+// Servers names what keeps the log, without the passwords and tokens that may stand
+// in its URLs.
+func (l *Log) Servers() string { return l.server.String() }
+
 // Check reports whether the log can be reached and written: nil, or an error
 // that matches [ErrUnavailable]. It writes nothing.
 func (l *Log) Check(ctx context.Context) error {

@@ -186,7 +186,7 @@ func (c Config) Validate() error {
 		check(c.ReadLimitMessages >= 0 && c.ReadLimitMessages <= 1e6, "read-limit-messages", "want 0 (no limit) to 1000000 a second"),
 		check(c.ReadLimitBytes == 0 || c.ReadLimitBytes >= 16<<10, "read-limit-bytes", "want 0 (no limit), or at least 16 KiB a second: a message may have 64 KiB"),
 		check(c.Shards >= 0 && c.Shards <= 1024, "shards", "want 1 to 1024"),
-		check(c.Log == LogFile || c.Log == LogMemory || c.logURL() != "", "log", fmt.Sprintf("%q is not a kind of log; want file, memory, or nats://HOST:PORT of an existing cluster", c.Log)),
+		check(c.Log == LogFile || c.Log == LogMemory || c.logURL() != "", "log", "want file, memory, or nats://HOST:PORT of an existing cluster"), // what it is may hold a password
 		check(c.LogReplicas >= 0 && c.LogReplicas <= 5, "log-replicas", "want 1 to 5, or 0 for three where there are three servers"),
 		check(c.LogReplicas == 0 || c.logURL() != "", "log-replicas", "needs --log nats://…: a log on this machine has one copy"),
 		check(c.ReplayMemory > 0, "replay-memory", "want at least 1 byte"),

@@ -117,8 +117,16 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
-		"shards", cfg.Shards, "log", cfg.Log, "cursor", n.log.Last())
+		"shards", cfg.Shards, "log", n.logKept(), "cursor", n.log.Last())
 	return n, nil
+}
+
+// logKept says where the log is, in words that may be logged.
+func (n *Node) logKept() string {
+	if n.cfg.logURL() != "" {
+		return n.log.Servers()
+	}
+	return n.cfg.Log
 }
 
 // loadTLS returns how gateways speak TLS, nil when they do not.

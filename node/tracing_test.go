@@ -334,7 +334,7 @@ func TestCollectorInTrouble(t *testing.T) {
 			for range events {
 				g.next()
 			}
-			if took := time.Since(began); took > 20*time.Second { // some 0.2 s, unless something waits for the collector
+			if took := time.Since(began); took > time.Minute { // some 0.2 s, unless something waits for the collector: then minutes
 				t.Errorf("%d events took %v", events, took)
 			}
 			g.CloseNow()

@@ -90,7 +90,7 @@ func (l *Log) Hide(what, secret string) {
 		return
 	}
 	text, _ := json.Marshal(secret)
-	l.hide(what, secret, strings.Trim(string(text), `"`), url.QueryEscape(secret), url.PathEscape(secret),
+	l.hide(what, secret, strings.Trim(string(text), `"`), url.QueryEscape(secret), url.PathEscape(secret), strings.TrimPrefix(url.UserPassword("", secret).String(), ":"),
 		strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"))
 	l.hideBytes(what, []byte(secret))
 }

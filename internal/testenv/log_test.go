@@ -10,8 +10,8 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"io"
+	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -52,6 +52,11 @@ func TestLogShowsSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	scalar, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := new(big.Int).SetBytes(scalar).String()
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -73,11 +78,6 @@ func TestLogShowsSecrets(t *testing.T) {
 			l.HideTokens(tokens)
 		}
 	}
-	raw, err := key.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	scalar := new(big.Int).SetBytes(raw).String()
 	for _, c := range []struct {
 		name string
 		use  func(*Log)
@@ -89,6 +89,7 @@ func TestLogShowsSecrets(t *testing.T) {
 		{"in JSON", hidden("it is " + secret), "<the word>", "s3cr"},
 		{"in a URL's query", hidden("/?q=" + url.QueryEscape(secret)), "q=<the word>", "s3cr"},
 		{"in a URL's path", hidden("/" + url.PathEscape(secret)), "/<the word>", "s3cr"},
+		{"as a URL's password", hidden(url.UserPassword("u", secret).String() + "@host"), "u:<the word>@host", "s3cr"},
 		{"as bytes", hidden(fmt.Sprintf("%d", []byte(secret))), "[<the word>]", "115 "},
 		{"as %x", hidden(fmt.Sprintf("%x", secret)), "<the word>", "7333"},
 		{"as %X", hidden(fmt.Sprintf("%X", secret)), "<the word>", "7333"},
@@ -96,7 +97,7 @@ func TestLogShowsSecrets(t *testing.T) {
 		{"in a file", func(l *Log) { hidden("")(l); l.File(write("log", "a line\nand "+secret)) }, "and <the word>", secret},
 		{"a file that is not there", func(l *Log) { l.File(filepath.Join(dir, "none")) }, "no such file", ""},
 		{"a line of a key's PEM", hidden(strings.Split(string(keyPEM), "\n")[2]), "<a private key>", ""},
-		{"a key's number", hidden(scalar), "<a private key>", scalar},
+		{"a key as %+v", hidden(fmt.Sprintf("%+v", key)), "<a private key>", number},
 		{"a key of a file", func(l *Log) { l.HidePEM(keyFile); fmt.Fprintf(l, "%x", der) }, "<a private key>", ""},
 		{"an admin token", hidden("the-token-of-ops"), "<an admin token>", "of-ops"},
 		{"an admin token that may do everything", hidden("the-token-of-root"), "<an admin token>", "of-root"},
