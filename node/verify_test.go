@@ -381,7 +381,7 @@ func TestVerifyExpires(t *testing.T) {
 		switch c, _, err := s.dial(token, ""); {
 		case err == nil:
 			t.Cleanup(func() { c.CloseNow() })
-			r = &replica{Conn: c, t: t}
+			r = &replica{described: c}
 		case life > time.Minute:
 			t.Fatal(err)
 		}
