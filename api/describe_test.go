@@ -37,7 +37,7 @@ var description = sync.OnceValues(func() (*openapi3.T, routers.Router) {
 		b, err := io.ReadAll(body)
 		return string(b), err
 	}
-	for _, kind := range []string{"application/yaml", typeNDJSON, "text/plain"} {
+	for _, kind := range []string{"application/yaml", typeNDJSON, "text/plain", "text/html", "text/css", "text/javascript"} {
 		openapi3filter.RegisterBodyDecoder(kind, plain)
 	}
 	return doc, router

@@ -111,6 +111,7 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 			fmt.Fprintf(d.out, "Gateway %s: replica %s is connected.\n", g.id, r.name)
 		}
 	}
+	fmt.Fprintf(d.out, "The ops page is at %s/ and wants the token in %s\n", d.admin.InternalURL, d.admin.AdminTokenFile)
 	fmt.Fprintf(d.out, "Metrics are at %s/metrics. Ctrl-C ends the demo.\n\n", d.admin.InternalURL)
 	if err := d.deploy(ctx, c); err != nil {
 		return err
