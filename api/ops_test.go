@@ -120,7 +120,7 @@ func (p *opsPage) do(actions ...chromedp.Action[chromedp.Void]) {
 func (p *opsPage) is(expression string) {
 	p.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		yes, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+		yes, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
 		switch {
 		case err != nil:
 			p.t.Fatalf("%s: %v", expression, err)
