@@ -359,6 +359,12 @@ type fakeConnections struct {
 	closed []uuid.UUID
 }
 
+func (c *fakeConnections) set(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n = n
+}
+
 func fakeConnectionID(i int) (u uuid.UUID) {
 	u[0], u[13], u[14], u[15] = 1, byte(i>>16), byte(i>>8), byte(i)
 	return u

@@ -56,6 +56,9 @@ func (s *Server) router() *router.Router {
 	s.get(r, "/metrics", s.metrics())
 	s.get(r, "/openapi.yaml", document(spec.OpenAPI))
 	s.get(r, "/asyncapi.yaml", document(spec.AsyncAPI))
+	for path, file := range opsFiles {
+		s.get(r, path, file.answer)
+	}
 	return r
 }
 
@@ -71,8 +74,11 @@ func open(path []byte) bool {
 	switch string(path) {
 	case "/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml":
 		return true
+	case "/favicon.ico": // which there is not; browsers ask for it without a token
+		return true
 	}
-	return false
+	_, ok := opsFiles[string(path)]
+	return ok
 }
 
 // guard is around everything: it turns away who has no token, before anything

@@ -86,7 +86,6 @@ type demo struct {
 // A demoReplica is one connection of a gateway. Its demo's mu guards it.
 type demoReplica struct {
 	name, gateway string
-	conn          *client.Conn
 	got           []string // correlation ids
 }
 
@@ -95,7 +94,9 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 	d.published = make(map[string][]string)
 	var receiving sync.WaitGroup
 	defer receiving.Wait()
-	defer d.hangUp()
+	// A signal does not end the replicas: they receive what is published until then.
+	replicas, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
 	for _, g := range demoGateways {
 		token, err := d.register(ctx, g.id)
 		if err != nil {
@@ -103,33 +104,25 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 		}
 		for i := range g.replicas {
 			r := &demoReplica{name: fmt.Sprintf("%s/%d", g.id, i+1), gateway: g.id}
-			if r.conn, err = d.dial(ctx, token); err != nil {
-				return err
-			}
 			d.replicas = append(d.replicas, r)
-			receiving.Go(func() { d.receive(ctx, r) })
-			fmt.Fprintf(d.out, "Gateway %s: replica %s is connected.\n", g.id, r.name)
+			connected := make(chan struct{})
+			receiving.Go(func() { d.receive(replicas, r, token, sync.OnceFunc(func() { close(connected) })) })
+			select {
+			case <-connected:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
+	d.mu.Lock()
+	fmt.Fprintf(d.out, "The ops page is at %s/ and wants the token in %s\n", d.admin.InternalURL, d.admin.AdminTokenFile)
 	fmt.Fprintf(d.out, "Metrics are at %s/metrics. Ctrl-C ends the demo.\n\n", d.admin.InternalURL)
+	d.mu.Unlock()
 	if err := d.deploy(ctx, c); err != nil {
 		return err
 	}
 	d.settle()
 	return nil
-}
-
-func (d *demo) dial(ctx context.Context, token string) (*client.Conn, error) {
-	return client.Dial(ctx, client.Config{
-		URL: d.url, Token: token,
-		TLS: &tls.Config{InsecureSkipVerify: true}, // its certificate is a second old
-	})
-}
-
-func (d *demo) hangUp() {
-	for _, r := range d.replicas {
-		_ = r.conn.Close()
-	}
 }
 
 // register makes a gateway and returns its token.
@@ -194,21 +187,34 @@ func (d *demo) publish(ctx context.Context, n int) error {
 	}, &receipt)
 }
 
-// receive tells what a replica receives.
-func (d *demo) receive(ctx context.Context, r *demoReplica) {
-	for {
-		e, err := r.conn.Next(context.WithoutCancel(ctx))
-		if err != nil { // the demo hung up, or the node closed: totals tell
-			return
-		}
-		now := time.Now()
-		d.mu.Lock()
-		latency := now.Sub(d.sent[e.CorrelationID])
-		r.got = append(r.got, e.CorrelationID)
-		d.latencies = append(d.latencies, latency)
-		fmt.Fprintf(d.out, "  %s received %s after %v\n", r.name, e.ID, latency.Round(time.Microsecond))
-		d.mu.Unlock()
-	}
+// receive keeps a replica connected until ctx ends, and tells what it receives.
+func (d *demo) receive(ctx context.Context, r *demoReplica, token string, connected func()) {
+	defer connected() // or it never will be, which the totals tell
+	_ = client.Run(ctx, client.Config{
+		URL: d.url, Token: token,
+		TLS: &tls.Config{InsecureSkipVerify: true}, // its certificate is a second old
+		OnState: func(s client.State) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			switch s.Phase {
+			case client.Connected:
+				fmt.Fprintf(d.out, "Gateway %s: replica %s is connected.\n", r.gateway, r.name)
+				connected()
+			case client.Waiting:
+				fmt.Fprintf(d.out, "Gateway %s: replica %s: %v; next attempt in %v.\n", r.gateway, r.name, s.Err, s.Wait.Round(time.Millisecond))
+			}
+		},
+		Handler: func(_ context.Context, e client.Event) error {
+			now := time.Now()
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			latency := now.Sub(d.sent[e.CorrelationID])
+			r.got = append(r.got, e.CorrelationID)
+			d.latencies = append(d.latencies, latency)
+			fmt.Fprintf(d.out, "  %s received %s after %v\n", r.name, e.ID, latency.Round(time.Microsecond))
+			return nil
+		},
+	})
 }
 
 // settle waits a moment for what is still under way.

@@ -39,6 +39,7 @@ type cli struct {
 	Publish publishCmd `cmd:"" help:"Publish an event, or many from standard input."`
 	Tail    tailCmd    `cmd:"" help:"Connect as a gateway and print each event on a line."`
 	Stats   statsCmd   `cmd:"" help:"Print a node's stats as JSON."`
+	Top     topCmd     `cmd:"" help:"Watch a node in the terminal; q ends it."`
 	Bench   benchCmd   `cmd:"" help:"Put load on a node and measure its latency and throughput."`
 	Health  healthCmd  `cmd:"" help:"Exit with 0 if a node is ready, for container health checks."`
 

@@ -157,18 +157,9 @@ func (c *serveCmd) nodeConfig() node.Config {
 
 func (c *serveCmd) logHandler(w world) slog.Handler {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(w.err) {
+	_, terminal := asTerminal(w.err)
+	if c.LogFormat == "text" || c.LogFormat == "" && terminal {
 		return slog.NewTextHandler(w.err, options)
 	}
 	return slog.NewJSONHandler(w.err, options)
-}
-
-// isTerminal reports whether output goes to a terminal.
-func isTerminal(out any) bool {
-	f, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

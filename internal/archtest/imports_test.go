@@ -67,6 +67,8 @@ var soleImporters = map[string][]string{
 	"github.com/KimMachineGun":        {"cmd/gatecast"},
 	"github.com/prometheus":           {"stats"},
 	"golang.org/x/time":               {"auth"},
+	"golang.org/x/term":               {"cmd/gatecast"},
+	"github.com/chromedp":             {},
 	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/testenv"},
 	"github.com/santhosh-tekuri":      {"internal/eventtypes", "internal/spec/spectest"},
 	"golang.org/x/text":               {"internal/eventtypes"},

@@ -38,6 +38,9 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 			property.Value.Nullable = property.Value.Nullable || property.Value.Type == nil
 		}
 	}
+	for _, kind := range []string{"text/html", "text/css", "text/javascript"} {
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
+	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
 	return doc
 })
@@ -263,8 +266,12 @@ func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 	return checkResponse(input, resp, body, true)
 }
 
-// plumbing are the headers that need no description.
-var plumbing = []string{"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding"}
+// plumbing are the headers that need no description: HTTP's own, and those for
+// browsers that every answer has.
+var plumbing = []string{
+	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
+	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
+}
 
 func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Response, body []byte, whole bool) error {
 	ref := input.Route.Operation.Responses.Status(resp.StatusCode)
