@@ -50,6 +50,7 @@ var soleImporters = map[string][]string{
 	"github.com/mailru/easygo":        {"poller"},
 	"github.com/gobwas/ws":            {"frame", "internal/front", "client"},
 	"github.com/nats-io":              {"eventlog"},
+	"github.com/minio/highwayhash":    {"eventlog"},
 	"github.com/valyala/fasthttp":     {"api"},
 	"github.com/fasthttp/router":      {"api"},
 	"github.com/pires/go-proxyproto":  {"internal/front"},
