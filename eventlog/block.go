@@ -4,7 +4,6 @@
 package eventlog
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -91,7 +90,7 @@ func readRecord(b []byte, sum hash.Hash64) (n int, seq uint64) {
 	_, _ = sum.Write(b[4:20])
 	_, _ = sum.Write(b[recordHead:body])
 	_, _ = sum.Write(b[rest : n-recordSum])
-	if !bytes.Equal(sum.Sum(nil), b[n-recordSum:n]) {
+	if sum.Sum64() != binary.LittleEndian.Uint64(b[n-recordSum:]) {
 		return 0, 0
 	}
 	return n, seq

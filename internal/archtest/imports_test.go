@@ -58,7 +58,7 @@ var soleImporters = map[string][]string{
 	"github.com/KimMachineGun":        {"cmd/gatecast"},
 	"github.com/prometheus":           {"stats"},
 	"golang.org/x/time":               {"auth"},
-	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/testenv"},
+	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/front", "internal/testenv"},
 	"github.com/santhosh-tekuri":      {"internal/eventtypes"},
 	"golang.org/x/text":               {"internal/eventtypes"},
 	"go.opentelemetry.io":             {"internal/tracing"},
