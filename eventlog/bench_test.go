@@ -6,6 +6,8 @@ package eventlog
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -302,4 +304,22 @@ func BenchmarkReplay(b *testing.B) {
 		<-ctx.Done()
 		_ = sub.Unsubscribe()
 	})
+}
+
+// How long a start looks through the log: a block of 8 MiB.
+func BenchmarkGoodSpans(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "log")
+	l := open(b, Config{Dir: dir})
+	fill(b, l, 20_000)
+	closeLog(b, l)
+	block, err := os.ReadFile(filepath.Join(streamsDir(dir), streamName, "msgs/1.blk"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(block)))
+	for b.Loop() {
+		if spans := goodSpans(streamName, 1, block); len(spans) != 1 {
+			b.Fatal(spans)
+		}
+	}
 }

@@ -24,12 +24,15 @@ type Bucket struct {
 	kv  jetstream.KeyValue
 }
 
+// bucketPrefix is what the name of a bucket's stream begins with.
+const bucketPrefix = "KV_"
+
 // Bucket opens the bucket of that name, or makes it. Names consist of letters,
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	var kv jetstream.KeyValue
 	err := l.patiently(ctx, func(ctx context.Context) error {
-		replicas, err := l.replicasOf(ctx, "KV_"+name)
+		replicas, err := l.replicasOf(ctx, bucketPrefix+name)
 		if err != nil {
 			return err
 		}

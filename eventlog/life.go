@@ -26,6 +26,9 @@ type life struct {
 	Boot       string `json:"boot"`   // of the machine, when the log was opened
 	Closed     bool   `json:"closed"` // in order
 	Synced     bool   `json:"synced"` // at every append
+	// Files are the sizes of the store's files when it was closed. What is missing
+	// or cut short is found by them.
+	Files map[string]int64 `json:"files,omitempty"`
 }
 
 const lifeFile = "life.json"
@@ -40,24 +43,36 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// beginLife returns the life that begins in a folder, which it has written down.
-func beginLife(dir, boot string, synced bool) (life, error) {
-	var l life
-	b, err := os.ReadFile(filepath.Join(dir, lifeFile))
+// readLife returns what a folder remembers.
+func readLife(dir string) (l life, err error) {
+	name := filepath.Join(dir, lifeFile)
+	b, err := os.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		l.Closed = true // nothing is lost of what was not there
-	case err != nil:
-		return l, fmt.Errorf("event log: %w; restore the file from a backup, or change its owner", err)
-	default:
-		if err := json.Unmarshal(b, &l); err != nil {
-			return l, fmt.Errorf("event log: %s cannot be read: %w; restore it from a backup, or move the folder away to begin anew", filepath.Join(dir, lifeFile), err)
+		streams, err := streamsIn(dir)
+		if err == nil && len(streams) > 0 {
+			err = fmt.Errorf("event log: %s is missing; start once with --repair, or restore it from a backup", name)
 		}
+		return life{Closed: true}, err // nothing is lost of what was not there
+	case err != nil:
+		return l, fmt.Errorf("event log: %w; %s", err, remedy(err))
+	}
+	if err := json.Unmarshal(b, &l); err != nil {
+		return life{}, fmt.Errorf("event log: %s cannot be read: %w; start once with --repair, or restore it from a backup", name, err)
+	}
+	return l, nil
+}
+
+// beginLife returns the life that begins in a folder, which it has written down.
+func beginLife(dir, boot string, synced bool) (life, error) {
+	l, err := readLife(dir)
+	if err != nil {
+		return l, err
 	}
 	if !l.Closed && !l.Synced && (l.Boot == "" || l.Boot != boot) {
 		l.Generation++
 	}
-	l.Boot, l.Closed, l.Synced = boot, false, synced
+	l.Boot, l.Closed, l.Synced, l.Files = boot, false, synced, nil
 	return l, l.save(dir)
 }
 
@@ -67,7 +82,11 @@ func (l life) end(dir string, open *os.File) error {
 	if err := unix.Syncfs(int(open.Fd())); err != nil {
 		return fmt.Errorf("event log: sync %s: %w", dir, err)
 	}
-	l.Closed = true
+	files, err := filesOf(streamsDir(dir))
+	if err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	l.Closed, l.Files = true, files
 	return l.save(dir)
 }
 
@@ -79,7 +98,7 @@ func (l life) save(dir string) error {
 	}
 	name := filepath.Join(dir, lifeFile)
 	if err := writeSynced(name+".new", b); err != nil {
-		return fmt.Errorf("event log: %w", err)
+		return fmt.Errorf("event log: cannot write in its folder: %w; %s", err, remedy(err))
 	}
 	if err := os.Rename(name+".new", name); err != nil {
 		return fmt.Errorf("event log: %w", err)

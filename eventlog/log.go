@@ -59,6 +59,9 @@ type Config struct {
 	// Replicas is how many of URL's servers keep each stream; zero means three
 	// where there are three, else one. What exists is never made to have fewer.
 	Replicas int
+	// Repair has what is damaged in Dir's store moved aside and the rest kept.
+	// Otherwise a damaged store is an error, which says what is.
+	Repair bool
 	// Node names this node to the servers at URL.
 	Node string
 	// Logger receives what the server inside logs as a warning or worse; nil

@@ -115,6 +115,24 @@ func TestRestartKeepsPlace(t *testing.T) {
 	}
 }
 
+// Events stand in the order they were appended in, whatever the clock did.
+func TestClockSetBack(t *testing.T) {
+	l := open(t, Config{Retention: time.Hour})
+	now := time.Now()
+	for i, at := range []time.Duration{0, 5 * time.Hour, -5 * time.Hour, time.Minute, -48 * time.Hour} {
+		ev, _ := newEvent(i)
+		ev.Timestamp = now.Add(at)
+		if _, err := l.Append(t.Context(), ev, ev.AppendBody(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, e := range read(t, l, event.Cursor{}, 5) {
+		if e.Cursor.Seq != uint64(i)+1 || !strings.Contains(string(e.Body), fmt.Sprintf(`"type":"test.n%d"`, i)) {
+			t.Errorf("event %d is %v %s", i, e.Cursor, e.Body)
+		}
+	}
+}
+
 func TestFolderIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	if err := os.Mkdir(dir, 0o755); err != nil {

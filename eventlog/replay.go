@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -43,6 +44,11 @@ func (r *replay) run(ctx context.Context) error {
 	if err != nil {
 		return r.failed(ctx, err)
 	}
+	if consumer.CachedInfo().NumPending == 0 && r.ends() {
+		r.tail.last = r.to
+		_ = l.js.DeleteConsumer(ctx, streamName, consumer.CachedInfo().Name) // or it goes in a minute
+		return nil
+	}
 	c, err := consumer.Consume(r.onMsg,
 		jetstream.PullMaxMessagesWithBytesLimit(tailEvents, max(tailBytes, 2*(l.cfg.MaxEventBytes+headroom))),
 		jetstream.PullHeartbeat(r.heartbeat()),
@@ -66,6 +72,10 @@ func (r *replay) run(ctx context.Context) error {
 		return fmt.Errorf("%w: the tail was cut off", ErrUnavailable)
 	}
 }
+
+// ends reports whether the replay ends where the stream does. What stood at the
+// sequence it goes to may be gone: retention takes it, or a power cut did.
+func (r *replay) ends() bool { return r.to != math.MaxUint64 }
 
 func (r *replay) heartbeat() time.Duration {
 	if r.tail.log.server.shared() {
@@ -118,7 +128,8 @@ func (r *replay) onMsg(m jetstream.Msg) {
 		t.log.cfg.Logger.Error("event log: an event is passed over", "event", e.Cursor, "err", err)
 	}
 	t.f(e)
-	if seq >= r.to {
+	if seq >= r.to || meta.NumPending == 0 && r.ends() {
+		t.last = max(seq, r.to)
 		r.over = true
 		close(r.done)
 	}

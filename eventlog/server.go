@@ -78,7 +78,7 @@ type embedded struct {
 
 func startServer(cfg Config) (*embedded, error) {
 	e := &embedded{dir: cfg.Dir, temp: cfg.InMemory, log: newBridge(cfg.Logger)}
-	if err := e.takeDir(cfg.SyncAlways); err != nil {
+	if err := e.takeDir(cfg); err != nil {
 		return nil, err
 	}
 	if err := e.run(cfg); err != nil {
@@ -87,8 +87,9 @@ func startServer(cfg Config) (*embedded, error) {
 	return e, nil
 }
 
-// takeDir makes the folder and locks it against other processes.
-func (e *embedded) takeDir(synced bool) error {
+// takeDir makes the folder, locks it against other processes, and sees that what is
+// in it is whole.
+func (e *embedded) takeDir(cfg Config) error {
 	if e.temp { // the server wants a folder though it puts nothing there
 		var err error
 		if e.dir, err = os.MkdirTemp("", "gatecast-log-"); err != nil {
@@ -97,18 +98,22 @@ func (e *embedded) takeDir(synced bool) error {
 		return nil
 	}
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
-		return fmt.Errorf("event log: cannot make its folder: %w; choose another, or change its owner", err)
+		return fmt.Errorf("event log: cannot make its folder: %w; %s", err, remedy(err))
 	}
 	if err := os.Chmod(e.dir, 0o700); err != nil {
-		return fmt.Errorf("event log: cannot keep its folder private: %w; choose another, or change its owner", err)
+		return fmt.Errorf("event log: cannot keep its folder private: %w; %s", err, remedy(err))
 	}
 	lock, err := lockFile(filepath.Join(e.dir, "lock"))
 	if err != nil {
 		return err
 	}
 	e.lock = lock
-	if e.streams, err = streamsIn(e.dir); err == nil {
-		e.life, err = beginLife(e.dir, bootID(), synced)
+	boot := bootID()
+	if err = mend(e.dir, boot, cfg.Repair, cfg.Logger); err == nil {
+		e.streams, err = streamsIn(e.dir)
+	}
+	if err == nil {
+		e.life, err = beginLife(e.dir, boot, cfg.SyncAlways)
 	}
 	if err != nil {
 		_ = lock.Close()
@@ -119,7 +124,7 @@ func (e *embedded) takeDir(synced bool) error {
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("event log: cannot write in its folder: %w; choose another, or change its owner", err)
+		return nil, fmt.Errorf("event log: cannot write in its folder: %w; %s", err, remedy(err))
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
@@ -131,11 +136,22 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// remedy says what to do when a folder cannot be used.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return "mount it writable, or choose another"
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return "free some space, or choose another"
+	}
+	return "choose another, or change its owner"
+}
+
 // streamsIn returns the names of the streams that stand in a store.
 func streamsIn(dir string) ([]string, error) {
-	found, err := os.ReadDir(filepath.Join(dir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams"))
+	found, err := os.ReadDir(streamsDir(dir))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("event log: cannot read its folder: %w; choose another, or change its owner", err)
+		return nil, fmt.Errorf("event log: cannot read its folder: %w; %s", err, remedy(err))
 	}
 	var names []string
 	for _, f := range found {
@@ -226,12 +242,18 @@ func (e *embedded) health() error {
 
 // stop shuts the server down, waits for it and lets go of the folder.
 func (e *embedded) stop() error {
+	whole := false // what the streams wrote is in their files
 	if e.srv != nil {
+		whole = e.srv.JetStreamEnabled() && e.srv.Healthz(new(server.HealthzOptions)).Error == ""
 		e.srv.Shutdown()
 		e.srv.WaitForShutdown()
 	}
 	if e.temp {
 		return os.RemoveAll(e.dir)
 	}
-	return errors.Join(e.life.end(e.dir, e.lock), e.lock.Close())
+	var err error
+	if whole {
+		err = e.life.end(e.dir, e.lock)
+	}
+	return errors.Join(err, e.lock.Close())
 }

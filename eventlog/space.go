@@ -87,5 +87,8 @@ func freeBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
 	}
+	if st.Flags&unix.ST_RDONLY != 0 {
+		return 0, fmt.Errorf("%w; mount it writable", unix.EROFS)
+	}
 	return int64(st.Bavail) * st.Bsize, nil
 }

@@ -83,6 +83,7 @@ type Config struct {
 	Log            string // LogFile, LogMemory or the nats:// URLs of a cluster
 	LogReplicas    int    // servers of the cluster that keep each event; 0: three where there are three
 	LogSync        string // SyncInterval or SyncAlways
+	Repair         bool   // a damaged log is repaired; else it is not opened
 	Retention      time.Duration
 	RetentionBytes int64
 	ReplayMemory   int // bytes of newest events kept for gateways that resume
@@ -194,6 +195,7 @@ func (c Config) Validate() error {
 		check(c.LogSync == SyncInterval || c.LogSync == SyncAlways, "log-sync", fmt.Sprintf("%q is not a way to sync; want interval or always", c.LogSync)),
 		check(c.Log != LogMemory || c.LogSync != SyncAlways, "log-sync", "always contradicts --log memory: nothing is ever on disk"),
 		check(c.logURL() == "" || c.LogSync != SyncAlways, "log-sync", "always contradicts --log nats://…: when those servers sync is their setting"),
+		check(!c.Repair || c.Log == LogFile, "repair", "needs --log file: no other log lies on this machine"),
 		check(c.Retention >= time.Second, "retention", "want at least 1s"),
 		check(c.RetentionBytes >= int64(c.MaxPayload), "retention-bytes", "want at least --max-payload"),
 		check(!c.EventTypesStrict || c.EventTypes != "", "event-types-strict", "needs --event-types"),

@@ -152,7 +152,7 @@ func (n *Node) loadTLS() (*poller.TLS, error) {
 // wrong most often.
 func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
-		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v", err)}
+		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err)}
 	}
 	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
 		return err
@@ -205,13 +205,14 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
 		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
 		MaxEventBytes:  n.cfg.MaxPayload,
 		Logger:         n.cfg.Logger,
 	})
 	if err != nil {
-		return fmt.Errorf("event log: %w", err)
+		return err
 	}
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err

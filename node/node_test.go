@@ -413,6 +413,7 @@ func TestStartErrors(t *testing.T) {
 		{"queue below payload", func(c *Config) { c.SendQueueBytes = c.MaxPayload - 1 }, "send-queue-bytes", "--max-payload"},
 		{"unknown log", func(c *Config) { c.Log = "kafka" }, "log", "file, memory, or nats:"},
 		{"sync of memory", func(c *Config) { c.LogSync = SyncAlways }, "log-sync", "memory"},
+		{"repair of memory", func(c *Config) { c.Repair = true }, "repair", "--log file"},
 		{"records of nobody", func(c *Config) { c.TLSRecords = "openssl" }, "tls-records", "own or stdlib"},
 		{"collector without a scheme", func(c *Config) { c.OTLPEndpoint = "127.0.0.1:4318" }, "otlp-endpoint", "http://HOST:PORT"},
 		{"collector of another kind", func(c *Config) { c.OTLPEndpoint = "grpc://127.0.0.1:4317" }, "otlp-endpoint", "http://HOST:PORT"},

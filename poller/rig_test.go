@@ -18,7 +18,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if where, ok := os.LookupEnv(panicVariable); ok {
+		panicIn(where)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A rig is a loop that runs what the test hands it.
 type rig struct {

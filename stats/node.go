@@ -14,6 +14,7 @@ import (
 // they are Prometheus' own types, and may be shared.
 type Node struct {
 	ConnectsTotal      *prometheus.CounterVec // attempts to connect, by result: accepted, or the error of the refusal
+	AcceptErrors       *prometheus.CounterVec // accepts that failed and were tried again, by error
 	HandshakeSeconds   prometheus.Histogram   // from accept to the end of the upgrade
 	HandshakesInFlight prometheus.Gauge
 	LogAppendSeconds   prometheus.Histogram   // until the log has answered for an event
@@ -53,6 +54,8 @@ func NewNode(version string) *Node {
 	n := &Node{
 		ConnectsTotal: prometheus.NewCounterVec(opts("connects_total",
 			"Attempts of gateways to connect, by result."), []string{"result"}),
+		AcceptErrors: prometheus.NewCounterVec(opts("accept_errors_total",
+			"Accepts that failed and are tried again, by the system's error: EMFILE is that the process is out of descriptors."), []string{"error"}),
 		HandshakeSeconds: histogram("handshake_seconds",
 			"Time from accepting a connection to the end of its TLS handshake and upgrade.",
 			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
@@ -116,7 +119,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		n.ConnectsTotal, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
+		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
 		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
 		n.EventsCompressed, n.CompressionSaved,
 	}

@@ -52,6 +52,7 @@ type serveCmd struct {
 	Log            string        `help:"Where events are kept: file (in the data folder), memory, or nats://HOST:PORT[,…] of an existing NATS cluster, which other nodes share. Default: ${default}." default:"file" env:"GATECAST_LOG" placeholder:"WHERE"`
 	LogReplicas    int           `help:"Servers of the NATS cluster that keep each event. 0: three where there are three." default:"0" env:"GATECAST_LOG_REPLICAS" placeholder:"N"`
 	LogSync        string        `help:"When an event is on disk: interval (soon), or always (before a publish is answered). Default: ${default}." default:"interval" env:"GATECAST_LOG_SYNC" placeholder:"WHEN"`
+	Repair         bool          `help:"Move what is damaged in the event log aside, keep the rest, and start." env:"GATECAST_REPAIR"`
 	Retention      time.Duration `help:"How long events are kept. Default: ${default}." default:"24h" env:"GATECAST_RETENTION" placeholder:"TIME"`
 	RetentionBytes byteSize      `help:"Size of the events kept, at most. Default: ${default}." default:"1GiB" env:"GATECAST_RETENTION_BYTES" placeholder:"BYTES"`
 
@@ -136,6 +137,7 @@ func (c *serveCmd) nodeConfig() node.Config {
 		Shards:            c.Shards,
 		Log:               c.Log,
 		LogSync:           c.LogSync,
+		Repair:            c.Repair,
 		Retention:         c.Retention,
 		RetentionBytes:    int64(c.RetentionBytes),
 		LogReplicas:       c.LogReplicas,

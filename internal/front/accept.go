@@ -8,6 +8,10 @@ import (
 	"log/slog"
 	"syscall"
 	"time"
+
+	"gatecast/stats"
+
+	"golang.org/x/sys/unix"
 )
 
 // A backoff paces an accept loop whose accepts fail for want of something that
@@ -16,10 +20,12 @@ type backoff struct{ pause time.Duration }
 
 // wait sleeps, longer each time up to a second, and reports whether accepting
 // may be tried again.
-func (b *backoff) wait(err error, logger *slog.Logger) bool {
-	if !passing(err) {
+func (b *backoff) wait(err error, node *stats.Node, logger *slog.Logger) bool {
+	errno, ok := passing(err)
+	if !ok {
 		return false
 	}
+	node.AcceptErrors.WithLabelValues(unix.ErrnoName(errno)).Inc()
 	if b.pause == 0 {
 		logger.Error("accepting gateways fails; trying again", "error", err)
 	}
@@ -32,13 +38,13 @@ func (b *backoff) reset() { b.pause = 0 }
 
 // passing reports whether an error of accept(2) may pass: what the peer did to
 // its connection, and what the system is short of.
-func passing(err error) bool {
-	for _, errno := range []syscall.Errno{
+func passing(err error) (errno syscall.Errno, ok bool) {
+	for _, errno = range []syscall.Errno{
 		syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPROTO, syscall.EPERM,
 	} {
 		if errors.Is(err, errno) {
-			return true
+			return errno, true
 		}
 	}
-	return false
+	return 0, false
 }

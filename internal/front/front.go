@@ -107,7 +107,7 @@ func (f *Front) Serve(ln net.Listener) error {
 			if f.draining.Load() {
 				return nil
 			}
-			if !pause.wait(err, f.cfg.Logger) {
+			if !pause.wait(err, f.cfg.Node, f.cfg.Logger) {
 				return err
 			}
 			continue

@@ -26,3 +26,11 @@ func SmallDisk(t *testing.T, size string) string {
 	})
 	return dir
 }
+
+// ReadOnly mounts a folder of [SmallDisk] anew, so that nobody can write in it.
+func ReadOnly(t *testing.T, dir string) {
+	t.Helper()
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,97 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package eventlog
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+
+	"github.com/minio/highwayhash"
+)
+
+// JetStream keeps a stream's messages in files N.blk, as records behind each other:
+//
+//	length      uint32  of all of the record; the top bit says that it has a header
+//	sequence    uint64  the top bits say that it marks something removed
+//	time        int64
+//	subject     uint16  its length
+//	            the subject; the header, behind its length, if it has one; the data
+//	checksum    uint64  of sequence, time, subject, header and data
+const (
+	recordHead    = 22
+	recordSum     = 8
+	recordHeader  = 1 << 31
+	recordMarks   = 3 << 62
+	maxRecord     = 32 << 20
+	maxRecordSeq  = 1 << 48 // far beyond any sequence that is ever reached
+	headerLenSize = 4
+)
+
+// newSum returns the checksum that goes by a name. JetStream's keys are no secrets.
+func newSum(name string) hash.Hash64 {
+	key := sha256.Sum256([]byte(name))
+	h, err := highwayhash.NewDigest64(key[:])
+	if err != nil {
+		panic("BUG: a key of the checksum: " + err.Error())
+	}
+	return h
+}
+
+// A span is a part of a block's file, from one byte to before another, in which
+// every record is good.
+type span struct {
+	from, to    int
+	records     int
+	first, last uint64 // sequences
+}
+
+// goodSpans returns where the good records of a block are. Behind a damaged one it
+// tries every place until a record stands there.
+func goodSpans(stream string, index int, b []byte) (spans []span) {
+	sum := newSum(fmt.Sprintf("%s-%d", stream, index))
+	for at := 0; at < len(b); {
+		n, seq := readRecord(b[at:], sum)
+		switch last := len(spans) - 1; {
+		case n == 0:
+			at++
+			continue
+		case last >= 0 && spans[last].to == at:
+			s := &spans[last]
+			s.to, s.records, s.last = at+n, s.records+1, max(s.last, seq)
+		default:
+			spans = append(spans, span{from: at, to: at + n, records: 1, first: seq, last: seq})
+		}
+		at += n
+	}
+	return spans
+}
+
+// readRecord returns the length and the sequence of the good record that b begins
+// with; zero when there is none.
+func readRecord(b []byte, sum hash.Hash64) (n int, seq uint64) {
+	if len(b) < recordHead+recordSum {
+		return 0, 0
+	}
+	length := binary.LittleEndian.Uint32(b)
+	seq = binary.LittleEndian.Uint64(b[4:]) &^ recordMarks
+	n = int(length &^ recordHeader)
+	body := recordHead + int(binary.LittleEndian.Uint16(b[20:])) // where it begins
+	rest := body
+	if length&recordHeader != 0 {
+		rest += headerLenSize
+	}
+	if n > min(len(b), maxRecord) || rest > n-recordSum || seq >= maxRecordSeq {
+		return 0, 0
+	}
+	sum.Reset()
+	_, _ = sum.Write(b[4:20])
+	_, _ = sum.Write(b[recordHead:body])
+	_, _ = sum.Write(b[rest : n-recordSum])
+	if sum.Sum64() != binary.LittleEndian.Uint64(b[n-recordSum:]) {
+		return 0, 0
+	}
+	return n, seq
+}
