@@ -48,10 +48,9 @@ func (t *TLS) current() *tls.Config {
 	return t.Config
 }
 
-// NewTLS returns a TLS whose handshakes keep no more processors busy than there
-// are.
+// NewTLS returns a TLS whose handshakes leave one of Go's processors to the rest.
 func NewTLS(config *tls.Config, stdlib bool) *TLS {
-	return &TLS{Config: config, Stdlib: stdlib, turns: newTurnstile(runtime.GOMAXPROCS(0))}
+	return &TLS{Config: config, Stdlib: stdlib, turns: newTurnstile(max(1, runtime.GOMAXPROCS(0)-1))}
 }
 
 // A Conn is a connection on its way to a loop. Until [Conn.Detach] it is an

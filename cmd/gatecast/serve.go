@@ -84,6 +84,7 @@ func (c *serveCmd) Run(ctx context.Context, w world) error {
 	}
 	cfg.Logger = slog.New(c.logHandler(w))
 	tuneCollector(cfg.Logger)
+	cfg.Shards = spareLoops(cfg.Shards)
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -31,4 +32,22 @@ func tuneCollector(logger *slog.Logger) {
 	if _, err := memlimit.Set(memlimit.WithRatio(memoryShare)); err != nil {
 		logger.Warn("the container's memory limit is not known; set GOMEMLIMIT", "error", err)
 	}
+}
+
+// spareLoops gives Go one processor more than there are loops, and returns how many
+// loops there are: one for each processor Go had, if none are asked for.
+//
+// A loop asleep in epoll_wait keeps its processor, in the scheduler's books, until
+// Go's monitor takes it away, and on a node that is not busy the monitor looks every
+// ten milliseconds. With every processor kept so, nobody looks at the network for
+// publishers and handshakes, which then wait for up to twenty. GOMAXPROCS, where it is
+// set, says how many processors the loops and handshakes keep busy.
+func spareLoops(loops int) int {
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
+	if runtime.GOMAXPROCS(0) <= loops {
+		runtime.GOMAXPROCS(loops + 1)
+	}
+	return loops
 }
