@@ -71,7 +71,6 @@ func (b *bystanding) part(ctx context.Context, t Target, s *steady, f *fleet, lo
 	if err != nil {
 		return err
 	}
-	began := now()
 	delays, err := s.during(ctx, f, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, long)
 		defer cancel()
@@ -86,7 +85,7 @@ func (b *bystanding) part(ctx context.Context, t Target, s *steady, f *fleet, lo
 	}
 	b.p50 = append(b.p50, delays.quantile(0.5))
 	b.p99 = append(b.p99, delays.quantile(0.99))
-	b.cpu = append(b.cpu, server.Seconds()/(now()-began).Seconds())
+	b.cpu = append(b.cpu, (server-m.server0).Seconds()/(now()-m.start).Seconds())
 	return nil
 }
 

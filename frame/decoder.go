@@ -3,6 +3,8 @@
 
 package frame
 
+import "github.com/gobwas/ws"
+
 // A Message is a data message put together from its fragments, or a control
 // frame. The zero Message, whose Op is 0, is none.
 type Message struct {
@@ -28,6 +30,8 @@ type Decoder struct {
 	// byte.
 	Deflate bool
 
+	fragments uint32 // since TakeFragments
+
 	failed  *Error   // nil until the peer has done something wrong
 	pending *pending // nil between messages
 }
@@ -51,6 +55,14 @@ func (d *Decoder) Next(b []byte, max int) (m Message, n int, err error) {
 		return Message{}, 0, d.failed
 	}
 	return m, n, nil
+}
+
+// TakeFragments returns how many fragments of messages have come since the last
+// call: frames that are each work, and none of them a message.
+func (d *Decoder) TakeFragments() int {
+	n := d.fragments
+	d.fragments = 0
+	return int(n)
 }
 
 // next is Next for a peer that has done nothing wrong yet. Each step takes some
@@ -78,6 +90,9 @@ func (d *Decoder) takeFrame(b []byte, max int) (m Message, n int, more bool, fai
 	}
 	if fail := d.check(h, max); fail != nil {
 		return Message{}, n, false, fail
+	}
+	if !h.Fin || h.OpCode == ws.OpContinuation {
+		d.fragments++
 	}
 	if !h.wholeIn(b[n:]) {
 		d.keep().begin(h)

@@ -55,7 +55,7 @@ type Stream interface {
 // readBudget bounds the bytes that one readiness event reads of one connection,
 // so that a flood from one peer leaves the others their turns. What is left
 // raises the event again. It is the loop's: an event is of one connection.
-const readBudget = 4 * readBytes
+const readBudget = readBytes
 
 // A plain is a Stream without TLS, and the lower half of one with.
 type plain struct {

@@ -37,6 +37,14 @@ func (a *allowance) message(now instant, perSecond int, sent uint64) bool {
 	return a.charge(now, time.Second/time.Duration(perSecond))
 }
 
+// frames charges n frames that are no messages, each as much as one.
+func (a *allowance) frames(now instant, perSecond, n int) bool {
+	if perSecond == 0 {
+		return true
+	}
+	return a.charge(now, time.Duration(n)*time.Second/time.Duration(perSecond))
+}
+
 func (a *allowance) charge(now instant, cost time.Duration) bool {
 	a.used = max(a.used, now).add(cost)
 	return a.used <= now.add(allowanceBurst)

@@ -63,6 +63,14 @@ func (c *conn) Heard(n int) bool {
 // Alive implements [Receiver].
 func (c *conn) Alive() { c.lastHeard = c.s.now }
 
+// Frames implements [Receiver].
+func (c *conn) Frames(n int) bool {
+	if !c.allowance.frames(c.s.now, c.s.cfg.ReadMessages, n) {
+		c.exceed("more frames than a gateway may send")
+	}
+	return !c.deaf
+}
+
 // exceed ends a connection whose peer sends more than it may.
 func (c *conn) exceed(detail string) {
 	if c.state == open {

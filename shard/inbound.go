@@ -55,12 +55,10 @@ func parseInbound(text []byte) (m Inbound, ok bool) {
 	if c, ok := scanAck(text); ok {
 		return Inbound{Kind: stats.EventAck, Event: c}, true
 	}
-	if !json.Valid(text) {
-		return unknown, false
-	}
 	var j inboundJSON
-	if json.Unmarshal(text, &j) != nil {
-		return unknown, true
+	if err := json.Unmarshal(text, &j); err != nil {
+		_, broken := err.(*json.SyntaxError)
+		return unknown, !broken
 	}
 	switch j.Type {
 	case stats.EventAck.String():

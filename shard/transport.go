@@ -75,6 +75,10 @@ type Receiver interface {
 	// answer to a ping. Bytes alone are no sign of life, or a peer could begin a
 	// message and never end it.
 	Alive()
+	// Frames says that n frames came that nothing else tells of: fragments of
+	// messages, and pongs. When it returns false the transport receives nothing
+	// more.
+	Frames(n int) bool
 	// Message hands over one text message, valid until the call returns.
 	Message(text []byte)
 	// Reply asks for wire to be sent ahead of what is queued. Only the latest

@@ -123,7 +123,10 @@ func (t *webSocket) receive(b []byte) {
 			return
 		}
 		b = b[n:]
-		if m.Op != 0 {
+		if f := t.decoder.TakeFragments(); f > 0 {
+			t.deaf = !t.receiver.Frames(f)
+		}
+		if m.Op != 0 && !t.deaf {
 			t.receiver.Alive()
 			t.handle(m)
 		}
@@ -136,6 +139,8 @@ func (t *webSocket) handle(m frame.Message) {
 		t.receiver.Message(m.Payload)
 	case frame.OpBinary:
 		t.binary(m.Payload)
+	case frame.OpPong:
+		t.deaf = !t.receiver.Frames(1)
 	case frame.OpPing:
 		t.receiver.Reply(frame.Append(nil, frame.OpPong, m.Payload))
 	case frame.OpClose:

@@ -81,6 +81,9 @@ func (c *conn) Heard(int) bool { return true }
 // Alive implements [shard.Receiver].
 func (c *conn) Alive() {}
 
+// Frames implements [shard.Receiver].
+func (c *conn) Frames(int) bool { return true }
+
 // Lost implements [shard.Receiver].
 func (c *conn) Lost(error) { c.finish() }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -73,6 +74,10 @@ func contained(cfg Config, next http.Handler) http.Handler {
 			}
 			panic(http.ErrAbortHandler)
 		}()
+		// Who sends many requests at once stands in line anew for each: a connection
+		// that never has to wait for its next would have a processor to itself for
+		// ten milliseconds at a time.
+		runtime.Gosched()
 		if r.ProtoMajor != 1 { // the preface of HTTP/2, which net/http leaves to us
 			w.Header().Set("Connection", "close")
 			badRequest("want HTTP/1.1").ServeHTTP(w, r)

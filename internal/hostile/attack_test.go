@@ -55,7 +55,7 @@ var outcomes = map[string]outcome{
 	"frame byte by byte":                  ends(disconnects("heartbeat_timeout"), hostile.Gone),
 	"frame of 2^62 bytes":                 ends(disconnects("message_too_big"), hostile.Closed(frame.CloseMessageTooBig)),
 	"a million empty fragments":           ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
-	"fragments of a byte":                 ends(disconnects("message_too_big"), hostile.Closed(frame.CloseMessageTooBig)),
+	"fragments of a byte":                 ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
 	"flood of pings":                      ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
 	"flood of pongs":                      ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
 	"flood of messages":                   ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
