@@ -50,6 +50,12 @@ func checkHeader(name, value string) (wrong string) {
 		if strings.ContainsFunc(value, notOfHost) { // 9112, 3.2
 			return "a malformed Host header"
 		}
+	case "connection": // 9110, 7.6.1: a list of tokens, of which some may be empty
+		for option := range strings.SplitSeq(value, ",") {
+			if option = strings.Trim(option, " \t"); option != "" && !isToken(option) {
+				return "a malformed Connection header"
+			}
+		}
 	case "sec-websocket-key": // 6455, 4.2.1
 		if b, err := base64.StdEncoding.DecodeString(value); err != nil || len(b) != 16 {
 			return "Sec-WebSocket-Key: want 16 bytes as base64"
