@@ -323,8 +323,12 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 	})
 	n.trimmer = startTrimmer()
 	n.reloader = startReloader(n.files, n.counts, n.cfg.Logger)
-	go func() { n.ended("gateway listener", n.front.Serve(n.gatewayLn)) }()
-	go func() { n.ended("internal listener", n.api.Serve(n.internalLn)) }()
+	go func() { n.ended("gateway listener", n.front.Serve(n.patient("gateways", n.gatewayLn))) }()
+	go func() { n.ended("internal listener", n.api.Serve(n.patient("internal", n.internalLn))) }()
+}
+
+func (n *Node) patient(name string, ln net.Listener) net.Listener {
+	return &patientListener{ln, name, n.counts, n.cfg.Logger}
 }
 
 // ended reports a listener that ended by itself.

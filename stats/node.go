@@ -55,7 +55,7 @@ func NewNode(version string) *Node {
 		ConnectsTotal: prometheus.NewCounterVec(opts("connects_total",
 			"Attempts of gateways to connect, by result."), []string{"result"}),
 		AcceptErrors: prometheus.NewCounterVec(opts("accept_errors_total",
-			"Accepts that failed and are tried again, by the system's error: EMFILE is that the process is out of descriptors."), []string{"error"}),
+			"Accepts that failed and are tried again, by listener and the system's error: EMFILE is that the process is out of descriptors."), []string{"listener", "error"}),
 		HandshakeSeconds: histogram("handshake_seconds",
 			"Time from accepting a connection to the end of its TLS handshake and upgrade.",
 			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),

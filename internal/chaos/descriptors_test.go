@@ -18,11 +18,6 @@ import (
 // A node that is out of descriptors keeps its connections and its log, counts each
 // accept that failed instead of spinning, and accepts again when some are free.
 func TestOutOfDescriptors(t *testing.T) {
-	// The publishers keep their connections, or they would want descriptors too.
-	transport := http.DefaultTransport.(*http.Transport)
-	was := transport.MaxIdleConnsPerHost
-	transport.MaxIdleConnsPerHost = 2 * publishers
-	defer func() { transport.MaxIdleConnsPerHost = was }()
 	p := startProcess(t, t.TempDir()+"/admin.token", "--max-connections", "300")
 	f := newFleet(t, []*process{p}, 4)
 	f.under(func() {
@@ -44,10 +39,18 @@ func TestOutOfDescriptors(t *testing.T) {
 			}
 			idle = append(idle, c)
 		}
-		f.await("accepts fail", func() bool { return p.metric(`gatecast_accept_errors_total{error="EMFILE"}`) > 0 })
+		late, err := net.Dial("tcp", p.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle = append(idle, late)
+		f.await("accepts of the internal listener fail", func() bool {
+			return p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="internal"}`) > 0
+		})
+		f.await("accepts fail", func() bool { return p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="gateways"}`) > 0 })
 		before = f.receipts()
 		f.await("publishes are answered without descriptors", func() bool { return f.receipts() > before+200 })
-		if n := p.metric(`gatecast_accept_errors_total{error="EMFILE"}`); n > 100 {
+		if n := p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="gateways"}`); n > 100 {
 			t.Errorf("%v accepts failed: it spins", n)
 		}
 		for _, c := range idle {

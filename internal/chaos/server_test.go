@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 			return 1
 		}
+		// Publishers keep their connections: a node that is out of descriptors accepts
+		// no new ones.
+		http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 2 * publishers
 		return m.Run()
 	}())
 }

@@ -98,7 +98,6 @@ func (f *Front) Serve(ln net.Listener) error {
 		return ln.Close()
 	}
 	defer f.handling.Done()
-	var pause backoff
 	for {
 		f.takeSlot() // before accepting, so that a full house leaves callers in the kernel's queue
 		nc, err := ln.Accept()
@@ -107,12 +106,8 @@ func (f *Front) Serve(ln net.Listener) error {
 			if f.draining.Load() {
 				return nil
 			}
-			if !pause.wait(err, f.cfg.Node, f.cfg.Logger) {
-				return err
-			}
-			continue
+			return err
 		}
-		pause.reset()
 		p := f.begin(nc)
 		f.handling.Go(func() {
 			defer f.finish(p)
