@@ -4,16 +4,14 @@
 package front
 
 import (
-	"bytes"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"gatecast/auth"
+	"gatecast/internal/testenv"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -61,29 +59,11 @@ func TestNobodyIsOvertakenWhoIsDone(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a buffer that a logger and a test share.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // A panic ends the connection it is about, is counted, and told with its stack.
 func TestPanicIsContained(t *testing.T) {
-	var log lockedBuffer
+	log := testenv.NewLog(t)
 	h := newHouse(t, true, func(c *Config) {
-		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.Logger = log.Logger()
 		verify := c.Verify
 		c.Verify = func(token string) (*auth.Grant, error) {
 			if token == "gc_panic" {
