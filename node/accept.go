@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gatecast/stats"
+
+	"golang.org/x/sys/unix"
 )
 
 // A patientListener waits where accepting fails for want of something that will
@@ -27,7 +27,8 @@ type patientListener struct {
 
 // Accept implements [net.Listener]. It waits longer each time, up to a second.
 func (l *patientListener) Accept() (net.Conn, error) {
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	const shortest = 5 * time.Millisecond
+	for pause := shortest; ; pause = min(2*pause, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
 			return c, nil
@@ -37,7 +38,7 @@ func (l *patientListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		l.counts.AcceptErrors.WithLabelValues(l.name, unix.ErrnoName(errno)).Inc()
-		if pause == 5*time.Millisecond {
+		if pause == shortest {
 			l.logger.Error("accepting fails; trying again", "listener", l.name, "error", err)
 		}
 		time.Sleep(pause)

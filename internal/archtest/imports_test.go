@@ -67,6 +67,7 @@ var soleImporters = map[string][]string{
 	"github.com/alecthomas/kong":      {"cmd/gatecast"},
 	"github.com/KimMachineGun":        {"cmd/gatecast"},
 	"github.com/prometheus":           {"stats"},
+	"golang.org/x/net":                {"internal/front"},
 	"golang.org/x/time":               {"auth"},
 	"golang.org/x/term":               {"cmd/gatecast"},
 	"github.com/chromedp":             {},

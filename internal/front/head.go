@@ -6,6 +6,8 @@ package front
 import (
 	"encoding/base64"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // single are the headers that a request for an upgrade has once at most: a
@@ -21,7 +23,7 @@ func checkHead(head []byte) (wrong string) {
 	lines := strings.Split(strings.TrimSuffix(string(head), string(endOfHead)), "\r\n")
 	seen := make(map[string]bool)
 	for i, line := range lines {
-		if strings.ContainsFunc(line, control) { // a lone CR or LF too: RFC 9110, 5.5; RFC 9112, 2.2
+		if !httpguts.ValidHeaderFieldValue(line) { // a lone CR or LF too: RFC 9110, 5.5; RFC 9112, 2.2
 			return "a control character in the request's head"
 		}
 		if i == 0 {
@@ -30,7 +32,7 @@ func checkHead(head []byte) (wrong string) {
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.ToLower(name), strings.Trim(value, " \t")
 		switch {
-		case !ok || !isToken(name): // 9112, 5.1 and 5.2: no space before the colon, no folded line
+		case !ok || !httpguts.ValidHeaderFieldName(name): // 9112, 5.1 and 5.2: no space before the colon, no folded line
 			return "a malformed header"
 		case single[name] && seen[name]:
 			return "more than one " + name + " header"
@@ -47,12 +49,12 @@ func checkHead(head []byte) (wrong string) {
 func checkHeader(name, value string) (wrong string) {
 	switch name {
 	case "host":
-		if strings.ContainsFunc(value, notOfHost) { // 9112, 3.2
+		if !httpguts.ValidHostHeader(value) { // 9112, 3.2
 			return "a malformed Host header"
 		}
 	case "connection": // 9110, 7.6.1: a list of tokens, of which some may be empty
 		for option := range strings.SplitSeq(value, ",") {
-			if option = strings.Trim(option, " \t"); option != "" && !isToken(option) {
+			if option = strings.Trim(option, " \t"); option != "" && !httpguts.ValidHeaderFieldName(option) {
 				return "a malformed Connection header"
 			}
 		}
@@ -68,24 +70,4 @@ func checkHeader(name, value string) (wrong string) {
 		}
 	}
 	return ""
-}
-
-// control reports whether a character may not stand in a line (RFC 9110, 5.5).
-func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-
-// isToken reports whether s is a token of RFC 9110, 5.6.2.
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !alphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-	})
-}
-
-// notOfHost reports whether a character cannot be part of a host and port
-// (RFC 3986, 3.2.2).
-func notOfHost(r rune) bool {
-	return !alphanumeric(r) && !strings.ContainsRune("-._~!$&'()*+,;=:[]%", r)
-}
-
-func alphanumeric(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }

@@ -38,31 +38,21 @@ func (a Attack) Once(ctx context.Context, t Target) (Ending, error) {
 // redial is how long an attacker waits who cannot connect.
 const redial = 100 * time.Millisecond
 
-// Run attacks with all peers, each again and again, until the context ends. It
-// returns how many connections ended, and how, as far as the attackers know.
-func (a Attack) Run(ctx context.Context, t Target) map[Ending]int {
-	var (
-		mu      sync.Mutex
-		endings = make(map[Ending]int)
-		wg      sync.WaitGroup
-	)
+// Run attacks with all peers, each again and again, until the context ends.
+func (a Attack) Run(ctx context.Context, t Target) {
+	var wg sync.WaitGroup
 	for range a.Peers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				how, err := a.Once(ctx, t)
-				if err != nil {
-					how = "failed"
-					select {
-					case <-ctx.Done():
-					case <-time.After(redial):
-					}
+				if _, err := a.Once(ctx, t); err == nil {
+					continue
 				}
-				mu.Lock()
-				endings[how]++
-				mu.Unlock()
+				select {
+				case <-ctx.Done():
+				case <-time.After(redial):
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return endings
 }
