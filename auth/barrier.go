@@ -4,8 +4,13 @@
 package auth
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"gatecast/event"
 )
@@ -111,6 +116,55 @@ func (r *verifiedRecord) follow(v Verified, at event.Cursor) *verifiedRecord {
 		}
 	}
 	return next
+}
+
+// A start is when, and where in the log, a registry was first opened that keeps
+// barriers.
+type start struct {
+	Position event.Cursor `json:"position"`
+	At       time.Time    `json:"at"`
+}
+
+const (
+	startKey = "meta.barriers"
+	// verifiedBefore is how long after a start a gateway of which nothing is known
+	// counts as verified before it: a version that kept no records may have known it,
+	// and it must not miss what is published while nodes are upgraded.
+	verifiedBefore = time.Hour
+)
+
+// firstVerified returns the barrier of a gateway of which nothing is known, when the
+// log is at a position. Where the log was empty at the start, nobody was known before.
+func (s *start) firstVerified(at event.Cursor, now time.Time) event.Cursor {
+	if s.Position.Seq > 0 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
+		return s.Position
+	}
+	return at
+}
+
+// begin returns the registry's start, which is now if there is none.
+func (r *Registry) begin(ctx context.Context) (s start, err error) {
+	for range maxTries {
+		value, _, err := r.store.Get(ctx, startKey)
+		if err == nil {
+			err = json.Unmarshal(value, &s)
+			return s, err
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return s, err
+		}
+		if s.Position, err = r.at(ctx); err != nil {
+			return s, err
+		}
+		s.At = r.now().UTC()
+		if value, err = json.Marshal(s); err != nil {
+			panic("BUG: a start does not marshal: " + err.Error())
+		}
+		if _, err = r.store.Create(ctx, startKey, value); !errors.Is(err, ErrConflict) {
+			return s, err
+		}
+	}
+	return s, fmt.Errorf("%w: %s", ErrConflict, startKey)
 }
 
 // verified returns what the platform last said of the gateway.

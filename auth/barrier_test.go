@@ -5,6 +5,7 @@ package auth
 
 import (
 	"testing"
+	"time"
 
 	"gatecast/event"
 
@@ -53,6 +54,30 @@ func TestVerifiedRecordFollows(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, r.barrier(c.says[len(c.says)-1].Groups)); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Of a gateway that a version before may have verified, nobody knows since when: in
+// the first hour of a registry with a log that has events, it is as old as that.
+func TestFirstVerified(t *testing.T) {
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name  string
+		start start
+		after time.Duration
+		want  event.Cursor
+	}{
+		{"soon after an upgrade", start{at(5), began}, time.Minute, at(5)},
+		{"late after it", start{at(5), began}, 2 * time.Hour, at(9)},
+		{"the log was empty", start{at(0), began}, time.Minute, at(9)},
+		{"another log", start{event.Cursor{Epoch: 2, Seq: 5}, began}, time.Minute, at(9)},
+		{"unknown", start{}, time.Minute, at(9)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.start.firstVerified(at(9), began.Add(c.after)); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
 			}
 		})
 	}

@@ -24,7 +24,7 @@ func TestAddTakesThePosition(t *testing.T) {
 	var seq atomic.Uint64
 	unavailable := errors.New("no log")
 	position := func(context.Context) (event.Cursor, error) {
-		if n := seq.Add(1); n != 2 {
+		if n := seq.Add(1); n != 3 { // after the registry's own, and g's
 			return event.Cursor{Epoch: 1, Seq: n}, nil
 		}
 		return event.Cursor{}, unavailable
@@ -40,7 +40,7 @@ func TestAddTakesThePosition(t *testing.T) {
 	n.addToken(t, c, time.Time{}) // which keeps the position
 	again := open(t, store)
 	defer again.Close()
-	first := event.Cursor{Epoch: 1, Seq: 1}
+	first := event.Cursor{Epoch: 1, Seq: 2}
 	for _, n := range []*node{n, again} {
 		if diff := cmp.Diff(auth.Barrier{Own: first, All: first}, n.Known("g").Barrier); diff != "" {
 			t.Error(diff)
@@ -88,4 +88,22 @@ func TestNodesAgreeOnVerified(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A registry opens though it cannot keep when it was first opened, as on a full disk,
+// or reads nonsense there.
+func TestOpensWithoutItsStart(t *testing.T) {
+	full := hook()
+	full.set(func(h *hooks) { h.write = func(string) error { return errors.New("no space") } })
+	corrupt := memstore.New()
+	if _, err := corrupt.Create(t.Context(), "meta.barriers", []byte("?")); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]auth.Store{"full": full, "corrupt": corrupt} {
+		n := open(t, s)
+		if wantText(t, n.logged(), "meta.barriers"); n.Len() != 0 {
+			t.Error(name)
+		}
+		n.Close()
+	}
 }

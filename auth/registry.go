@@ -40,6 +40,7 @@ type Registry struct {
 	log     *slog.Logger
 	at      func(context.Context) (event.Cursor, error) // Options.Position
 	dir     *directory
+	start   start         // of the registry's barriers
 	orphans []usageChange // usages left behind by gateways that were there once
 
 	tasks chan func(now time.Time) // run by the registry's goroutine
@@ -82,10 +83,15 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	}
 	r.dir.open = o.Open
 	r.keeper = newKeeper(r.dir, o)
-	if err := r.load(ctx, life); err != nil {
+	err := r.load(ctx, life)
+	if err != nil {
 		stop()
 		r.wg.Wait()
 		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
+	}
+	if r.start, err = r.begin(ctx); err != nil { // as on a full disk; the next start will do
+		r.start = start{}
+		r.log.Warn("registry: when it was first opened cannot be read or kept", "key", startKey, "error", err)
 	}
 	r.wg.Go(func() { r.saveUsages(life) })
 	return r, nil

@@ -277,6 +277,9 @@ func (r *Registry) replaceVerified(ctx context.Context, v Verified, known stored
 	if err != nil {
 		return next, err
 	}
+	if known.record == nil {
+		at = r.start.firstVerified(at, r.now())
+	}
 	next.record = known.record.follow(v, at)
 	if key := verifiedKey + v.GatewayID; known.revision == 0 {
 		next.revision, err = r.store.Create(ctx, key, next.record.encode())
