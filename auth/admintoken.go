@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	minAdminToken  = 16 // characters
+	minAdminToken  = 16       // characters
 	maxAdminFile   = 64 << 10 // bytes
 	adminTokenMode = 0o600
 )

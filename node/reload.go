@@ -29,7 +29,7 @@ type watched interface {
 type watch struct {
 	watched
 	loaded fingerprint // zero until the first look
-	failed string // the last error, "" after success
+	failed string      // the last error, "" after success
 }
 
 // A fingerprint stands for the contents of some files. Times, sizes and inodes are
