@@ -211,7 +211,6 @@ func (s *system) dispatched() {
 
 // dial connects as a gateway; the answer is the refusal when err is not nil.
 func (s *system) dial(token, since string) (described, *http.Response, error) {
-	s.dispatched()
 	s.logs.Hide("a gateway's token", token)
 	c, resp, err := websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
 		HTTPHeader: http.Header{"api-key": {token}, "Last-Event-ID": {since}},
@@ -229,6 +228,7 @@ func (s *system) connect(token string) *replica { s.t.Helper(); return s.resume(
 // resume connects as a gateway that was at a position.
 func (s *system) resume(token, since string) *replica {
 	s.t.Helper()
+	s.dispatched()
 	c, _, err := s.dial(token, since)
 	if err != nil {
 		s.t.Fatal(err)
