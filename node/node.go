@@ -57,7 +57,7 @@ type Node struct {
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
 	trimmer   *trimmer
-	files     []watched   // that are loaded anew when they change
+	files     []watched   // that are reloaded when they change
 	types     *eventTypes // nil: payloads are not checked
 	reloader  *reloader
 
@@ -343,7 +343,7 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads certificates, authorities, admin tokens and event types anew, which the node does
+// Reload reloads certificates, authorities, admin tokens and event types, which the node does
 // by itself within seconds when their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 
