@@ -64,6 +64,9 @@ type Config struct {
 	Repair bool
 	// Node names this node to the servers at URL.
 	Node string
+	// OnForeign is called for every message that is not gatecast's, once for each that
+	// a tail or a journal's follower has come to; nil: it is not. It must not block.
+	OnForeign func(Source)
 	// Logger receives what the server inside logs as a warning or worse; nil
 	// means slog.Default().
 	Logger *slog.Logger
@@ -75,6 +78,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.OnForeign == nil {
+		c.OnForeign = func(Source) {}
 	}
 }
 
@@ -105,6 +111,8 @@ type Log struct {
 	space  *space // nil unless the log is in a folder of this machine
 	epoch  uint64
 	out    *appender
+	// foreign notes what is not gatecast's.
+	foreign *foreignLog
 
 	feed feed // from out to the tails
 
@@ -133,7 +141,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server}
+	l := &Log{cfg: cfg, server: server, foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
@@ -376,6 +384,7 @@ func (l *Log) Close() error {
 // stop undoes as much of Open as was done.
 func (l *Log) stop() error {
 	l.end(errClosed)
+	l.foreign.close()
 	if l.conn != nil {
 		l.conn.Close()
 	}
