@@ -211,7 +211,7 @@ func (s *Server) StopPublishing(ctx context.Context) error {
 }
 
 // Shutdown closes the listeners and returns when the requests under way are
-// answered. Those that wait for a message are told at once that there is none.
+// answered, or cut off. Those that wait for a message are told at once that there is none.
 // Newline-delimited JSON is answered as far as it was read; lines
 // that come later are refused one by one, for a second. When ctx ends first,
 // what is left is cut off.
@@ -223,7 +223,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
 	if err != nil {
-		s.conns.closeAll()
+		s.conns.closeAll(s.limits.drain)
 		return fmt.Errorf("requests were cut off: %w", err)
 	}
 	return nil

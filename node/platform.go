@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"gatecast/internal/certs"
 )
 
 const (
@@ -88,7 +90,7 @@ func platformRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	roots, err := readRoots(file)
+	roots, err := certs.LoadPool(file)
 	if err != nil {
 		return nil, &ConfigError{"platform-ca", err.Error()}
 	}

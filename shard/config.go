@@ -122,9 +122,20 @@ type Registration struct {
 	// Resume says where the gateway was; nil begins with what comes next.
 	Resume *Resume
 	Open   Opener
+	// Abandon closes the connection in place of Open, when no shard takes it any
+	// more. Nil: there is nothing to close.
+	Abandon func()
 	// Closed is called once, when the connection and its descriptor are gone,
 	// or never came to be. It is called on the loop: it must not block.
 	Closed func()
+}
+
+// abandon gives up a connection that was not opened.
+func (r *Registration) abandon() {
+	if r.Abandon != nil {
+		r.Abandon()
+	}
+	r.Closed()
 }
 
 // A NoticeKind says what a notice is of.

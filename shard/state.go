@@ -70,6 +70,7 @@ type state struct {
 	trimDue  instant  // when the pool is next trimmed
 	vec      [][]byte // scratch for flush
 	drain    *drainPlan
+	stopped  bool // no connection is taken any more
 
 	moved   []*conn // have written events that were not reported
 	report  Report  // to be told
@@ -193,6 +194,10 @@ func (s *state) tick(t time.Time) {
 // it, and every event after the ack's cursor follows. It returns how many events
 // were queued.
 func (s *state) register(r *Registration) (cost int) {
+	if s.stopped {
+		r.abandon()
+		return 0
+	}
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
 	if err != nil {
@@ -228,6 +233,19 @@ func (c *conn) welcome(r *Registration) (cost int) {
 		return 1
 	}
 	return c.resume(r.Resume)
+}
+
+// stop ends every connection without a close frame, and reports what they have
+// received. The shard takes none after it.
+func (s *state) stop() {
+	s.stopped = true
+	for _, c := range s.conns.items {
+		if c != nil {
+			c.finish(stats.Shutdown, "")
+		}
+	}
+	s.tellProgress()
+	s.tell()
 }
 
 // join makes c one of its gateway's connections.

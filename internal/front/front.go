@@ -236,6 +236,7 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 		Greeting: up.response,
 		Resume:   resume,
 		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered()), up.deflate),
+		Abandon:  func() { _ = c.Close() },
 		Closed:   release,
 	})
 }

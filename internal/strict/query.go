@@ -25,9 +25,9 @@ func (q Query) Has(name string) bool {
 // in percent-encoding with & between them. Each name must be known, and
 // there once. An error is a [*FieldError] with the parameter's name.
 func ParseQuery(raw string, known ...string) (Query, error) {
-	q, stranger, err := parseQuery(raw, known)
-	if err == nil && stranger != "" {
-		err = &FieldError{stranger, "is not a parameter of this" + wanted(known)}
+	q, strangers, err := parseQuery(raw, known)
+	if err == nil && len(strangers) > 0 {
+		return nil, &FieldError{strangers[0], "is not a parameter of this" + wanted(known)}
 	}
 	return q, err
 }
@@ -46,8 +46,8 @@ func wanted(known []string) string {
 	return "; want " + strings.Join(known, ", ")
 }
 
-// parseQuery returns the known parameters, and the name of the first other one.
-func parseQuery(raw string, known []string) (q Query, stranger string, err error) {
+// parseQuery returns the known parameters, and the names of others as they are written.
+func parseQuery(raw string, known []string) (q Query, strangers []string, err error) {
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
@@ -55,27 +55,25 @@ func parseQuery(raw string, known []string) (q Query, stranger string, err error
 		text, value, _ := strings.Cut(pair, "=")
 		name, ok := decode(text)
 		if !ok || !slices.Contains(known, name) {
-			if stranger == "" {
-				stranger = strings.ToValidUTF8(text, "\ufffd")
-			}
+			strangers = append(strangers, strings.ToValidUTF8(text, "\ufffd"))
 			continue
 		}
 		if q.Has(name) {
-			return nil, "", &FieldError{name, "is there twice"}
+			return nil, nil, &FieldError{name, "is there twice"}
 		}
 		if strings.Contains(value, ";") {
-			return nil, "", &FieldError{name, "has a semicolon; want & between parameters, or %3B"}
+			return nil, nil, &FieldError{name, "has a semicolon; want & between parameters, or %3B"}
 		}
 		decoded, ok := decode(value)
 		if !ok {
-			return nil, "", &FieldError{name, fmt.Sprintf("%q is not percent-encoded UTF-8", value)}
+			return nil, nil, &FieldError{name, fmt.Sprintf("%q is not percent-encoded UTF-8", value)}
 		}
 		if q == nil {
 			q = make(Query)
 		}
 		q[name] = decoded
 	}
-	return q, stranger, nil
+	return q, strangers, nil
 }
 
 // decode undoes percent-encoding; ok is false for a broken one, and for what is
