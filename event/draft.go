@@ -32,6 +32,8 @@ type Draft struct {
 // A FieldError says which field of a draft cannot stand, and what would.
 type FieldError = strict.FieldError
 
+func wrong(field, problem string) *FieldError { return &FieldError{Field: field, Problem: problem} }
+
 // ErrSyntax is wrapped by errors of [ParseDraft] about text that is not one
 // JSON object; anything else it returns is a [*FieldError].
 var ErrSyntax = strict.ErrSyntax
@@ -99,15 +101,15 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	}
 	switch {
 	case d.Type == "":
-		return nil, &FieldError{"type", "is missing; want a name such as api.deployed"}
+		return nil, wrong("type", "is missing; want a name such as api.deployed")
 	case !ValidType(d.Type):
-		return nil, &FieldError{"type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen)}
+		return nil, wrong("type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen))
 	case !validText(d.CorrelationID, MaxCorrelationLen):
-		return nil, &FieldError{"correlationId", fmt.Sprintf("want at most %d characters of UTF-8", MaxCorrelationLen)}
+		return nil, wrong("correlationId", fmt.Sprintf("want at most %d characters of UTF-8", MaxCorrelationLen))
 	case !validText(d.Key, MaxKeyLen):
-		return nil, &FieldError{"key", fmt.Sprintf("want at most %d characters of UTF-8", MaxKeyLen)}
+		return nil, wrong("key", fmt.Sprintf("want at most %d characters of UTF-8", MaxKeyLen))
 	case !d.compact && !utf8.Valid(d.Payload): // encoding/json lets it pass; RFC 6455 section 8.1 does not
-		return nil, &FieldError{"payload", "is not valid UTF-8"}
+		return nil, wrong("payload", "is not valid UTF-8")
 	}
 	e := &Event{
 		Target: target, Type: d.Type, Timestamp: now,
@@ -122,7 +124,7 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	case len(d.Payload) > 0:
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, d.Payload); err != nil {
-			return nil, &FieldError{"payload", "is not JSON: " + err.Error()}
+			return nil, wrong("payload", "is not JSON: " + err.Error())
 		}
 		e.Payload = compact.Bytes()
 	}
@@ -142,7 +144,7 @@ func (d *Draft) target() (Target, error) {
 	if len(d.GatewayIDs) > 0 {
 		named++
 		if len(d.GatewayIDs) > MaxGatewayIDs {
-			return t, &FieldError{"gatewayIds", fmt.Sprintf("has %d ids; want at most %d, or a group", len(d.GatewayIDs), MaxGatewayIDs)}
+			return t, wrong("gatewayIds", fmt.Sprintf("has %d ids; want at most %d, or a group", len(d.GatewayIDs), MaxGatewayIDs))
 		}
 		seen := make(map[string]bool, len(d.GatewayIDs))
 		for i, id := range d.GatewayIDs {
@@ -167,7 +169,7 @@ func (d *Draft) target() (Target, error) {
 		t.All = true
 	}
 	if named != 1 {
-		return Target{}, &FieldError{"gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all"}
+		return Target{}, wrong("gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all")
 	}
 	return t, nil
 }
@@ -175,7 +177,7 @@ func (d *Draft) target() (Target, error) {
 // wantName says what an id of a gateway or the name of a group is.
 var wantName = fmt.Sprintf("want 1 to %d of letters, digits, _ and -", MaxNameLen)
 
-func badName(field string) error { return &FieldError{field, wantName} }
+func badName(field string) error { return wrong(field, wantName) }
 
 // validText reports whether s is UTF-8 of at most so many characters, as JSON
 // Schema counts them: Unicode code points.
