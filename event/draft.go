@@ -124,7 +124,7 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	case len(d.Payload) > 0:
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, d.Payload); err != nil {
-			return nil, wrong("payload", "is not JSON: " + err.Error())
+			return nil, wrong("payload", "is not JSON: "+err.Error())
 		}
 		e.Payload = compact.Bytes()
 	}
