@@ -38,8 +38,10 @@ func (s *Server) reads(h handler) handler {
 	}
 }
 
-// act is a handler that changes something, for those who have the scope.
+// act is a handler that changes something, for those who have the scope. It takes no
+// parameters.
 func (s *Server) act(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
+	h = takes(h)
 	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
 		admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 		a := &act{what: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/valyala/fasthttp"
 )
@@ -162,7 +163,7 @@ func (b *bulk) abandon() {
 func (b *bulk) take() {
 	text, ok := b.lines.next()
 	b.line++
-	if ok && len(bytes.TrimSpace(text)) == 0 {
+	if ok && len(bytes.TrimSpace(strict.TrimBOM(text))) == 0 {
 		return
 	}
 	f := inFlight{line: b.line}

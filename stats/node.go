@@ -92,6 +92,7 @@ func NewNode(version string) *Node {
 		byType: make(map[string]prometheus.Counter),
 	}
 	n.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
+	n.initializeLabels()
 	return n
 }
 
