@@ -235,6 +235,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:   n.cfg.Logger,
 		Open:     n.cfg.VerifyURL != "",
+		Position: n.log.Position,
 		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
@@ -282,6 +283,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Platform:    platform,
 		Register:    n.router.Register,
 		Resume:      n.resume,
+		Barrier:     n.barrierOf,
 		WebSocket:   n.webSocket,
 		Compression: n.cfg.Compression,
 		Available:   func() bool { return n.tail.healthy() && n.log.Reachable() },
@@ -321,6 +323,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
 		Ready:       n.ready,
+		SpoolDir:    n.cfg.DataDir,
 		Logger:      n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()

@@ -41,7 +41,9 @@ type Config struct {
 	Proxies   Proxies
 	Register  func(*shard.Registration)
 	// Resume says how a gateway goes on from the position it names.
-	Resume    func(ctx context.Context, since string, latest bool) *shard.Resume
+	Resume func(ctx context.Context, since string, latest bool) *shard.Resume
+	// Barrier says where a gateway's events begin; nil: there are no barriers.
+	Barrier   func(*auth.Gateway) shard.Barrier
 	WebSocket *shard.WebSocket
 	// Compression accepts permessage-deflate from those who offer it.
 	Compression bool
@@ -85,6 +87,9 @@ type Front struct {
 
 // New returns a front that accepts nothing yet.
 func New(cfg Config) *Front {
+	if cfg.Barrier == nil {
+		cfg.Barrier = func(*auth.Gateway) shard.Barrier { return shard.Barrier{} }
+	}
 	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[*passage]struct{})}
 	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
 	f.closed = func() { f.live.Add(-1) }
@@ -228,7 +233,7 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 	f.cfg.Node.HandshakeSeconds.Observe(time.Since(accepted).Seconds())
 	f.cfg.Register(&shard.Registration{
 		Peer: shard.Peer{
-			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups,
+			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups, Barrier: f.cfg.Barrier(grant.Gateway),
 			Live: grant.Live, Revoked: grant.Revoked,
 		},
 		ID:       uuid.New(),
