@@ -4,9 +4,9 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,9 +15,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"gatecast/internal/http1"
 	"gatecast/internal/netaddr"
 )
 
@@ -61,9 +61,9 @@ func platformHandler(cfg Config) (http.Handler, error) {
 		FlushInterval: -1, // at once
 		ErrorLog:      slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if errors.Is(err, http1.ErrBody) {
-				w.Header().Set("Connection", "close")
-				answerError(w, http.StatusBadRequest, "bad_request", "a malformed chunk in the request's body")
+			if body, ok := r.Context().Value(bodyKey{}).(*pacedBody); ok && body.failed.Load() {
+				w.Header().Set("Connection", "close") // what is left of it is not the next request
+				answerError(w, http.StatusBadRequest, "bad_request", "the request's body cannot be read to its end")
 				return
 			}
 			cfg.Logger.Warn("the platform is out of reach", "method", r.Method, "path", r.URL.Path, "error", err)
@@ -76,7 +76,9 @@ func platformHandler(cfg Config) (http.Handler, error) {
 			return
 		}
 		paced := &pacedWriter{w, http.NewResponseController(w)}
-		r.Body = &pacedBody{r.Body, paced.deadlines}
+		body := &pacedBody{ReadCloser: r.Body, deadlines: paced.deadlines}
+		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
+		r.Body = body
 		proxy.ServeHTTP(paced, r)
 		paced.hurry() // what is left to write is net/http's, which begins the next request without a deadline
 	}), nil
@@ -172,12 +174,19 @@ func trusted(proxies []netip.Prefix, address string) bool {
 type pacedBody struct {
 	io.ReadCloser
 	deadlines *http.ResponseController
+	failed    atomic.Bool // the client's part of it broke off, or was malformed
 }
+
+// bodyKey is the key of a request's body among the values of its context.
+type bodyKey struct{}
 
 func (b *pacedBody) Read(p []byte) (int, error) {
 	// Where there are no deadlines there is no pace.
 	_ = b.deadlines.SetReadDeadline(time.Now().Add(platformIdle))
 	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.failed.Store(true)
+	}
 	if err != nil { // what follows, the answer, has none
 		_ = b.deadlines.SetReadDeadline(time.Time{})
 	}

@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"eventlog":            {"auth", "event"},
 	"api":                 {"auth", "event", "internal/http1", "internal/spec", "stats"},
 	"internal/front":      {"auth", "internal/activity", "internal/http1", "internal/netaddr", "poller", "shard", "stats"},
-	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/eventtypes", "internal/front", "internal/http1", "internal/netaddr", "internal/tracing", "outcome", "poller", "shard", "stats"},
+	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/eventtypes", "internal/front", "internal/netaddr", "internal/tracing", "outcome", "poller", "shard", "stats"},
 	"client":              {"frame"},
 	"cmd/gatecast":        {"auth", "bench", "client", "event", "internal/netaddr", "node"},
 	"bench":               {"event", "frame"},

@@ -3,7 +3,11 @@
 
 package http1
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/net/http/httpguts"
+)
 
 // ErrBody says that a body is not framed as RFC 9112 section 7.1 has it. What
 // follows it on the connection is not read.
@@ -38,8 +42,9 @@ const (
 	dataCR
 	dataLF
 	trailer      // the beginning of a line of the trailers
-	trailerField // the rest of it
-	trailerLF    // the LF that ends it
+	trailerName  // the rest of a field's name
+	trailerValue // what follows the colon
+	trailerLF    // the LF that ends the line
 	lastLF       // the LF of the last, empty line
 )
 
@@ -112,7 +117,7 @@ func (b *body) next(c byte) bool {
 	case dataLF:
 		b.state, b.line, b.digit = size, 0, 0
 		return c == '\n'
-	case trailer, trailerField:
+	case trailer, trailerName, trailerValue:
 		return b.nextOfTrailer(c)
 	case trailerLF:
 		b.state = trailer
@@ -163,14 +168,21 @@ func (b *body) nextOfTrailer(c byte) bool {
 	switch {
 	case b.line > maxTrailers:
 		return false
-	case c == '\r' && b.state == trailer:
-		b.state = lastLF
+	case b.state == trailerValue:
+		if c == '\r' {
+			b.state = trailerLF
+			return true
+		}
+		return (c >= ' ' || c == '\t') && c != 0x7f
 	case c == '\r':
-		b.state = trailerLF
-	case c < ' ' && c != '\t', c == 0x7f, b.state == trailer && (c == ' ' || c == '\t' || c == ':'):
-		return false
-	default:
-		b.state = trailerField
+		ok := b.state == trailer
+		b.state = lastLF
+		return ok
+	case c == ':':
+		ok := b.state == trailerName
+		b.state = trailerValue
+		return ok
 	}
-	return true
+	b.state = trailerName
+	return httpguts.IsTokenRune(rune(c))
 }
