@@ -20,6 +20,7 @@ type connSet struct {
 	draining  bool
 	listeners []net.Listener
 	conns     map[net.Conn]connState
+	empty     chan struct{} // closed when there are none and drain was called; nil before
 }
 
 type connState struct {
@@ -52,6 +53,7 @@ func (s *connSet) changed(c net.Conn, state fasthttp.ConnState) {
 	defer s.mu.Unlock()
 	if state == fasthttp.StateClosed || state == fasthttp.StateHijacked {
 		delete(s.conns, c)
+		s.noteEmpty()
 		return
 	}
 	if s.conns == nil {
@@ -76,7 +78,9 @@ func (s *connSet) stream(c net.Conn) {
 func (s *connSet) drain(deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.draining = true
+	if !s.draining {
+		s.draining, s.empty = true, make(chan struct{})
+	}
 	for _, ln := range s.listeners {
 		_ = ln.Close()
 	}
@@ -88,12 +92,34 @@ func (s *connSet) drain(deadline time.Time) {
 			_ = c.SetReadDeadline(deadline)
 		}
 	}
+	s.noteEmpty()
 }
 
-func (s *connSet) closeAll() {
+// noteEmpty is called with mu held.
+func (s *connSet) noteEmpty() {
+	if !s.draining || len(s.conns) > 0 {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// closeAll closes the connections that are left after drain, and waits for their
+// handlers, up to patience: what they use is about to end.
+func (s *connSet) closeAll(patience time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for c := range s.conns {
 		_ = c.Close()
+	}
+	empty := s.empty
+	s.mu.Unlock()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-empty:
+	case <-late.C:
 	}
 }

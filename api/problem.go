@@ -33,6 +33,7 @@ const (
 	codeTimeout          = "request_timeout"
 	codeConflict         = "conflict"
 	codeTooLarge         = "payload_too_large"
+	codeUnsupported      = "unsupported_media_type"
 	codeInvalidEvent     = "invalid_event"
 	codeInvalidGateway   = "invalid_gateway"
 	codeInvalidToken     = "invalid_token"
@@ -46,7 +47,8 @@ type problem struct {
 	status  int
 	code    string
 	message string
-	field   string // of the request, when it is about one
+	field   string    // of the request, when it is about one
+	header  [2]string // of the answer, name and value; empty for none
 }
 
 func (p *problem) Error() string { return p.code + ": " + p.message }
@@ -79,6 +81,9 @@ func (p *problem) fill(r *fasthttp.Response) {
 		r.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="gatecast"`)
 	case fasthttp.StatusServiceUnavailable:
 		r.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(retryAfter))
+	}
+	if p.header[0] != "" {
+		r.Header.Set(p.header[0], p.header[1])
 	}
 	body := append(p.appendTo([]byte{'{'}), '}', '\n')
 	r.SetBodyRaw(body)

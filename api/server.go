@@ -113,6 +113,10 @@ type Config struct {
 	// nil.
 	Ready func(ctx context.Context) error
 
+	// SpoolDir is where the answers of bulk publishes wait for clients that do not read
+	// them yet, in files without a name; empty: the system's folder for temporary files.
+	SpoolDir string
+
 	Logger *slog.Logger     // nil logs nothing
 	Now    func() time.Time // nil is time.Now
 }
@@ -128,6 +132,8 @@ type limits struct {
 	manage time.Duration // for the registry to store a change
 	query  time.Duration // for the log to find what was asked for
 	nodes  time.Duration // for other nodes to answer
+
+	spooled int64 // bytes of answers in files, of all bulk publishes together
 }
 
 var defaultLimits = limits{
@@ -139,6 +145,8 @@ var defaultLimits = limits{
 	manage: 10 * time.Second,
 	query:  10 * time.Second,
 	nodes:  2 * time.Second,
+
+	spooled: 1 << 30, // receipts of about six million lines
 }
 
 // A Server answers the internal listener. Its methods may be called from any
@@ -154,8 +162,9 @@ type Server struct {
 	drain  context.CancelFunc
 
 	receipts receipts
-	gate     gate        // that events pass to the log
-	draining atomic.Bool // set when Shutdown begins
+	spooled  atomic.Int64 // bytes in the files of spools
+	gate     gate         // that events pass to the log
+	draining atomic.Bool  // set when Shutdown begins
 	conns    connSet
 }
 
@@ -211,7 +220,7 @@ func (s *Server) StopPublishing(ctx context.Context) error {
 }
 
 // Shutdown closes the listeners and returns when the requests under way are
-// answered. Those that wait for a message are told at once that there is none.
+// answered, or cut off. Those that wait for a message are told at once that there is none.
 // Newline-delimited JSON is answered as far as it was read; lines
 // that come later are refused one by one, for a second. When ctx ends first,
 // what is left is cut off.
@@ -223,7 +232,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
 	if err != nil {
-		s.conns.closeAll()
+		s.conns.closeAll(s.limits.drain)
 		return fmt.Errorf("requests were cut off: %w", err)
 	}
 	return nil

@@ -14,11 +14,12 @@ import (
 	"strings"
 
 	"gatecast/event"
+	"gatecast/internal/secretfile"
 )
 
 const (
-	minAdminToken  = 16 // characters
-	maxAdminFile   = 64 << 10
+	minAdminToken  = 16       // characters
+	maxAdminFile   = 64 << 10 // bytes
 	adminTokenMode = 0o600
 )
 
@@ -129,19 +130,7 @@ type adminLine struct {
 
 // readAdminFile reads a file of admin tokens; there is at least one.
 func readAdminFile(path string) ([]adminLine, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, adminTokenError(err)
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("admin token: %s is not a file", path)
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("admin token: others than its owner may use %s (mode %04o); run chmod 600 on it, or delete it to have a new one made", path, info.Mode().Perm())
-	case info.Size() > maxAdminFile:
-		return nil, fmt.Errorf("admin token: %s has %d bytes; want a line for each token, %d bytes in all", path, info.Size(), maxAdminFile)
-	}
-	b, err := os.ReadFile(path)
+	b, err := secretfile.Read(path, maxAdminFile)
 	if err != nil {
 		return nil, adminTokenError(err)
 	}

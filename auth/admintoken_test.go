@@ -128,7 +128,6 @@ func TestAdminTokenRefuses(t *testing.T) {
 		{"a name twice", "ci read a-token-of-ours!\nci read a-token-of-yours", 0o600, "line 2: the name or the token is there twice"},
 		{"a bad digest", "ci read sha256:abc", 0o600, "64 hexadecimal digits"},
 		{"too long", strings.Repeat("a", 70000), 0o600, "has 70000 bytes"},
-		{"readable by the group", "a-token-of-ours!", 0o640, "chmod 600"},
 		{"readable by all", "a-token-of-ours!", 0o604, "chmod 600"},
 		{"writable by the group", "a-token-of-ours!", 0o620, "chmod 600"},
 	}
@@ -150,6 +149,35 @@ func TestAdminTokenRefuses(t *testing.T) {
 				t.Error("the file was changed")
 			}
 		})
+	}
+}
+
+// A Secret's volume in a pod with fsGroup: root owns the file, the pod's group may
+// read it, and two links lead to it.
+func TestAdminTokenOfSecret(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "..v1"), 0o755), os.Symlink("..v1", filepath.Join(dir, "..data"))); err != nil {
+		t.Fatal(err)
+	}
+	path, file := filepath.Join(dir, "token"), filepath.Join(dir, "..v1", "token")
+	writeFile(t, file, "a-token-of-ours!", 0o440)
+	if err := errors.Join(os.Symlink("..data/token", path), os.Chown(file, 0, 2000)); err != nil {
+		t.Fatal(err)
+	}
+	if tokens, created, err := LoadAdminTokens(path); err != nil || created || !matches(tokens, "a-token-of-ours!") {
+		t.Errorf("created %t, error %v", created, err)
+	}
+	if text, err := ReadAdminToken(path); err != nil || text != "a-token-of-ours!" {
+		t.Errorf("%q, error %v", text, err)
+	}
+	if err := os.Chown(file, 65532, 2000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadAdminTokens(path); err == nil || !strings.Contains(err.Error(), "user 65532 owns it") {
+		t.Errorf("of a user other than root: error %v", err)
 	}
 }
 

@@ -32,10 +32,14 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	if n.ID == "" {
 		n.ID = uuid.NewString()
 	}
+	at, err := r.at(ctx)
+	if err != nil {
+		return Gateway{}, Token{}, "", err
+	}
 	token, secret := newToken(r.now(), time.Time{})
 	rec := &record{
 		ID: n.ID, Name: n.Name, OrganizationID: n.OrganizationID, Groups: n.Groups,
-		CreatedAt: token.CreatedAt, Tokens: []tokenRecord{token},
+		CreatedAt: token.CreatedAt, Tokens: []tokenRecord{token}, RegisteredAt: at,
 	}
 	revision, err := r.store.Create(ctx, recordPrefix+n.ID, rec.encode())
 	switch {

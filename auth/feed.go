@@ -38,6 +38,10 @@ func (f *feed) take(c Change) {
 		f.takeRecord(id, c)
 	case kind == usagePrefix && !c.Deleted:
 		f.takeUsage(id, c)
+	case kind == verifiedKey && c.Deleted:
+		f.r.post(func(time.Time) { f.r.keeper.forget(id, c.Revision) })
+	case kind == verifiedKey:
+		f.takeVerified(id, c)
 	}
 }
 
@@ -79,6 +83,17 @@ func (f *feed) takeUsage(id string, c Change) {
 		return
 	}
 	f.r.post(func(time.Time) { f.r.keeper.use(usageChange{id, u, c.Revision}) })
+}
+
+// takeVerified carries where a verified gateway's events begin. A corrupt entry is
+// replaced when its gateway is verified.
+func (f *feed) takeVerified(id string, c Change) {
+	rec, err := parseVerifiedRecord(id, c.Value)
+	if err != nil {
+		f.r.log.Warn("registry: an entry of a verified gateway is ignored", "key", c.Key, "error", err)
+		return
+	}
+	f.r.post(func(time.Time) { f.r.keeper.learn(id, storedVerified{rec, c.Revision}) })
 }
 
 // corrupt is the error of a record that no gateway can be read from.

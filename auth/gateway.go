@@ -30,8 +30,9 @@ type Gateway struct {
 	ID             string    `json:"id"`
 	Name           string    `json:"name"`
 	OrganizationID string    `json:"organizationId"`
-	Groups         []string  `json:"groups"` // sorted, each once
-	CreatedAt      time.Time `json:"createdAt"`
+	Groups         []string  `json:"groups"`    // sorted, each once
+	CreatedAt      time.Time `json:"createdAt"` // zero for one that only the platform knows
+	Barrier        Barrier   `json:"-"`
 }
 
 // MarshalJSON writes the gateway as operators see it: groups are never null, and

@@ -44,7 +44,8 @@ type keeper struct {
 	// token; seen is when it last vouched for a gateway.
 	verified map[string]map[digest]*Grant
 	seen     map[string]time.Time
-	round    uint64 // counts how often verified tokens were taken back
+	records  map[string]storedVerified // of gateways that the platform has vouched for
+	round    uint64                    // counts how often verified tokens were taken back
 
 	orgs    map[string]*atomic.Int32 // places of organizations; few, so none is forgotten
 	removed map[string]removal       // gateways that were removed lately
@@ -72,6 +73,7 @@ func newKeeper(dir *directory, o Options) *keeper {
 		dir: dir, log: o.Logger, onRevoke: o.OnRevoke,
 		removed: make(map[string]removal), orgs: make(map[string]*atomic.Int32), certified: make(map[certificate]*Grant),
 		verified: make(map[string]map[digest]*Grant), seen: make(map[string]time.Time),
+		records: make(map[string]storedVerified),
 	}
 }
 
@@ -85,7 +87,8 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 	for _, t := range rec.Tokens {
 		e.grants = append(e.grants, k.grant(old, e, t, now))
 	}
-	k.dir.replace(old, e)
+	// What ends does so before the new grants can be found: whoever connects with one
+	// of those comes to the shard after the last connection of the gateway that was.
 	if old != nil {
 		k.endMissing(old, e, now)
 		if old.gateway != e.gateway {
@@ -93,6 +96,7 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 			k.endAllVerified(rec.ID, stats.GatewayChanged)
 		}
 	}
+	k.dir.replace(old, e)
 }
 
 // makeEntry returns an entry without grants. A record that differs in more than
@@ -118,7 +122,7 @@ func (k *keeper) org(id string) *atomic.Int32 {
 
 func sameGateway(a, b *Gateway) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.OrganizationID == b.OrganizationID &&
-		a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Groups, b.Groups)
+		a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Groups, b.Groups) && a.Barrier.equal(b.Barrier)
 }
 
 // grant returns the grant of a token: the one it has, or a new one.

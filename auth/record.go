@@ -11,15 +11,18 @@ import (
 	"strings"
 	"time"
 
+	"gatecast/event"
+
 	"github.com/google/uuid"
 )
 
-// Keys of the store: a gateway's record, and when its tokens were last used.
-// They are apart so that the use of a token, which is often, never conflicts
-// with a change of tokens.
+// Keys of the store: a gateway's record, when its tokens were last used, and the
+// [verifiedRecord] of a gateway that only the platform knows. The first two are apart
+// so that the use of a token, which is often, never conflicts with a change of tokens.
 const (
 	recordPrefix = "gateway."
 	usagePrefix  = "used."
+	verifiedKey  = "verified."
 )
 
 // A record is a gateway as the store has it. Only its tokens ever change.
@@ -30,6 +33,10 @@ type record struct {
 	Groups         []string      `json:"groups,omitempty"`
 	CreatedAt      time.Time     `json:"createdAt"`
 	Tokens         []tokenRecord `json:"tokens,omitempty"` // oldest first
+	// RegisteredAt is the log's position at the registration, JoinedAt those at which
+	// it joined groups later. A record of a version that kept none has none.
+	RegisteredAt event.Cursor            `json:"registeredAt,omitzero"`
+	JoinedAt     map[string]event.Cursor `json:"joinedAt,omitempty"`
 }
 
 // A tokenRecord is a token as the store has it.
@@ -59,7 +66,10 @@ func (r *record) encode() []byte {
 
 // gateway returns the record without its tokens.
 func (r *record) gateway() Gateway {
-	return Gateway{ID: r.ID, Name: r.Name, OrganizationID: r.OrganizationID, Groups: r.Groups, CreatedAt: r.CreatedAt}
+	return Gateway{
+		ID: r.ID, Name: r.Name, OrganizationID: r.OrganizationID, Groups: r.Groups, CreatedAt: r.CreatedAt,
+		Barrier: Barrier{Own: r.RegisteredAt, All: r.RegisteredAt, Groups: groupBarriers(r.Groups, r.RegisteredAt, r.JoinedAt)},
+	}
 }
 
 // parseRecord reads the record of the gateway id. It takes only what could stand
@@ -150,9 +160,30 @@ func parseUsage(value []byte) (u usage, err error) {
 	return u, nil
 }
 
+func (r *verifiedRecord) encode() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic("BUG: a verified gateway's record does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// parseVerifiedRecord reads the record of the verified gateway id.
+func parseVerifiedRecord(id string, value []byte) (*verifiedRecord, error) {
+	var r verifiedRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, fmt.Errorf("not a verified gateway's JSON: %w", err)
+	}
+	if r.ID != id || id == "" {
+		return nil, errors.New("the id in it is not its key's")
+	}
+	_, err := r.verified().check()
+	return &r, err
+}
+
 // cutKey splits a key of the store; kind is empty for a key of another make.
 func cutKey(key string) (kind, id string) {
-	for _, kind := range []string{recordPrefix, usagePrefix} {
+	for _, kind := range []string{recordPrefix, usagePrefix, verifiedKey} {
 		if id, ok := strings.CutPrefix(key, kind); ok {
 			return kind, id
 		}

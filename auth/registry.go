@@ -25,6 +25,10 @@ type Options struct {
 	// Open says that there are gateways that are not registered: a [Verifier] knows
 	// their tokens. Any id may then be a target's.
 	Open bool
+	// Position returns the log's position: no event that somebody holds the receipt of
+	// lies after it. It becomes the barrier of who is registered now. Nil: there are no
+	// barriers.
+	Position func(context.Context) (event.Cursor, error)
 }
 
 // A Registry knows the gateways and their tokens. Its methods may be called by
@@ -34,7 +38,9 @@ type Registry struct {
 	store   Store
 	now     func() time.Time
 	log     *slog.Logger
+	at      func(context.Context) (event.Cursor, error) // Options.Position
 	dir     *directory
+	start   start         // of the registry's barriers
 	orphans []usageChange // usages left behind by gateways that were there once
 
 	tasks chan func(now time.Time) // run by the registry's goroutine
@@ -67,17 +73,25 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	if o.OnRevoke == nil {
 		o.OnRevoke = func(Revocation) {}
 	}
+	if o.Position == nil {
+		o.Position = func(context.Context) (event.Cursor, error) { return event.Cursor{}, nil }
+	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r := &Registry{
-		store: store, now: o.Now, log: o.Logger, dir: newDirectory(),
+		store: store, now: o.Now, log: o.Logger, at: o.Position, dir: newDirectory(),
 		tasks: make(chan func(time.Time), 64), done: life.Done(), stop: stop,
 	}
 	r.dir.open = o.Open
 	r.keeper = newKeeper(r.dir, o)
-	if err := r.load(ctx, life); err != nil {
+	err := r.load(ctx, life)
+	if err != nil {
 		stop()
 		r.wg.Wait()
 		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
+	}
+	if r.start, err = r.begin(ctx); err != nil { // as on a full disk; the next start will do
+		r.start = start{}
+		r.log.Warn("registry: when it was first opened cannot be read or kept", "key", startKey, "error", err)
 	}
 	r.wg.Go(func() { r.saveUsages(life) })
 	return r, nil
@@ -214,13 +228,14 @@ func (r *Registry) Get(id string) (Gateway, bool) {
 	return *e.gateway, true
 }
 
-// Groups returns the groups of a gateway, registered or vouched for.
-func (r *Registry) Groups(id string) []string {
+// Known returns a gateway that is registered or that the platform vouches for; nil
+// when there is none.
+func (r *Registry) Known(id string) *Gateway {
 	e := r.dir.entry(id)
 	if e == nil {
 		return nil
 	}
-	return e.gateway.Groups
+	return e.gateway
 }
 
 // List returns up to limit gateways, but at least one, in the order of their
@@ -258,13 +273,13 @@ func (r *Registry) Away(t event.Target, limit int) (ids []string, total int) {
 	return r.dir.away(t, limit)
 }
 
-// Target calls f with the id and the time of registration of every gateway of a
-// target that is registered. F must not call the registry.
-func (r *Registry) Target(t event.Target, f func(id string, createdAt time.Time)) {
+// Target calls f with every gateway of a target that is registered, or may be known to
+// the platform. F must not call the registry.
+func (r *Registry) Target(t event.Target, f func(*Gateway)) {
 	r.dir.mu.RLock()
 	defer r.dir.mu.RUnlock()
 	for g := range r.dir.target(t) {
-		f(g.ID, g.CreatedAt)
+		f(g)
 	}
 }
 

@@ -4,6 +4,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -61,10 +62,14 @@ func (r *Registry) admit(d digest, v Verified, before *Grant, round uint64) (g *
 	if v, err = v.check(); err != nil {
 		return nil, fmt.Errorf("the platform's answer: %w", err)
 	}
+	rec, err := r.remember(v)
+	if err != nil {
+		return nil, fmt.Errorf("where its events begin cannot be kept: %w", err)
+	}
 	var overtaken bool
 	err = r.apply(func(now time.Time) {
 		if overtaken = round != r.keeper.round; !overtaken {
-			g = r.keeper.admit(d, v, before, now)
+			g = r.keeper.admit(d, v, rec, before, now)
 		}
 	})
 	if err == nil && overtaken {
@@ -88,12 +93,12 @@ func (r *Registry) EndVerified(gatewayID string) error {
 	})
 }
 
-// admit carries in what the platform says of a token.
-func (k *keeper) admit(d digest, v Verified, before *Grant, now time.Time) *Grant {
+// admit carries in what the platform says of a token, whose gateway has a record.
+func (k *keeper) admit(d digest, v Verified, rec *verifiedRecord, before *Grant, now time.Time) *Grant {
 	if before != nil && before.Gateway.ID != v.GatewayID {
 		k.endVerified(before, stats.TokenRevoked)
 	}
-	e := k.vouched(v, now)
+	e := k.vouched(v, rec)
 	g := k.verified[v.GatewayID][d]
 	if g == nil {
 		g = k.newGrant(e, tokenRecord{ID: verifiedPrefix + hex.EncodeToString(d[:8]), SHA256: d, CreatedAt: now})
@@ -117,22 +122,21 @@ func (k *keeper) admit(d digest, v Verified, before *Grant, now time.Time) *Gran
 // vouched returns the entry of a gateway that the platform vouches for. One that is
 // registered stays as it is. When the platform has changed its mind on groups or
 // organization, the connections it has come back as what it is now.
-func (k *keeper) vouched(v Verified, now time.Time) *entry {
+func (k *keeper) vouched(v Verified, rec *verifiedRecord) *entry {
 	old := k.dir.entries[v.GatewayID]
 	if old != nil && !old.vouched {
 		return old
 	}
-	g := &Gateway{ID: v.GatewayID, OrganizationID: v.OrganizationID, Groups: v.Groups, CreatedAt: now}
+	g := &Gateway{ID: v.GatewayID, OrganizationID: v.OrganizationID, Groups: v.Groups, Barrier: rec.barrier(v.Groups)}
 	e := &entry{gateway: g, presence: new(presence), vouched: true}
 	if old != nil {
-		g.CreatedAt = old.gateway.CreatedAt
 		if sameGateway(old.gateway, g) {
 			return old
 		}
 		e.presence = old.presence
 	}
+	k.endAllVerified(v.GatewayID, stats.GatewayChanged) // first, as in put
 	k.dir.replace(old, e)
-	k.endAllVerified(v.GatewayID, stats.GatewayChanged)
 	return e
 }
 
@@ -186,14 +190,119 @@ func (k *keeper) sweepVerified(now time.Time) {
 	})
 }
 
-// vouchedElsewhere returns the entry of a gateway that only another node knows, of
-// which no more is known than that. It is nil when the registry is closed.
+// vouchedElsewhere returns the entry of a gateway that another node has verified. It
+// is nil when the registry is closed.
 func (r *Registry) vouchedElsewhere(id string) (e *entry) {
 	_ = r.apply(func(now time.Time) {
 		if e = r.keeper.dir.entries[id]; e == nil {
-			e = r.keeper.vouched(Verified{GatewayID: id}, now)
+			e = r.keeper.vouchedElsewhere(id)
 			r.keeper.seen[id] = now
 		}
 	})
 	return e
+}
+
+// vouchedElsewhere makes the entry of a gateway from its record, which this node may
+// not have seen yet.
+func (k *keeper) vouchedElsewhere(id string) *entry {
+	rec := k.records[id].record
+	if rec == nil {
+		return k.vouched(Verified{GatewayID: id}, nil)
+	}
+	return k.vouched(rec.verified(), rec)
+}
+
+// A storedVerified is a verified gateway's record at its revision in the store.
+type storedVerified struct {
+	record   *verifiedRecord
+	revision uint64
+}
+
+// learn carries in the record of a verified gateway. A gateway that this node knows
+// from others alone becomes what the record says.
+func (k *keeper) learn(id string, s storedVerified) {
+	if k.records[id].revision >= s.revision {
+		return
+	}
+	k.records[id] = s
+	e := k.dir.entries[id]
+	if e != nil && e.vouched && len(k.verified[id]) == 0 {
+		k.vouched(s.record.verified(), s.record)
+	}
+}
+
+// forget carries in that the record of a verified gateway was deleted.
+func (k *keeper) forget(id string, revision uint64) {
+	if k.records[id].revision < revision {
+		delete(k.records, id)
+	}
+}
+
+// remember returns the record of a gateway of which the platform says v, once the
+// store has it. It is nil for a registered gateway, whose own record says more.
+func (r *Registry) remember(v Verified) (*verifiedRecord, error) {
+	var known storedVerified
+	registered := false
+	if err := r.apply(func(time.Time) {
+		e := r.keeper.dir.entries[v.GatewayID]
+		registered = e != nil && !e.vouched
+		known = r.keeper.records[v.GatewayID]
+	}); err != nil || registered {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	for range maxTries {
+		if known.record.covers(v) {
+			break
+		}
+		next, err := r.replaceVerified(ctx, v, known)
+		if errors.Is(err, ErrConflict) { // another node was first, or this one is late
+			next, err = r.readVerified(ctx, v.GatewayID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		known = next
+	}
+	if !known.record.covers(v) {
+		return nil, fmt.Errorf("%w: gateway %s was changed by others %d times in a row", ErrConflict, v.GatewayID, maxTries)
+	}
+	return known.record, r.apply(func(time.Time) { r.keeper.learn(v.GatewayID, known) })
+}
+
+// replaceVerified stores the record that follows a known one.
+func (r *Registry) replaceVerified(ctx context.Context, v Verified, known storedVerified) (next storedVerified, err error) {
+	at, err := r.at(ctx)
+	if err != nil {
+		return next, err
+	}
+	if known.record == nil {
+		at = r.start.firstVerified(at, r.now())
+	}
+	next.record = known.record.follow(v, at)
+	if key := verifiedKey + v.GatewayID; known.revision == 0 {
+		next.revision, err = r.store.Create(ctx, key, next.record.encode())
+	} else {
+		next.revision, err = r.store.Update(ctx, key, next.record.encode(), known.revision)
+	}
+	return next, err
+}
+
+// readVerified gets a verified gateway's record from the store; there may be none. A
+// corrupt one is replaced by the next.
+func (r *Registry) readVerified(ctx context.Context, id string) (storedVerified, error) {
+	value, revision, err := r.store.Get(ctx, verifiedKey+id)
+	if errors.Is(err, ErrNotFound) {
+		return storedVerified{}, nil
+	}
+	if err != nil {
+		return storedVerified{}, err
+	}
+	rec, err := parseVerifiedRecord(id, value)
+	if err != nil {
+		r.log.Warn("registry: an entry of a verified gateway is replaced", "key", verifiedKey+id, "error", err)
+		rec = nil
+	}
+	return storedVerified{rec, revision}, nil
 }

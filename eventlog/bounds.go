@@ -49,6 +49,24 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return s.FirstSeq, s.LastSeq, nil
 }
 
+// Position asks the log for the position of its newest event. No event that an append
+// on any node has returned by now lies after it.
+func (l *Log) Position(ctx context.Context) (event.Cursor, error) {
+	if !l.server.shared() { // every append was this process's
+		return l.Last(), nil
+	}
+	info, err := l.stream.Info(ctx)
+	if err == nil {
+		// A leader that has lost the others may not know what their new one took.
+		err = quorum(info.Cluster)
+	}
+	if err != nil {
+		return event.Cursor{}, fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
+	}
+	l.advance(info.State.LastSeq)
+	return l.Last(), nil
+}
+
 // Reachable reports whether the log answered when it was last asked for its
 // bounds, some seconds ago at most.
 func (l *Log) Reachable() bool { return !l.lost.Load() && l.conn.IsConnected() }

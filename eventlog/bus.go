@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 )
@@ -32,9 +33,17 @@ func (b *Bus) Publish(subject string, data []byte) error {
 
 // Subscribe calls f with every message under a subject, in which * stands for any
 // word, until stop is called; this node's own among them. F runs on a goroutine of
-// the subscription's. What it returns is the answer to who asked, unless it is nil.
+// the subscription's, and stop waits for it. What it returns is the answer to who asked,
+// unless it is nil.
 func (b *Bus) Subscribe(subject string, f func(subject string, data []byte) (answer []byte)) (stop func(), err error) {
+	var mu sync.Mutex // held while f runs
+	stopped := false
 	s, err := b.conn.Subscribe(busPrefix+subject, func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped {
+			return
+		}
 		answer := f(strings.TrimPrefix(m.Subject, busPrefix), m.Data)
 		if answer != nil && m.Reply != "" {
 			_ = m.Respond(answer) // who asked will miss it
@@ -43,7 +52,12 @@ func (b *Bus) Subscribe(subject string, f func(subject string, data []byte) (ans
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return func() { _ = s.Unsubscribe() }, nil // fails when the connection has ended
+	return func() {
+		_ = s.Unsubscribe() // fails when the connection has ended
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+	}, nil
 }
 
 // Ask sends a message and hands every answer to f, until f says that it has enough

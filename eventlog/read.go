@@ -75,8 +75,10 @@ type Query struct {
 	GatewayID string
 	Groups    []string
 	Type      string // empty for all
-	After     uint64 // sequence that what is listed comes behind
-	Limit     int
+	// Wants leaves out events for which it returns false; nil: none.
+	Wants func(event.Target, event.Cursor) bool
+	After uint64 // sequence that what is listed comes behind
+	Limit int
 }
 
 // listFor bounds how long one call of List looks for events; half of it suffices
@@ -130,6 +132,9 @@ func (l *Log) consumer(q Query) jetstream.ConsumerConfig {
 
 // wants reports whether a query asks for an event that its consumer gave.
 func (q *Query) wants(e *Entry) bool {
+	if q.Wants != nil && !q.Wants(e.Target, e.Cursor) {
+		return false
+	}
 	if q.Type != "" && event.ReadHead(e.Body).Type != q.Type {
 		return false
 	}

@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"gatecast/api"
+	"gatecast/auth"
 	"gatecast/event"
 	"gatecast/eventlog"
 	"gatecast/outcome"
@@ -76,7 +76,11 @@ func published(e eventlog.Entry) api.Published {
 }
 
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
-	query := eventlog.Query{GatewayID: q.GatewayID, Groups: e.n.registry.Groups(q.GatewayID), Type: q.Type, After: q.After.Seq, Limit: q.Limit}
+	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit}
+	if g := e.n.registry.Known(q.GatewayID); g != nil {
+		query.Groups = g.Groups
+		query.Wants = func(t event.Target, at event.Cursor) bool { return at.Seq > e.n.begins(g, t) }
+	}
 	entries, next, more, err := e.n.log.List(ctx, query)
 	for _, entry := range entries {
 		list = append(list, published(entry))
@@ -84,8 +88,8 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 	return list, next, more, err
 }
 
-// Outcome counts what became of an event. The gateways it was for are those that
-// were registered when it was published and still are.
+// Outcome counts what became of an event. The gateways it was for are those whose
+// barrier lies before it.
 func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome, err error) {
 	entry, err := e.get(ctx, id)
 	if err != nil {
@@ -94,10 +98,11 @@ func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome,
 	if id.Seq <= e.n.recorder.book.Floor() {
 		return o, fmt.Errorf("%w: what became of it is not kept any more", api.ErrNotRetained)
 	}
-	e.n.registry.Target(entry.Target, func(gateway string, createdAt time.Time) {
-		if createdAt.After(entry.Published) {
+	e.n.registry.Target(entry.Target, func(g *auth.Gateway) {
+		if !e.n.wasTarget(g, &entry) {
 			return
 		}
+		gateway := g.ID
 		o.Targets++
 		switch e.n.recorder.book.Of(gateway, id.Seq) {
 		case outcome.Pending:

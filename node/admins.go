@@ -4,7 +4,6 @@
 package node
 
 import (
-	"os"
 	"sync/atomic"
 
 	"gatecast/auth"
@@ -14,7 +13,6 @@ import (
 type admins struct {
 	file   string
 	tokens atomic.Pointer[auth.AdminTokens]
-	seen   os.FileInfo // of the goroutine that reloads
 }
 
 // loadAdmins reads the admin tokens, or makes one.
@@ -28,7 +26,6 @@ func (n *Node) loadAdmins() (*admins, error) {
 	}
 	a := &admins{file: n.cfg.AdminTokenFile}
 	a.tokens.Store(&tokens)
-	a.changed()
 	return a, nil
 }
 
@@ -37,8 +34,8 @@ func (a *admins) Identify(presented string) (auth.Admin, bool) {
 	return a.tokens.Load().Identify(presented)
 }
 
-func (a *admins) String() string { return "admin tokens" }
-func (a *admins) changed() bool  { return changedFile(a.file, &a.seen) }
+func (a *admins) String() string  { return "admin tokens" }
+func (a *admins) files() []string { return []string{a.file} }
 
 func (a *admins) load() error {
 	tokens, err := auth.ReadAdminTokens(a.file)

@@ -132,11 +132,12 @@ func (c *natsCluster) node(id string, changes ...func(*Config)) *system {
 // eventually waits until something is so.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); {
+	pause := 50 * time.Microsecond
+	for deadline := time.Now().Add(30 * time.Second); !is(); pause = min(2*pause, 10*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it is not so that %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // deflating connects as a gateway that offers permessage-deflate.
 func (s *system) deflating(token, since string) *replica {
 	s.t.Helper()
+	s.dispatched()
 	c, resp, err := websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
 		HTTPHeader:           http.Header{"api-key": {token}, "Last-Event-ID": {since}},
 		HTTPClient:           &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}},

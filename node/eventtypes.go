@@ -4,8 +4,6 @@
 package node
 
 import (
-	"os"
-
 	"gatecast/internal/eventtypes"
 )
 
@@ -13,7 +11,6 @@ import (
 type eventTypes struct {
 	*eventtypes.Types
 	file string
-	seen os.FileInfo // of the goroutine that reloads
 }
 
 func loadEventTypes(cfg Config) (*eventTypes, error) {
@@ -21,11 +18,9 @@ func loadEventTypes(cfg Config) (*eventTypes, error) {
 	if err != nil {
 		return nil, &ConfigError{"event-types", err.Error()}
 	}
-	t := &eventTypes{Types: types, file: cfg.EventTypes}
-	t.changed()
-	return t, nil
+	return &eventTypes{Types: types, file: cfg.EventTypes}, nil
 }
 
-func (t *eventTypes) String() string { return "event types" }
-func (t *eventTypes) load() error    { return t.Load() }
-func (t *eventTypes) changed() bool  { return changedFile(t.file, &t.seen) }
+func (t *eventTypes) String() string  { return "event types" }
+func (t *eventTypes) load() error     { return t.Load() }
+func (t *eventTypes) files() []string { return []string{t.file} }

@@ -95,6 +95,7 @@ func (a *authority) client(name, uri string, notAfter time.Time) tls.Certificate
 // the refusal; 0 when TLS failed.
 func (s *system) present(cert tls.Certificate) (*websocket.Conn, int) {
 	s.t.Helper()
+	s.dispatched()
 	c, resp, err := websocket.Dial(s.t.Context(), s.url(), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}}, DisableKeepAlives: true,

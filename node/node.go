@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,11 +58,12 @@ type Node struct {
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
 	trimmer   *trimmer
-	files     []watched   // that are loaded anew when they change
+	files     []watched   // that are reloaded when they change
 	types     *eventTypes // nil: payloads are not checked
 	reloader  *reloader
 
 	draining atomic.Bool
+	stopping sync.Once
 	failed   chan error // what ended a listener that should not have ended
 }
 
@@ -234,6 +236,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:   n.cfg.Logger,
 		Open:     n.cfg.VerifyURL != "",
+		Position: n.log.Position,
 		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
@@ -284,6 +287,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Platform:       platform,
 		Register:       n.router.Register,
 		Resume:         n.resume,
+		Barrier:        n.barrierOf,
 		WebSocket:      n.webSocket,
 		Compression:    n.cfg.Compression,
 		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
@@ -323,6 +327,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
 		Ready:       n.ready,
+		SpoolDir:    n.cfg.DataDir,
 		Logger:      n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
@@ -345,7 +350,7 @@ func (n *Node) ended(what string, err error) {
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Reload loads certificates, authorities, admin tokens and event types anew, which the node does
+// Reload reloads certificates, authorities, admin tokens and event types, which the node does
 // by itself within seconds when their files have changed.
 func (n *Node) Reload() { n.reloader.ask() }
 
@@ -418,39 +423,21 @@ func spread(connections int, timeout time.Duration) time.Duration {
 	return min(timeout*8/10, time.Duration(connections)*100*time.Millisecond)
 }
 
-// stop ends everything at once, in the order in which one part calls another.
-func (n *Node) stop() {
-	expired, cancel := context.WithCancel(context.Background())
-	cancel()
-	if n.front != nil {
-		_ = n.front.Drain(expired)
-		_ = n.api.Shutdown(expired)
-	}
-	for _, ln := range []net.Listener{n.gatewayLn, n.internalLn} {
-		if ln != nil {
-			_ = ln.Close()
-		}
-	}
-	if n.trimmer != nil {
-		n.trimmer.stop()
-		n.reloader.stop()
-	}
-	if n.tail != nil {
-		n.tail.stop()
-	}
-	if n.registry != nil {
-		n.registry.Close()
-	}
-	if n.router != nil {
+// stop ends everything at once: who calls a part of the node ends before that part
+// does. A call that comes too late all the same, from a request that was cut off and
+// has not noticed, is refused by the part. Stop may be called again, to no effect.
+func (n *Node) stop() { n.stopping.Do(n.stopAll) }
+
+func (n *Node) stopAll() {
+	n.stopCallers()
+	n.stopSources()
+	if n.router != nil { // its last words are for notices and recorder
 		n.router.Stop()
 	}
-	if n.peers != nil {
-		n.peers.leave()
-	}
-	if n.notices != nil {
+	if n.notices != nil { // its last words are for the recorder
 		n.notices.stop()
 	}
-	if n.recorder != nil {
+	if n.recorder != nil { // it writes to the log
 		n.recorder.stop()
 	}
 	if n.log != nil {
@@ -460,5 +447,42 @@ func (n *Node) stop() {
 	}
 	if n.tracer != nil { // last: nothing else waits for a collector
 		stopTracer(n.tracer, n.cfg.Logger)
+	}
+}
+
+// stopCallers ends what other programs reach the node by: they call everything else.
+func (n *Node) stopCallers() {
+	expired, cancel := context.WithCancel(context.Background())
+	cancel()
+	if n.front != nil {
+		_ = n.front.Drain(expired)
+	}
+	if n.peers != nil {
+		n.peers.leave()
+	}
+	if n.api != nil {
+		_ = n.api.Shutdown(expired)
+	}
+	for _, ln := range []net.Listener{n.gatewayLn, n.internalLn} {
+		if ln != nil {
+			_ = ln.Close()
+		}
+	}
+}
+
+// stopSources ends the goroutines of the node's own that call router, recorder and
+// log: the reloader, the tail, and the registry, which kicks connections.
+func (n *Node) stopSources() {
+	if n.trimmer != nil {
+		n.trimmer.stop()
+	}
+	if n.reloader != nil {
+		n.reloader.stop()
+	}
+	if n.tail != nil {
+		n.tail.stop()
+	}
+	if n.registry != nil { // it stores last uses, and so needs the log
+		n.registry.Close()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -107,7 +108,7 @@ func (p *peers) join(n *Node) error {
 		verifiedSubject:    func(_ string, data []byte) []byte { return p.endVerifiedHere(data) },
 		statsSubject:       func(_ string, data []byte) []byte { return statsHere(n.api, data) },
 	} {
-		stop, err := p.bus.Subscribe(subject, f)
+		stop, err := p.bus.Subscribe(subject, n.contained(f))
 		if err != nil {
 			return fmt.Errorf("join the other nodes: %w", err)
 		}
@@ -118,6 +119,22 @@ func (p *peers) join(n *Node) error {
 	p.joined = true
 	go p.speak()
 	return nil
+}
+
+// contained returns f, a handler of other nodes' messages, without its panics: one is
+// counted and logged, and answers nothing.
+func (n *Node) contained(f func(subject string, data []byte) []byte) func(subject string, data []byte) []byte {
+	return func(subject string, data []byte) (answer []byte) {
+		defer func() {
+			if v := recover(); v != nil {
+				n.counts.Panics.WithLabelValues("cluster").Inc()
+				n.cfg.Logger.Error("internal error: the handler of another node's message panicked",
+					"subject", subject, "panic", v, "stack", string(debug.Stack()))
+				answer = nil
+			}
+		}()
+		return f(subject, data)
+	}
 }
 
 func (p *peers) unsubscribe() {

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatecast/internal/certs"
 	"gatecast/internal/netaddr"
 )
 
@@ -156,7 +157,7 @@ func platformRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	roots, err := readRoots(file)
+	roots, err := certs.LoadPool(file)
 	if err != nil {
 		return nil, &ConfigError{"platform-ca", err.Error()}
 	}

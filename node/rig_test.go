@@ -196,6 +196,19 @@ func (s *system) url() string {
 	return scheme + "://" + s.GatewayAddr().String() + root + "/ws/gateways/connect"
 }
 
+// dispatched waits until the tail has handed the shards everything that this node
+// has a receipt for, or knows of from other nodes. A publish is answered once the log
+// has the event, which may be before its dispatch: a connection made in between still
+// gets the event live. Tests that say which events a new connection gets wait here
+// first; a node that cannot read its log is not waited for.
+func (s *system) dispatched() {
+	s.t.Helper()
+	last := s.log.Last().Seq
+	eventually(s.t, "everything published is dispatched", func() bool {
+		return s.tail.at.Load() >= last || !s.tail.healthy()
+	})
+}
+
 // dial connects as a gateway; the answer is the refusal when err is not nil.
 func (s *system) dial(token, since string) (described, *http.Response, error) {
 	s.logs.Hide("a gateway's token", token)
@@ -215,6 +228,7 @@ func (s *system) connect(token string) *replica { s.t.Helper(); return s.resume(
 // resume connects as a gateway that was at a position.
 func (s *system) resume(token, since string) *replica {
 	s.t.Helper()
+	s.dispatched()
 	c, _, err := s.dial(token, since)
 	if err != nil {
 		s.t.Fatal(err)

@@ -206,10 +206,7 @@ func (s *scenario) await(path, want string) (got string) {
 
 // connectAs connects as a gateway.
 func (s *scenario) connectAs(name, gateway, query string) string {
-	// A publish is answered when the log has the event, the loops may have it later.
-	if err := s.tail.reach(s.t.Context(), s.log.Last()); err != nil {
-		s.t.Fatal(err)
-	}
+	s.dispatched()
 	header := s.header
 	s.header = http.Header{}
 	header.Set("api-key", s.tokens[gateway])

@@ -257,7 +257,7 @@ func TestVerifyOnSeveralNodes(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 
-	// A knows of the gateways that they are connected, and not what groups they are in.
+	// A knows from the registry what groups the gateways are in that B has verified.
 	for _, p := range []struct {
 		on                 *system
 		target             string
@@ -267,13 +267,13 @@ func TestVerifyOnSeveralNodes(t *testing.T) {
 		{a, `"gatewayId":"edge"`, 1, 1, []*replica{gone}},
 		{b, `"gatewayId":"edge"`, 1, 1, []*replica{gone}},
 		{a, `"gatewayIds":["edge","nobody"]`, 2, 1, []*replica{gone}},
-		{a, `"group":"eu"`, 0, 0, []*replica{gone, stays}},
+		{a, `"group":"eu"`, 2, 2, []*replica{gone, stays}},
 		{b, `"group":"eu"`, 2, 2, []*replica{gone, stays}},
 		{a, `"all":true`, 2, 2, []*replica{gone, stays}},
 		{b, `"all":true`, 2, 2, []*replica{gone, stays}},
 	} {
 		eventually(t, "the node knows who is connected", func() bool {
-			targets, connected, _ := p.on.registry.Reach(event.Target{All: true})
+			targets, connected, _ := p.on.registry.Reach(event.Target{Group: "eu"})
 			return targets == 2 && connected == 2
 		})
 		got := p.on.receipt(p.target)
@@ -290,7 +290,7 @@ func TestVerifyOnSeveralNodes(t *testing.T) {
 		t.Errorf("asked %d times by two nodes", n)
 	}
 	group := a.receipt(`"group":"eu"`)
-	if group.Targets != 1 || group.Connected != 1 {
+	if group.Targets != 2 || group.Connected != 2 {
 		t.Errorf("a group that the node has verified one gateway of: %+v", group)
 	}
 	v.say("gc_good", "")

@@ -114,6 +114,9 @@ func (c *Conn) Handshake() error {
 		c.records = newRecordConn(c.wire.Conn, session, ahead)
 		return nil
 	}
+	if session != nil {
+		session.Wipe()
+	}
 	c.wire.again = ahead
 	return err
 }
@@ -229,8 +232,11 @@ func (c *Conn) Detach() error {
 	return err
 }
 
-// Close gives up a connection that no loop has taken.
+// Close gives up a connection that no loop has taken, and wipes its keys.
 func (c *Conn) Close() error {
+	if c.keys != nil { // the handshake did not end
+		c.keys.Wipe()
+	}
 	if c.records != nil {
 		c.records.session.Wipe()
 	}

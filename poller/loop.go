@@ -5,6 +5,7 @@ package poller
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,9 @@ type Loop struct {
 	// might not.
 	rung  atomic.Bool
 	awake atomic.Bool
+	// wakers counts the goroutines that are writing to wake. It is below zero once
+	// Close has begun, which closes wake only after the last of them.
+	wakers atomic.Int64
 
 	// Owned by the loop. Scratch buffers: no call keeps them.
 	readBuf   []byte       // what a stream's Read returns
@@ -103,7 +107,7 @@ func newTimer(every time.Duration) (fd int, err error) {
 func waitFailed(err error) { panic("BUG: epoll_wait: " + err.Error()) }
 
 // Ring makes a turn happen. It never blocks, and costs nothing while a ring is
-// pending. Any goroutine may call it until Close.
+// pending. Any goroutine may call it at any time; after Close it does nothing.
 func (l *Loop) Ring() {
 	if l.rung.Load() || l.rung.Swap(true) || l.awake.Load() {
 		return
@@ -111,8 +115,16 @@ func (l *Loop) Ring() {
 	l.wakeUp()
 }
 
-// wakeUp makes epoll_wait return.
+// closedWakers is added to wakers by Close: far more than goroutines there are.
+const closedWakers = math.MinInt64 / 2
+
+// wakeUp makes epoll_wait return, unless the loop is being closed: then wake may be
+// another file's number already.
 func (l *Loop) wakeUp() {
+	defer l.wakers.Add(-1)
+	if l.wakers.Add(1) < 0 {
+		return
+	}
 	one := [8]byte{1}
 	if _, err := unix.Write(l.wake, one[:]); err != nil {
 		panic("BUG: ring: " + err.Error()) // the counter cannot fill: rings are at most one a turn
@@ -159,11 +171,14 @@ func (l *Loop) onTimer(ev netpoll.EpollEvent) {
 }
 
 // Close stops the loop and waits for its goroutine. Its streams must have been
-// closed, and nobody may ring it any more. Any goroutine but the loop's own may
-// call it.
+// closed. Any goroutine but the loop's own may call it, once.
 func (l *Loop) Close() {
 	if l.epoll != nil {
 		_ = l.epoll.Close()
+	}
+	l.wakers.Add(closedWakers)
+	for l.wakers.Load() != closedWakers { // each writes eight bytes, which never waits
+		runtime.Gosched()
 	}
 	for _, fd := range []int{l.wake, l.timer} {
 		if fd >= 0 {

@@ -4,6 +4,8 @@
 package poller
 
 import (
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +59,42 @@ func TestTurnAgain(t *testing.T) {
 	defer loop.Close()
 	loop.Ring()
 	<-done
+}
+
+// Rings that come while a loop is closed, and later, do nothing: above all they write
+// to no descriptor, which may be another file by then.
+func TestRingAfterClose(t *testing.T) {
+	for range 10 {
+		loop, err := Start(Config{
+			Turn: func(time.Time) bool { return false }, Tick: func(time.Time) {}, TickEvery: time.Hour,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rung atomic.Int64
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for after := 0; after < 100; {
+					loop.rung.Store(false) // so that each ring would write
+					loop.Ring()
+					rung.Add(1)
+					select {
+					case <-stop:
+						after++
+					default:
+					}
+				}
+			})
+		}
+		for rung.Load() < 100 {
+			runtime.Gosched()
+		}
+		loop.Close()
+		close(stop)
+		wg.Wait()
+	}
 }
 
 func TestTick(t *testing.T) {

@@ -66,8 +66,9 @@ type plain struct {
 	closed bool
 }
 
-// Open makes a connection a stream of the loop. The descriptor becomes the
-// stream's, also when Open fails. Loop's goroutine only.
+// Open makes a connection a stream of the loop. The descriptor and the keys become
+// the stream's; when Open fails it closes the one and wipes the others. Loop's
+// goroutine only.
 //
 // Bytes may be waiting inside a TLS connection that raise no event: the caller
 // reads once after Open.
@@ -91,7 +92,7 @@ func (l *Loop) Open(c *Conn, sink Sink) (Stream, error) {
 	l.budget = readBudget
 	if err := l.epoll.Add(c.fd, netpoll.EPOLLIN, p.ready); err != nil {
 		_ = l.epoll.Del(c.fd) // a failed Add leaves its callback behind
-		unix.Close(c.fd)
+		_ = c.Close()
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
 	return s, nil

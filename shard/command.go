@@ -74,6 +74,8 @@ func (s *state) deliver(cmd *command, budget int) (cost int, done bool) {
 	}
 	switch done = true; {
 	case cmd.old:
+	case m.Cursor.Seq <= s.barrier:
+		cost, done = s.deliverBeforeBarrier(cmd, budget)
 	case cmd.to.scope == toGateways:
 		for _, id := range cmd.to.gateways {
 			cost += 1 + s.gateways[id].deliver(m)
@@ -89,6 +91,40 @@ func (s *state) deliver(cmd *command, budget int) (cost int, done bool) {
 		s.seq = m.Cursor.Seq
 	}
 	return cost, done
+}
+
+// deliverBeforeBarrier is deliver of a message that may lie before what some of its
+// receivers began with: of one that this node is late with.
+func (s *state) deliverBeforeBarrier(cmd *command, budget int) (cost int, done bool) {
+	m := cmd.message
+	seq := m.Cursor.Seq
+	switch cmd.to.scope {
+	case toGateways:
+		for _, id := range cmd.to.gateways {
+			cost++
+			if g := s.gateways[id]; g != nil && seq > g.own {
+				cost += g.deliver(m)
+			}
+		}
+		return cost, true
+	case toAll:
+		return fan(s, &s.conns, budget, func(c *conn) int {
+			if g := s.gateways[c.gatewayID]; g == nil || seq <= g.all {
+				return 0
+			}
+			return c.deliver(m)
+		})
+	}
+	set := s.groups[cmd.to.group]
+	if set == nil {
+		return 0, true
+	}
+	return fan(s, set, budget, func(g *gateway) int {
+		if seq <= g.inGroup(cmd.to.group) {
+			return 0
+		}
+		return g.deliver(m)
+	})
 }
 
 // fan calls deliver with the members of set from s.fanned on, until the budget

@@ -103,6 +103,7 @@ type Peer struct {
 	GatewayID string
 	TokenID   string
 	Groups    []string // not changed
+	Barrier   Barrier
 	// Live counts the gateway's connections. Its shard writes it; anyone may
 	// read it.
 	Live *atomic.Int32
@@ -113,6 +114,44 @@ type Peer struct {
 	// It is asked once, when the connection is registered: whoever revokes makes
 	// it true first and then calls [Router.Kick], so one of the two is seen.
 	Revoked func() (stats.Disconnect, bool)
+}
+
+// A Barrier says where the events of a gateway begin: those at a sequence or before
+// it are not sent to it, whatever position it names and however late this node is.
+// Zero is no barrier. It is the same for all connections of a gateway that are there at
+// one time.
+type Barrier struct {
+	Own uint64 // for events that name the gateway
+	All uint64 // for events for all
+	// Groups is for events of groups, in the order of Peer.Groups; nil: All is the
+	// barrier of each.
+	Groups []uint64
+}
+
+// lowest returns the sequence up to which no event is the gateway's.
+func (b *Barrier) lowest() uint64 {
+	low := min(b.Own, b.All)
+	for _, seq := range b.Groups {
+		low = min(low, seq)
+	}
+	return low
+}
+
+// highest returns the sequence behind which every event for it is the gateway's.
+func (b *Barrier) highest() uint64 {
+	high := max(b.Own, b.All)
+	for _, seq := range b.Groups {
+		high = max(high, seq)
+	}
+	return high
+}
+
+// group returns the barrier of the group with an index in Peer.Groups.
+func (b *Barrier) group(i int) uint64 {
+	if b.Groups == nil {
+		return b.All
+	}
+	return b.Groups[i]
 }
 
 // A Registration is a connection that may begin.
@@ -126,9 +165,20 @@ type Registration struct {
 	// Resume says where the gateway was; nil begins with what comes next.
 	Resume *Resume
 	Open   Opener
+	// Abandon closes the connection in place of Open, when no shard takes it any
+	// more. Nil: there is nothing to close.
+	Abandon func()
 	// Closed is called once, when the connection and its descriptor are gone,
 	// or never came to be. It is called on the loop: it must not block.
 	Closed func()
+}
+
+// abandon gives up a connection that was not opened.
+func (r *Registration) abandon() {
+	if r.Abandon != nil {
+		r.Abandon()
+	}
+	r.Closed()
 }
 
 // A NoticeKind says what a notice is of.

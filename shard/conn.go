@@ -99,12 +99,12 @@ func newConn(s *state, r *Registration) *conn {
 }
 
 // enter puts an opened connection where it is found.
-func (c *conn) enter(groups []string) {
+func (c *conn) enter(p *Peer) {
 	s := c.s
 	c.slot = s.conns.add(c)
 	s.stats.Connections.Add(1)
-	s.join(c, groups)
-	c.startAt(s.seq)
+	s.join(c, p)
+	c.startAtEnd()
 	// The first ping comes early by up to half the interval: connections that
 	// began together, after a restart, shall not be pinged together for ever.
 	c.pingDue = s.now.add(s.cfg.PingInterval - rand.N(s.cfg.PingInterval/2+1))
@@ -113,6 +113,10 @@ func (c *conn) enter(groups []string) {
 
 // startAt has the connection begin at a place in the log.
 func (c *conn) startAt(seq uint64) { c.pos, c.seq, c.told = seq, seq, seq }
+
+// startAtEnd has the connection begin with what comes next: not before the gateway's
+// barrier, which the node may not have reached yet.
+func (c *conn) startAtEnd() { c.startAt(max(c.s.seq, c.s.gateways[c.gatewayID].first)) }
 
 // begin queues what goes ahead of everything.
 func (c *conn) begin(wire []byte) {

@@ -289,7 +289,7 @@ func (c *conn) place() uint64 {
 func (c *conn) resync(reason string) {
 	c.stopReplay()
 	c.tellProgress()
-	c.startAt(c.s.seq)
+	c.startAtEnd()
 	c.enqueue(&Message{Wire: c.transport.Encode(c.resyncText(reason))})
 	c.s.stats.Resyncs.Inc()
 }

@@ -95,10 +95,10 @@ func (c *conn) account() {
 
 // flush writes what is queued, up to maxFlushBytes.
 func (c *conn) flush() {
-	before := c.pending()
+	unsent := c.transport.Unsent()
 	vec, total := c.out.queue.gather(c.s.vec[:0], maxFlushParts, maxFlushBytes)
 	n, err := 0, error(nil)
-	if total > 0 || c.transport.Unsent() > 0 {
+	if total > 0 || unsent > 0 {
 		n, err = c.transport.Write(vec)
 	}
 	clear(vec) // do not keep frames alive
@@ -111,7 +111,9 @@ func (c *conn) flush() {
 		return
 	}
 	c.blocked = n < total || c.transport.Unsent() > 0
-	c.flushed(before)
+	// What the socket took: of the queue, and of what the transport had sealed before.
+	left := n + unsent - c.transport.Unsent()
+	c.flushed(left > 0)
 }
 
 // written takes n bytes off the queue, and counts the events complete by them.
@@ -138,31 +140,36 @@ func (c *conn) written(n int) {
 	c.progressed()
 }
 
-// flushed sets what follows from a write: before is what was pending ahead of
-// it.
-func (c *conn) flushed(before int) {
+// flushed does what follows from a write; moved says whether bytes left the queue by
+// it, whatever is queued behind them now.
+func (c *conn) flushed(moved bool) {
 	if c.state == open && c.out.replay != nil {
 		c.catchUp()
 	}
 	c.account()
-	after := c.pending()
-	switch {
-	case after == 0 && c.out.replay != nil: // there is more, and it is not at hand
-		c.out.stallDue = never
+	if c.pending() == 0 {
+		c.drained()
 		return
-	case after == 0:
-		c.s.pool.put(c.out)
-		c.out = nil
-		if c.state == closing {
-			c.goodbyeSent()
-		}
-		return
-	case after < before || c.out.stallDue == never:
+	}
+	if moved || c.out.stallDue == never {
 		c.out.stallDue = c.s.now.add(c.s.cfg.StallTimeout)
 		c.s.wheel.sooner(c, c.due())
 	}
 	if !c.blocked { // more than one flush takes; others first
 		c.touch()
+	}
+}
+
+// drained goes on when everything queued is written.
+func (c *conn) drained() {
+	if c.out.replay != nil { // there is more, and it is not at hand
+		c.out.stallDue = never
+		return
+	}
+	c.s.pool.put(c.out)
+	c.out = nil
+	if c.state == closing {
+		c.goodbyeSent()
 	}
 }
 

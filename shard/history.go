@@ -115,25 +115,26 @@ func (s *series) forgetOldest() {
 // next returns the first message behind a place in the log that is for a
 // gateway, or nil.
 func (h *history) next(g *gateway, after uint64) *Message {
-	first := h.gateways[g.id].next(after)
-	for _, m := range g.groups {
-		first = earlier(first, h.groups[m.group].next(after))
+	first := h.gateways[g.id].next(max(after, g.own))
+	for i := range g.groups {
+		m := &g.groups[i]
+		first = earlier(first, h.groups[m.group].next(max(after, m.barrier)))
 	}
-	return earlier(first, h.all.next(after))
+	return earlier(first, h.all.next(max(after, g.all)))
 }
 
 // each calls f with every message behind a place that is for a gateway, in no order.
 func (h *history) each(g *gateway, after uint64, f func(*Message)) {
-	call := func(s *series) {
-		for _, m := range s.behind(after) {
+	call := func(s *series, barrier uint64) {
+		for _, m := range s.behind(max(after, barrier)) {
 			f(m)
 		}
 	}
-	call(h.gateways[g.id])
+	call(h.gateways[g.id], g.own)
 	for _, m := range g.groups {
-		call(h.groups[m.group])
+		call(h.groups[m.group], m.barrier)
 	}
-	call(&h.all)
+	call(&h.all, g.all)
 }
 
 // behind returns the messages behind a place. A nil series is empty.

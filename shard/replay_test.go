@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,14 +299,48 @@ func TestProgressIsReported(t *testing.T) {
 // with connections that resume from anywhere and read as they like.
 type catchUpModel struct {
 	*logRig
-	conns []*catchUpConn
+	conns    []*catchUpConn
+	barriers map[string]Barrier // by gateway
+}
+
+// drawBarriers gives gateways barriers, some of which the shard has not reached yet.
+func drawBarriers(t *rapid.T) map[string]Barrier {
+	seq := rapid.Uint64Range(100, 160)
+	barriers := make(map[string]Barrier)
+	for id, groups := range modelGroups {
+		b := Barrier{Own: seq.Draw(t, "own"), All: seq.Draw(t, "all")}
+		if rapid.Bool().Draw(t, "groups have their own") {
+			for range groups {
+				b.Groups = append(b.Groups, seq.Draw(t, "group"))
+			}
+		}
+		if rapid.Bool().Draw(t, "has barriers") {
+			barriers[id] = b
+		}
+	}
+	return barriers
 }
 
 type catchUpConn struct {
 	*modelConn
-	after  uint64 // the place it was given
-	latest bool
-	ended  bool
+	after   uint64 // the place it was given
+	barrier Barrier
+	latest  bool
+	ended   bool
+}
+
+// wants reports whether an event is for the connection's gateway.
+func (c *catchUpConn) wants(e logged) bool {
+	barrier := c.barrier.Own
+	switch {
+	case !c.isFor(e.target):
+		return false
+	case e.target.All:
+		barrier = c.barrier.All
+	case e.target.Group != "":
+		barrier = c.barrier.group(slices.Index(c.groups, e.target.Group))
+	}
+	return e.message.Cursor.Seq > barrier
 }
 
 func (m *catchUpModel) steps() map[string]func(*rapid.T) {
@@ -325,8 +360,16 @@ func (m *catchUpModel) steps() map[string]func(*rapid.T) {
 			gateway := rapid.SampledFrom(gateways).Draw(t, "gateway")
 			c := &catchUpConn{modelConn: &modelConn{gateway: gateway, groups: modelGroups[gateway]}}
 			c.latest = rapid.Bool().Draw(t, "latest")
-			c.after = rapid.Uint64Range(100, m.seq+3).Draw(t, "after")
-			c.pipe = m.resuming(&Resume{After: c.after, Latest: c.latest, Oldest: m.first}, gateway, c.groups...)
+			c.barrier = m.barriers[gateway]
+			from := &Resume{After: rapid.Uint64Range(100, m.seq+3).Draw(t, "after"), Latest: c.latest, Oldest: m.first}
+			c.after = max(from.After, c.barrier.lowest())
+			if rapid.IntRange(0, 4).Draw(t, "without a position") == 0 {
+				from, c.latest, c.after = nil, false, max(m.seq, c.barrier.lowest())
+			}
+			c.pipe = &pipe{room: unlimited, live: new(atomic.Int32)}
+			registration := c.registration(gateway, c.groups...)
+			registration.Resume, registration.Peer.Barrier = from, c.barrier
+			m.post(command{register: registration})
 			c.seal = rapid.SampledFrom([]int{0, 10, 60}).Draw(t, "seal")
 			c.room = rapid.SampledFrom([]int{unlimited, unlimited, 0, 40, 500}).Draw(t, "room")
 			m.conns = append(m.conns, c)
@@ -404,10 +447,10 @@ func (m *catchUpModel) follow(c *catchUpConn) (next []logged, err error) {
 // another, that it cannot do without.
 func (m *catchUpModel) missing(c *catchUpConn, after, upTo uint64) (list []logged) {
 	for i, e := range m.log {
-		if seq := e.message.Cursor.Seq; seq <= after || seq > upTo || !c.isFor(e.target) {
+		if seq := e.message.Cursor.Seq; seq <= after || seq > upTo || !c.wants(e) {
 			continue
 		}
-		newer := func(n logged) bool { return n.message.Key == e.message.Key && c.isFor(n.target) }
+		newer := func(n logged) bool { return n.message.Key == e.message.Key && c.wants(n) }
 		if c.latest && e.message.Key != "" && e.message.Cursor.Seq < upTo && slices.ContainsFunc(m.log[i+1:], newer) {
 			continue
 		}
@@ -449,14 +492,14 @@ func (m *catchUpModel) finish(t *rapid.T) {
 }
 
 // Whatever is published, trimmed, read slowly or lost while connections resume
-// from anywhere: each gets every event behind its place once and in order, or is
-// told that it cannot.
+// from anywhere: each gets every event behind its place and its gateway's barriers once
+// and in order, or is told that it cannot.
 func TestPropertyCatchUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &catchUpModel{logRig: newLogRig(Config{
 			SendQueueBytes: 200, ReplayMemory: rapid.SampledFrom([]int{1, 1000, 10_000, 1 << 20}).Draw(t, "window"),
 			StallTimeout: time.Hour, PingInterval: time.Hour, Timeout: 2 * time.Hour,
-		})}
+		}), barriers: drawBarriers(t)}
 		t.Repeat(m.steps())
 		m.finish(t)
 	})

@@ -5,7 +5,9 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +28,7 @@ type Router struct {
 
 	scanner *scanner
 	stop    context.CancelFunc // of the scanner
+	once    sync.Once          // of Stop
 }
 
 // Start starts a router and its shards.
@@ -163,7 +166,8 @@ func (s *state) kick(gatewayID, tokenID string, why stats.Disconnect) {
 }
 
 // CloseConnection closes one connection, and reports whether it was there. It
-// waits for the shards. Any goroutine but a loop's may call it.
+// waits for the shards. Any goroutine but a loop's may call it. After Stop there is
+// none.
 func (r *Router) CloseConnection(id uuid.UUID) (found bool) {
 	for _, sh := range r.shards {
 		sh.ask(func(s *state) { found = found || s.closeByID(id) })
@@ -202,9 +206,10 @@ func (r *Router) Drain(ctx context.Context, over time.Duration) error {
 			s.drain.step(s)
 		}})
 	}
-	for range r.shards {
+	for _, sh := range r.shards {
 		select {
-		case <-done:
+		case <-done: // of any shard: there is one for each
+		case <-sh.gone: // its connections are gone too
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -212,23 +217,21 @@ func (r *Router) Drain(ctx context.Context, over time.Duration) error {
 	return nil
 }
 
-// Stop closes what connections are left without a word, and the shards. Nothing
-// may be called after it, and nothing may be under way.
+// ErrStopped says that a router has been stopped.
+var ErrStopped = errors.New("the node is stopping")
+
+// Stop closes the connections that are left without a close frame, and the shards.
+// Other methods may be under way, and may be called after it: a registration's
+// connection is then closed, a question is answered with [ErrStopped], and everything
+// else does nothing.
 func (r *Router) Stop() {
-	if r.scanner != nil {
-		r.stop()
-		<-r.scanner.ended
-	}
-	for _, sh := range r.shards {
-		sh.ask(func(s *state) {
-			for _, c := range s.conns.items {
-				if c != nil {
-					c.finish(stats.Shutdown, "")
-				}
-			}
-			s.tellProgress()
-			s.tell()
-		})
-		sh.loop.Close()
-	}
+	r.once.Do(func() {
+		if r.scanner != nil {
+			r.stop()
+			<-r.scanner.ended
+		}
+		for _, sh := range r.shards {
+			sh.stop()
+		}
+	})
 }

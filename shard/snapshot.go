@@ -20,7 +20,8 @@ var ErrPage = errors.New("not a cursor of a page of connections")
 // or, when gatewayID is empty, of all; next is the place behind them, empty at
 // the end. A connection that lives while pages are read is on one of them, once.
 // Any goroutine but a loop's may call it; a page costs each loop it touches one
-// command, so limit should be some hundreds.
+// command, so limit should be some hundreds. After [Router.Stop] it returns
+// [ErrStopped].
 func (r *Router) Page(gatewayID, after string, limit int) (page []stats.Connection, next string, err error) {
 	place, err := parsePlace(after, len(r.shards))
 	if err != nil {
@@ -28,14 +29,18 @@ func (r *Router) Page(gatewayID, after string, limit int) (page []stats.Connecti
 	}
 	if gatewayID != "" {
 		sh := r.of(gatewayID)
-		sh.ask(func(s *state) { page, place.slot = s.pageOf(gatewayID, place.slot, limit) })
+		if !sh.ask(func(s *state) { page, place.slot = s.pageOf(gatewayID, place.slot, limit) }) {
+			return nil, "", ErrStopped
+		}
 		if place.slot < 0 {
 			return page, "", nil
 		}
 		return page, place.String(), nil
 	}
 	for ; place.shard < len(r.shards); place = (pagePlace{shard: place.shard + 1}) {
-		r.shards[place.shard].ask(func(s *state) { page, place.slot = s.page(page, place.slot, limit) })
+		if !r.shards[place.shard].ask(func(s *state) { page, place.slot = s.page(page, place.slot, limit) }) {
+			return nil, "", ErrStopped
+		}
 		if place.slot >= 0 {
 			return page, place.String(), nil
 		}

@@ -49,6 +49,7 @@ type state struct {
 	gateways map[string]*gateway
 	groups   map[string]*slots[gateway]
 	conns    slots[conn] // every connection until its descriptor is closed
+	barrier  uint64      // no gateway that was here has a higher one
 	window   *history    // the newest events
 	behind   slots[conn] // open connections whose place is before the window
 
@@ -71,6 +72,7 @@ type state struct {
 	trimDue  instant  // when the pool is next trimmed
 	vec      [][]byte // scratch for flush
 	drain    *drainPlan
+	stopped  bool // no connection is taken any more
 
 	moved   []*conn // have written events that were not reported
 	report  Report  // to be told
@@ -82,12 +84,25 @@ type gateway struct {
 	id     string
 	conns  []*conn // few
 	groups []membership
+	// Barriers, see [Barrier]; first is the lowest of all.
+	own, all, first uint64
 }
 
 // A membership is a gateway's place in a group.
 type membership struct {
-	group string
-	slot  int32
+	group   string
+	slot    int32
+	barrier uint64
+}
+
+// inGroup returns the barrier of a group that g is in.
+func (g *gateway) inGroup(name string) uint64 {
+	for i := range g.groups {
+		if g.groups[i].group == name {
+			return g.groups[i].barrier
+		}
+	}
+	return 0
 }
 
 func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
@@ -213,6 +228,10 @@ func (s *state) tick(t time.Time) {
 // it, and every event after the ack's cursor follows. It returns how many events
 // were queued.
 func (s *state) register(r *Registration) (cost int) {
+	if s.stopped {
+		r.abandon()
+		return 0
+	}
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
 	if err != nil {
@@ -220,7 +239,7 @@ func (s *state) register(r *Registration) (cost int) {
 		return 0
 	}
 	c.transport, c.deflates = t, t.Deflates()
-	c.enter(r.Peer.Groups)
+	c.enter(&r.Peer)
 	if why, revoked := r.Peer.Revoked(); revoked {
 		c.begin(r.Greeting)
 		c.close(why, "revoked while it connected")
@@ -238,6 +257,9 @@ func (c *conn) welcome(r *Registration) (cost int) {
 		c.begin(append(r.Greeting, c.transport.Encode(c.ackText(false))...))
 		return 0
 	}
+	// A position before the barrier is somebody else's, or of before there was anything
+	// to have: what lies between is not the gateway's to miss.
+	r.Resume.After = max(r.Resume.After, c.s.gateways[c.gatewayID].first)
 	reason := c.s.resyncReason(r.Resume)
 	if reason == "" {
 		c.startAt(r.Resume.After)
@@ -250,18 +272,33 @@ func (c *conn) welcome(r *Registration) (cost int) {
 	return c.resume(r.Resume)
 }
 
+// stop ends every connection without a close frame, and reports what they have
+// received. The shard takes none after it.
+func (s *state) stop() {
+	s.stopped = true
+	for _, c := range s.conns.items {
+		if c != nil {
+			c.finish(stats.Shutdown, "")
+		}
+	}
+	s.tellProgress()
+	s.tell()
+}
+
 // join makes c one of its gateway's connections.
-func (s *state) join(c *conn, groups []string) {
+func (s *state) join(c *conn, p *Peer) {
 	g := s.gateways[c.gatewayID]
 	if g == nil {
-		g = &gateway{id: c.gatewayID}
-		for _, name := range groups {
+		b := &p.Barrier
+		g = &gateway{id: c.gatewayID, own: b.Own, all: b.All, first: b.lowest()}
+		s.barrier = max(s.barrier, b.highest())
+		for i, name := range p.Groups {
 			set := s.groups[name]
 			if set == nil {
 				set = new(slots[gateway])
 				s.groups[name] = set
 			}
-			g.groups = append(g.groups, membership{name, set.add(g)})
+			g.groups = append(g.groups, membership{name, set.add(g), b.group(i)})
 		}
 		s.gateways[g.id] = g
 		s.stats.Gateways.Add(1)

@@ -76,7 +76,7 @@ func NewNode(version string) *Node {
 		CertificateNotAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("certificate_not_after_seconds",
 			"When a listener's certificate expires, in seconds since 1970.")), []string{"listener"}),
 		Panics: prometheus.NewCounterVec(opts("panics_total",
-			"Panics of one connection's or request's handler, which ended nothing else, by listener: gateways or internal. Each is a bug, and logged with its stack."), []string{"listener"}),
+			"Panics of one connection's or request's handler, which ended nothing else, by where it was: at the listeners gateways and internal, or in cluster, for a message of another node. Each is a bug, and logged with its stack."), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
 		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
@@ -92,6 +92,7 @@ func NewNode(version string) *Node {
 		byType: make(map[string]prometheus.Counter),
 	}
 	n.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
+	n.initializeLabels()
 	return n
 }
 

@@ -7,47 +7,51 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
-
-	"gatecast/auth"
 )
 
 // apiRoot is what the paths of the internal route begin with.
 const apiRoot = "/api/internal/v1"
 
-// adminFlags say how a client command reaches the internal route.
+// adminFlags say how a client command reaches the internal route. They are used by
+// one goroutine.
 type adminFlags struct {
 	InternalURL    string `name:"internal-url" help:"The node's internal route. Default: ${default}." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
+	InternalCA     string `name:"internal-ca" help:"PEM file of the certificates to trust there. Default: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE"`
 	AdminTokenFile string `help:"File of the admin token. Default: ${default}." default:"data/admin.token" env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
+
+	route *internalRoute // nil until the first request
 }
 
 // do sends a request and returns the answer's body, which the caller closes. An
-// answer that is an error becomes one.
+// answer that is an error becomes one. Before the first request it waits for a node
+// that is starting; no request is sent twice.
 func (f *adminFlags) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
-	token, err := auth.ReadAdminToken(f.AdminTokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("--admin-token-file: %w", err)
+	if f.route == nil {
+		client, err := f.client()
+		if err != nil {
+			return nil, err
+		}
+		if f.route, err = f.arrive(ctx, client, method != http.MethodGet); err != nil {
+			return nil, err
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.InternalURL, "/")+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, f.route.url+path, body)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--internal-url: %w", err)}
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Authorization", "Bearer "+f.route.token)
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := f.route.http.Do(req)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("no node answers at %s; is gatecast serve running there?", f.InternalURL)
 	case err != nil:
-		return nil, err
+		return nil, f.unreached(err)
 	case resp.StatusCode >= 400:
 		defer resp.Body.Close()
 		return nil, answerError(resp)

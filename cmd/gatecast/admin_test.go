@@ -23,9 +23,13 @@ type operator struct {
 	logs *testenv.Log // of the node, and what commands tell on standard error; no secret may be in it
 }
 
-func newOperator(t *testing.T) *operator {
+func newOperator(t *testing.T) *operator { return newOperatorOf(t, func(*node.Config) {}) }
+
+// newOperatorOf returns an operator of a node with other settings.
+func newOperatorOf(t *testing.T, change func(*node.Config)) *operator {
 	cfg := node.Defaults()
 	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), node.LogMemory
+	change(&cfg)
 	logs := testenv.NewLog(t)
 	cfg.Logger = logs.Logger()
 	n, err := node.Start(t.Context(), cfg)

@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"gatecast/auth"
 	"gatecast/bench"
 )
 
@@ -61,6 +60,9 @@ func (c *benchCmd) Run(ctx context.Context, w world) error {
 		return err
 	}
 	if err := bench.CheckDescriptors(c.Connections); err != nil {
+		return err
+	}
+	if target.AdminToken, err = c.adminToken(ctx, target.InternalTLS); err != nil {
 		return err
 	}
 	r, err := bench.Load(ctx, target, bench.LoadConfig{
@@ -120,15 +122,25 @@ func (c *benchCmd) target() (t bench.Target, err error) {
 	if err != nil {
 		return t, err
 	}
-	token, err := auth.ReadAdminToken(c.AdminTokenFile)
+	internalTrust, err := c.adminFlags.trust()
 	if err != nil {
-		return t, fmt.Errorf("--admin-token-file: %w", err)
+		return t, err
 	}
 	return bench.Target{
 		Gateways: hostPort(gateways), GatewayPath: strings.TrimSuffix(gateways.Path, "/"), TLS: trustFor(gateways, trust),
-		Internal: hostPort(internal), InternalPath: strings.TrimSuffix(internal.Path, "/"), InternalTLS: trustFor(internal, trust),
-		AdminToken: token,
+		Internal: hostPort(internal), InternalPath: strings.TrimSuffix(internal.Path, "/"), InternalTLS: trustFor(internal, cmp.Or(internalTrust, trust)),
 	}, nil
+}
+
+// adminToken waits for the node and returns the admin token.
+func (c *benchCmd) adminToken(ctx context.Context, trust *tls.Config) (string, error) {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
+	defer client.CloseIdleConnections()
+	route, err := c.arrive(ctx, client, true)
+	if err != nil {
+		return "", err
+	}
+	return route.token, nil
 }
 
 // serverURL reads the URL of a flag, which has one of two schemes.

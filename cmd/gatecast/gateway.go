@@ -4,7 +4,11 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -39,17 +43,86 @@ func (c *gatewayAddCmd) Run(ctx context.Context, w world) error {
 
 type gatewayListCmd struct {
 	adminFlags
-	Limit  int    `help:"How many, at most. Default: ${default}." default:"100" placeholder:"N"`
+	Limit  int    `help:"How many, at most. Default: all." placeholder:"N"`
 	Cursor string `help:"Where the last list ended." placeholder:"CURSOR"`
 }
 
-// Run lists gateways.
+// listPage is how many gateways are asked for at once.
+const listPage = 1000
+
+// Run lists gateways, page by page: there may be a million.
 func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
-	q := url.Values{"limit": {strconv.Itoa(c.Limit)}}
-	if c.Cursor != "" {
-		q.Set("cursor", c.Cursor)
+	if c.Limit < 0 {
+		return &usageError{fmt.Errorf("--limit: %d is below 0", c.Limit)}
 	}
-	return c.call(ctx, w, http.MethodGet, "/gateways?"+q.Encode(), nil)
+	out := bufio.NewWriter(w.out)
+	cursor, printed := c.Cursor, 0
+	for first := true; first || cursor != "" && (c.Limit == 0 || printed < c.Limit); first = false {
+		page, err := c.page(ctx, cursor, printed)
+		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		if first { // not before there is an answer
+			out.WriteString("{\n  \"gateways\": [")
+		}
+		if err := writeList(out, page.Gateways, printed == 0); err != nil {
+			return err
+		}
+		printed += len(page.Gateways)
+		cursor = page.Cursor
+	}
+	if printed > 0 {
+		out.WriteString("\n  ")
+	}
+	out.WriteString("]")
+	if cursor != "" {
+		fmt.Fprintf(out, ",\n  \"cursor\": %q", cursor)
+	}
+	out.WriteString("\n}\n")
+	return out.Flush()
+}
+
+// A gatewayPage is an answer of the route that lists gateways.
+type gatewayPage struct {
+	Gateways []json.RawMessage `json:"gateways"`
+	Cursor   string            `json:"cursor"` // empty at the end
+}
+
+func (c *gatewayListCmd) page(ctx context.Context, cursor string, printed int) (p gatewayPage, err error) {
+	size := listPage
+	if c.Limit > 0 {
+		size = min(size, c.Limit-printed)
+	}
+	q := url.Values{"limit": {strconv.Itoa(size)}}
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	answer, err := c.do(ctx, http.MethodGet, apiRoot+"/gateways?"+q.Encode(), "", nil)
+	if err != nil {
+		return p, err
+	}
+	defer answer.Close()
+	if err := json.NewDecoder(answer).Decode(&p); err != nil {
+		return p, fmt.Errorf("the node's answer is not as expected: %w", err)
+	}
+	return p, nil
+}
+
+// writeList writes the elements of a JSON list that is indented by two.
+func writeList(out *bufio.Writer, elements []json.RawMessage, first bool) error {
+	var b bytes.Buffer
+	for _, e := range elements {
+		if !first {
+			b.WriteByte(',')
+		}
+		first = false
+		b.WriteString("\n    ")
+		if err := json.Indent(&b, e, "    ", "  "); err != nil {
+			return fmt.Errorf("the node's answer is not as expected: %w", err)
+		}
+	}
+	_, err := b.WriteTo(out)
+	return err
 }
 
 type gatewayShowCmd struct {

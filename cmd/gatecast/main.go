@@ -11,11 +11,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
+	"gatecast/internal/stopsignal"
 	"gatecast/node"
 
 	"github.com/alecthomas/kong"
@@ -53,16 +52,11 @@ type world struct {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(stopsignal.Context(), os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// run runs one command and returns its exit code.
-func run(args []string, w world) int {
-	// After the first signal, which ends ctx, the next has its default effect.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-
+// run runs one command until it or ctx ends, and returns its exit code.
+func run(ctx context.Context, args []string, w world) int {
 	code, exited := exitOK, false
 	parser, err := kong.New(new(cli),
 		kong.Name("gatecast"),
@@ -78,6 +72,7 @@ func run(args []string, w world) int {
 	if err != nil {
 		panic("BUG: the command line does not build: " + err.Error())
 	}
+	unsetEmpty(parser.Model.Node)
 	kctx, err := parser.Parse(args)
 	switch {
 	case exited: // help or version was asked for
@@ -87,6 +82,25 @@ func run(args []string, w world) int {
 		return exitUsage
 	}
 	return exitCode(w, kctx.Run())
+}
+
+// unsetEmpty unsets the variables of all flags that are set but empty: so compose
+// passes on what is not set.
+func unsetEmpty(n *kong.Node) {
+	for _, f := range n.Flags {
+		for _, name := range f.Envs {
+			unsetIfEmpty(name)
+		}
+	}
+	for _, child := range n.Children {
+		unsetEmpty(child)
+	}
+}
+
+func unsetIfEmpty(name string) {
+	if value, set := os.LookupEnv(name); set && value == "" {
+		_ = os.Unsetenv(name) // its error is about the name
+	}
 }
 
 // exitCode reports a command's error and returns what to exit with.

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"os"
@@ -18,10 +19,28 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// asProgram, in the environment, has the test binary be gatecast itself.
+const asProgram = "GATECAST_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// impatient has client commands wait only a moment for a node, where a test is about
+// one that is not there.
+func impatient(t *testing.T) {
+	was := startPatience
+	startPatience = 500 * time.Millisecond
+	t.Cleanup(func() { startPatience = was })
+}
+
 // gatecast runs a command and returns its exit code and what it wrote.
 func gatecast(in string, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
-	code = run(args, world{strings.NewReader(in), &o, &e})
+	code = run(context.Background(), args, world{strings.NewReader(in), &o, &e})
 	return code, o.String(), e.String()
 }
 
@@ -35,6 +54,7 @@ func writeFile(t *testing.T, name, text string) string {
 }
 
 func TestErrorsAreOneLine(t *testing.T) {
+	impatient(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +91,10 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{name: "two targets", args: []string{"publish", "--type", "t", "--all", "--group", "g"}, code: 2, says: "--all"},
 		{name: "no type", args: []string{"publish", "--all"}, code: 2, says: "--type"},
 		{name: "payload is not JSON", args: []string{"publish", "--all", "--type", "t", "--payload", "{"}, code: 2, says: "JSON"},
+		{name: "no node to publish to", args: []string{"publish", "--all", "--type", "t", "--admin-token-file", token, "--internal-url", "http://127.0.0.1:1"}, code: 1, says: "is gatecast serve running"},
+		{name: "no such authority", args: []string{"stats", "--admin-token-file", token, "--internal-ca", "/nowhere.pem"}, code: 1, says: "--internal-ca"},
+		{name: "a bad authority", args: []string{"stats", "--admin-token-file", token, "--internal-ca", token}, code: 1, says: "no certificate in PEM"},
+		{name: "a limit below 0", args: []string{"gateway", "list", "--limit", "-1"}, code: 2, says: "--limit"},
 		{name: "tail without token", args: []string{"tail", "--url", "wss://x"}, code: 2, says: "--token"},
 		{name: "tail of a bad CA file", args: []string{"tail", "--url", "wss://x", "--token", "t", "--ca-file", token}, code: 1, says: "--ca-file"},
 	} {

@@ -15,6 +15,8 @@ import (
 	"os"
 
 	"gatecast/event"
+
+	"github.com/alecthomas/kong"
 )
 
 type publishCmd struct {
@@ -27,12 +29,15 @@ type publishCmd struct {
 	PayloadFile string   `help:"A file that holds the payload." placeholder:"F" xor:"payload"`
 	Key         string   `help:"What the event is about: kept with it." placeholder:"K"`
 	Correlation string   `name:"correlation-id" help:"An id for tracing. Default: a new UUID." placeholder:"ID"`
-	Stdin       bool     `help:"Publish newline-delimited JSON from standard input; prints a receipt a line."`
+	Stdin       bool     `help:"Publish newline-delimited JSON, each line a whole event, from standard input; prints a receipt per line."`
 }
 
 // Run publishes.
-func (c *publishCmd) Run(ctx context.Context, w world) error {
+func (c *publishCmd) Run(ctx context.Context, w world, k *kong.Context) error {
 	if c.Stdin {
+		if err := bulkContradiction(onCommandLine(k)); err != nil {
+			return err
+		}
 		return c.bulk(ctx, w)
 	}
 	draft, err := c.draft()
@@ -40,6 +45,17 @@ func (c *publishCmd) Run(ctx context.Context, w world) error {
 		return err
 	}
 	return c.call(ctx, w, http.MethodPost, "/events", draft)
+}
+
+// bulkContradiction returns what is wrong with flags given beside --stdin: those about
+// one event would be ignored.
+func bulkContradiction(given map[string]bool) error {
+	for _, flag := range []string{"gateway", "group", "all", "type", "payload", "payload-file", "key", "correlation-id"} {
+		if given[flag] {
+			return &usageError{fmt.Errorf("--stdin contradicts --%s: each line of standard input says that of its own event", flag)}
+		}
+	}
+	return nil
 }
 
 // draft makes the request that the flags describe.

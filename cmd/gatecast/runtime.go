@@ -26,6 +26,9 @@ const (
 // tuneCollector sets the garbage collector up for a node. GOGC and GOMEMLIMIT, where
 // they are set, stand.
 func tuneCollector(logger *slog.Logger) {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT", "AUTOMEMLIMIT"} {
+		unsetIfEmpty(name)
+	}
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(serveGOGC)
 	}

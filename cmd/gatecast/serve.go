@@ -86,13 +86,13 @@ func (c *serveCmd) Run(ctx context.Context, w world) error {
 	cfg.Logger = slog.New(c.logHandler(w))
 	tuneCollector(cfg.Logger)
 	cfg.Shards = spareLoops(cfg.Shards)
-	n, err := node.Start(ctx, cfg)
-	if err != nil {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before the start, which it would end
+	defer signal.Stop(hangups)
+	n, err := startNode(ctx, cfg)
+	if n == nil || err != nil {
 		return err
 	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-hangups:
@@ -104,6 +104,44 @@ func (c *serveCmd) Run(ctx context.Context, w world) error {
 			return err
 		}
 	}
+}
+
+// startNode starts a node. It returns nil for both when a signal ends the start, which
+// is no failure: nothing was served yet. What is left of the start has the shutdown
+// timeout to end cleanly.
+func startNode(ctx context.Context, cfg node.Config) (*node.Node, error) {
+	type started struct {
+		node *node.Node
+		err  error
+	}
+	done := make(chan started, 1)
+	go func() {
+		n, err := node.Start(ctx, cfg)
+		done <- started{n, err}
+	}()
+	select {
+	case s := <-done:
+		return afterStart(ctx, cfg.Logger, s.node, s.err)
+	case <-ctx.Done():
+	}
+	cfg.Logger.Info("stopping during the start", "timeout", cfg.ShutdownTimeout.String())
+	select {
+	case s := <-done:
+		return afterStart(ctx, cfg.Logger, s.node, s.err)
+	case <-time.After(cfg.ShutdownTimeout):
+		cfg.Logger.Warn("the start did not end in time and is cut off; a log is recovered by the next start")
+		return nil, nil
+	}
+}
+
+// afterStart returns what a start has come to. The error of one that a signal ended
+// is only logged.
+func afterStart(ctx context.Context, logger *slog.Logger, n *node.Node, err error) (*node.Node, error) {
+	if err == nil || ctx.Err() == nil {
+		return n, err
+	}
+	logger.Info("stopped during the start", "error", err)
+	return nil, nil
 }
 
 func (c *serveCmd) nodeConfig() node.Config {

@@ -6,14 +6,13 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"gatecast/client"
+	"gatecast/internal/certs"
 )
 
 type tailCmd struct {
@@ -63,13 +62,9 @@ func (c *tailCmd) trust() (*tls.Config, error) {
 	if c.CAFile == "" {
 		return &tls.Config{InsecureSkipVerify: c.Insecure}, nil
 	}
-	pem, err := os.ReadFile(c.CAFile)
+	roots, err := certs.LoadPool(c.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("--ca-file: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca-file: %s holds no certificate in PEM", c.CAFile)
 	}
 	return &tls.Config{RootCAs: roots, InsecureSkipVerify: c.Insecure}, nil
 }

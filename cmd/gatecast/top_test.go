@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -219,7 +220,7 @@ func TestTopOnATerminal(t *testing.T) {
 			}
 			code := make(chan int, 1)
 			go func() {
-				code <- run([]string{"top", "--interval", "100ms"}, world{terminal, terminal, os.Stderr})
+				code <- run(context.Background(), []string{"top", "--interval", "100ms"}, world{terminal, terminal, os.Stderr})
 			}()
 			if got := readUntil(t, person, "0 connections"); !strings.Contains(got, enterScreen) {
 				t.Errorf("begins with %q", got)
@@ -256,7 +257,9 @@ func TestTopGoesOn(t *testing.T) {
 	})
 	person, terminal := openTerminal(t)
 	code := make(chan int, 1)
-	go func() { code <- run([]string{"top", "--interval", "100ms"}, world{terminal, terminal, os.Stderr}) }()
+	go func() {
+		code <- run(context.Background(), []string{"top", "--interval", "100ms"}, world{terminal, terminal, os.Stderr})
+	}()
 	readUntil(t, person, "edge-0")
 	close(gone)
 	readUntil(t, person, "OUT OF REACH")

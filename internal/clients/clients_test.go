@@ -91,6 +91,7 @@ func TestAck(t *testing.T) {
 	eachDriver(t, func(t *testing.T, d driver) {
 		g := s.addGateway(t)
 		before := s.publish(t, draft{GatewayID: g.ID, Type: "api.deployed", Payload: "before"})
+		s.dispatched(t)
 		c := d.start(t, s.dial(g.Token))
 		if open := c.expect("open"); open.Extensions != "" || open.TLS != "TLSv1.3" {
 			t.Errorf("want TLS 1.3 and no extension; negotiated %q, %q", open.TLS, open.Extensions)

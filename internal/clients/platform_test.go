@@ -54,6 +54,19 @@ func (s *server) removeGateway(t *testing.T, g gateway) {
 	s.ask(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID, nil, nil)
 }
 
+// dispatched waits until the server has dispatched everything that it has given a
+// receipt for. A receipt says that the log has an event, which may be before its
+// dispatch: a connection made in between still gets the event live. The log is in
+// order, so what a gateway of our own receives has everything before it.
+func (s *server) dispatched(t *testing.T) {
+	t.Helper()
+	g := s.addGateway(t)
+	observer, _ := s.connect(t, drivers[0], g)
+	observer.gets(s, g)
+	observer.do(command{Close: 1000})
+	observer.expect("close")
+}
+
 // addToken gives a gateway a second token.
 func (s *server) addToken(t *testing.T, g gateway) gateway {
 	t.Helper()

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -28,7 +27,7 @@ import (
 type Types struct {
 	file    string
 	strict  bool
-	schemas atomic.Pointer[map[string]*jsonschema.Schema]
+	schemas atomic.Pointer[set]
 }
 
 // Open loads a file of types. With strict, a type that is not in it is none.
@@ -47,44 +46,30 @@ func (t *Types) Load() error {
 	if err := yaml.Unmarshal(text, &types); err != nil {
 		return fmt.Errorf("%s is not a YAML mapping from event types to JSON Schemas: %w", t.file, err)
 	}
-	schemas := make(map[string]*jsonschema.Schema, len(types))
+	docs := make(map[string]any, len(types))
 	for name, schema := range types {
 		if !event.ValidType(name) {
 			return fmt.Errorf("%s: %q cannot be an event's type", t.file, name)
 		}
-		if schemas[name], err = compile(name, schema); err != nil {
+		if docs[name], err = document(schema); err != nil {
 			return fmt.Errorf("%s: the schema of %s: %w", t.file, name, err)
 		}
 	}
-	t.schemas.Store(&schemas)
+	schemas, err := newSet(docs)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.file, err)
+	}
+	t.schemas.Store(schemas)
 	return nil
 }
 
-// compile compiles the schema of a type, as YAML gave it. It may refer to itself, and
-// to nothing else.
-func compile(name string, schema any) (*jsonschema.Schema, error) {
+// document returns a schema, as YAML gave it, as the validator takes JSON.
+func document(schema any) (any, error) {
 	text, err := json.Marshal(schema)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	c := jsonschema.NewCompiler()
-	c.UseLoader(nowhere{})
-	url := "gatecast:" + name
-	if err := c.AddResource(url, doc); err != nil {
-		return nil, err
-	}
-	return c.Compile(url)
-}
-
-// nowhere is where schemas that others refer to are.
-type nowhere struct{}
-
-func (nowhere) Load(url string) (any, error) {
-	return nil, &fs.PathError{Op: "load", Path: url, Err: errors.New("a schema may refer to itself only")}
+	return jsonschema.UnmarshalJSON(bytes.NewReader(text))
 }
 
 // english is what complaints are written in.
@@ -93,11 +78,12 @@ var english = message.NewPrinter(language.English)
 // Check returns what is wrong with an event's payload, nil when nothing is. The field
 // of the error is the place inside the payload, as in payload/apiId.
 func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
-	schema := (*t.schemas.Load())[eventType]
+	schemas := t.schemas.Load()
+	_, known := schemas.docs[eventType]
 	switch {
-	case schema == nil && t.strict:
+	case !known && t.strict:
 		return &event.FieldError{Field: "type", Problem: eventType + " is not among the event types of this node"}
-	case schema == nil:
+	case !known:
 		return nil
 	case payload == nil:
 		payload = []byte("null")
@@ -106,7 +92,14 @@ func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 	if err != nil {
 		return &event.FieldError{Field: "payload", Problem: err.Error()}
 	}
-	err = schema.Validate(value)
+	if wrong := checkBounds("payload", value); wrong != nil {
+		return wrong
+	}
+	return schemas.check(eventType, value)
+}
+
+// complaint returns what the validator says, nil for nothing.
+func complaint(err error) *event.FieldError {
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		for len(invalid.Causes) > 0 { // the innermost says most
 			invalid = invalid.Causes[0]

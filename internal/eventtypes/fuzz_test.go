@@ -42,7 +42,7 @@ func FuzzTypes(f *testing.F) {
 			}
 			return
 		}
-		all := *ts.schemas.Load()
+		all := ts.schemas.Load().docs
 		for name := range all {
 			if !event.ValidType(name) {
 				t.Errorf("%q is a type", name)
@@ -62,8 +62,8 @@ func FuzzTypes(f *testing.F) {
 			t.Errorf("an unknown type: %+v", wrong)
 		}
 		save([]byte("a..b: true"))
-		if err := ts.Load(); err == nil || len(*ts.schemas.Load()) != len(all) {
-			t.Errorf("%v, and %d types are left of %d", err, len(*ts.schemas.Load()), len(all))
+		if err := ts.Load(); err == nil || len(ts.schemas.Load().docs) != len(all) {
+			t.Errorf("%v, and %d types are left of %d", err, len(ts.schemas.Load().docs), len(all))
 		}
 	})
 }

@@ -50,7 +50,9 @@ type Config struct {
 	Proxies        Proxies
 	Register       func(*shard.Registration)
 	// Resume says how a gateway goes on from the position it names.
-	Resume    func(ctx context.Context, since string, latest bool) *shard.Resume
+	Resume func(ctx context.Context, since string, latest bool) *shard.Resume
+	// Barrier says where a gateway's events begin; nil: there are no barriers.
+	Barrier   func(*auth.Gateway) shard.Barrier
 	WebSocket *shard.WebSocket
 	// Compression accepts permessage-deflate from those who offer it.
 	Compression bool
@@ -94,6 +96,9 @@ type Front struct {
 
 // New returns a front that accepts nothing yet.
 func New(cfg Config) *Front {
+	if cfg.Barrier == nil {
+		cfg.Barrier = func(*auth.Gateway) shard.Barrier { return shard.Barrier{} }
+	}
 	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[*passage]struct{})}
 	f.buffers.New = func() any { b := make([]byte, http1.MaxHead); return &b }
 	f.closed = func() { f.live.Add(-1) }
@@ -296,7 +301,7 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 	f.cfg.Node.HandshakeSeconds.Observe(time.Since(accepted).Seconds())
 	f.cfg.Register(&shard.Registration{
 		Peer: shard.Peer{
-			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups,
+			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups, Barrier: f.cfg.Barrier(grant.Gateway),
 			Live: grant.Live, Requests: grant.Requests, Revoked: grant.Revoked,
 		},
 		ID:       uuid.New(),
@@ -304,6 +309,7 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 		Greeting: up.response,
 		Resume:   resume,
 		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(after, c.Buffered()), up.deflate),
+		Abandon:  func() { _ = c.Close() },
 		Closed:   release,
 	})
 }

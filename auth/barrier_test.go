@@ -1,0 +1,148 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"testing"
+	"time"
+
+	"gatecast/event"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func at(seq uint64) event.Cursor { return event.Cursor{Epoch: 1, Seq: seq} }
+
+// What the platform says of a gateway from one verification to the next.
+func TestVerifiedRecordFollows(t *testing.T) {
+	first := func(groups ...string) Verified {
+		return Verified{GatewayID: "g", OrganizationID: "acme", Groups: groups}
+	}
+	for _, c := range []struct {
+		name string
+		says []Verified
+		want Barrier // of the groups that the last one names
+	}{
+		{"first", []Verified{first("x", "y")}, Barrier{All: at(1)}},
+		{"no groups", []Verified{first()}, Barrier{All: at(1)}},
+		{"joined", []Verified{first("x"), first("x", "y")}, Barrier{All: at(1), Groups: []event.Cursor{at(1), at(2)}}},
+		{"left", []Verified{first("x", "y"), first("y")}, Barrier{All: at(1)}},
+		{"left and joined again", []Verified{first("x"), first(), first("x")}, Barrier{All: at(1), Groups: []event.Cursor{at(3)}}},
+		{"moved", []Verified{first("x"), {GatewayID: "g", OrganizationID: "other", Groups: []string{"x"}}},
+			Barrier{Own: at(2), All: at(2)}},
+		{"its organization is not named, and then is again", []Verified{first("x"), {GatewayID: "g"}, first()}, Barrier{All: at(1)}},
+		{"its organization is named later", []Verified{{GatewayID: "g"}, first()}, Barrier{All: at(1)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var r *verifiedRecord
+			for i, v := range c.says {
+				if r.covers(v) {
+					continue
+				}
+				if r = r.follow(v, at(uint64(i+1))); !r.covers(v) {
+					t.Fatalf("%+v does not cover %+v", r, v)
+				}
+				again, err := parseVerifiedRecord("g", r.encode())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(r, again, cmpopts.EquateEmpty()); diff != "" {
+					t.Fatal(diff)
+				}
+			}
+			if diff := cmp.Diff(c.want, r.barrier(c.says[len(c.says)-1].Groups)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Of a gateway that a version before may have verified, nobody knows since when: in
+// the first hour of a registry with a log that has events, it is as old as that.
+func TestFirstVerified(t *testing.T) {
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name  string
+		start start
+		after time.Duration
+		want  event.Cursor
+	}{
+		{"soon after an upgrade", start{at(5), began}, time.Minute, at(5)},
+		{"late after it", start{at(5), began}, 2 * time.Hour, at(9)},
+		{"the log was empty", start{at(0), began}, time.Minute, at(9)},
+		{"another log", start{event.Cursor{Epoch: 2, Seq: 5}, began}, time.Minute, at(9)},
+		{"unknown", start{}, time.Minute, at(9)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.start.firstVerified(at(9), began.Add(c.after)); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBegins(t *testing.T) {
+	g := Gateway{ID: "g", Groups: []string{"x", "y"}, Barrier: Barrier{Own: at(1), All: at(2), Groups: []event.Cursor{at(3), at(4)}}}
+	plain := Gateway{ID: "g", Groups: []string{"x"}, Barrier: Barrier{Own: at(1), All: at(2)}}
+	for _, c := range []struct {
+		g    *Gateway
+		t    event.Target
+		want uint64
+	}{
+		{&g, event.Target{GatewayIDs: []string{"g"}}, 1}, {&g, event.Target{All: true}, 2},
+		{&g, event.Target{Group: "x"}, 3}, {&g, event.Target{Group: "y"}, 4}, {&plain, event.Target{Group: "x"}, 2},
+	} {
+		if got := c.g.Begins(c.t); got != at(c.want) {
+			t.Errorf("%+v begins at %v, want %d", c.t, got, c.want)
+		}
+	}
+}
+
+// What a gateway was granted ends before what it is granted next can be found, however
+// it is changed.
+func TestGrantsEndBeforeTheNext(t *testing.T) {
+	r := newRig()
+	old, next := r.gateway(0), r.gateway(0)
+	next.RegisteredAt = at(7) // it differs in nothing else
+	r.put(old, 1, r.now)
+	ended := 0
+	r.onRevoke = func(Revocation) {
+		if ended++; r.dir.grant(next.Tokens[0].SHA256) != nil {
+			t.Error("the next grant is there already")
+		}
+	}
+	r.put(next, 2, r.now)
+	if ended != 1 || r.dir.grant(next.Tokens[0].SHA256) == nil {
+		t.Errorf("%d ended", ended)
+	}
+}
+
+// A node that hears of a gateway from another knows its groups and barriers from the
+// record, whichever comes first.
+func TestVerifiedElsewhere(t *testing.T) {
+	rec := (*verifiedRecord)(nil).follow(Verified{GatewayID: "g", Groups: []string{"x"}}, at(7))
+	for name, steps := range map[string][]func(*rig){
+		"the record first": {
+			func(r *rig) { r.learn("g", storedVerified{rec, 3}) },
+			func(r *rig) { r.vouchedElsewhere("g") },
+		},
+		"the connection first": {
+			func(r *rig) { r.vouchedElsewhere("g") },
+			func(r *rig) { r.learn("g", storedVerified{rec, 3}) },
+			func(r *rig) { r.learn("g", storedVerified{nil, 2}) }, // late
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig()
+			for _, step := range steps {
+				step(r)
+			}
+			want := &Gateway{ID: "g", Groups: []string{"x"}, Barrier: Barrier{All: at(7)}}
+			if diff := cmp.Diff(want, r.dir.entry("g").gateway); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

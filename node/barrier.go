@@ -1,0 +1,45 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"gatecast/auth"
+	"gatecast/event"
+	"gatecast/eventlog"
+	"gatecast/shard"
+)
+
+// sequence returns the sequence of a barrier in the log as it is now. A barrier of a
+// log that is no more lies before everything in this one.
+func (n *Node) sequence(barrier event.Cursor) uint64 {
+	if barrier.Epoch != n.log.Epoch() {
+		return 0
+	}
+	return barrier.Seq
+}
+
+// barrierOf returns a gateway's barrier as its shard wants it.
+func (n *Node) barrierOf(g *auth.Gateway) shard.Barrier {
+	b := shard.Barrier{Own: n.sequence(g.Barrier.Own), All: n.sequence(g.Barrier.All)}
+	if g.Barrier.Groups != nil {
+		b.Groups = make([]uint64, len(g.Barrier.Groups))
+		for i, at := range g.Barrier.Groups {
+			b.Groups[i] = n.sequence(at)
+		}
+	}
+	return b
+}
+
+// begins returns the sequence after which events with a target are a gateway's.
+func (n *Node) begins(g *auth.Gateway, t event.Target) uint64 { return n.sequence(g.Begins(t)) }
+
+// wasTarget reports whether an event with a target that a gateway is in was for it.
+func (n *Node) wasTarget(g *auth.Gateway, e *eventlog.Entry) bool {
+	barrier := g.Begins(e.Target)
+	if barrier.IsZero() && !g.CreatedAt.IsZero() {
+		// It was registered by a version that kept no barrier: only the time is known.
+		return !g.CreatedAt.After(e.Published)
+	}
+	return e.Cursor.Seq > n.sequence(barrier)
+}
