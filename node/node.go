@@ -50,6 +50,7 @@ type Node struct {
 	peers     *peers // nil while no other node shares the log
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
+	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
 	router    *shard.Router
 	webSocket *shard.WebSocket
 	front     *front.Front
@@ -104,7 +105,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.files = append(n.files, admins)
-	if n.verify, err = n.tokenVerifier(); err != nil {
+	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
 	var platform http.Handler // not one that is nil inside
@@ -276,25 +277,28 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 
 // serve starts both listeners.
 func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	n.front = front.New(front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
+		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
-		AllowFrom:   n.cfg.AllowFrom,
-		Proxies:     n.cfg.TrustedProxies,
-		Platform:    platform,
-		Register:    n.router.Register,
-		Resume:      n.resume,
-		Barrier:     n.barrierOf,
-		WebSocket:   n.webSocket,
-		Compression: n.cfg.Compression,
-		Available:   func() bool { return n.tail.healthy() && n.log.Reachable() },
-		Node:        n.counts,
-		Logger:      n.cfg.Logger,
+		AllowFrom:      n.cfg.AllowFrom,
+		AllowedOrigins: origins,
+		Proxies:        n.cfg.TrustedProxies,
+		Platform:       platform,
+		Register:       n.router.Register,
+		Resume:         n.resume,
+		Barrier:        n.barrierOf,
+		WebSocket:      n.webSocket,
+		Compression:    n.cfg.Compression,
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Node:           n.counts,
+		Logger:         n.cfg.Logger,
 	})
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -404,13 +408,14 @@ const answerTimeout = time.Second
 // published may not have been delivered; peers and clients that take longer than
 // they are given are cut off, which is what the timeout is for.
 func (n *Node) wind(ctx context.Context) error {
-	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
+	n.front.StopUpgrades() // the listener stays: who comes late is told to go elsewhere
 	err := errors.Join(
 		n.api.StopPublishing(ctx),
 		n.tail.reach(ctx, n.log.Last()),
 	)
 	n.tellCutOff("connections that did not answer their goodbye were cut off",
 		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)))
+	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	n.tellCutOff("requests on the internal route were cut off", n.api.Shutdown(ctx))
