@@ -116,8 +116,14 @@ func readTimestamp(value []byte) (at time.Time, ok bool) {
 	if len(value) != timestampLen {
 		return at, string(value) == `null` // of an event without a time
 	}
+	// Parse takes more forms of the time, such as a comma before the fraction.
+	for i, c := range []byte(`"____-__-__T__:__:__._________Z"`) {
+		if c != '_' && value[i] != c {
+			return at, false
+		}
+	}
 	at, err := time.Parse(time.RFC3339Nano, string(value[1:timestampLen-1]))
-	return at, err == nil && at.Year() >= 1970 && at.Year() <= maxYear && value[timestampLen-2] == 'Z'
+	return at, err == nil && at.Year() >= 1970 && at.Year() <= maxYear
 }
 
 // maxYear is the last one whose nanoseconds since 1970 fit into an int64.
@@ -278,7 +284,7 @@ func skipEscape(b []byte, at int) int {
 			return -1
 		}
 		for _, c := range b[at+2 : at+6] {
-			if !isHex(c) {
+			if !isHexDigit(c) {
 				return -1
 			}
 		}
@@ -287,10 +293,42 @@ func skipEscape(b []byte, at int) int {
 	return -1
 }
 
+// skipNumber skips a number: RFC 8259 section 6.
 func skipNumber(b []byte, at int) int {
-	s := scanner{text: b, at: at}
-	if !s.number() {
+	if at < len(b) && b[at] == '-' {
+		at++
+	}
+	if at < len(b) && b[at] == '0' {
+		at++
+	} else if at = skipDigits(b, at); at < 0 {
 		return -1
 	}
-	return s.at
+	if at < len(b) && b[at] == '.' {
+		if at = skipDigits(b, at+1); at < 0 {
+			return -1
+		}
+	}
+	if at < len(b) && b[at]|0x20 == 'e' {
+		if at++; at < len(b) && (b[at] == '+' || b[at] == '-') {
+			at++
+		}
+		return skipDigits(b, at)
+	}
+	return at
+}
+
+// skipDigits skips at least one digit.
+func skipDigits(b []byte, at int) int {
+	start := at
+	for at < len(b) && '0' <= b[at] && b[at] <= '9' {
+		at++
+	}
+	if at == start {
+		return -1
+	}
+	return at
+}
+
+func isHexDigit(b byte) bool {
+	return '0' <= b && b <= '9' || 'a' <= b && b <= 'f' || 'A' <= b && b <= 'F'
 }

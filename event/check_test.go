@@ -74,6 +74,8 @@ func TestReadBody(t *testing.T) {
 		{"without a timestamp", `{"type":"a","payload":1,"correlationId":"c"}`, group, false},
 		{"with a number as its timestamp", `{"type":"a","payload":1,"timestamp":1,"correlationId":"c"}`, group, false},
 		{"with a time that there is not", `{"type":"a","payload":1,"timestamp":"2026-13-24T02:04:05.000000600Z","correlationId":"c"}`, group, false},
+		{"with a comma in its time", `{"type":"a","payload":1,"timestamp":"2026-11-24T02:04:05,000000600Z","correlationId":"c"}`, group, false},
+		{"with a time of 30 characters without quotes", `{"type":"a","payload":1,"timestamp":02026-11-24T02:04:05.000000600Z0,"correlationId":"c"}`, group, false},
 		{"with a number as its correlation id", `{"type":"a","payload":1,"timestamp":null,"correlationId":1}`, group, false},
 		{"without a correlation id", `{"type":"a","payload":1,"timestamp":null}`, group, false},
 		{"with a traceparent that is none", `{"type":"a","payload":1,"timestamp":null,"correlationId":"c","traceparent":"x"}`, group, false},
