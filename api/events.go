@@ -124,21 +124,13 @@ func (s *Server) eventsQuery(ctx *fasthttp.RequestCtx) (q ListQuery, limit int, 
 	return q, limit, nil
 }
 
-// typeArg returns the parameter "type", or "" when there is none.
-func typeArg(ctx *fasthttp.RequestCtx) (string, error) {
-	v := string(ctx.QueryArgs().Peek("type"))
-	if ctx.QueryArgs().Has("type") && !event.ValidType(v) {
-		return "", badArg("type", "want a type of events such as api.deployed")
-	}
-	return v, nil
-}
-
 // sinceArg returns the parameter "since", or the zero Cursor when there is none.
 func (s *Server) sinceArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
-	if !ctx.QueryArgs().Has("since") {
+	text, ok := arg(ctx, "since")
+	if !ok {
 		return event.Cursor{}, nil
 	}
-	since, err := event.ParseCursor(string(ctx.QueryArgs().Peek("since")))
+	since, err := event.ParseCursor(text)
 	if err != nil {
 		return event.Cursor{}, badArg("since", err.Error())
 	}

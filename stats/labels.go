@@ -28,7 +28,7 @@ var (
 
 	// publishErrors are the codes of answers to publishes.
 	publishErrors = []string{
-		"bad_request", "forbidden", "not_found", "request_timeout", "conflict", "payload_too_large",
+		"bad_request", "forbidden", "not_found", "request_timeout", "conflict", "payload_too_large", "unsupported_media_type",
 		"invalid_event", "internal_error", "unavailable", "draining",
 	}
 )
