@@ -38,6 +38,9 @@ var errClosed = fmt.Errorf("%w: it is closed", ErrUnavailable)
 type Config struct {
 	// Dir is the store's folder, made with mode 0700. Unused when InMemory.
 	Dir string
+	// Marker names a file outside Dir that says, from the first start on, that there is
+	// a log in Dir: when it is gone as a whole, that is an error. Empty: nothing says so.
+	Marker string
 	// InMemory keeps everything in memory; Close throws it away.
 	InMemory bool
 	// SyncAlways has every append on disk before it is answered. Otherwise the
@@ -108,7 +111,8 @@ type Log struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	stream jetstream.Stream
-	space  *space // nil unless the log is in a folder of this machine
+	space  *space   // nil unless the log is in a folder of this machine
+	held   *extents // the same
 	epoch  uint64
 	out    *appender
 	// foreign notes what is not gatecast's.
@@ -146,6 +150,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
 		l.space = newSpace(cfg.Dir, int64(cfg.MaxEventBytes))
+		l.held = server.(*embedded).extents
 	}
 	if err := l.start(ctx); err != nil {
 		_ = l.stop() // the error that brought us here says more
@@ -188,6 +193,9 @@ func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jet
 		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
+	if err == nil {
+		l.held.noteStream(s.CachedInfo())
+	}
 	return s, err
 }
 
