@@ -194,7 +194,7 @@ func TestUpgradeAfterOtherRequestsIsDecidedByItself(t *testing.T) {
 	cfg := config(t)
 	cfg.Plaintext = true
 	cfg.RateLimit = 2
-	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	cfg.TrustedProxies = loopback
 	cfg.AllowFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
@@ -285,3 +285,5 @@ func TestUpgradeWhileDraining(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
