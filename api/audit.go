@@ -59,7 +59,9 @@ func (s *Server) act(what string, scope auth.Scope, h handler) fasthttp.RequestH
 	})
 }
 
-var errPanicked error = problemf(fasthttp.StatusInternalServerError, codeInternal, "a handler panicked")
+// errPanicked is the problem with a request whose handler panicked.
+var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
+	"something went wrong here; the log of the node tells what")
 
 // allowed returns the problem with a caller who does not have a scope.
 func allowed(ctx *fasthttp.RequestCtx, scope auth.Scope) error {

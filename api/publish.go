@@ -111,6 +111,12 @@ func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, sp
 	if !s.gate.enter() {
 		return submission{}, drainingProblem()
 	}
+	begun := false
+	defer func() {
+		if !begun { // also when the log panics: a drain would wait for it
+			s.gate.leave()
+		}
+	}()
 	a.event.IdempotencyKey = key
 	at := time.Now()
 	if span != nil {
@@ -118,9 +124,9 @@ func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, sp
 	}
 	p, err := s.cfg.Log.AppendAsync(a.event, a.body)
 	if err != nil {
-		s.gate.leave()
 		return submission{}, appendProblem(err)
 	}
+	begun = true
 	return submission{a.event, a.receipt, p, at, span}, nil
 }
 

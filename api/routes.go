@@ -87,7 +87,10 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
 			if v := recover(); v != nil {
-				s.panicked(ctx, v)
+				s.panicked(string(ctx.Method()), string(ctx.Path()), v)
+				ctx.Response.Reset()
+				ctx.SetConnectionClose() // the body may be half read
+				errPanicked.answer(ctx)
 			}
 		}()
 		if !open(ctx.URI().PathOriginal()) {
@@ -119,14 +122,12 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx) {
 		"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
 }
 
-func (s *Server) panicked(ctx *fasthttp.RequestCtx, v any) {
+// panicked counts and logs a panic that was contained. It is called where that is
+// recovered.
+func (s *Server) panicked(method, path string, v any) {
 	s.cfg.Node.Panics.WithLabelValues("internal").Inc()
-	s.cfg.Logger.Error("internal error: a handler panicked", "method", string(ctx.Method()),
-		"path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
-	ctx.Response.Reset()
-	ctx.SetConnectionClose() // the body may be half read
-	problemf(fasthttp.StatusInternalServerError, codeInternal,
-		"something went wrong here; the log of the node tells what").answer(ctx)
+	s.cfg.Logger.Error("internal error: a handler panicked", "method", method, "path", path,
+		"panic", v, "stack", string(debug.Stack()))
 }
 
 // handle answers with the handler's error, if it has one.

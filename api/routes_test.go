@@ -21,6 +21,8 @@ import (
 	"gatecast/event"
 	"gatecast/internal/spec"
 	"gatecast/internal/spec/spectest"
+
+	"github.com/google/uuid"
 )
 
 func TestRoutes(t *testing.T) {
@@ -299,11 +301,47 @@ func TestRoutesAreDescribed(t *testing.T) {
 			if method != http.MethodHead || !slices.Contains(list[http.MethodGet], path) {
 				routes = append(routes, method+" "+path)
 			}
+			routes = append(routes, "OPTIONS "+path) // of each path, by the router itself
 		}
 	}
 	slices.Sort(routes)
+	routes = slices.Compact(routes)
 	if got := spectest.Operations(); !slices.Equal(got, routes) {
 		t.Errorf("openapi.yaml has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(routes, "\n"))
+	}
+}
+
+// OPTIONS of every path names the methods that are described for it, also to a
+// browser that asks for another origin, which is allowed nothing.
+func TestOptions(t *testing.T) {
+	r := start(t)
+	methods := make(map[string][]string)
+	for _, operation := range spectest.Operations() {
+		method, path, _ := strings.Cut(operation, " ")
+		methods[path] = append(methods[path], method)
+		if method == http.MethodGet {
+			methods[path] = append(methods[path], http.MethodHead)
+		}
+	}
+	for path, want := range methods {
+		slices.Sort(want)
+		there := strings.NewReplacer("{connectionId}", uuid.Nil.String(), "events/{id}", "events/10-1").Replace(path)
+		req := r.request(http.MethodOptions, regexp.MustCompile(`{\w+}`).ReplaceAllString(there, "x"), nil)
+		req.Header.Set("Origin", "https://elsewhere.example")
+		req.Header.Set("Access-Control-Request-Method", "POST")
+		req.Header.Set("Access-Control-Request-Headers", "authorization")
+		got := r.send(req)
+		if allow := got.header.Get("Allow"); got.status != 200 || got.body != "" || allow != strings.Join(want, ", ") {
+			t.Errorf("%s: %d %q, Allow: %s; want 200, %v", path, got.status, got.body, allow, want)
+		}
+		for name := range got.header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: %s: %s", path, name, got.header.Get(name))
+			}
+		}
+	}
+	if got := r.do(http.MethodOptions, "/nope", ""); got.status != 404 {
+		t.Errorf("of a path that is not there: %d", got.status)
 	}
 }
 

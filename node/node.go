@@ -323,6 +323,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
 		Ready:       n.ready,
+		SpoolDir:    n.cfg.DataDir,
 		Logger:      n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()

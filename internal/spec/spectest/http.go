@@ -256,8 +256,8 @@ var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 
 // checkStray checks the answer to a request that has no operation.
 func checkStray(req *http.Request, resp *http.Response, body []byte) error {
-	if req.Method == http.MethodOptions && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
-		return nil // the router's own
+	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
+		return nil // of no path
 	}
 	described := stray()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
