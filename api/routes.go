@@ -94,7 +94,7 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			}
 		}()
 		if !open(ctx.URI().PathOriginal()) {
-			admin, ok := s.identify(ctx)
+			admin, ok := s.identify(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
 			if !ok {
 				s.turnAway(ctx)
 				return
@@ -105,9 +105,9 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	}
 }
 
-// identify returns whose token a request has.
-func (s *Server) identify(ctx *fasthttp.RequestCtx) (auth.Admin, bool) {
-	scheme, token, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+// identify returns whose token a request has in its Authorization header.
+func (s *Server) identify(authorization []byte) (auth.Admin, bool) {
+	scheme, token, _ := bytes.Cut(authorization, []byte(" "))
 	if !bytes.EqualFold(scheme, []byte("Bearer")) {
 		return auth.Admin{}, false
 	}
@@ -118,8 +118,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx) (auth.Admin, bool) {
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx) {
 	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", string(ctx.Method()),
 		"remote", ctx.RemoteAddr().String())
-	problemf(fasthttp.StatusUnauthorized, codeUnauthorized,
-		"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
+	noToken().answer(ctx)
 }
 
 // panicked counts and logs a panic that was contained. It is called where that is

@@ -126,7 +126,7 @@ type Config struct {
 type limits struct {
 	read   time.Duration // for a whole request, but newline-delimited JSON
 	write  time.Duration // for a response, or one piece of a streamed one
-	idle   time.Duration // between requests
+	idle   time.Duration // between requests; more than balancers' usual 60 s
 	stall  time.Duration // between two reads of newline-delimited JSON
 	drain  time.Duration // for newline-delimited JSON after Shutdown began
 	manage time.Duration // for the registry to store a change
@@ -209,7 +209,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	if !s.conns.listen(ln) {
 		return ln.Close()
 	}
-	return s.http.Serve(ln)
+	return s.http.Serve(&vettedListener{ln, s.rules()})
 }
 
 // StopPublishing refuses events from now on and returns when those under way

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
+	"gatecast/internal/logqueue"
 	"gatecast/internal/tracing"
 	"gatecast/poller"
 	"gatecast/shard"
@@ -48,11 +50,13 @@ type Node struct {
 	peers     *peers // nil while no other node shares the log
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
+	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
 	router    *shard.Router
 	webSocket *shard.WebSocket
 	front     *front.Front
 	api       *api.Server
 	counts    *stats.Node
+	logs      *logqueue.Queue // behind cfg.Logger
 	notices   *noticeLog
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
@@ -76,10 +80,14 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2)}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2), counts: stats.NewNode(cfg.Version)}
+	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
+	cfg.Logger = slog.New(n.logs.Handler())
+	n.cfg.Logger = cfg.Logger
 	defer func() {
 		if err != nil {
 			n.stop()
+			n.logs.Close(logTimeout)
 		}
 	}()
 	if err := n.prepare(); err != nil {
@@ -97,7 +105,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.files = append(n.files, admins)
-	if n.verify, err = n.tokenVerifier(); err != nil {
+	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
 	var platform http.Handler // not one that is nil inside
@@ -195,7 +203,6 @@ func (n *Node) warnIfExposed() {
 
 // openLog opens the log and what feeds on it: shards, registry, tail.
 func (n *Node) openLog(ctx context.Context) (err error) {
-	n.counts = stats.NewNode(n.cfg.Version)
 	n.webSocket = &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)}
 	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
 		return err
@@ -270,25 +277,28 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 
 // serve starts both listeners.
 func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	n.front = front.New(front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
+		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
-		AllowFrom:   n.cfg.AllowFrom,
-		Proxies:     n.cfg.TrustedProxies,
-		Platform:    platform,
-		Register:    n.router.Register,
-		Resume:      n.resume,
-		Barrier:     n.barrierOf,
-		WebSocket:   n.webSocket,
-		Compression: n.cfg.Compression,
-		Available:   func() bool { return n.tail.healthy() && n.log.Reachable() },
-		Node:        n.counts,
-		Logger:      n.cfg.Logger,
+		AllowFrom:      n.cfg.AllowFrom,
+		AllowedOrigins: origins,
+		Proxies:        n.cfg.TrustedProxies,
+		Platform:       platform,
+		Register:       n.router.Register,
+		Resume:         n.resume,
+		Barrier:        n.barrierOf,
+		WebSocket:      n.webSocket,
+		Compression:    n.cfg.Compression,
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Node:           n.counts,
+		Logger:         n.cfg.Logger,
 	})
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -378,12 +388,17 @@ func (n *Node) Drain(ctx context.Context) error {
 	defer cancel()
 	err := n.wind(ctx)
 	n.stop()
+	defer n.logs.Close(logTimeout)
 	if err != nil {
 		return fmt.Errorf("the drain was cut short: %w", err)
 	}
 	n.cfg.Logger.Info("drained")
 	return nil
 }
+
+// logTimeout is how long the end of a node waits for what is to be logged still:
+// standard error may be a pipe that nobody reads.
+const logTimeout = time.Second
 
 // answerTimeout is what requests of the internal route have, once every
 // connection is gone.
@@ -393,13 +408,14 @@ const answerTimeout = time.Second
 // published may not have been delivered; peers and clients that take longer than
 // they are given are cut off, which is what the timeout is for.
 func (n *Node) wind(ctx context.Context) error {
-	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
+	n.front.StopUpgrades() // the listener stays: who comes late is told to go elsewhere
 	err := errors.Join(
 		n.api.StopPublishing(ctx),
 		n.tail.reach(ctx, n.log.Last()),
 	)
 	n.tellCutOff("connections that did not answer their goodbye were cut off",
 		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)))
+	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	n.tellCutOff("requests on the internal route were cut off", n.api.Shutdown(ctx))

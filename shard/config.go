@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatecast/event"
+	"gatecast/internal/activity"
 	"gatecast/stats"
 
 	"github.com/google/uuid"
@@ -106,6 +107,9 @@ type Peer struct {
 	// Live counts the gateway's connections. Its shard writes it; anyone may
 	// read it.
 	Live *atomic.Int32
+	// Requests are the peer's requests to this node, which are signs of life. Nil:
+	// it makes none.
+	Requests *activity.Requests
 	// Revoked reports whether, and why, the peer may not be connected any more.
 	// It is asked once, when the connection is registered: whoever revokes makes
 	// it true first and then calls [Router.Kick], so one of the two is seen.
