@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"unicode/utf8"
 
 	"gatecast/auth"
 	"gatecast/event"
@@ -57,15 +58,33 @@ func problemf(status int, code, format string, args ...any) *problem {
 	return &problem{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
+// Bounds of what is said of a problem, in bytes. It quotes the request, of which a name
+// alone may be a megabyte long, and a bulk publish may have a million bad lines.
+const (
+	maxMessageBytes = 512
+	maxFieldBytes   = 128
+)
+
+// cut returns text, without its end if it is longer than n bytes.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
+
 // appendTo appends the problem's members, as they stand in an object.
 func (p *problem) appendTo(dst []byte) []byte {
 	dst = append(dst, `"error":`...)
 	dst = event.AppendString(dst, p.code)
 	dst = append(dst, `,"message":`...)
-	dst = event.AppendString(dst, p.message)
+	dst = event.AppendString(dst, cut(p.message, maxMessageBytes))
 	if p.field != "" {
 		dst = append(dst, `,"field":`...)
-		dst = event.AppendString(dst, p.field)
+		dst = event.AppendString(dst, cut(p.field, maxFieldBytes))
 	}
 	return dst
 }

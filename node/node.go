@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
+	"gatecast/internal/logqueue"
 	"gatecast/internal/tracing"
 	"gatecast/poller"
 	"gatecast/shard"
@@ -54,6 +56,7 @@ type Node struct {
 	front     *front.Front
 	api       *api.Server
 	counts    *stats.Node
+	logs      *logqueue.Queue // behind cfg.Logger
 	notices   *noticeLog
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
@@ -77,10 +80,14 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2)}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2), counts: stats.NewNode(cfg.Version)}
+	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
+	cfg.Logger = slog.New(n.logs.Handler())
+	n.cfg.Logger = cfg.Logger
 	defer func() {
 		if err != nil {
 			n.stop()
+			n.logs.Close(logTimeout)
 		}
 	}()
 	if err := n.prepare(); err != nil {
@@ -196,13 +203,13 @@ func (n *Node) warnIfExposed() {
 
 // openLog opens the log and what feeds on it: shards, registry, tail.
 func (n *Node) openLog(ctx context.Context) (err error) {
-	n.counts = stats.NewNode(n.cfg.Version)
 	n.webSocket = &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)}
 	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
 		return err
 	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
+		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
 		InMemory:       n.cfg.Log == LogMemory,
 		URL:            n.cfg.logURL(),
 		Replicas:       n.cfg.LogReplicas,
@@ -212,6 +219,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
 		MaxEventBytes:  n.cfg.MaxPayload,
+		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
 		Logger:         n.cfg.Logger,
 	})
 	if err != nil {
@@ -382,12 +390,17 @@ func (n *Node) Drain(ctx context.Context) error {
 	defer cancel()
 	err := n.wind(ctx)
 	n.stop()
+	defer n.logs.Close(logTimeout)
 	if err != nil {
 		return fmt.Errorf("the drain was cut short: %w", err)
 	}
 	n.cfg.Logger.Info("drained")
 	return nil
 }
+
+// logTimeout is how long the end of a node waits for what is to be logged still:
+// standard error may be a pipe that nobody reads.
+const logTimeout = time.Second
 
 // answerTimeout is what requests of the internal route have, once every
 // connection is gone.

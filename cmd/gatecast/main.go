@@ -13,6 +13,8 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"gatecast/internal/stopsignal"
 	"gatecast/node"
@@ -73,6 +75,12 @@ func run(ctx context.Context, args []string, w world) int {
 		panic("BUG: the command line does not build: " + err.Error())
 	}
 	unsetEmpty(parser.Model.Node)
+	for _, a := range args {
+		if !utf8.ValidString(a) { // of which kong would make another text
+			complain(w, fmt.Errorf("the argument %q is not valid UTF-8", a))
+			return exitUsage
+		}
+	}
 	kctx, err := parser.Parse(args)
 	switch {
 	case exited: // help or version was asked for
@@ -115,13 +123,25 @@ func exitCode(w world, err error) int {
 	return exitFailed
 }
 
+// complainTimeout is how long an error may take to be printed: standard error may be a
+// pipe that nobody reads, and the command has to end.
+const complainTimeout = time.Second
+
 // complain prints an error as one line.
 func complain(w world, err error) {
 	if err == errSaid {
 		return
 	}
 	message := strings.Join(strings.Fields(err.Error()), " ")
-	fmt.Fprintln(w.err, "gatecast:", message)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		fmt.Fprintln(w.err, "gatecast:", message)
+	}()
+	select {
+	case <-printed:
+	case <-time.After(complainTimeout):
+	}
 }
 
 // errSaid is the error of a command that has said what is wrong in its output.
