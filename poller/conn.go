@@ -232,7 +232,8 @@ func (c *Conn) Detach() error {
 	return err
 }
 
-// Close gives up a connection that no loop has taken, and wipes its keys.
+// Close gives up a connection that no loop has taken, and wipes its keys. Closing
+// twice is harmless.
 func (c *Conn) Close() error {
 	if c.keys != nil { // the handshake did not end
 		c.keys.Wipe()
@@ -240,8 +241,13 @@ func (c *Conn) Close() error {
 	if c.records != nil {
 		c.records.session.Wipe()
 	}
-	if c.fd >= 0 {
-		return unix.Close(c.fd)
+	switch {
+	case c.fd >= 0:
+		fd := c.fd
+		c.fd = -1
+		return unix.Close(fd)
+	case c.wire.Conn != nil:
+		return c.wire.Conn.Close()
 	}
-	return c.wire.Conn.Close()
+	return nil
 }

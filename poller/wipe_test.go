@@ -1,0 +1,68 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package poller
+
+import (
+	"os"
+	"testing"
+
+	"gatecast/internal/tlsrecord"
+
+	"golang.org/x/sys/unix"
+)
+
+// A connection that epoll does not take, here because its descriptor is a file's, has
+// its keys wiped and its descriptor closed.
+func TestOpenThatFails(t *testing.T) {
+	_, c := handmake(t)
+	if err := c.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(c.fd)
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if c.fd, err = unix.Dup(int(file.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	fd, session := c.fd, c.records.session
+	r := newRig(t)
+	var opened Stream
+	r.do(func() { opened, err = r.loop.Open(c, newSink()) })
+	if err == nil || opened != nil {
+		t.Fatalf("Open = %v, %v; want an error", opened, err)
+	}
+	if session.Err() != tlsrecord.ErrClosed {
+		t.Errorf("the session is not wiped: %v", session.Err())
+	}
+	if out, _, err := session.Begin(nil); err == nil {
+		t.Errorf("it still seals: %x", out)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+		t.Errorf("the descriptor is open: %v", err)
+	}
+}
+
+// A connection that is given up before any loop has it has its keys wiped, at
+// whatever point, and is closed once.
+func TestCloseWipes(t *testing.T) {
+	for _, detached := range []bool{false, true} {
+		_, c := handmake(t)
+		if detached {
+			if err := c.Detach(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		session := c.records.session
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = c.Close() // harmless, also when the number is another file's by now
+		if session.Err() != tlsrecord.ErrClosed {
+			t.Errorf("detached %v: the session is not wiped: %v", detached, session.Err())
+		}
+	}
+}
