@@ -48,7 +48,7 @@ func TestOpenThatFails(t *testing.T) {
 
 // A connection that is given up before any loop has it has its keys wiped, at
 // whatever point, and is closed once.
-func TestCloseWipes(t *testing.T) {
+func TestGivenUpWipes(t *testing.T) {
 	for _, detached := range []bool{false, true} {
 		_, c := handmake(t)
 		if detached {
