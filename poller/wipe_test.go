@@ -4,6 +4,9 @@
 package poller
 
 import (
+	"crypto/tls"
+	"io"
+	"net"
 	"os"
 	"testing"
 
@@ -65,4 +68,52 @@ func TestGivenUpWipes(t *testing.T) {
 			t.Errorf("detached %v: the session is not wiped: %v", detached, session.Err())
 		}
 	}
+}
+
+// Who closes says so, whether the peer has said it before or not, and at whatever
+// point: the peer reads an orderly end, and not that it was cut off.
+func TestCloseNotify(t *testing.T) {
+	for _, form := range forms[1:] {
+		for name, closes := range map[string]func(t *testing.T, c *Conn, far net.Conn){
+			"before its loop": func(t *testing.T, c *Conn, _ net.Conn) { _ = c.Close() },
+			"on its loop": func(t *testing.T, c *Conn, far net.Conn) {
+				r := newRig(t)
+				p := r.open(c, far)
+				r.do(p.stream.Close)
+			},
+			"on its loop, after the peer": func(t *testing.T, c *Conn, far net.Conn) {
+				r := newRig(t)
+				p := r.open(c, far)
+				if err := far.(*tls.Conn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				p.sink.await(func() bool { return p.sink.err != nil })
+				r.do(p.stream.Close)
+			},
+			"with its last words": func(t *testing.T, c *Conn, far net.Conn) {
+				r := newRig(t)
+				p := r.open(c, far)
+				r.do(p.stream.CloseWrite) // and not once more
+				r.do(p.stream.Close)
+			},
+		} {
+			t.Run(form.name+" "+name, func(t *testing.T) {
+				c, far := shake(t, form, &tls.Config{InsecureSkipVerify: true})
+				closes(t, c, far)
+				if n, err := far.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+					t.Errorf("the peer reads %d bytes, %v; want an orderly end", n, err)
+				}
+			})
+		}
+	}
+	t.Run("after it was detached", func(t *testing.T) {
+		h, c := handmake(t)
+		if err := c.Detach(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+		if contentType, content := h.receive(t); contentType != 21 || string(content) != "\x01\x00" {
+			t.Errorf("the peer receives %d %x, want close_notify", contentType, content)
+		}
+	})
 }
