@@ -27,9 +27,23 @@ func (l *Log) watchBounds() {
 			_, _, err := l.Bounds(ctx) // it notes them
 			cancel()
 			l.lost.Store(err != nil && l.life.Err() == nil)
+			l.checkpoint()
 		case <-l.life.Done():
 			return
 		}
+	}
+}
+
+// checkpoint notes how much the log's folder holds.
+func (l *Log) checkpoint() {
+	if l.held == nil {
+		return
+	}
+	l.held.note(streamName, extent{Last: l.last.Load()})
+	ctx, cancel := context.WithTimeout(l.life, boundsEvery)
+	defer cancel()
+	if err := l.server.(*embedded).checkpoint(ctx, l.js, time.Now()); err != nil && l.life.Err() == nil {
+		l.cfg.Logger.Warn("event log: how much the store holds cannot be written down", "err", err)
 	}
 }
 

@@ -88,6 +88,7 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 		if last, err = j.append(ctx, records[:n]); err != nil {
 			return 0, err
 		}
+		j.log.held.note(j.name, extent{Last: last})
 		records = records[n:]
 	}
 	return last, nil

@@ -38,6 +38,9 @@ var errClosed = fmt.Errorf("%w: it is closed", ErrUnavailable)
 type Config struct {
 	// Dir is the store's folder, made with mode 0700. Unused when InMemory.
 	Dir string
+	// Marker names a file outside Dir that says, from the first start on, that there is
+	// a log in Dir: when it is gone as a whole, that is an error. Empty: nothing says so.
+	Marker string
 	// InMemory keeps everything in memory; Close throws it away.
 	InMemory bool
 	// SyncAlways has every append on disk before it is answered. Otherwise the
@@ -64,6 +67,9 @@ type Config struct {
 	Repair bool
 	// Node names this node to the servers at URL.
 	Node string
+	// OnForeign is called for every message that is not gatecast's, once for each that
+	// a tail or a journal's follower has come to; nil: it is not. It must not block.
+	OnForeign func(Source)
 	// Logger receives what the server inside logs as a warning or worse; nil
 	// means slog.Default().
 	Logger *slog.Logger
@@ -75,6 +81,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.OnForeign == nil {
+		c.OnForeign = func(Source) {}
 	}
 }
 
@@ -102,9 +111,12 @@ type Log struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	stream jetstream.Stream
-	space  *space // nil unless the log is in a folder of this machine
+	space  *space   // nil unless the log is in a folder of this machine
+	held   *extents // the same
 	epoch  uint64
 	out    *appender
+	// foreign notes what is not gatecast's.
+	foreign *foreignLog
 
 	feed feed // from out to the tails
 
@@ -133,11 +145,12 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server}
+	l := &Log{cfg: cfg, server: server, foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
 		l.space = newSpace(cfg.Dir, int64(cfg.MaxEventBytes))
+		l.held = server.(*embedded).extents
 	}
 	if err := l.start(ctx); err != nil {
 		_ = l.stop() // the error that brought us here says more
@@ -180,6 +193,9 @@ func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jet
 		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
+	if err == nil {
+		l.held.noteStream(s.CachedInfo())
+	}
 	return s, err
 }
 
@@ -376,6 +392,7 @@ func (l *Log) Close() error {
 // stop undoes as much of Open as was done.
 func (l *Log) stop() error {
 	l.end(errClosed)
+	l.foreign.close()
 	if l.conn != nil {
 		l.conn.Close()
 	}

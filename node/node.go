@@ -209,6 +209,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
+		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
 		InMemory:       n.cfg.Log == LogMemory,
 		URL:            n.cfg.logURL(),
 		Replicas:       n.cfg.LogReplicas,
@@ -218,6 +219,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
 		MaxEventBytes:  n.cfg.MaxPayload,
+		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
 		Logger:         n.cfg.Logger,
 	})
 	if err != nil {

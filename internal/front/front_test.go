@@ -212,6 +212,8 @@ func TestRefusals(t *testing.T) {
 		{"malformed header", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nnonsense\r\n\r\n", 1), 400, "bad_request", [2]string{}},
 		{"long header", upgradeWith("X-Long", strings.Repeat("x", http1.MaxHead)), 400, "bad_request", [2]string{}},
 		{"a position that cannot be decoded", upgradeWith("", "GET "+ConnectPath+"?since=%zz HTTP/1.1"), 400, "bad_request", [2]string{}},
+		{"two positions", upgradeWith("", "GET "+ConnectPath+"?since=7-42&s%69nce=7-41 HTTP/1.1"), 400, "bad_request", [2]string{}},
+		{"a replay that is not UTF-8", upgradeWith("", "GET "+ConnectPath+"?replay=latest%ff HTTP/1.1"), 400, "bad_request", [2]string{}},
 		{"a position with a semicolon", upgradeWith("", "GET "+ConnectPath+"?since=7-42;x HTTP/1.1"), 400, "bad_request", [2]string{}},
 		{"a replay that cannot be decoded", upgradeWith("", "GET "+ConnectPath+"?a=1&replay=%2 HTTP/1.1"), 400, "bad_request", [2]string{}},
 		{"a web page", upgradeWith("Origin", "https://example.com"), 403, "forbidden", [2]string{}},
