@@ -26,6 +26,9 @@ type Change struct {
 	Revision uint64
 	Deleted  bool // the key is gone; Value is empty
 	Synced   bool // nothing but this: every key that was present has been told
+	// Reset says nothing but this: the store has lost what it had, or some of it, since
+	// the watch before. Revisions grow all the same.
+	Reset bool
 }
 
 // A Store keeps values by key for all nodes of a system. A key is changed by

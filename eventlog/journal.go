@@ -47,7 +47,8 @@ type Journal struct {
 	stream jetstream.Stream
 	name   string // of the stream
 	prefix string // of subjects
-	epoch  uint64
+	epoch  atomic.Uint64
+	config jetstream.StreamConfig // of the stream
 	valid  func(Record) bool
 
 	run  string        // names this process in the ids of records
@@ -82,12 +83,47 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 	if j.stream, err = l.openStream(ctx, sc); err != nil {
 		return nil, fmt.Errorf("event log: open journal %s: %w%s", cfg.Name, err, l.server.because())
 	}
-	j.epoch = uint64(j.stream.CachedInfo().Created.UnixMilli()) + l.server.generation()
+	j.config = sc
+	j.epoch.Store(j.epochOf(j.stream.CachedInfo()))
+	if l.server.shared() {
+		l.readers.Go(j.guard)
+	}
 	return j, nil
 }
 
-// Epoch names this life of the journal.
-func (j *Journal) Epoch() uint64 { return j.epoch }
+// Epoch names this life of the journal. It changes when the journal's stream is lost
+// and made again.
+func (j *Journal) Epoch() uint64 { return j.epoch.Load() }
+
+func (j *Journal) epochOf(info *jetstream.StreamInfo) uint64 {
+	return uint64(info.Created.UnixMilli()) + j.log.server.generation()
+}
+
+// guard sees to it that the journal's stream is there until the log closes: somebody may
+// delete it, or the servers may lose it.
+func (j *Journal) guard() {
+	var gone time.Time // since when the stream is not there; zero while it is
+	for {
+		pauseFor(j.log.life, boundsEvery/2)
+		if j.log.life.Err() != nil {
+			return
+		}
+		info, err := j.stream.Info(j.log.life)
+		switch {
+		case err == nil:
+			gone = time.Time{}
+			j.epoch.Store(j.epochOf(info))
+		case !errors.Is(err, jetstream.ErrStreamNotFound):
+		case gone.IsZero():
+			gone = time.Now()
+		case time.Since(gone) >= goneFor:
+			j.log.cfg.Logger.Error("event log: a journal was lost, and is made again, empty", "journal", j.name)
+			if _, err := j.log.openStream(j.log.life, j.config); err != nil && j.log.life.Err() == nil {
+				j.log.cfg.Logger.Error("event log: a journal cannot be made again; trying again", "journal", j.name, "err", err)
+			}
+		}
+	}
+}
 
 func (j *Journal) subject(name string) string {
 	return j.prefix + strings.Map(func(r rune) rune {
@@ -256,55 +292,39 @@ func (j *Journal) Follow(ctx context.Context, after uint64, synced func(), f fun
 }
 
 func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f func(Record)) error {
-	_, last, err := j.Bounds(ctx)
+	ctx, cancel, err := j.log.connected(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := j.log.js.OrderedConsumer(ctx, j.name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       after + 1,
-		InactiveThreshold: time.Minute,
-	})
-	if err != nil {
-		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	defer cancel()
+	_, last, err := j.Bounds(ctx)
+	if err == nil {
+		err = j.log.consume(ctx, j.name, jetstream.ConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:   after + 1,
+		}, func(pending uint64) {
+			if pending == 0 {
+				synced()
+				last = 0
+			}
+		}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+			if r := j.record(m, meta); j.valid(r) {
+				f(r)
+			} else {
+				j.foreign(r)
+			}
+			// What had the last place may have been purged.
+			if last > 0 && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
+				synced()
+				last = 0
+			}
+			return nil
+		})
 	}
-	if c.CachedInfo().NumPending == 0 {
-		synced()
-		last = 0
+	if ctx.Err() != nil {
+		return ended(ctx)
 	}
-	messages, err := c.Messages(jetstream.PullHeartbeat(clusterHeartbeat))
-	if err != nil {
-		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
-	}
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	defer messages.Stop()
-	for {
-		m, err := messages.Next()
-		switch {
-		case ctx.Err() != nil:
-			return ended(ctx)
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			continue // it looks for another server by itself
-		case err != nil:
-			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
-		}
-		switch r := j.record(m, meta); {
-		case j.valid(r):
-			f(r)
-		default:
-			j.foreign(r)
-		}
-		// What had the last place may have been purged.
-		if last > 0 && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
-			synced()
-			last = 0
-		}
-	}
+	return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 }
 
 // foreign notes a record that is not gatecast's, once.
