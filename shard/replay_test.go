@@ -272,8 +272,8 @@ func TestSkip(t *testing.T) {
 func TestProgressIsReported(t *testing.T) {
 	var got []string
 	r := newRig(Config{Report: func(rep Report) {
-		for _, g := range rep.Resumed {
-			got = append(got, fmt.Sprintf("%s has %d", g.GatewayID, g.At))
+		for _, g := range rep.Began {
+			got = append(got, fmt.Sprintf("%s began at %d, resumed %v", g.GatewayID, g.At, g.Resumed))
 		}
 		for _, p := range rep.Progress {
 			got = append(got, fmt.Sprintf("%s %d-%d", p.GatewayID, p.From, p.To))
@@ -290,7 +290,14 @@ func TestProgressIsReported(t *testing.T) {
 	r.wait(2 * tellEvery)
 	r.resume(102, "g")
 	r.wait(2 * tellEvery)
-	if diff := cmp.Diff([]string{"g 100-102", "g 102-103", "g has 102", "g 102-103"}, got); diff != "" {
+	r.resuming(&Resume{After: 1, Oldest: 90}, "g") // which is not retained
+	r.settle()
+	want := []string{
+		"g began at 100, resumed false", "g 100-102", "g 102-103",
+		"g began at 102, resumed true", "g 102-103",
+		"g began at 103, resumed false",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
