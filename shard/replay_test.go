@@ -519,14 +519,17 @@ func TestParseInbound(t *testing.T) {
 		ok         bool
 		want       Inbound
 	}{
-		{"ack", `{"type":"event.ack","id":"7-42"}`, true, Inbound{Kind: stats.EventAck, Event: ack}},
-		{"ack in other words", ` {"id":"7-42", "type":"event.ack","status":"applied","new":1}`, true, Inbound{Kind: stats.EventAck, Event: ack, Status: "applied"}},
-		{"failed", `{"type":"event.ack","id":"7-42","status":"failed","error":"no room"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Failed: true, Status: "failed", Error: "no room"}},
+		{"ack", `{"type":"event.ack","id":"7-42"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true}},
+		{"ack in other words", ` {"id":"7-42", "type":"event.ack","status":"applied","new":1}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true, Status: "applied"}},
+		{"failed", `{"type":"event.ack","id":"7-42","status":"failed","error":"no room"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true, Failed: true, Status: "failed", Error: "no room"}},
+		{"in between", `{"type":"event.ack","id":"7-42","status":"in_progress"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Status: "in_progress"}},
+		{"completed", `{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}}`, true,
+			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", PerformedAt: "2026-01-02T03:04:05Z", Answers: true, Status: "completed", Payload: json.RawMessage(`{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}`)}},
 		{"of no event", `{"type":"event.ack","id":"x"}`, true, Inbound{Kind: stats.UnknownMessage}},
 		{"deployment", `{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"failed","errorCode":"E7"}}`, true,
-			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", Failed: true, Status: "failed", Error: "E7", Payload: json.RawMessage(`{"deploymentId":"d1","status":"failed","errorCode":"E7"}`)}},
-		{"deployment of another shape", `{"type":"deployment.ack","payload":[1]}`, true, Inbound{Kind: stats.DeploymentAck, Payload: json.RawMessage(`[1]`)}},
-		{"deployment of nothing", `{"type":"deployment.ack"}`, true, Inbound{Kind: stats.DeploymentAck}},
+			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", Answers: true, Failed: true, Status: "failed", Error: "E7", Payload: json.RawMessage(`{"deploymentId":"d1","status":"failed","errorCode":"E7"}`)}},
+		{"deployment of another shape", `{"type":"deployment.ack","payload":[1]}`, true, Inbound{Kind: stats.DeploymentAck, Answers: true, Payload: json.RawMessage(`[1]`)}},
+		{"deployment of nothing", `{"type":"deployment.ack"}`, true, Inbound{Kind: stats.DeploymentAck, Answers: true}},
 		{"unknown", `{"type":"new"}`, true, Inbound{Kind: stats.UnknownMessage}},
 		{"no object", `[]`, true, Inbound{Kind: stats.UnknownMessage}},
 		{"a number for a name", `{"type":7}`, true, Inbound{Kind: stats.UnknownMessage}},
