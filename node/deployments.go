@@ -73,7 +73,8 @@ func (d *deployments) note(e *eventlog.Entry) {
 	}
 }
 
-// readDeployment returns the deploymentId and the performedAt of an event's payload.
+// readDeployment returns the deploymentId and the performedAt of an event's payload. A
+// payload that has a name twice names no deployment: its gateway may have read the other.
 func readDeployment(body []byte) (id, performedAt string) {
 	o := strict.Read(body)
 	for o.Next() {
