@@ -229,7 +229,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
 	}
-	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
+	n.recorder.wasFor = n.wasFor
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
 	n.before = n.log.Last().Seq
 	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
 	if err != nil {
@@ -274,7 +275,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,
 		Report:         n.recorder.report,
-		Notify:         n.notices.push,
+		Notify:         n.notify,
 	})
 	return err
 }
