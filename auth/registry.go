@@ -217,6 +217,29 @@ func (r *Registry) Synced() bool {
 	return watch != 0 && r.synced.Load() == watch
 }
 
+// ErrNotSynced says that this node does not know all that is in the store.
+var ErrNotSynced = errors.New("the registry is not in sync with the other nodes'")
+
+// CatchUp returns when the registry knows every change that was made on any node before
+// the call, else why it cannot tell. What the registry then does not know, there is not.
+func (r *Registry) CatchUp(ctx context.Context) error {
+	if shared, ok := r.store.(SharedStore); ok {
+		if !r.Synced() {
+			return ErrNotSynced
+		}
+		if err := shared.CatchUp(ctx); err != nil {
+			return err
+		}
+		if err := r.apply(func(time.Time) {}); err != nil { // what was posted before is done then
+			return err
+		}
+	}
+	if !r.Synced() {
+		return ErrNotSynced
+	}
+	return nil
+}
+
 // sleep waits, and reports whether ctx is still alive.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -51,3 +51,11 @@ type Store interface {
 	// one has replaced.
 	Watch(ctx context.Context, f func(Change)) error
 }
+
+// A SharedStore is a [Store] that others change too.
+type SharedStore interface {
+	Store
+	// CatchUp returns when the watch that runs has called its function with every change
+	// that was made before the call. An error says that it cannot.
+	CatchUp(ctx context.Context) error
+}

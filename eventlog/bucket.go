@@ -32,6 +32,8 @@ type Bucket struct {
 	// base is added to the stream's sequences to make revisions, so that these grow
 	// also when the stream is lost and made again. Newest is the highest revision seen.
 	base, newest uint64
+	told         uint64        // the sequence that the watch has come to
+	moved        chan struct{} // closed when told moves; nil when nobody waits
 }
 
 // bucketPrefix is what the name of a bucket's stream begins with.

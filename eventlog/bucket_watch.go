@@ -72,7 +72,7 @@ func (b *Bucket) find(ctx context.Context) (reset bool, err error) {
 	if info.Created.Equal(b.created) && b.base+info.State.LastSeq >= b.newest {
 		return false, nil
 	}
-	b.created, b.base = info.Created, b.newest
+	b.created, b.base, b.told = info.Created, b.newest, 0
 	return true, nil
 }
 
@@ -116,11 +116,50 @@ func (b *Bucket) follow(ctx context.Context, f func(auth.Change)) error {
 			c.Value, c.Deleted = nil, true
 		}
 		t.tell(c)
+		b.moveTo(meta.Sequence.Stream)
 		if n++; t.told != nil && (n >= left || meta.NumPending == 0) {
 			t.synced()
 		}
 		return nil
 	})
+}
+
+// moveTo notes that a watch has told everything up to a sequence.
+func (b *Bucket) moveTo(seq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.told = seq; b.moved != nil {
+		close(b.moved)
+		b.moved = nil
+	}
+}
+
+// CatchUp implements [auth.SharedStore].
+func (b *Bucket) CatchUp(ctx context.Context) error {
+	if !b.log.server.shared() { // every change was this process's
+		return nil
+	}
+	info, err := b.info(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for {
+		b.mu.Lock()
+		if b.told >= info.State.LastSeq || info.State.Msgs == 0 {
+			b.mu.Unlock()
+			return nil
+		}
+		if b.moved == nil {
+			b.moved = make(chan struct{})
+		}
+		moved := b.moved
+		b.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		}
+	}
 }
 
 // A telling passes changes on.

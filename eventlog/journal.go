@@ -201,6 +201,7 @@ func (j *Journal) Bounds(ctx context.Context) (first, last uint64, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	j.epoch.Store(j.epochOf(info))
 	if info.State.Msgs == 0 {
 		return info.State.LastSeq + 1, info.State.LastSeq, nil
 	}
@@ -297,8 +298,13 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 		return err
 	}
 	defer cancel()
+	epoch := j.Epoch()
 	_, last, err := j.Bounds(ctx)
-	if err == nil {
+	switch {
+	case err != nil:
+	case epoch != j.Epoch():
+		err = errAnother
+	default:
 		err = j.log.consume(ctx, j.name, jetstream.ConsumerConfig{
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:   after + 1,
@@ -340,6 +346,9 @@ func (j *Journal) foreign(r Record) {
 	}
 	j.log.foreign.found(SourceJournal, j.name, fmt.Sprintf("%s%s at %d", j.prefix, r.Name, r.Seq), errNotRecord)
 }
+
+// errAnother says that a place in a journal is not one in the journal that is there.
+var errAnother = errors.New("the journal was lost and made again")
 
 var errNotRecord = errors.New("it is no record of this journal")
 

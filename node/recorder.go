@@ -73,6 +73,7 @@ type recorder struct {
 	quit    chan struct{} // closed when there will be no more notes
 	ended   chan struct{}
 	synced  chan struct{} // closed when what was recorded before is known
+	emptied atomic.Bool   // the journal of outcomes has lost what it had, and is to be given it
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts  // not written yet
@@ -164,7 +165,12 @@ func (r *recorder) follow(ctx context.Context) {
 			close(r.synced)
 		}
 	}
+	epoch := r.outcomes.Epoch()
 	for ctx.Err() == nil {
+		if _, end, err := r.outcomes.Bounds(ctx); err == nil && (epoch != r.outcomes.Epoch() || end < last) {
+			epoch, last = r.outcomes.Epoch(), 0
+			r.emptied.Store(true)
+		}
 		err := r.outcomes.Follow(ctx, last, synced, func(rec eventlog.Record) {
 			last = rec.Seq
 			facts, err := outcome.ParseFacts(rec.Data)
@@ -216,6 +222,9 @@ func (r *recorder) run(ctx context.Context) {
 			r.takeNotes(ctx)
 		case <-tick.C:
 			r.writeFacts(ctx)
+			if r.emptied.Swap(false) { // the others know as much: it is the same whoever writes it
+				r.compact(ctx)
+			}
 		case <-trim.C:
 			r.book.Trim(r.log.First())
 		case <-r.quit:
