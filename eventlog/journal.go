@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
@@ -24,28 +26,31 @@ type JournalConfig struct {
 
 // A Record is a piece of a journal.
 type Record struct {
-	Seq  uint64    // its place, from 1
+	Seq  uint64    // its place
 	Name string    // whose it is; what cannot stand in a subject is _ in it
 	At   time.Time // when the journal took it
 	Data []byte
+	// Epoch is one of the log of events: what Data says of sequences there is meant in its
+	// history. Zero is the one that the log had before there were markers.
+	Epoch uint64
 }
+
+// headerEpoch has a record's epoch, as it stands in ids.
+const headerEpoch = "Gatecast-Epoch"
 
 // A Journal keeps small records beside the events, in order: in the stream
 // gatecast_NAME, under the subjects gatecast.NAME.RECORDNAME. Any goroutine may
 // use it. Its errors match [ErrUnavailable], unless they are the context's.
 type Journal struct {
-	log    *Log
-	stream jetstream.Stream
-	name   string // of the stream
+	*history
 	prefix string // of subjects
-	epoch  uint64
 }
 
 // Journal opens a journal, or makes it.
 func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
-	j := &Journal{log: l, name: "gatecast_" + cfg.Name, prefix: "gatecast." + cfg.Name + "."}
+	j := &Journal{prefix: "gatecast." + cfg.Name + "."}
 	sc := jetstream.StreamConfig{
-		Name:     j.name,
+		Name:     "gatecast_" + cfg.Name,
 		Subjects: []string{j.prefix + "*"},
 		Storage:  l.storage(),
 		Discard:  jetstream.DiscardOld,
@@ -55,16 +60,33 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 	if cfg.Bytes > 0 {
 		sc.MaxBytes = cfg.Bytes
 	}
-	var err error
-	if j.stream, err = l.openStream(ctx, sc); err != nil {
+	s, made, err := l.openStream(ctx, sc)
+	if err != nil {
 		return nil, fmt.Errorf("event log: open journal %s: %w%s", cfg.Name, err, l.server.because())
 	}
-	j.epoch = uint64(j.stream.CachedInfo().Created.UnixMilli()) + l.server.generation()
+	// No record has such a name.
+	if j.history, err = l.openHistory(ctx, sc, j.prefix+"="+kindEpoch, s, made); err != nil {
+		return nil, err
+	}
 	return j, nil
 }
 
-// Epoch names this life of the journal.
-func (j *Journal) Epoch() uint64 { return j.epoch }
+// Resolve returns the sequence of a position in the journal, and reports whether its
+// history contains what the position stands for.
+func (j *Journal) Resolve(ctx context.Context, c event.Cursor) (seq uint64, ok bool, err error) {
+	if err := j.refresh(ctx); err != nil {
+		return 0, false, err
+	}
+	return c.Seq, j.lineage().Contains(c) && c.Seq <= j.last.load(), nil
+}
+
+// CursorOf returns the position of a record that has been read.
+func (j *Journal) CursorOf(ctx context.Context, seq uint64) (event.Cursor, error) {
+	if err := j.settle(ctx, seq); err != nil {
+		return event.Cursor{}, err
+	}
+	return j.lineage().CursorOf(seq), nil
+}
 
 func (j *Journal) subject(name string) string {
 	return j.prefix + strings.Map(func(r rune) rune {
@@ -94,12 +116,17 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 }
 
 func (j *Journal) append(ctx context.Context, records []Record) (last uint64, err error) {
+	branch := j.lineage().branch
 	acks := make([]jetstream.PubAckFuture, 0, len(records))
 	for i := range records {
 		if err := j.log.space.take(len(records[i].Data) + messageOverhead); err != nil {
 			return 0, err
 		}
-		ack, err := j.log.js.PublishAsync(j.subject(records[i].Name), records[i].Data)
+		m := &nats.Msg{Subject: j.subject(records[i].Name), Data: records[i].Data}
+		if records[i].Epoch != 0 {
+			m.Header = nats.Header{headerEpoch: {formatEpoch(records[i].Epoch)}}
+		}
+		ack, err := j.log.js.PublishMsgAsync(m)
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -109,6 +136,7 @@ func (j *Journal) append(ctx context.Context, records []Record) (last uint64, er
 		select {
 		case a := <-ack.Ok():
 			last = a.Sequence
+			j.last.advance(branch, last)
 		case err := <-ack.Err():
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case <-ctx.Done():
@@ -156,6 +184,8 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 	err = j.log.fetch(ctx, j.name, cfg, q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r := j.record(m, meta)
 		switch {
+		case m.Subject() == j.marker:
+			return true
 		case !q.To.IsZero() && r.At.After(q.To):
 			return false
 		case r.At.Before(q.From):
@@ -169,8 +199,9 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 }
 
 func (j *Journal) record(m jetstream.Msg, meta *jetstream.MsgMetadata) Record {
+	epoch, _ := strconv.ParseUint(m.Headers().Get(headerEpoch), 36, 64)
 	return Record{
-		Seq: meta.Sequence.Stream, Name: strings.TrimPrefix(m.Subject(), j.prefix),
+		Epoch: epoch, Seq: meta.Sequence.Stream, Name: strings.TrimPrefix(m.Subject(), j.prefix),
 		At: meta.Timestamp, Data: m.Data(),
 	}
 }
@@ -213,13 +244,28 @@ func (j *Journal) Follow(ctx context.Context, after uint64, synced func(), f fun
 }
 
 func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f func(Record)) error {
+	for known := (*Lineage)(nil); ; {
+		lineage, turned := j.watch()
+		if known != nil {
+			after = min(after, known.Common(lineage))
+		}
+		known = lineage
+		err := j.followBranch(ctx, &after, turned, synced, f)
+		if !errors.Is(err, errWentBack) {
+			return err
+		}
+	}
+}
+
+// followBranch follows the journal until its history goes back.
+func (j *Journal) followBranch(ctx context.Context, after *uint64, turned <-chan struct{}, synced func(), f func(Record)) error {
 	_, last, err := j.Bounds(ctx)
 	if err != nil {
 		return err
 	}
 	c, err := j.log.js.OrderedConsumer(ctx, j.name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       after + 1,
+		OptStartSeq:       *after + 1,
 		InactiveThreshold: time.Minute,
 	})
 	if err != nil {
@@ -236,11 +282,22 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 	defer messages.Stop()
+	over := make(chan struct{})
+	defer close(over)
+	j.log.readers.Go(func() {
+		select {
+		case <-turned:
+			messages.Stop()
+		case <-over:
+		}
+	})
 	for {
 		m, err := messages.Next()
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx)
+		case isClosed(turned):
+			return errWentBack
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			continue // it looks for another server by itself
 		case err != nil:
@@ -250,12 +307,26 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 		if err != nil {
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}
-		f(j.record(m, meta))
+		*after = meta.Sequence.Stream
+		if m.Subject() != j.marker {
+			f(j.record(m, meta))
+		} else if j.shared {
+			j.saw(m.Data(), meta.Sequence.Stream)
+		}
 		// What had the last place may have been purged.
 		if last > 0 && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
 			synced()
 			last = 0
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
