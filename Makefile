@@ -54,9 +54,10 @@ clients: ## foreign WebSocket clients against the binary; see internal/clients
 	npm ci --silent --no-fund --no-audit --prefix internal/clients/node
 	$(GO) test -tags clients -count 1 -timeout 10m ./internal/clients
 
-spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral
+spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral; and that oapi-codegen makes Go of the first that compiles
 	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint
 	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
+	cd internal/spec/codegen && $(GO) mod tidy -diff && $(GO) test -count 1 .
 
 vuln: ## known vulnerabilities in what is called; fails where the database is out of reach
 	GO=$(GO) .ci/vuln

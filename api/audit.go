@@ -38,8 +38,10 @@ func (s *Server) reads(h handler) handler {
 	}
 }
 
-// act is a handler that changes something, for those who have the scope.
+// act is a handler that changes something, for those who have the scope. It takes no
+// parameters.
 func (s *Server) act(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
+	h = takes(h)
 	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
 		admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 		a := &act{what: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
@@ -57,7 +59,9 @@ func (s *Server) act(what string, scope auth.Scope, h handler) fasthttp.RequestH
 	})
 }
 
-var errPanicked error = problemf(fasthttp.StatusInternalServerError, codeInternal, "a handler panicked")
+// errPanicked is the problem with a request whose handler panicked.
+var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
+	"something went wrong here; the log of the node tells what")
 
 // allowed returns the problem with a caller who does not have a scope.
 func allowed(ctx *fasthttp.RequestCtx, scope auth.Scope) error {

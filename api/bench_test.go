@@ -38,11 +38,13 @@ func BenchmarkPublishHandler(b *testing.B) {
 			var ctx fasthttp.RequestCtx
 			text := []byte(typical)
 			b.ReportAllocs()
+			ctx.SetUserValue(actKey, new(act))
 			for i := 0; b.Loop(); i++ {
 				key := ""
 				if keyed {
 					key = strconv.Itoa(i)
 				}
+				actOf(&ctx).details = actOf(&ctx).details[:0]
 				if err := s.publishOne(&ctx, text, key, ""); err != nil {
 					b.Fatal(err)
 				}

@@ -95,7 +95,9 @@ func (l *fakeLog) unanswered() int {
 	return l.inFlight
 }
 
-func (l *fakeLog) Epoch() uint64 { return fakeEpoch }
+func (l *fakeLog) Contains(_ context.Context, id event.Cursor) (bool, error) {
+	return id.Epoch == fakeEpoch, nil
+}
 
 func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {
 	l.mu.Lock()

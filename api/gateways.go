@@ -9,6 +9,7 @@ import (
 
 	"gatecast/auth"
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -26,20 +27,17 @@ func (t timestamp) MarshalJSON() ([]byte, error) { return event.AppendTime(nil, 
 // addGateway is POST /gateways. The answer is the only place that ever shows the
 // token.
 func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
-	var req struct {
-		ID             string   `json:"id"`
-		Name           string   `json:"name"`
-		OrganizationID string   `json:"organizationId"`
-		Groups         []string `json:"groups"`
-	}
-	if err := s.withBody(ctx, func(b []byte) error { return decode(b, &req, codeInvalidGateway) }); err != nil {
+	var req auth.NewGateway
+	err := s.withBody(ctx, func(b []byte) (err error) {
+		req, err = parseNewGateway(b)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	c, cancel := s.manage()
 	defer cancel()
-	g, tok, secret, err := s.cfg.Registry.Add(c, auth.NewGateway{
-		ID: req.ID, Name: req.Name, OrganizationID: req.OrganizationID, Groups: req.Groups,
-	})
+	g, tok, secret, err := s.cfg.Registry.Add(c, req)
 	if err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
@@ -56,13 +54,35 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	}{g.ID, g.Name, g.OrganizationID, notNil(g.Groups), timestamp(g.CreatedAt), secret, tok.ID})
 }
 
+// parseNewGateway reads the body of a request for a gateway.
+func parseNewGateway(body []byte) (g auth.NewGateway, err error) {
+	err = decode(body, codeInvalidGateway, func(o *strict.Object, name string) bool {
+		switch name {
+		case "id":
+			g.ID = o.String()
+		case "name":
+			g.Name = o.String()
+		case "organizationId":
+			g.OrganizationID = o.String()
+		case "groups":
+			if !o.Null() {
+				g.Groups = o.Strings()
+			}
+		default:
+			return false
+		}
+		return true
+	})
+	return g, err
+}
+
 // listGateways is GET /gateways.
 func (s *Server) listGateways(ctx *fasthttp.RequestCtx) error {
 	limit, err := limitArg(ctx, gatewaysPage)
 	if err != nil {
 		return err
 	}
-	after := string(ctx.QueryArgs().Peek("cursor"))
+	after, _ := arg(ctx, "cursor")
 	if after != "" && !event.ValidName(after) {
 		return badArg("cursor", ErrCursor.Error())
 	}

@@ -35,11 +35,10 @@ func (s *Server) listDeliveries(ctx *fasthttp.RequestCtx) error {
 }
 
 func failureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
-	args := ctx.QueryArgs()
 	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
 		return q, err
 	}
-	if args.Has("status") && string(args.Peek("status")) != "failed" {
+	if status, ok := arg(ctx, "status"); ok && status != "failed" {
 		return q, badArg("status", "want failed; other deliveries are counted by event, at /events/ID")
 	}
 	if q.From, err = timeArg(ctx, "from"); err != nil {
@@ -54,21 +53,8 @@ func failureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
 	if q.Limit, err = limitArg(ctx, queryPage); err != nil {
 		return q, err
 	}
-	q.After = string(args.Peek("cursor"))
+	q.After, _ = arg(ctx, "cursor")
 	return q, nil
-}
-
-// timeArg returns a parameter that is a time, or the zero time when there is
-// none.
-func timeArg(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
-	if !ctx.QueryArgs().Has(name) {
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, string(ctx.QueryArgs().Peek(name)))
-	if err != nil || at.IsZero() {
-		return time.Time{}, badArg(name, "want a time as in 2027-01-31T12:00:00Z")
-	}
-	return at, nil
 }
 
 // listMessages is GET /messages.
@@ -81,9 +67,8 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	list, cursor, err := s.messages(MessageQuery{
-		After: string(ctx.QueryArgs().Peek("after")), Limit: limit, Wait: wait,
-	})
+	after, _ := arg(ctx, "after")
+	list, cursor, err := s.messages(MessageQuery{After: after, Limit: limit, Wait: wait})
 	if err != nil {
 		return journalProblem("after", err)
 	}
@@ -117,10 +102,10 @@ const maxWait = time.Minute
 
 // waitArg returns the parameter "wait", or 0 when there is none.
 func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
-	if !ctx.QueryArgs().Has("wait") {
+	text, ok := arg(ctx, "wait")
+	if !ok {
 		return 0, nil
 	}
-	text := string(ctx.QueryArgs().Peek("wait"))
 	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
 		text += "s"
 	}

@@ -68,7 +68,7 @@ func TestDeliveriesRefusals(t *testing.T) {
 			`{"error":"bad_request","message":"parameter status: want failed; other deliveries are counted by event, at /events/ID","field":"status"}`},
 		{"an empty status", "?status=", nil, 400, `"field":"status"`},
 		{"from no time", "?from=yesterday", nil, 400,
-			`{"error":"bad_request","message":"parameter from: want a time as in 2027-01-31T12:00:00Z","field":"from"}`},
+			`{"error":"bad_request","message":"parameter from: want a time of RFC 3339, as in 2027-01-31T12:00:00Z","field":"from"}`},
 		{"from nothing", "?from=", nil, 400, `"field":"from"`},
 		{"from a time without a zone", "?from=2027-01-31T12:00:00", nil, 400, `"field":"from"`},
 		{"to no time", "?to=1", nil, 400, `"field":"to"`},

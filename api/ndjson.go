@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/valyala/fasthttp"
 )
@@ -24,35 +26,43 @@ const maxInFlight = 256
 // lineSlack is by how much a line may be longer than an event.
 const lineSlack = 4096
 
-// answerAt is how much of an answer is gathered before it is written, in bytes,
+// answerAt is how much of an answer is gathered before it is handed on, in bytes,
 // while there is input that needs no waiting for.
 const answerAt = 16 << 10
 
 // A bulk is a publish of newline-delimited JSON: each line that is not blank is
-// an event, and is answered with a line, in order. It is owned by the goroutine
-// of its connection, which makes the answer and reads the request by turns: lines
-// at hand go to the log, up to maxInFlight; then, or when none is at hand, what
-// the log has is answered; and it reads on only when all input so far is
-// answered. So a client that publishes line by line gets each receipt at once,
-// and one that does not read is held back by TCP alone.
+// an event, and is answered with a line, in order. Its goroutine reads the request and
+// makes the answer by turns: lines at hand go to the log, up to maxInFlight; then, or
+// when none is at hand, what the log has is answered; and it reads on only when all
+// input so far is answered. So a client that publishes line by line gets each receipt
+// at once. A client may also send everything before it reads anything: what it does not
+// take waits in a [spool]. The [bulkAnswer] carries it to the client.
 type bulk struct {
-	s      *Server
-	conn   net.Conn
-	act    *act
-	key    string            // idempotency key of the whole; "" for none
-	parent event.Traceparent // of every line
-	lines  *lineReader
-	line   int // number of the last one taken, from 1, blank ones counted
+	// Constant.
+	s        *Server
+	conn     net.Conn
+	act      *act
+	key      string            // idempotency key of the whole; "" for none
+	parent   event.Traceparent // of every line
+	answers  *spool
+	finished chan struct{} // closed when run has returned
 
+	// Of the goroutine that runs; and of whoever has seen finished closed.
+	lines   *lineReader
+	line    int                   // number of the last one taken, from 1, blank ones counted
 	window  [maxInFlight]inFlight // a ring
 	oldest  int                   // index of the one to be answered next
 	waiting int                   // how many there are
-
-	last    bool // the read deadline is the last, because the node drains
+	last    bool                  // the read deadline is the last, because the node drains
 	ended   bool
 	counts  struct{ taken, refused int } // lines, for the audit
 	broken  *problem                     // why there will be no more lines, unless the request is complete
 	logDown bool                         // it was said that the log does not take events
+	failed  bool                         // a line made its handler panic
+
+	// Of both goroutines.
+	pressed   atomic.Bool // the client is to read: the request has ended, or nothing more can wait
+	abandoned atomic.Bool // nobody reads the answer any more
 }
 
 // An inFlight line is one that waits for its answer.
@@ -65,17 +75,43 @@ type inFlight struct {
 // publishMany answers a bulk publish.
 func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string, parent event.Traceparent) {
 	b := &bulk{
-		s: s, conn: ctx.Conn(), key: key, parent: parent,
+		s: s, conn: ctx.Conn(), act: actOf(ctx), key: key, parent: parent,
+		answers: newSpool(s.cfg.SpoolDir, &s.spooled, s.limits.spooled), finished: make(chan struct{}),
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
-		act:   actOf(ctx),
 	}
 	b.act.later = true
 	s.conns.stream(b.conn)
 	ctx.SetContentType(typeNDJSON)
-	s.answerStream(ctx, b)
+	ctx.SetBodyStream(&bulkAnswer{bulk: b}, -1)
 }
 
-// produce implements [producer].
+// run publishes and answers until the request ends or nobody reads the answer. Then
+// the log has answered for all that it was given.
+func (b *bulk) run() {
+	defer b.answers.end() // last, so that whoever has read all finds it finished
+	defer close(b.finished)
+	defer func() {
+		if v := recover(); v != nil { // not over a line: those are contained
+			b.failed = true
+			b.s.panicked("POST", prefix+"/events", v)
+		}
+		b.press(true)
+	}()
+	var buf []byte
+	for err := error(nil); err == nil; {
+		buf, err = b.produce(buf[:0])
+		if !b.answers.write(buf, b.press) {
+			break
+		}
+	}
+	for b.waiting > 0 {
+		f := b.pop()
+		_, _ = b.wait(&f) // what became of it nobody asks any more
+	}
+}
+
+// produce appends the next piece of the answer to dst, and returns io.EOF with the
+// last.
 func (b *bulk) produce(dst []byte) ([]byte, error) {
 	for len(dst) < answerAt {
 		switch {
@@ -94,11 +130,40 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
+// press says whether the client is to read now. While it need not, because it is still
+// sending, a write may take its time.
+func (b *bulk) press(on bool) {
+	b.pressed.Store(on)
+	b.setWriteDeadline()
+}
+
+// setWriteDeadline gives the client time to take what is being written. Who changes
+// pressed sets the deadline after it, so the last one set fits.
+func (b *bulk) setWriteDeadline() {
+	for {
+		on, deadline := b.pressed.Load(), time.Time{}
+		if on {
+			deadline = time.Now().Add(b.s.limits.write)
+		}
+		_ = b.conn.SetWriteDeadline(deadline)
+		if b.pressed.Load() == on {
+			return
+		}
+	}
+}
+
+// abandon has run end, if it has not: nobody reads the answer any more.
+func (b *bulk) abandon() {
+	b.abandoned.Store(true)
+	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
+	b.answers.abandon()
+}
+
 // take hands the next line to the log.
 func (b *bulk) take() {
 	text, ok := b.lines.next()
 	b.line++
-	if ok && len(bytes.TrimSpace(text)) == 0 {
+	if ok && len(bytes.TrimSpace(strict.TrimBOM(text))) == 0 {
 		return
 	}
 	f := inFlight{line: b.line}
@@ -112,7 +177,8 @@ func (b *bulk) take() {
 }
 
 // submit gives a line's event to the log.
-func (b *bulk) submit(f *inFlight, text []byte) *problem {
+func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
+	defer b.contain(&p)
 	var err error
 	if f.event, err = b.s.submit(text, b.lineKey(), b.parent); err != nil {
 		return b.refused(err)
@@ -148,7 +214,8 @@ func (b *bulk) pop() inFlight {
 	return f
 }
 
-func (b *bulk) wait(f *inFlight) (receipt, *problem) {
+func (b *bulk) wait(f *inFlight) (r receipt, p *problem) {
+	defer b.contain(&p)
 	if f.problem != nil {
 		b.counts.refused++
 		return receipt{}, f.problem
@@ -160,6 +227,15 @@ func (b *bulk) wait(f *inFlight) (receipt, *problem) {
 	}
 	b.counts.taken++
 	return r, nil
+}
+
+// contain is deferred: a panic over one line is that line's problem alone.
+func (b *bulk) contain(p **problem) {
+	if v := recover(); v != nil {
+		b.failed = true
+		b.s.panicked("POST", prefix+"/events", v)
+		*p = errPanicked
+	}
 }
 
 // refused returns the problem with a line. A log out of reach fails them all,
@@ -213,7 +289,7 @@ func (b *bulk) end(dst []byte) []byte {
 
 // setDeadline gives the client time to send more. The order matters: Shutdown
 // sets draining first, and then a deadline of its own, which this one may have
-// replaced.
+// replaced; and so does abandon.
 func (b *bulk) setDeadline() {
 	if b.last {
 		return
@@ -222,27 +298,22 @@ func (b *bulk) setDeadline() {
 	if b.last = b.s.draining.Load(); b.last {
 		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))
 	}
+	if b.abandoned.Load() {
+		_ = b.conn.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
-// Close implements [producer]. It waits for what the log was given and nobody
-// will be told of, because the client has gone. When it is the server that ends
-// the request, fasthttp reads on a little: to close a socket with unread data
-// would take the end of the answer from the client.
-func (b *bulk) Close() error {
-	for b.waiting > 0 {
-		f := b.pop()
-		_, _ = b.wait(&f) // what became of it nobody asks any more
-	}
+// report writes the line of the audit.
+func (b *bulk) report() {
 	b.act.note("published", b.counts.taken, "refused", b.counts.refused)
 	var err error // not a nil *problem
-	if b.broken != nil {
+	switch {
+	case b.failed:
+		err = errPanicked
+	case b.broken != nil:
 		err = b.broken
 	}
 	b.s.audit(b.act, err)
-	if b.broken != nil {
-		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))
-	}
-	return nil
 }
 
 func drainingProblem() *problem {

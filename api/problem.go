@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"unicode/utf8"
 
 	"gatecast/auth"
 	"gatecast/event"
@@ -33,6 +34,7 @@ const (
 	codeTimeout          = "request_timeout"
 	codeConflict         = "conflict"
 	codeTooLarge         = "payload_too_large"
+	codeUnsupported      = "unsupported_media_type"
 	codeInvalidEvent     = "invalid_event"
 	codeInvalidGateway   = "invalid_gateway"
 	codeInvalidToken     = "invalid_token"
@@ -46,7 +48,8 @@ type problem struct {
 	status  int
 	code    string
 	message string
-	field   string // of the request, when it is about one
+	field   string    // of the request, when it is about one
+	header  [2]string // of the answer, name and value; empty for none
 }
 
 func (p *problem) Error() string { return p.code + ": " + p.message }
@@ -55,30 +58,63 @@ func problemf(status int, code, format string, args ...any) *problem {
 	return &problem{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
+// Bounds of what is said of a problem, in bytes. It quotes the request, of which a name
+// alone may be a megabyte long, and a bulk publish may have a million bad lines.
+const (
+	maxMessageBytes = 512
+	maxFieldBytes   = 128
+)
+
+// cut returns text, without its end if it is longer than n bytes.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
+
 // appendTo appends the problem's members, as they stand in an object.
 func (p *problem) appendTo(dst []byte) []byte {
 	dst = append(dst, `"error":`...)
 	dst = event.AppendString(dst, p.code)
 	dst = append(dst, `,"message":`...)
-	dst = event.AppendString(dst, p.message)
+	dst = event.AppendString(dst, cut(p.message, maxMessageBytes))
 	if p.field != "" {
 		dst = append(dst, `,"field":`...)
-		dst = event.AppendString(dst, p.field)
+		dst = event.AppendString(dst, cut(p.field, maxFieldBytes))
 	}
 	return dst
 }
 
 // answer makes the problem the response.
-func (p *problem) answer(ctx *fasthttp.RequestCtx) {
-	ctx.SetStatusCode(p.status)
-	ctx.SetContentType(typeJSON)
+func (p *problem) answer(ctx *fasthttp.RequestCtx) { p.fill(&ctx.Response) }
+
+func (p *problem) fill(r *fasthttp.Response) {
+	r.SetStatusCode(p.status)
+	r.Header.SetContentType(typeJSON)
 	switch p.status {
 	case fasthttp.StatusUnauthorized:
-		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="gatecast"`)
+		r.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="gatecast"`)
 	case fasthttp.StatusServiceUnavailable:
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(retryAfter))
+		r.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(retryAfter))
 	}
-	ctx.Response.SetBodyRaw(append(p.appendTo([]byte{'{'}), '}', '\n'))
+	if p.header[0] != "" {
+		r.Header.Set(p.header[0], p.header[1])
+	}
+	body := append(p.appendTo([]byte{'{'}), '}', '\n')
+	r.SetBodyRaw(body)
+	r.Header.SetContentLength(len(body))
+}
+
+func headerTooLong() *problem {
+	return problemf(fasthttp.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "the request's header is longer than 8 KiB")
+}
+
+func noToken() *problem {
+	return problemf(fasthttp.StatusUnauthorized, codeUnauthorized, "this needs the header Authorization: Bearer ADMIN_TOKEN")
 }
 
 // retryAfter is how many seconds a client is asked to wait with what failed for
@@ -137,7 +173,7 @@ func registryProblem(err error, code string) *problem {
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	protect(&ctx.Response.Header)
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
-		problemf(fasthttp.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "the request's header is longer than 8 KiB").answer(ctx)
+		headerTooLong().answer(ctx)
 		return
 	}
 	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {

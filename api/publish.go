@@ -19,8 +19,12 @@ import (
 // publish is POST /events: one event, or newline-delimited JSON of many.
 func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	key, err := idempotencyKey(ctx)
+	var mediaType string
+	if err == nil {
+		mediaType, err = bodyType(ctx, typeJSON, typeNDJSON)
+	}
 	parent := traceparent(ctx)
-	if err == nil && isNDJSON(ctx) {
+	if err == nil && mediaType == typeNDJSON {
 		s.publishMany(ctx, key, parent)
 		return nil
 	}
@@ -31,11 +35,6 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 		s.cfg.Node.RejectedPublishes.WithLabelValues(p.code).Inc()
 	}
 	return err
-}
-
-func isNDJSON(ctx *fasthttp.RequestCtx) bool {
-	mediaType, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
-	return bytes.EqualFold(bytes.TrimSpace(mediaType), []byte(typeNDJSON))
 }
 
 const (
@@ -112,6 +111,12 @@ func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, sp
 	if !s.gate.enter() {
 		return submission{}, drainingProblem()
 	}
+	begun := false
+	defer func() {
+		if !begun { // also when the log panics: a drain would wait for it
+			s.gate.leave()
+		}
+	}()
 	a.event.IdempotencyKey = key
 	at := time.Now()
 	if span != nil {
@@ -119,9 +124,9 @@ func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, sp
 	}
 	p, err := s.cfg.Log.AppendAsync(a.event, a.body)
 	if err != nil {
-		s.gate.leave()
 		return submission{}, appendProblem(err)
 	}
+	begun = true
 	return submission{a.event, a.receipt, p, at, span}, nil
 }
 

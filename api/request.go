@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"mime"
+	"slices"
 	"strings"
 	"sync"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/valyala/fasthttp"
 )
@@ -28,13 +30,19 @@ const discardLimit = 16 << 20
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// withBody calls f with the request's whole body, which f must not keep. A body
-// longer than the limit is a problem.
+// withBody calls f with the request's whole body, which f must not keep: JSON, unless
+// it is empty. A body longer than the limit is a problem, and so is one of another
+// type or coding.
 func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) error {
 	limit := s.cfg.MaxPayload + bodySlack
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		return f(nil)
+	}
+	if ctx.Request.Header.ContentLength() != 0 {
+		if _, err := bodyType(ctx, typeJSON); err != nil {
+			return err
+		}
 	}
 	buf := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(buf)
@@ -56,69 +64,61 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 	return f(buf.Bytes())
 }
 
-// decode reads one JSON object into v, a pointer to a struct. The code is that
-// of an invalid field.
-func decode(body []byte, v any, code string) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return decodeProblem(err, code)
+// bodyType returns which of the media types a request's body has. Without a
+// Content-Type it is the first. A coded body is a problem, and so is a text in another
+// charset than UTF-8, because neither would be read as what it is.
+func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
+	h := &ctx.Request.Header
+	for _, line := range h.PeekAll(fasthttp.HeaderContentEncoding) {
+		for coding := range bytes.SplitSeq(line, []byte(",")) {
+			coding = bytes.TrimSpace(coding)
+			if len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
+				p := unsupported(fasthttp.HeaderContentEncoding, fmt.Sprintf("a body in the coding %q cannot be read; send it uncoded", coding))
+				p.header = [2]string{fasthttp.HeaderAcceptEncoding, "identity"}
+				return "", p
+			}
+		}
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return requestProblem(fmt.Errorf("%w: something follows it", event.ErrSyntax))
+	text := string(h.ContentType())
+	if text == "" || text == taken[0] {
+		return taken[0], nil
 	}
-	return nil
+	// A parameter that cannot be read changes nothing, unless it is the charset.
+	mediaType, parameters, err := mime.ParseMediaType(text)
+	charset, given := parameters["charset"]
+	switch {
+	case err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter), !slices.Contains(taken, mediaType):
+		return "", unsupported(fasthttp.HeaderContentType, "want "+strings.Join(taken, " or "))
+	case given && !slices.Contains([]string{"utf-8", "utf8", "us-ascii"}, strings.ToLower(charset)):
+		return "", unsupported(fasthttp.HeaderContentType, fmt.Sprintf("a body in the charset %q cannot be read; want UTF-8", charset))
+	}
+	return mediaType, nil
 }
 
-func decodeProblem(err error, code string) *problem {
-	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
-		return invalid(code, &event.FieldError{Field: t.Field, Problem: "cannot be a JSON " + t.Value})
-	}
-	// encoding/json has no type for this error.
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return invalid(code, &event.FieldError{Field: strings.Trim(name, `"`), Problem: "is not a field of this request"})
-	}
-	if errors.Is(err, io.EOF) {
-		err = errors.New("it is empty")
-	}
-	return requestProblem(fmt.Errorf("%w: %w", event.ErrSyntax, err))
-}
-
-// maxPage is the most that a list gives at once to who asks for a limit.
-const maxPage = 1000
-
-// limitArg returns the parameter "limit", or def when there is none.
-func limitArg(ctx *fasthttp.RequestCtx, def int) (int, error) {
-	args := ctx.QueryArgs()
-	if !args.Has("limit") {
-		return def, nil
-	}
-	n, err := strconv.Atoi(string(args.Peek("limit")))
-	if err != nil || n < 1 || n > maxPage {
-		return 0, badArg("limit", fmt.Sprintf("want a number from 1 to %d", maxPage))
-	}
-	return n, nil
-}
-
-// nameArg returns a parameter that is an id, or "" when there is none.
-func nameArg(ctx *fasthttp.RequestCtx, name string) (string, error) {
-	v := string(ctx.QueryArgs().Peek(name))
-	if ctx.QueryArgs().Has(name) && !event.ValidName(v) {
-		return "", badArg(name, fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen))
-	}
-	return v, nil
-}
-
-func badArg(name, want string) *problem {
-	p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "parameter %s: %s", name, want)
-	p.field = name
+// unsupported is the problem with the form of a body, of which a header tells.
+func unsupported(header, message string) *problem {
+	p := problemf(fasthttp.StatusUnsupportedMediaType, codeUnsupported, "header %s: %s", header, message)
+	p.field = header
 	return p
 }
 
-// pathArg returns a part of the path, as it was written.
-func pathArg(ctx *fasthttp.RequestCtx, name string) string {
-	v, _ := ctx.UserValue(name).(string)
-	return v
+// decode reads one JSON object: member is called for each of its members, and says
+// whether it knows the name. The code is that of an invalid field.
+func decode(body []byte, code string, member func(o *strict.Object, name string) (known bool)) error {
+	o := strict.Read(body)
+	for o.Next() {
+		if !member(&o, string(o.Name())) {
+			o.Fail("is not a field of this request")
+		}
+	}
+	err := o.Err()
+	if f, ok := errors.AsType[*event.FieldError](err); ok {
+		return invalid(code, f)
+	}
+	if err != nil {
+		return requestProblem(err)
+	}
+	return nil
 }
 
 // answerJSON answers with a JSON text. The body is the response's from then on.

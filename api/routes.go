@@ -36,17 +36,17 @@ func (s *Server) router() *router.Router {
 	r.MethodNotAllowed = s.handle(wrongMethod)
 
 	r.POST(prefix+"/events", s.act("publish", auth.ScopePublish, s.publish))
-	s.get(r, prefix+"/events", s.reads(s.listEvents))
-	s.get(r, prefix+"/events/{id}", s.reads(s.showEvent))
-	s.get(r, prefix+"/deliveries", s.reads(s.listDeliveries))
-	s.get(r, prefix+"/messages", s.reads(s.listMessages))
-	s.get(r, prefix+"/stats", s.reads(s.showStats))
+	s.get(r, prefix+"/events", s.reads(takes(s.listEvents, "gatewayId", "type", "since", "limit")))
+	s.get(r, prefix+"/events/{id}", s.reads(takes(s.showEvent)))
+	s.get(r, prefix+"/deliveries", s.reads(takes(s.listDeliveries, "gatewayId", "status", "from", "to", "cursor", "limit")))
+	s.get(r, prefix+"/messages", s.reads(takes(s.listMessages, "after", "limit", "wait")))
+	s.get(r, prefix+"/stats", s.reads(takes(s.showStats, "gatewayId", "scope", "cursor", "limit")))
 	r.POST(prefix+"/gateways", s.act("gateway.add", auth.ScopeAdmin, s.addGateway))
-	s.get(r, prefix+"/gateways", s.reads(s.listGateways))
-	s.get(r, prefix+"/gateways/{id}", s.reads(s.showGateway))
+	s.get(r, prefix+"/gateways", s.reads(takes(s.listGateways, "cursor", "limit")))
+	s.get(r, prefix+"/gateways/{id}", s.reads(takes(s.showGateway)))
 	r.DELETE(prefix+"/gateways/{id}", s.act("gateway.remove", auth.ScopeAdmin, s.removeGateway))
 	r.POST(prefix+"/gateways/{id}/tokens", s.act("token.add", auth.ScopeAdmin, s.addToken))
-	s.get(r, prefix+"/gateways/{id}/tokens", s.reads(s.listTokens))
+	s.get(r, prefix+"/gateways/{id}/tokens", s.reads(takes(s.listTokens)))
 	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.act("token.revoke", auth.ScopeAdmin, s.revokeToken))
 	r.DELETE(prefix+"/verified/{gatewayId}", s.act("verified.revoke", auth.ScopeAdmin, s.endVerified))
 	r.DELETE(prefix+"/connections/{connectionId}", s.act("connection.close", auth.ScopeAdmin, s.closeConnection))
@@ -87,11 +87,14 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
 			if v := recover(); v != nil {
-				s.panicked(ctx, v)
+				s.panicked(string(ctx.Method()), string(ctx.Path()), v)
+				ctx.Response.Reset()
+				ctx.SetConnectionClose() // the body may be half read
+				errPanicked.answer(ctx)
 			}
 		}()
 		if !open(ctx.URI().PathOriginal()) {
-			admin, ok := s.identify(ctx)
+			admin, ok := s.identify(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
 			if !ok {
 				s.turnAway(ctx)
 				return
@@ -102,9 +105,9 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	}
 }
 
-// identify returns whose token a request has.
-func (s *Server) identify(ctx *fasthttp.RequestCtx) (auth.Admin, bool) {
-	scheme, token, _ := bytes.Cut(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+// identify returns whose token a request has in its Authorization header.
+func (s *Server) identify(authorization []byte) (auth.Admin, bool) {
+	scheme, token, _ := bytes.Cut(authorization, []byte(" "))
 	if !bytes.EqualFold(scheme, []byte("Bearer")) {
 		return auth.Admin{}, false
 	}
@@ -115,18 +118,15 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx) (auth.Admin, bool) {
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx) {
 	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", string(ctx.Method()),
 		"remote", ctx.RemoteAddr().String())
-	problemf(fasthttp.StatusUnauthorized, codeUnauthorized,
-		"this needs the header Authorization: Bearer ADMIN_TOKEN").answer(ctx)
+	noToken().answer(ctx)
 }
 
-func (s *Server) panicked(ctx *fasthttp.RequestCtx, v any) {
+// panicked counts and logs a panic that was contained. It is called where that is
+// recovered.
+func (s *Server) panicked(method, path string, v any) {
 	s.cfg.Node.Panics.WithLabelValues("internal").Inc()
-	s.cfg.Logger.Error("internal error: a handler panicked", "method", string(ctx.Method()),
-		"path", string(ctx.Path()), "panic", v, "stack", string(debug.Stack()))
-	ctx.Response.Reset()
-	ctx.SetConnectionClose() // the body may be half read
-	problemf(fasthttp.StatusInternalServerError, codeInternal,
-		"something went wrong here; the log of the node tells what").answer(ctx)
+	s.cfg.Logger.Error("internal error: a handler panicked", "method", method, "path", path,
+		"panic", v, "stack", string(debug.Stack()))
 }
 
 // handle answers with the handler's error, if it has one.

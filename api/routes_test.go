@@ -21,6 +21,8 @@ import (
 	"gatecast/event"
 	"gatecast/internal/spec"
 	"gatecast/internal/spec/spectest"
+
+	"github.com/google/uuid"
 )
 
 func TestRoutes(t *testing.T) {
@@ -47,7 +49,7 @@ func TestRoutes(t *testing.T) {
 		{"add a gateway with an unknown field", "POST", gateways, `{"name":"x","tags":[]}`, 422,
 			`{"error":"invalid_gateway","message":"tags: is not a field of this request","field":"tags"}`},
 		{"add a gateway with a wrong type", "POST", gateways, `{"name":7}`, 422,
-			`{"error":"invalid_gateway","message":"name: cannot be a JSON number","field":"name"}`},
+			`{"error":"invalid_gateway","message":"name: is a JSON number; want a string","field":"name"}`},
 		{"add a gateway by an array", "POST", gateways, `[]`, 400, ``},
 		{"add a gateway by nothing", "POST", gateways, ``, 400,
 			`{"error":"bad_request","message":"the body is not one JSON object: it is empty"}`},
@@ -83,7 +85,7 @@ func TestRoutes(t *testing.T) {
 			`{"id":"t1","token":"secret-of-g1","createdAt":"1970-01-01T00:11:40.000000000Z","expiresAt":"2030-01-02T02:04:05.000000000Z"}`},
 		{"add a token that never expires", "POST", gateways + "/g1/tokens", `{"expiresAt":null}`, 201, ``},
 		{"add a token with a bad time", "POST", gateways + "/g1/tokens", `{"expiresAt":"tomorrow"}`, 422,
-			`{"error":"invalid_token","message":"expiresAt: want a time as in 2027-01-31T12:00:00Z, or null","field":"expiresAt"}`},
+			`{"error":"invalid_token","message":"expiresAt: want a time of RFC 3339, as in 2027-01-31T12:00:00Z, or null","field":"expiresAt"}`},
 		{"add a token with a number", "POST", gateways + "/g1/tokens", `{"expiresAt":7}`, 422, ``},
 		{"add a token by an array", "POST", gateways + "/g1/tokens", `[]`, 400, ``},
 		{"add a token by a long body", "POST", gateways + "/g1/tokens", strings.Repeat(" ", 4096+bodySlack+1), 413, ``},
@@ -299,11 +301,47 @@ func TestRoutesAreDescribed(t *testing.T) {
 			if method != http.MethodHead || !slices.Contains(list[http.MethodGet], path) {
 				routes = append(routes, method+" "+path)
 			}
+			routes = append(routes, "OPTIONS "+path) // of each path, by the router itself
 		}
 	}
 	slices.Sort(routes)
+	routes = slices.Compact(routes)
 	if got := spectest.Operations(); !slices.Equal(got, routes) {
 		t.Errorf("openapi.yaml has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(routes, "\n"))
+	}
+}
+
+// OPTIONS of every path names the methods that are described for it, also to a
+// browser that asks for another origin, which is allowed nothing.
+func TestOptions(t *testing.T) {
+	r := start(t)
+	methods := make(map[string][]string)
+	for _, operation := range spectest.Operations() {
+		method, path, _ := strings.Cut(operation, " ")
+		methods[path] = append(methods[path], method)
+		if method == http.MethodGet {
+			methods[path] = append(methods[path], http.MethodHead)
+		}
+	}
+	for path, want := range methods {
+		slices.Sort(want)
+		there := strings.NewReplacer("{connectionId}", uuid.Nil.String(), "events/{id}", "events/10-1").Replace(path)
+		req := r.request(http.MethodOptions, regexp.MustCompile(`{\w+}`).ReplaceAllString(there, "x"), nil)
+		req.Header.Set("Origin", "https://elsewhere.example")
+		req.Header.Set("Access-Control-Request-Method", "POST")
+		req.Header.Set("Access-Control-Request-Headers", "authorization")
+		got := r.send(req)
+		if allow := got.header.Get("Allow"); got.status != 200 || got.body != "" || allow != strings.Join(want, ", ") {
+			t.Errorf("%s: %d %q, Allow: %s; want 200, %v", path, got.status, got.body, allow, want)
+		}
+		for name := range got.header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: %s: %s", path, name, got.header.Get(name))
+			}
+		}
+	}
+	if got := r.do(http.MethodOptions, "/nope", ""); got.status != 404 {
+		t.Errorf("of a path that is not there: %d", got.status)
 	}
 }
 

@@ -113,6 +113,10 @@ type Config struct {
 	// nil.
 	Ready func(ctx context.Context) error
 
+	// SpoolDir is where the answers of bulk publishes wait for clients that do not read
+	// them yet, in files without a name; empty: the system's folder for temporary files.
+	SpoolDir string
+
 	Logger *slog.Logger     // nil logs nothing
 	Now    func() time.Time // nil is time.Now
 }
@@ -122,12 +126,14 @@ type Config struct {
 type limits struct {
 	read   time.Duration // for a whole request, but newline-delimited JSON
 	write  time.Duration // for a response, or one piece of a streamed one
-	idle   time.Duration // between requests
+	idle   time.Duration // between requests; more than balancers' usual 60 s
 	stall  time.Duration // between two reads of newline-delimited JSON
 	drain  time.Duration // for newline-delimited JSON after Shutdown began
 	manage time.Duration // for the registry to store a change
 	query  time.Duration // for the log to find what was asked for
 	nodes  time.Duration // for other nodes to answer
+
+	spooled int64 // bytes of answers in files, of all bulk publishes together
 }
 
 var defaultLimits = limits{
@@ -139,6 +145,8 @@ var defaultLimits = limits{
 	manage: 10 * time.Second,
 	query:  10 * time.Second,
 	nodes:  2 * time.Second,
+
+	spooled: 1 << 30, // receipts of about six million lines
 }
 
 // A Server answers the internal listener. Its methods may be called from any
@@ -154,8 +162,9 @@ type Server struct {
 	drain  context.CancelFunc
 
 	receipts receipts
-	gate     gate        // that events pass to the log
-	draining atomic.Bool // set when Shutdown begins
+	spooled  atomic.Int64 // bytes in the files of spools
+	gate     gate         // that events pass to the log
+	draining atomic.Bool  // set when Shutdown begins
 	conns    connSet
 }
 
@@ -200,7 +209,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	if !s.conns.listen(ln) {
 		return ln.Close()
 	}
-	return s.http.Serve(ln)
+	return s.http.Serve(&vettedListener{ln, s.rules()})
 }
 
 // StopPublishing refuses events from now on and returns when those under way

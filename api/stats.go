@@ -31,7 +31,7 @@ func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	cursor := string(ctx.QueryArgs().Peek("cursor"))
+	cursor, _ := arg(ctx, "cursor")
 	if cluster {
 		if limit == unlimited {
 			limit = statsPage
@@ -49,13 +49,10 @@ func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 
 // scopeArg reports whether the parameter "scope" asks for all nodes.
 func scopeArg(ctx *fasthttp.RequestCtx) (cluster bool, err error) {
-	if !ctx.QueryArgs().Has("scope") {
+	switch scope, ok := arg(ctx, "scope"); {
+	case !ok, scope == "node":
 		return false, nil
-	}
-	switch string(ctx.QueryArgs().Peek("scope")) {
-	case "node":
-		return false, nil
-	case "cluster":
+	case scope == "cluster":
 		return true, nil
 	}
 	return false, badArg("scope", "want node or cluster")

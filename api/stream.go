@@ -27,8 +27,9 @@ type producer interface {
 // could not tell an answer that failed from one that is complete.
 type streamed struct {
 	producer
-	conn  net.Conn
-	write time.Duration // a client may take for a piece
+	s    *Server
+	path string // of the request
+	conn net.Conn
 
 	buf  []byte // the piece at hand
 	done int    // buf[:done] is read
@@ -37,7 +38,7 @@ type streamed struct {
 
 // answerStream answers with what p makes, chunk by chunk.
 func (s *Server) answerStream(ctx *fasthttp.RequestCtx, p producer) {
-	ctx.SetBodyStream(&streamed{producer: p, conn: ctx.Conn(), write: s.limits.write}, -1)
+	ctx.SetBodyStream(&streamed{producer: p, s: s, path: string(ctx.Path()), conn: ctx.Conn()}, -1)
 }
 
 // SupportsBodyWriteTo implements [fasthttp.BodyWriterTo].
@@ -73,9 +74,16 @@ func (s *streamed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// next makes the next piece. A panic cuts the connection, as any error does.
 func (s *streamed) next() {
-	s.buf, s.err = s.produce(s.buf[:0])
+	defer func() {
+		if v := recover(); v != nil {
+			s.s.panicked("GET", s.path, v)
+			s.buf, s.err = nil, errPanicked
+		}
+	}()
 	s.done = 0
+	s.buf, s.err = s.produce(s.buf[:0])
 	// The server's own deadline is for a whole response.
-	_ = s.conn.SetWriteDeadline(time.Now().Add(s.write))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.s.limits.write))
 }

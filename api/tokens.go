@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"gatecast/auth"
-	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/valyala/fasthttp"
 )
@@ -58,26 +58,24 @@ func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 
 // parseExpiry reads the body of a request for a token. An empty one asks for a
 // token that never expires, and so does one without expiresAt.
-func parseExpiry(body []byte) (time.Time, error) {
-	var req struct {
-		ExpiresAt *string `json:"expiresAt"`
+func parseExpiry(body []byte) (at time.Time, err error) {
+	if len(bytes.TrimSpace(strict.TrimBOM(body))) == 0 {
+		return at, nil
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return time.Time{}, nil
-	}
-	if err := decode(body, &req, codeInvalidToken); err != nil {
-		return time.Time{}, err
-	}
-	if req.ExpiresAt == nil {
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, *req.ExpiresAt)
-	if err != nil || at.IsZero() {
-		return time.Time{}, invalid(codeInvalidToken, &event.FieldError{
-			Field: "expiresAt", Problem: "want a time as in 2027-01-31T12:00:00Z, or null",
-		})
-	}
-	return at, nil
+	err = decode(body, codeInvalidToken, func(o *strict.Object, name string) bool {
+		if name != "expiresAt" || o.Null() {
+			return name == "expiresAt"
+		}
+		text, err := o.String(), error(nil)
+		if at, err = strict.Time(text); err != nil {
+			o.Fail(err.Error() + ", or null")
+		}
+		if at.IsZero() { // it would stand for never
+			at = at.Add(1)
+		}
+		return true
+	})
+	return at, err
 }
 
 // listTokens is GET /gateways/{id}/tokens.

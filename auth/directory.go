@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"gatecast/event"
+	"gatecast/internal/activity"
 )
 
 // An entry is a gateway with its grants. It is not changed once it is in the
@@ -42,6 +43,7 @@ type presence struct {
 	here      atomic.Int32 // connections to this node; the gateway's shard writes it
 	elsewhere atomic.Int32 // other nodes that have one
 	places    atomic.Int32 // see Grant.Places
+	requests  activity.Requests
 }
 
 func (p *presence) connected() bool { return p.here.Load() > 0 || p.elsewhere.Load() > 0 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"gatecast/event"
+	"gatecast/internal/activity"
 	"gatecast/stats"
 )
 
@@ -78,6 +79,9 @@ type Grant struct {
 	// not ended, and OrgPlaces those of its organization; nil without one. Whoever
 	// limits them counts them.
 	Places, OrgPlaces *atomic.Int32
+	// Requests are the gateway's requests that are in progress on this node. Grants
+	// of one gateway share them.
+	Requests *activity.Requests
 
 	digest    digest
 	createdAt time.Time

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"gatecast/internal/netaddr"
+
 	"golang.org/x/time/rate"
 )
 
@@ -93,11 +95,11 @@ func (l *IPLimiter) Allow(addr netip.Addr, now time.Time) (retryAfter time.Durat
 
 // sourceOf returns the address that stands for all of a source's.
 func sourceOf(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap()
+	addr = netaddr.Canonical(addr)
 	if !addr.Is6() {
 		return addr
 	}
-	p, err := addr.Prefix(64) // drops the zone too
+	p, err := addr.Prefix(64)
 	if err != nil {
 		panic("BUG: an IPv6 address has no /64: " + err.Error())
 	}

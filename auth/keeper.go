@@ -147,7 +147,8 @@ func (k *keeper) newGrant(e *entry, t tokenRecord) *Grant {
 	return &Grant{
 		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.here,
 		Places: &e.presence.places, OrgPlaces: k.org(e.gateway.OrganizationID),
-		digest: t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
+		Requests: &e.presence.requests,
+		digest:   t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
 	}
 }
 

@@ -78,12 +78,12 @@ func (a *admin) do(ctx context.Context, method, path, contentType string, body i
 	return answer.Body, nil
 }
 
-// registerAll registers n gateways. When it fails, those whose registration was
-// begun have an id if their kind gives them one.
-func (a *admin) registerAll(ctx context.Context, n int, kind gatewayKind) ([]gateway, error) {
+// registerAll registers n gateways besides those that there are. When it fails, those
+// whose registration was begun have an id if their kind gives them one.
+func (a *admin) registerAll(ctx context.Context, have, n int, kind gatewayKind) ([]gateway, error) {
 	list := make([]gateway, n)
 	err := inParallel(ctx, n, registrars, func(ctx context.Context, i int) error {
-		list[i].number = int64(i) + 1
+		list[i].number = int64(have+i) + 1
 		return a.register(ctx, &list[i], kind)
 	})
 	return list, err

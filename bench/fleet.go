@@ -39,17 +39,21 @@ func (f *fleet) dial(ctx context.Context, t Target, gateways []gateway, n, atOnc
 	f.peers = make([]*peer, n)
 	return inParallel(ctx, n, atOnce, func(ctx context.Context, i int) error {
 		p, err := dialPeer(ctx, t, &gateways[i%len(gateways)])
-		if err != nil {
-			return err
+		if err == nil {
+			f.add(i, p)
 		}
-		if f.lenient {
-			p.misfit = f.tolerate
-		}
-		p.acks = f.acks
-		f.peers[i] = p
-		f.running.Go(func() { f.run(p) })
-		return nil
+		return err
 	})
+}
+
+// add makes a connection one of the fleet's, and starts it.
+func (f *fleet) add(i int, p *peer) {
+	if f.lenient {
+		p.misfit = f.tolerate
+	}
+	p.acks = f.acks
+	f.peers[i] = p
+	f.running.Go(func() { f.run(p) })
 }
 
 func (f *fleet) run(p *peer) {

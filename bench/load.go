@@ -22,6 +22,10 @@ type LoadConfig struct {
 	All         bool          // each event is for all of the gateways; else for one, by turns
 	Publishers  int           // connections that events are published on; one, and one a gateway, at most, where more would lose the order
 	Dialers     int           // connections made at once
+
+	// Paced is called once if the server limits attempts to connect, with about how long
+	// the connections that are left take; nil: nobody wants to know.
+	Paced func(rest time.Duration)
 }
 
 // Load puts a steady load on a gatecast that others may use meanwhile, here or
@@ -47,14 +51,10 @@ func Load(ctx context.Context, t Target, c LoadConfig) (r Result, err error) {
 	x := &sustained{load: newLoad(t), c: c, group: kind.group}
 	x.fleet.lenient = true
 	defer func() { err = errors.Join(err, x.cleanUp(ctx)) }()
-	if err := x.register(ctx, c.Gateways, kind); err != nil {
+	took, err := x.gather(ctx, kind)
+	if err != nil {
 		return r, err
 	}
-	start := now()
-	if err := x.connect(ctx, c.Connections, c.Dialers); err != nil {
-		return r, err
-	}
-	took := now() - start
 	r.add("connected", "s", took.Seconds())
 	r.add("connects", "connects/s", float64(c.Connections)/took.Seconds())
 	err = x.run(ctx, &r)
@@ -66,6 +66,53 @@ type sustained struct {
 	*load
 	c     LoadConfig
 	group string // that every event is for; empty: each is for one gateway
+}
+
+// firstBatch is how many connections a load begins with.
+const firstBatch = 16
+
+// gather registers the gateways and connects as them, and returns how long connecting
+// took. It goes in batches, each as large as those before it together: a server that
+// does not take so many connections says so before it has many gateways to remove.
+func (x *sustained) gather(ctx context.Context, kind gatewayKind) (took time.Duration, err error) {
+	if err := CheckDescriptors(x.c.Connections); err != nil {
+		return 0, err
+	}
+	pace := &pacer{notice: x.c.Paced}
+	pace.left.Store(int64(x.c.Connections))
+	x.fleet.peers = make([]*peer, x.c.Connections)
+	for from := 0; from < x.c.Connections; {
+		to := min(max(firstBatch, 2*from), x.c.Connections)
+		if err := x.registerUpTo(ctx, min(to, x.c.Gateways), kind); err != nil {
+			return took, err
+		}
+		start := now()
+		err := inParallel(ctx, to-from, x.c.Dialers, func(ctx context.Context, i int) error {
+			p, err := pace.dial(ctx, x.Target, &x.gateways[(from+i)%x.c.Gateways], x.c.Connections)
+			if err == nil {
+				x.fleet.add(from+i, p)
+			}
+			return err
+		})
+		if err != nil {
+			return took, fmt.Errorf("make %s: %w", plural(x.c.Connections, "connection"), err)
+		}
+		took += now() - start
+		from = to
+	}
+	return took, nil
+}
+
+// registerUpTo registers gateways until there are n. Those that it has begun with are
+// in x.gateways also when it fails.
+func (x *sustained) registerUpTo(ctx context.Context, n int, kind gatewayKind) error {
+	have := len(x.gateways)
+	more, err := x.admin.registerAll(ctx, have, n-have, kind)
+	x.gateways = append(x.gateways, more...)
+	if err != nil {
+		return fmt.Errorf("register %s: %w", plural(x.c.Gateways, "gateway"), err)
+	}
+	return nil
 }
 
 // cleanUp hangs up and removes the gateways, whatever has ended ctx.

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // A RefusedError is the server's refusal of a connection or of a request.
@@ -17,6 +19,8 @@ type RefusedError struct {
 	Status  int    // of the HTTP response
 	Code    string // the server's name for it, as "capacity_exceeded"; empty if it gave none
 	Message string // the server's, for people
+	// RetryAfter is when the server takes another attempt, 0 if it did not say.
+	RetryAfter time.Duration
 }
 
 func (e *RefusedError) Error() string {
@@ -33,7 +37,8 @@ func refused(answer *http.Response) error {
 	if json.Unmarshal(text, &body) != nil || body.Error == "" {
 		body.Message = string(bytes.TrimSpace(text)) // a proxy's, say
 	}
-	return &RefusedError{answer.StatusCode, body.Error, body.Message}
+	seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16) // 0 for a date, which nobody sends here
+	return &RefusedError{answer.StatusCode, body.Error, body.Message, time.Duration(seconds) * time.Second}
 }
 
 // readRefusal makes an error of an answer that is no upgrade, of which head was

@@ -52,7 +52,7 @@ func newLoad(t Target) *load { return &load{Target: t, admin: newAdmin(t), fleet
 // register registers gateways. Those that it has begun with are in l.gateways
 // also when it fails.
 func (l *load) register(ctx context.Context, gateways int, kind gatewayKind) (err error) {
-	if l.gateways, err = l.admin.registerAll(ctx, gateways, kind); err != nil {
+	if l.gateways, err = l.admin.registerAll(ctx, 0, gateways, kind); err != nil {
 		return fmt.Errorf("register %s: %w", plural(gateways, "gateway"), err)
 	}
 	return nil

@@ -6,12 +6,11 @@ package event
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 	"unicode/utf8"
+
+	"gatecast/internal/strict"
 )
 
 // A Draft is a publisher's request, as it stands in JSON.
@@ -25,73 +24,72 @@ type Draft struct {
 	CorrelationID string          `json:"correlationId,omitempty"`
 	Key           string          `json:"key,omitempty"`
 
-	// compact says that Payload is as ParseDraft read it, and that it is JSON in
-	// ASCII without white space.
+	// compact says that Payload is as ParseDraft read it: JSON in UTF-8 without
+	// white space outside its strings.
 	compact bool
 }
 
 // A FieldError says which field of a draft cannot stand, and what would.
-type FieldError struct {
-	Field   string
-	Problem string
-}
+type FieldError = strict.FieldError
 
-func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+func wrong(field, problem string) *FieldError { return &FieldError{Field: field, Problem: problem} }
 
 // ErrSyntax is wrapped by errors of [ParseDraft] about text that is not one
 // JSON object; anything else it returns is a [*FieldError].
-var ErrSyntax = errors.New("the body is not one JSON object")
+var ErrSyntax = strict.ErrSyntax
+
+// draftFields is what a publisher is told of the fields of a draft.
+const draftFields = "is not a field of an event; want gatewayId, gatewayIds, group or all, and type, payload, correlationId, key, each once and in these letters"
 
 // ParseDraft reads one draft from JSON and keeps nothing of b. It checks the
-// shape; [Draft.Event] checks the values.
+// shape, and that no receiver is an empty one; [Draft.Event] checks the values.
+//
+// The payload is the publisher's own: its names may repeat and its strings have
+// any escapes, which are passed on as they are.
 func ParseDraft(b []byte) (Draft, error) {
-	if d, ok := scanDraft(b); ok {
-		return d, nil
+	var d Draft
+	for o := strict.Read(b); ; {
+		if !o.Next() {
+			return d.unless(o.Err())
+		}
+		switch string(o.Name()) {
+		case "gatewayId":
+			if d.GatewayID = o.String(); d.GatewayID == "" {
+				o.Fail(wantName)
+			}
+		case "gatewayIds":
+			if d.GatewayIDs = o.Strings(); len(d.GatewayIDs) == 0 {
+				o.Fail("is empty; want the id of at least one gateway")
+			}
+		case "group":
+			if d.Group = o.String(); d.Group == "" {
+				o.Fail(wantName)
+			}
+		case "all":
+			if d.All = o.Bool(); !d.All {
+				o.Fail("want true, or leave it out")
+			}
+		case "type":
+			d.Type = o.String()
+		case "payload":
+			d.Payload = bytes.Clone(o.Raw())
+			d.compact = !o.Spaced()
+		case "correlationId":
+			d.CorrelationID = o.String()
+		case "key":
+			d.Key = o.String()
+		default:
+			o.Fail(draftFields)
+		}
 	}
-	return decodeDraft(b)
 }
 
-// decodeDraft is ParseDraft by encoding/json.
-func decodeDraft(b []byte) (Draft, error) {
-	var d Draft
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d); err != nil {
-		return Draft{}, draftError(err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return Draft{}, fmt.Errorf("%w: something follows it", ErrSyntax)
+// unless returns the draft, or the error if there is one.
+func (d Draft) unless(err error) (Draft, error) {
+	if err != nil {
+		return Draft{}, err
 	}
 	return d, nil
-}
-
-// draftError turns what encoding/json says into words about the request.
-func draftError(err error) error {
-	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		if t.Field == "" {
-			return fmt.Errorf("%w: it is a JSON %s", ErrSyntax, t.Value)
-		}
-		return &FieldError{t.Field, fmt.Sprintf("is a JSON %s; want %s", t.Value, jsonKind(t.Type.String()))}
-	}
-	// encoding/json has no type for this error.
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return &FieldError{strings.Trim(name, `"`), "is not a field of an event; want gatewayId, gatewayIds, group or all, and type, payload, correlationId, key"}
-	}
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: it is empty", ErrSyntax)
-	}
-	return fmt.Errorf("%w: %v", ErrSyntax, err)
-}
-
-func jsonKind(goType string) string {
-	switch goType {
-	case "bool":
-		return "true or false"
-	case "[]string":
-		return "an array of strings"
-	default:
-		return "a string"
-	}
 }
 
 // Event checks the draft's values and makes the event of it. An error is a
@@ -103,15 +101,15 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	}
 	switch {
 	case d.Type == "":
-		return nil, &FieldError{"type", "is missing; want a name such as api.deployed"}
+		return nil, wrong("type", "is missing; want a name such as api.deployed")
 	case !ValidType(d.Type):
-		return nil, &FieldError{"type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen)}
-	case len(d.CorrelationID) > MaxCorrelationLen || !utf8.ValidString(d.CorrelationID):
-		return nil, &FieldError{"correlationId", fmt.Sprintf("want at most %d bytes of UTF-8", MaxCorrelationLen)}
-	case len(d.Key) > MaxKeyLen || !utf8.ValidString(d.Key):
-		return nil, &FieldError{"key", fmt.Sprintf("want at most %d bytes of UTF-8", MaxKeyLen)}
+		return nil, wrong("type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen))
+	case !validText(d.CorrelationID, MaxCorrelationLen):
+		return nil, wrong("correlationId", fmt.Sprintf("want at most %d characters of UTF-8", MaxCorrelationLen))
+	case !validText(d.Key, MaxKeyLen):
+		return nil, wrong("key", fmt.Sprintf("want at most %d characters of UTF-8", MaxKeyLen))
 	case !d.compact && !utf8.Valid(d.Payload): // encoding/json lets it pass; RFC 6455 section 8.1 does not
-		return nil, &FieldError{"payload", "is not valid UTF-8"}
+		return nil, wrong("payload", "is not valid UTF-8")
 	}
 	e := &Event{
 		Target: target, Type: d.Type, Timestamp: now,
@@ -126,7 +124,7 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	case len(d.Payload) > 0:
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, d.Payload); err != nil {
-			return nil, &FieldError{"payload", "is not JSON: " + err.Error()}
+			return nil, wrong("payload", "is not JSON: "+err.Error())
 		}
 		e.Payload = compact.Bytes()
 	}
@@ -146,7 +144,7 @@ func (d *Draft) target() (Target, error) {
 	if len(d.GatewayIDs) > 0 {
 		named++
 		if len(d.GatewayIDs) > MaxGatewayIDs {
-			return t, &FieldError{"gatewayIds", fmt.Sprintf("has %d ids; want at most %d, or a group", len(d.GatewayIDs), MaxGatewayIDs)}
+			return t, wrong("gatewayIds", fmt.Sprintf("has %d ids; want at most %d, or a group", len(d.GatewayIDs), MaxGatewayIDs))
 		}
 		seen := make(map[string]bool, len(d.GatewayIDs))
 		for i, id := range d.GatewayIDs {
@@ -171,11 +169,18 @@ func (d *Draft) target() (Target, error) {
 		t.All = true
 	}
 	if named != 1 {
-		return Target{}, &FieldError{"gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all"}
+		return Target{}, wrong("gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all")
 	}
 	return t, nil
 }
 
-func badName(field string) error {
-	return &FieldError{field, fmt.Sprintf("want 1 to %d of letters, digits, _ and -", MaxNameLen)}
+// wantName says what an id of a gateway or the name of a group is.
+var wantName = fmt.Sprintf("want 1 to %d of letters, digits, _ and -", MaxNameLen)
+
+func badName(field string) error { return wrong(field, wantName) }
+
+// validText reports whether s is UTF-8 of at most so many characters, as JSON
+// Schema counts them: Unicode code points.
+func validText(s string, most int) bool {
+	return (len(s) <= most || utf8.RuneCountInString(s) <= most) && utf8.ValidString(s)
 }

@@ -3,7 +3,7 @@
 
 // Package event holds the words the rest of gatecast speaks in: an [Event], the
 // [Target] it is for, and the [Cursor] that is its place in the log; their JSON
-// and their limits. It does no I/O and imports nothing of gatecast.
+// and their limits. It does no I/O, and of gatecast it imports only what reads JSON.
 //
 // An event's JSON is made once, when it is published: [Event.AppendBody] writes
 // everything but the id, which is known only when the log has taken the event.

@@ -205,8 +205,8 @@ func TestDraftErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, field string }{
 		{"no target", `{"type":"t"}`, "gatewayId"},
 		{"two targets", `{"gatewayId":"g","all":true,"type":"t"}`, "gatewayId"},
-		{"all is false", `{"all":false,"type":"t"}`, "gatewayId"},
-		{"no ids", `{"gatewayIds":[],"type":"t"}`, "gatewayId"},
+		{"all is false", `{"all":false,"type":"t"}`, "all"},
+		{"no ids", `{"gatewayIds":[],"type":"t"}`, "gatewayIds"},
 		{"bad id", `{"gatewayId":"a b","type":"t"}`, "gatewayId"},
 		{"bad id in a list", `{"gatewayIds":["a","b c"],"type":"t"}`, "gatewayIds[1]"},
 		{"too many ids", `{"gatewayIds":[` + many + `],"type":"t"}`, "gatewayIds"},

@@ -3,10 +3,11 @@
 
 package event
 
-// Limits on what a publisher may name. Sizes are bytes.
+// Limits on what a publisher may name, in characters: Unicode code points, as JSON
+// Schema counts them.
 const (
-	MaxNameLen        = 64   // ids of gateways and organizations, names of groups
-	MaxTypeLen        = 128  // an event's type
+	MaxNameLen        = 64   // ids of gateways and organizations, names of groups; ASCII
+	MaxTypeLen        = 128  // an event's type; ASCII
 	MaxCorrelationLen = 256  // a publisher's correlation id
 	MaxKeyLen         = 256  // an event's key
 	MaxGatewayIDs     = 1000 // gateways named one by one in an event; a group has no limit

@@ -106,12 +106,13 @@ func TestAppendRefuses(t *testing.T) {
 // The longest list and the longest key fit into what JetStream takes.
 func TestLongestHeader(t *testing.T) {
 	l := open(t, Config{InMemory: true})
-	ev := &event.Event{Key: strings.Repeat("\x01", event.MaxKeyLen)}
+	ev := &event.Event{Type: "t", Key: strings.Repeat("\x01", event.MaxKeyLen)}
+	ev.Payload = []byte(`"` + strings.Repeat("x", 1<<20-100) + `"`)
 	for i := range event.MaxGatewayIDs {
 		id := strings.Repeat("x", event.MaxNameLen-3)
 		ev.Target.GatewayIDs = append(ev.Target.GatewayIDs, id+string([]byte{'a' + byte(i/100), '0' + byte(i/10%10), '0' + byte(i%10)}))
 	}
-	if _, err := l.Append(t.Context(), ev, make([]byte, 1<<20)); err != nil {
+	if _, err := l.Append(t.Context(), ev, ev.AppendBody(nil)); err != nil {
 		t.Fatal(err)
 	}
 	got := read(t, l, event.Cursor{}, 1)[0].Target.GatewayIDs

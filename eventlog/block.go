@@ -69,6 +69,13 @@ func goodSpans(stream string, index int, b []byte) (spans []span) {
 	return spans
 }
 
+// recordSubject returns the length and the subject of a good record that b begins with;
+// what marks something removed has no subject.
+func recordSubject(b []byte) (n int, subject []byte) {
+	n = int(binary.LittleEndian.Uint32(b) &^ recordHeader)
+	return n, b[recordHead : recordHead+int(binary.LittleEndian.Uint16(b[20:]))]
+}
+
 // readRecord returns the length and the sequence of the good record that b begins
 // with; zero when there is none.
 func readRecord(b []byte, sum hash.Hash64) (n int, seq uint64) {

@@ -31,6 +31,7 @@ func (l *Log) watch() {
 		if !l.checkAll() {
 			next = recheck
 		}
+		l.checkpoint()
 		timer.Reset(next)
 	}
 }
@@ -49,6 +50,19 @@ func (l *Log) checkAll() (ok bool) {
 		}
 	}
 	return ok
+}
+
+// checkpoint notes how much the log's folder holds.
+func (l *Log) checkpoint() {
+	if l.held == nil {
+		return
+	}
+	l.held.note(streamName, extent{Last: l.history.last.load()})
+	ctx, cancel := context.WithTimeout(l.life, boundsEvery)
+	defer cancel()
+	if err := l.server.(*embedded).checkpoint(ctx, l.js, time.Now()); err != nil && l.life.Err() == nil {
+		l.cfg.Logger.Warn("event log: how much the store holds cannot be written down", "err", err)
+	}
 }
 
 // Bounds asks the log for the sequences of the oldest and the newest event. First

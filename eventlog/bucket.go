@@ -20,8 +20,9 @@ var _ auth.Store = (*Bucket)(nil)
 // [ErrUnavailable]. Any goroutine may use it. Keys consist of letters, digits
 // and -/_=. and do not begin or end with a dot.
 type Bucket struct {
-	log *Log
-	kv  jetstream.KeyValue
+	log    *Log
+	kv     jetstream.KeyValue
+	stream string // that it is
 }
 
 // bucketPrefix is what the name of a bucket's stream begins with.
@@ -47,7 +48,11 @@ func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event log: open bucket %s: %w%s", name, err, l.server.because())
 	}
-	return &Bucket{log: l, kv: kv}, nil
+	b := &Bucket{log: l, kv: kv, stream: bucketPrefix + name}
+	if l.held != nil {
+		b.noteStream(ctx)
+	}
+	return b, nil
 }
 
 // Get returns a key's value and revision; [auth.ErrNotFound] when there is none.
@@ -65,7 +70,7 @@ func (b *Bucket) Create(ctx context.Context, key string, value []byte) (revision
 		return 0, err
 	}
 	revision, err = b.kv.Create(ctx, key, value)
-	return revision, b.wrap(ctx, key, err)
+	return b.wrote(ctx, key, revision, err)
 }
 
 // Update replaces the value of a key that is at the given revision, else returns
@@ -78,7 +83,7 @@ func (b *Bucket) Update(ctx context.Context, key string, value []byte, revision 
 		return 0, err
 	}
 	revision, err := b.kv.Update(ctx, key, value, revision)
-	return revision, b.wrap(ctx, key, err)
+	return b.wrote(ctx, key, revision, err)
 }
 
 // Delete removes a key that is at the given revision, else returns
@@ -87,7 +92,26 @@ func (b *Bucket) Delete(ctx context.Context, key string, revision uint64) error 
 	if revision == 0 { // to JetStream it means: whatever the revision
 		return fmt.Errorf("%s: %w: no key is at revision 0", key, auth.ErrConflict)
 	}
-	return b.wrap(ctx, key, b.kv.Delete(ctx, key, jetstream.LastRevision(revision)))
+	err := b.kv.Delete(ctx, key, jetstream.LastRevision(revision))
+	if err == nil && b.log.held != nil {
+		b.noteStream(ctx) // it does not say its own revision
+	}
+	return b.wrap(ctx, key, err)
+}
+
+// wrote ends a write with a revision.
+func (b *Bucket) wrote(ctx context.Context, key string, revision uint64, err error) (uint64, error) {
+	if err == nil {
+		b.log.held.note(b.stream, extent{Last: revision})
+	}
+	return revision, b.wrap(ctx, key, err)
+}
+
+// noteStream notes how much the bucket holds; when it cannot be asked, less is known.
+func (b *Bucket) noteStream(ctx context.Context) {
+	if s, err := b.log.js.Stream(ctx, b.stream); err == nil {
+		b.log.held.noteStream(s.CachedInfo())
+	}
 }
 
 // wrap turns JetStream's errors into auth's and ours.

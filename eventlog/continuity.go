@@ -347,7 +347,7 @@ func (l *Log) answerLineage(_ string, data []byte) []byte {
 // join learns the lineage of a shared stream, as a node starts. When a node that runs
 // vouches for it, or one of a version that knows no markers uses it, it goes on;
 // otherwise nobody knows what its servers have lost meanwhile, and an epoch begins.
-func (h *history) join(ctx context.Context, first uint64) error {
+func (h *history) join(ctx context.Context) error {
 	var refused *Lineage // by another node's marker: what was in the stream before
 	for deadline := time.Now().Add(joinFor); ; {
 		info, err := h.info(ctx)
@@ -360,7 +360,7 @@ func (h *history) join(ctx context.Context, first uint64) error {
 		}
 		base := found
 		if base == nil {
-			base = firstEpoch(first)
+			base = firstEpoch(h.first)
 		}
 		if refused != nil && found != nil && !found.equal(refused) { // appended while this node watched
 			h.take(found, info.State.LastSeq, false)

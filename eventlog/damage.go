@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"maps"
 	"os"
@@ -26,6 +27,11 @@ import (
 // missing is what is wrong with a file that is not there.
 const missing = "it is missing"
 
+const (
+	msgsDir   = "msgs"     // of a stream, for its blocks
+	indexFile = "index.db" // in that; JetStream can do without it
+)
+
 // A damage is a file of the store that is not as it was written.
 type damage struct {
 	stream string
@@ -37,6 +43,8 @@ type damage struct {
 	// good is where a block's readable records are.
 	good []span
 	size int
+	// absent says that records are missing, and nobody knows from which file.
+	absent bool
 }
 
 func (d *damage) String() string { return d.file + ": " + d.what }
@@ -52,6 +60,7 @@ type inspection struct {
 	closed  bool   // in order, when the log was last open
 	powered bool   // the machine has not gone down since
 	found   []damage
+	held    map[string]extent // what the streams' blocks have, by stream
 }
 
 // inspect returns what is damaged in a store that a life has left behind, in a
@@ -61,12 +70,19 @@ func inspect(dir string, l life, boot string) ([]damage, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &inspection{dir: streamsDir(dir), closed: l.Closed, powered: l.Boot != "" && l.Boot == boot}
+	i := &inspection{dir: streamsDir(dir), closed: l.Closed, powered: l.Boot != "" && l.Boot == boot, held: make(map[string]extent)}
+	known, lost := knownExtents(dir, l, boot)
+	if lost != nil {
+		i.add(damage{file: extentsFile, what: fmt.Sprintf("what it notes of the store cannot be read (%v)", lost)})
+	}
 	sizes, err := filesOf(i.dir)
 	if err != nil {
 		return nil, fmt.Errorf("event log: %w", err)
 	}
 	for _, name := range streams {
+		if !i.kinds(name) {
+			continue
+		}
 		if err := i.meta(name); err != nil {
 			return nil, fmt.Errorf("event log: %w", err)
 		}
@@ -77,7 +93,53 @@ func inspect(dir string, l life, boot string) ([]damage, error) {
 	for _, file := range slices.Sorted(maps.Keys(l.Files)) {
 		i.compare(file, l.Files[file], sizes)
 	}
+	for _, stream := range slices.Sorted(maps.Keys(known)) {
+		i.measure(stream, known[stream])
+	}
 	return i.found, nil
+}
+
+// measure looks whether a stream has as much as it is known to have had. What a dead
+// process leaves of the events ends where it ends: positions behind that are refused.
+// A registry or a journal has every change that was answered.
+func (i *inspection) measure(stream string, want extent) {
+	held, there := i.held[stream]
+	var what string
+	switch {
+	case slices.ContainsFunc(i.found, func(d damage) bool { return d.stream == stream && !d.crash }):
+		return // which is enough
+	case !there:
+		i.add(damage{stream: stream, file: filepath.Join(stream, server.JetStreamMetaFile), what: missing})
+		return
+	case stream == streamName:
+		return
+	case held.Last == 0 && want.Last > 0:
+		what = fmt.Sprintf("its records up to %d are gone", want.Last)
+	case !strings.HasPrefix(stream, bucketPrefix):
+		return
+	case held.Last < want.Last:
+		what = fmt.Sprintf("it ends at record %d, and there were %d", held.Last, want.Last)
+	case held.Keys < want.Keys:
+		what = fmt.Sprintf("it has %d keys, and had %d", held.Keys, want.Keys)
+	default:
+		return
+	}
+	cut := false // by damage that is known already
+	for k := range i.found {
+		if i.found[k].stream == stream && strings.HasSuffix(i.found[k].file, ".blk") {
+			i.found[k].crash, cut = false, true
+		}
+	}
+	if !cut {
+		i.add(damage{stream: stream, file: filepath.Join(stream, msgsDir), what: what, absent: true})
+	}
+}
+
+// add notes a damage of a file of which none is known.
+func (i *inspection) add(d damage) {
+	if !slices.ContainsFunc(i.found, func(o damage) bool { return o.file == d.file }) {
+		i.found = append(i.found, d)
+	}
 }
 
 // filesOf returns the sizes of the files that hold what a store keeps.
@@ -130,6 +192,19 @@ func (i *inspection) spans(stream, file string) []span {
 	return goodSpans(stream, blockIndex(file), b)
 }
 
+// kinds reports whether files and folders of a stream are what they should be.
+func (i *inspection) kinds(stream string) bool {
+	wrong := false
+	for name, folder := range map[string]bool{server.JetStreamMetaFile: false, server.JetStreamMetaFileSum: false, msgsDir: true} {
+		path := filepath.Join(i.dir, stream, name)
+		if exists(path) && isFolder(path) != folder {
+			i.add(damage{stream: stream, file: filepath.Join(stream, name), what: wrongKind(path)})
+			wrong = true
+		}
+	}
+	return !wrong
+}
+
 // meta looks at a stream's description.
 func (i *inspection) meta(stream string) error {
 	b, err := os.ReadFile(filepath.Join(i.dir, stream, server.JetStreamMetaFile))
@@ -165,12 +240,29 @@ func (i *inspection) blocks(stream string, sizes map[string]int64) error {
 		}
 	}
 	slices.SortFunc(files, func(a, b string) int { return blockIndex(a) - blockIndex(b) })
+	keys := make(map[uint64]struct{}) // by hash
+	held := extent{}
+	defer func() {
+		held.Keys = uint64(len(keys))
+		i.held[stream] = held
+	}()
 	for k, file := range files {
-		b, err := os.ReadFile(filepath.Join(i.dir, file))
+		path := filepath.Join(i.dir, file)
+		if isFolder(path) {
+			i.add(damage{stream: stream, file: file, what: wrongKind(path)})
+			continue
+		}
+		b, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
 		good := goodSpans(stream, blockIndex(file), b)
+		for _, s := range good {
+			held.Last = max(held.Last, s.last)
+		}
+		if strings.HasPrefix(stream, bucketPrefix) {
+			addKeys(keys, b, good)
+		}
 		end := 0 // of what is good from the beginning on
 		if len(good) > 0 && good[0].from == 0 {
 			end = good[0].to
@@ -186,6 +278,36 @@ func (i *inspection) blocks(stream string, sizes map[string]int64) error {
 		})
 	}
 	return nil
+}
+
+// addKeys adds the hashes of the keys that a bucket's block has records of.
+func addKeys(keys map[uint64]struct{}, b []byte, good []span) {
+	for _, s := range good {
+		for at := s.from; at < s.to; {
+			n, subject := recordSubject(b[at:])
+			if len(subject) > 0 {
+				keys[maphash.Bytes(keySeed, subject)] = struct{}{}
+			}
+			at += n
+		}
+	}
+}
+
+var keySeed = maphash.MakeSeed()
+
+func exists(path string) bool { _, err := os.Lstat(path); return err == nil }
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// wrongKind says what stands in the place of a file, or of a folder.
+func wrongKind(path string) string {
+	if isFolder(path) {
+		return "a folder stands in its place"
+	}
+	return "it is no folder"
 }
 
 // blockIndex returns the number in a block's name, zero when there is none.

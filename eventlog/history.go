@@ -33,6 +33,7 @@ type history struct {
 	config jetstream.StreamConfig
 	stream jetstream.Stream
 	shared bool
+	first  uint64 // epoch of what stands in it without a marker
 
 	current atomic.Pointer[Lineage]
 	last    tally // newest sequence that an append, a tail or a check has seen
@@ -115,20 +116,19 @@ func (h *history) open(ctx context.Context, made bool) error {
 	defer h.checking.Unlock()
 	info := h.stream.CachedInfo()
 	h.created, h.markedAt = info.Created, time.Now()
-	first := uint64(info.Created.UnixMilli()) + h.log.server.generation()
+	h.first = uint64(info.Created.UnixMilli()) + h.log.server.generation()
 	switch {
 	case made:
-		h.take(firstEpoch(first), 0, false)
+		h.take(firstEpoch(h.first), 0, false)
 		return nil
 	case h.shared:
-		return h.log.patiently(ctx, openTry+joinFor, func(ctx context.Context) error { return h.join(ctx, first) })
+		return h.log.patiently(ctx, openTry+joinFor, func(ctx context.Context) error { return h.join(ctx) })
 	}
-	return h.begin(ctx, first)
+	return h.begin(ctx)
 }
 
-// begin begins an epoch in a stream that this process alone appends to. First is the
-// epoch of what stands in it without a marker.
-func (h *history) begin(ctx context.Context, first uint64) error {
+// begin begins an epoch in a stream that this process alone appends to.
+func (h *history) begin(ctx context.Context) error {
 	info, err := h.stream.Info(ctx)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (h *history) begin(ctx context.Context, first uint64) error {
 		return err
 	}
 	if before == nil {
-		before = firstEpoch(first)
+		before = firstEpoch(h.first)
 	}
 	after := info.State.LastSeq
 	if !h.log.server.trusts(h.name, before, after) {

@@ -27,6 +27,8 @@ type JournalConfig struct {
 // A Record is a piece of a journal.
 type Record struct {
 	Seq  uint64    // its place
+	// Cursor is its position, as Read gives it.
+	Cursor event.Cursor
 	Name string    // whose it is; what cannot stand in a subject is _ in it
 	At   time.Time // when the journal took it
 	Data []byte
@@ -71,21 +73,22 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 	return j, nil
 }
 
+// Lineage returns the journal's lineage as the journal has it now.
+func (j *Journal) Lineage(ctx context.Context) (*Lineage, error) {
+	if err := j.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return j.lineage(), nil
+}
+
 // Resolve returns the sequence of a position in the journal, and reports whether its
 // history contains what the position stands for.
 func (j *Journal) Resolve(ctx context.Context, c event.Cursor) (seq uint64, ok bool, err error) {
-	if err := j.refresh(ctx); err != nil {
+	l, err := j.Lineage(ctx)
+	if err != nil {
 		return 0, false, err
 	}
-	return c.Seq, j.lineage().Contains(c) && c.Seq <= j.last.load(), nil
-}
-
-// CursorOf returns the position of a record that has been read.
-func (j *Journal) CursorOf(ctx context.Context, seq uint64) (event.Cursor, error) {
-	if err := j.settle(ctx, seq); err != nil {
-		return event.Cursor{}, err
-	}
-	return j.lineage().CursorOf(seq), nil
+	return c.Seq, l.Contains(c) && c.Seq <= j.last.load(), nil
 }
 
 func (j *Journal) subject(name string) string {
@@ -110,6 +113,7 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 		if last, err = j.append(ctx, records[:n]); err != nil {
 			return 0, err
 		}
+		j.log.held.note(j.name, extent{Last: last})
 		records = records[n:]
 	}
 	return last, nil
@@ -165,6 +169,9 @@ type JournalQuery struct {
 	From, To time.Time // when they were taken; zero: without limit
 	Name     string    // whose; empty for everybody's
 	Limit    int
+	// In is the lineage that After is of; nil: the present one. Reading another history is
+	// an error.
+	In *Lineage
 }
 
 // readBytes bounds what one Read returns, in bytes, but for its last record.
@@ -173,6 +180,10 @@ const readBytes = 4 << 20
 // Read returns the records that a query asks for, the oldest first; fewer than the
 // limit also when they are large.
 func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, err error) {
+	in := q.In
+	if in == nil {
+		in = j.lineage()
+	}
 	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
 	if q.After == 0 && !q.From.IsZero() {
 		cfg = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.From}
@@ -195,8 +206,22 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 		bytes += len(r.Data)
 		return len(records) < q.Limit && bytes < readBytes
 	})
-	return records, err
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	if err := j.settle(ctx, records[len(records)-1].Seq); err != nil {
+		return nil, err
+	}
+	now := j.lineage()
+	if now.branch != in.branch {
+		return nil, errWentBack
+	}
+	for i := range records {
+		records[i].Cursor = now.CursorOf(records[i].Seq)
+	}
+	return records, nil
 }
+
 
 func (j *Journal) record(m jetstream.Msg, meta *jetstream.MsgMetadata) Record {
 	epoch, _ := strconv.ParseUint(m.Headers().Get(headerEpoch), 36, 64)

@@ -133,10 +133,7 @@ func TestJournalSurvives(t *testing.T) {
 	l := open(t, Config{Dir: dir})
 	j := openJournal(t, l, JournalConfig{})
 	note(t, j, "a", "b")
-	at, err := j.CursorOf(t.Context(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := j.lineage().CursorOf(2)
 	closeLog(t, l)
 	j = openJournal(t, open(t, Config{Dir: dir}), JournalConfig{})
 	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b"}) {

@@ -38,6 +38,10 @@ type life struct {
 	// Files are the sizes of the store's files when it was closed. What is missing
 	// or cut short is found by them.
 	Files map[string]int64 `json:"files,omitempty"`
+	// Tracked says that extents.json notes what the streams hold while the log is open;
+	// Extents is what of that was surely on the disk some time ago.
+	Tracked bool              `json:"tracked,omitempty"`
+	Extents map[string]extent `json:"extents,omitempty"`
 }
 
 // A lifeMarker is the epoch of a marker, and where it stands.
@@ -69,6 +73,8 @@ func readLife(dir string) (l life, err error) {
 			err = fmt.Errorf("event log: %s is missing; start once with --repair, or restore it from a backup", name)
 		}
 		return life{Closed: true}, err // nothing is lost of what was not there
+	case isFolder(name):
+		return l, fmt.Errorf("event log: %s is a folder; start once with --repair, or restore it from a backup", name)
 	case err != nil:
 		return l, fmt.Errorf("event log: %w; %s", err, remedy(err))
 	}
@@ -85,7 +91,7 @@ func beginLife(dir, boot string, synced bool) (life, error) {
 		return l, err
 	}
 	l.EndLost = l.EndLost || !l.Closed && !l.Synced && (l.Boot == "" || l.Boot != boot)
-	l.Boot, l.Closed, l.Synced, l.Files = boot, false, synced, nil
+	l.Boot, l.Closed, l.Synced, l.Files, l.Tracked = boot, false, synced, nil, true
 	return l, l.save(dir)
 }
 

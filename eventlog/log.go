@@ -39,6 +39,9 @@ var errClosed = fmt.Errorf("%w: it is closed", ErrUnavailable)
 type Config struct {
 	// Dir is the store's folder, made with mode 0700. Unused when InMemory.
 	Dir string
+	// Marker names a file outside Dir that says, from the first start on, that there is
+	// a log in Dir: when it is gone as a whole, that is an error. Empty: nothing says so.
+	Marker string
 	// InMemory keeps everything in memory; Close throws it away.
 	InMemory bool
 	// SyncAlways has every append on disk before it is answered. Otherwise the
@@ -65,6 +68,9 @@ type Config struct {
 	Repair bool
 	// Node names this node to the servers at URL.
 	Node string
+	// OnForeign is called for every message that is not gatecast's, once for each that
+	// a tail or a journal's follower has come to; nil: it is not. It must not block.
+	OnForeign func(Source)
 	// Logger receives what the server inside logs as a warning or worse; nil
 	// means slog.Default().
 	Logger *slog.Logger
@@ -76,6 +82,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.OnForeign == nil {
+		c.OnForeign = func(Source) {}
 	}
 }
 
@@ -103,8 +112,11 @@ type Log struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	stream jetstream.Stream
-	space  *space // nil unless the log is in a folder of this machine
+	space  *space   // nil unless the log is in a folder of this machine
+	held   *extents // the same
 	out    *appender
+	// foreign notes what is not gatecast's.
+	foreign *foreignLog
 
 	history *history // of the stream of events
 	feed    feed     // from out to the tails
@@ -140,11 +152,12 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1)}
+	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1), foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
 		l.space = newSpace(cfg.Dir, int64(cfg.MaxEventBytes))
+		l.held = server.(*embedded).extents
 	}
 	if err := l.start(ctx); err != nil {
 		_ = l.stop() // the error that brought us here says more
@@ -260,6 +273,9 @@ func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jet
 		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
 		return err
 	})
+	if err == nil {
+		l.held.noteStream(s.CachedInfo())
+	}
 	return s, made, err
 }
 
@@ -384,6 +400,33 @@ func (l *Log) Resolve(c event.Cursor) (seq uint64, ok bool) {
 	return c.Seq, l.Lineage().Contains(c) && c.Seq <= l.history.last.load()
 }
 
+// Find is Resolve, and asks a shared log about what this node does not know.
+func (l *Log) Find(ctx context.Context, c event.Cursor) (seq uint64, ok bool, err error) {
+	if seq, ok = l.Resolve(c); ok || !l.server.shared() {
+		return seq, ok, nil
+	}
+	if err := l.history.refresh(ctx); err != nil {
+		return 0, false, err
+	}
+	seq, ok = l.Resolve(c)
+	return seq, ok, nil
+}
+
+// Valid returns the sequence up to which what was noted in an epoch's history is true of
+// the present one: math.MaxUint64 when that is the epoch now. Epoch 0 is the one that the
+// log had before there were markers.
+func (l *Log) Valid(ctx context.Context, epoch uint64) uint64 {
+	if epoch == 0 {
+		epoch = l.history.first
+	}
+	end := event.Cursor{Epoch: epoch, Seq: math.MaxUint64}
+	seq, ok := l.Lineage().Clamp(end)
+	if !ok && l.server.shared() && l.history.refresh(ctx) == nil { // another node may have begun it just now
+		seq, _ = l.Lineage().Clamp(end)
+	}
+	return seq
+}
+
 // Servers names what keeps the log, without the passwords and tokens that may stand
 // in its URLs.
 func (l *Log) Servers() string { return l.server.String() }
@@ -460,6 +503,7 @@ func (l *Log) Close() error {
 // stop undoes as much of Open as was done.
 func (l *Log) stop() error {
 	l.end(errClosed)
+	l.foreign.close()
 	if l.conn != nil {
 		l.conn.Close()
 	}

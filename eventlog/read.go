@@ -23,6 +23,12 @@ var ErrNotRetained = errors.New("not retained")
 // returned. What is no event of ours comes as an Entry without a body. Where the
 // sequence jumps, retention has taken events away.
 func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo uint64, err error) {
+	return l.ReadIn(ctx, nil, after, f)
+}
+
+// ReadIn is Read of the history that a lineage is of, if that is the present one; else,
+// and when the history goes back meanwhile, it is an error.
+func (l *Log) ReadIn(ctx context.Context, in *Lineage, after uint64, f func(Entry) error) (upTo uint64, err error) {
 	ctx, done, err := l.reading(ctx)
 	if err != nil {
 		return 0, err
@@ -38,7 +44,7 @@ func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var failed error
-	t := &tail{log: l, last: max(after, first-1), f: func(e Entry) {
+	t := &tail{log: l, lineage: in, last: max(after, first-1), f: func(e Entry) {
 		if failed != nil {
 			return
 		}

@@ -25,11 +25,14 @@ func mend(dir, boot string, repair bool, log *slog.Logger) error {
 		return err
 	}
 	lost := err // the life is
+	r := &repairs{dir: dir, log: log, aside: filepath.Join(dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000Z"))}
+	if err := r.folders(repair); err != nil {
+		return err
+	}
 	found, err := inspect(dir, l, boot)
 	if err != nil {
 		return err
 	}
-	r := &repairs{dir: dir, log: log, aside: filepath.Join(dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000Z"))}
 	var worst []damage
 	for _, d := range found {
 		if !d.crash {
@@ -79,6 +82,37 @@ func (r *repairs) afterCrash(d damage) error {
 	return nil
 }
 
+// folders sees that the folders above the streams are none of something else. Indexes
+// that are folders go aside: JetStream makes others, and nothing is lost.
+func (r *repairs) folders(repair bool) error {
+	for _, path := range []string{filepath.Dir(filepath.Dir(streamsDir(r.dir))), filepath.Dir(streamsDir(r.dir)), streamsDir(r.dir)} {
+		if !exists(path) || isFolder(path) {
+			continue
+		}
+		if !repair {
+			return fmt.Errorf("event log: the store is damaged: %s: %s; start once with --repair, which moves it aside, or restore the folder from a backup", path, wrongKind(path))
+		}
+		if err := r.move(path); err != nil {
+			return fmt.Errorf("event log: %w", err)
+		}
+		r.log.Warn("event log: repaired", "file", path, "found", wrongKind(path), "aside", r.aside)
+	}
+	indexes, err := filepath.Glob(filepath.Join(streamsDir(r.dir), "*", msgsDir, indexFile))
+	if err != nil {
+		return fmt.Errorf("event log: %w", err)
+	}
+	for _, path := range indexes {
+		if !isFolder(path) {
+			continue
+		}
+		if err := r.move(path); err != nil {
+			return fmt.Errorf("event log: %w", err)
+		}
+		r.log.Warn("event log: an index was a folder; it is made again", "file", path, "aside", r.aside)
+	}
+	return nil
+}
+
 // all repairs what is damaged. No position from before is trusted then: a marker may be
 // among what was lost. Lost is why the life cannot be read, if so.
 func (r *repairs) all(found []damage, l life, lost error) error {
@@ -94,27 +128,32 @@ func (r *repairs) all(found []damage, l life, lost error) error {
 		r.log.Warn("event log: repaired", "file", lifeFile, "found", lost, "aside", r.aside)
 		l = life{}
 	}
-	l.Closed, l.Repaired, l.Files = true, true, nil
+	l.Closed, l.Repaired, l.Files, l.Extents = true, true, nil, nil
 	return l.save(r.dir)
 }
 
 // one repairs a file: a block keeps its good records.
 func (r *repairs) one(d damage) error {
 	path := filepath.Join(streamsDir(r.dir), d.file)
-	if filepath.Base(d.file) == server.JetStreamMetaFile {
-		if d.what == missing {
-			r.log.Warn("event log: a stream is lost", "stream", d.stream, "file", d.file, "found", d.what)
-		} else {
-			r.log.Warn("event log: repaired", "stream", d.stream, "file", d.file, "found", d.what, "aside", r.aside)
-		}
-		if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
-			return nil // all of the stream is gone
-		}
-		return r.meta(d.stream)
+	switch filepath.Base(d.file) {
+	case extentsFile:
+		r.log.Warn("event log: repaired; nobody knows whether the store has all that it had", "file", d.file, "found", d.what, "aside", r.aside)
+		return r.move(filepath.Join(r.dir, d.file))
+	case server.JetStreamMetaFile, server.JetStreamMetaFileSum:
+		return r.description(d)
 	}
+	defer r.bucket(d)
 	// JetStream's index would have it that all is there.
-	if err := r.move(filepath.Join(filepath.Dir(path), "index.db")); err != nil {
+	if err := r.move(filepath.Join(streamsDir(r.dir), d.stream, msgsDir, indexFile)); err != nil {
 		return err
+	}
+	if d.absent {
+		r.log.Warn("event log: repaired; records are lost", "stream", d.stream, "found", d.what)
+		return nil
+	}
+	if isFolder(path) || filepath.Base(d.file) == msgsDir {
+		r.log.Warn("event log: repaired; its records are lost", "stream", d.stream, "file", d.file, "found", d.what, "aside", r.aside)
+		return r.move(path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -131,13 +170,35 @@ func (r *repairs) one(d damage) error {
 	}
 	r.log.Warn("event log: repaired", "stream", d.stream, "file", d.file, "found", d.what, "kept_records", records,
 		"lost_bytes", d.size-len(kept), "lost_behind", d.places(), "aside", r.aside)
-	if strings.HasPrefix(d.stream, bucketPrefix) {
-		r.log.Warn("event log: a bucket was damaged: what was changed or removed lately may be as it was before; look through it", "stream", d.stream)
-	}
 	if len(kept) == 0 {
 		return nil
 	}
 	return writeSynced(path, kept)
+}
+
+// bucket says what the loss of a bucket's records means.
+func (r *repairs) bucket(d damage) {
+	if strings.HasPrefix(d.stream, bucketPrefix) {
+		r.log.Warn("event log: a bucket was damaged: what is lost is not in it (of the registry: gateways and tokens, to be added again), and what was changed or removed lately may be as it was before; look through it", "stream", d.stream)
+	}
+}
+
+// description repairs what describes a stream, if there is something left of it.
+func (r *repairs) description(d damage) error {
+	folder := filepath.Join(streamsDir(r.dir), d.stream)
+	if d.what == missing {
+		r.log.Warn("event log: a stream is lost", "stream", d.stream, "file", d.file, "found", d.what)
+		r.bucket(d)
+	} else {
+		r.log.Warn("event log: repaired", "stream", d.stream, "file", d.file, "found", d.what, "aside", r.aside)
+	}
+	if exists(folder) && !isFolder(folder) {
+		return r.move(folder)
+	}
+	if !exists(folder) {
+		return nil // all of the stream is gone
+	}
+	return r.meta(d.stream)
 }
 
 // places returns the sequences behind which something is lost.
@@ -189,6 +250,9 @@ func subjectsOf(stream string) []string {
 
 // move moves a file aside, if it is there.
 func (r *repairs) move(path string) error {
+	if !exists(path) {
+		return nil
+	}
 	below, err := filepath.Rel(r.dir, path)
 	if err != nil {
 		return err
@@ -197,8 +261,5 @@ func (r *repairs) move(path string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
-	if err := os.Rename(path, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return os.Rename(path, to)
 }

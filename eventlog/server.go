@@ -80,6 +80,8 @@ type embedded struct {
 	temp bool     // dir is ours to remove
 	lock *os.File // holds the folder; nil for a temporary one
 	life life     // of the folder; none of a temporary one
+	// extents notes what the streams hold; nil of a temporary folder.
+	extents *extents
 
 	// streams are the names found in the store before the server started.
 	streams []string
@@ -106,6 +108,9 @@ func (e *embedded) takeDir(cfg Config) error {
 		}
 		return nil
 	}
+	if err := lostFolder(cfg); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fmt.Errorf("event log: cannot make its folder: %w; %s", err, remedy(err))
 	}
@@ -117,17 +122,46 @@ func (e *embedded) takeDir(cfg Config) error {
 		return err
 	}
 	e.lock = lock
+	if err := e.begin(cfg); err != nil {
+		e.extents.close()
+		return errors.Join(err, lock.Close())
+	}
+	return nil
+}
+
+// begin sees that the store is whole, and begins the folder's next life.
+func (e *embedded) begin(cfg Config) (err error) {
 	boot := bootID()
-	if err = mend(e.dir, boot, cfg.Repair, cfg.Logger); err == nil {
-		e.streams, err = streamsIn(e.dir)
+	if err := mend(e.dir, boot, cfg.Repair, cfg.Logger); err != nil {
+		return err
 	}
-	if err == nil {
-		e.life, err = beginLife(e.dir, boot, cfg.SyncAlways)
+	if e.streams, err = streamsIn(e.dir); err != nil {
+		return err
 	}
+	l, err := readLife(e.dir)
 	if err != nil {
-		_ = lock.Close()
+		return err
 	}
-	return err
+	known, _ := knownExtents(e.dir, l, boot)
+	if e.extents, err = beginExtents(e.dir, known); err != nil {
+		return err
+	}
+	if e.life, err = beginLife(e.dir, boot, cfg.SyncAlways); err != nil {
+		return err
+	}
+	return mark(cfg) // not before there is something to miss
+}
+
+// checkpoint notes what the streams hold now, and now and then writes down what is
+// surely on the disk by then. One goroutine calls it, until the log stops.
+func (e *embedded) checkpoint(ctx context.Context, js jetstream.JetStream, now time.Time) error {
+	e.extents.sample(ctx, js)
+	due := e.extents.durable(now)
+	if due == nil {
+		return nil
+	}
+	e.life.Extents = due
+	return e.life.save(e.dir)
 }
 
 func lockFile(path string) (*os.File, error) {
@@ -279,7 +313,9 @@ func (e *embedded) stop() error {
 		return os.RemoveAll(e.dir)
 	}
 	var err error
+	e.extents.close()
 	if whole {
+		e.life.Extents = e.extents.all()
 		err = e.life.end(e.dir, e.lock)
 	}
 	return errors.Join(err, e.lock.Close())

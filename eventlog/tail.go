@@ -80,7 +80,7 @@ func (l *Log) Follow(ctx context.Context, known *Lineage, after uint64, f Follow
 		return err
 	}
 	defer done()
-	t := &tail{log: l, f: f.Event, turned: f.Turned, reading: f.Reading, lineage: known, last: after}
+	t := &tail{log: l, f: f.Event, turned: f.Turned, reading: f.Reading, lineage: known, last: after, live: true}
 	if l.server.shared() {
 		l.tails.Add(1)
 		defer l.tails.Add(-1)
@@ -98,6 +98,7 @@ type tail struct {
 	in      *intake
 	lineage *Lineage // that names last; nil: whatever the log has
 	last    uint64   // the last sequence f was called with or passed over
+	live    bool     // it counts what is not ours; reading the past again does not
 
 	// stored is the newest sequence the store had at the last look.
 	stored uint64

@@ -64,6 +64,7 @@ type Config struct {
 
 	TrustedProxies []netip.Prefix // whose word for who the client is counts
 	AllowFrom      []netip.Prefix // where gateways may connect from; empty: anywhere
+	AllowedOrigins []string       // web origins whose pages may connect; empty: none
 
 	AdminTokenFile string // empty: admin.token in DataDir
 
@@ -180,6 +181,7 @@ func (c Config) Validate() error {
 		check(c.PingInterval > 0, "ping-interval", "want more than 0 seconds"),
 		check(c.ConnectionTimeout > c.PingInterval, "connection-timeout",
 			fmt.Sprintf("%v is not longer than --ping-interval %v: every connection would die between two pings", c.ConnectionTimeout, c.PingInterval)),
+		checkOrigins("allowed-origins", c.AllowedOrigins),
 		check(c.RateLimit >= 0, "rate-limit", "want 0 (off) or more attempts a minute"),
 		check(c.MaxPayload >= 256 && c.MaxPayload <= 32<<20, "max-payload", "want 256 bytes to 32 MiB"),
 		check(c.SendQueueBytes >= c.MaxPayload, "send-queue-bytes",

@@ -56,6 +56,17 @@ func (d *deployments) note(seq uint64, body []byte) {
 	}
 }
 
+// rewind forgets events after a sequence, which are no more.
+func (d *deployments) rewind(seq uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, at := range d.events {
+		if at > seq {
+			d.events[id] = 0 // as if it had none: its place in the ring stays
+		}
+	}
+}
+
 // find returns the sequence of a deployment's event, or 0.
 func (d *deployments) find(id string) uint64 {
 	d.mu.Lock()

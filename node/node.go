@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"gatecast/eventlog"
 	"gatecast/frame"
 	"gatecast/internal/front"
+	"gatecast/internal/logqueue"
 	"gatecast/internal/tracing"
 	"gatecast/poller"
 	"gatecast/shard"
@@ -43,16 +45,19 @@ type Node struct {
 	internalLn net.Listener
 
 	log       *eventlog.Log
-	before    uint64 // the newest event in the log when the node started
+	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
+	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
 	peers     *peers // nil while no other node shares the log
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
+	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
 	router    *shard.Router
 	webSocket *shard.WebSocket
 	front     *front.Front
 	api       *api.Server
 	counts    *stats.Node
+	logs      *logqueue.Queue // behind cfg.Logger
 	notices   *noticeLog
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
@@ -76,10 +81,14 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2)}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2), counts: stats.NewNode(cfg.Version)}
+	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
+	cfg.Logger = slog.New(n.logs.Handler())
+	n.cfg.Logger = cfg.Logger
 	defer func() {
 		if err != nil {
 			n.stop()
+			n.logs.Close(logTimeout)
 		}
 	}()
 	if err := n.prepare(); err != nil {
@@ -97,7 +106,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.files = append(n.files, admins)
-	if n.verify, err = n.tokenVerifier(); err != nil {
+	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
 	var platform http.Handler // not one that is nil inside
@@ -195,13 +204,13 @@ func (n *Node) warnIfExposed() {
 
 // openLog opens the log and what feeds on it: shards, registry, tail.
 func (n *Node) openLog(ctx context.Context) (err error) {
-	n.counts = stats.NewNode(n.cfg.Version)
 	n.webSocket = &shard.WebSocket{MaxMessage: maxGatewayMessage, ShutdownCode: frame.CloseCode(n.cfg.ShutdownCode)}
 	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
 		return err
 	}
 	n.log, err = eventlog.Open(ctx, eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
+		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
 		InMemory:       n.cfg.Log == LogMemory,
 		URL:            n.cfg.logURL(),
 		Replicas:       n.cfg.LogReplicas,
@@ -211,6 +220,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
 		MaxEventBytes:  n.cfg.MaxPayload,
+		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
 		Logger:         n.cfg.Logger,
 	})
 	if err != nil {
@@ -220,7 +230,10 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return err
 	}
 	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
-	n.before = n.log.Last().Seq
+	in := n.log.Lineage()
+	n.lineage.Store(in)
+	before := n.log.Last()
+	n.before = before.Seq
 	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
 	if err != nil {
 		return err
@@ -241,12 +254,12 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
+	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
 	if n.log.Shared() {
 		n.peers = newPeers(n)
 	}
 	// Gateways that come back after a restart find what they missed in memory.
-	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
+	return n.tail.reach(ctx, before)
 }
 
 // startShards starts the loops at a place in the log.
@@ -254,6 +267,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	n.router, err = shard.Start(shard.Config{
 		Shards:         n.cfg.Shards,
 		Start:          start,
+		Lineage:        n.lineage.Load(),
 		PingInterval:   n.cfg.PingInterval,
 		Timeout:        n.cfg.ConnectionTimeout,
 		SendQueueBytes: n.cfg.SendQueueBytes,
@@ -270,25 +284,28 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 
 // serve starts both listeners.
 func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	n.front = front.New(front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
+		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
-		AllowFrom:   n.cfg.AllowFrom,
-		Proxies:     n.cfg.TrustedProxies,
-		Platform:    platform,
-		Register:    n.router.Register,
-		Resume:      n.resume,
-		Barrier:     n.barrierOf,
-		WebSocket:   n.webSocket,
-		Compression: n.cfg.Compression,
-		Available:   func() bool { return n.tail.healthy() && n.log.Reachable() },
-		Node:        n.counts,
-		Logger:      n.cfg.Logger,
+		AllowFrom:      n.cfg.AllowFrom,
+		AllowedOrigins: origins,
+		Proxies:        n.cfg.TrustedProxies,
+		Platform:       platform,
+		Register:       n.router.Register,
+		Resume:         n.resume,
+		Barrier:        n.barrierOf,
+		WebSocket:      n.webSocket,
+		Compression:    n.cfg.Compression,
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Node:           n.counts,
+		Logger:         n.cfg.Logger,
 	})
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -323,6 +340,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Node:        n.counts,
 		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
 		Ready:       n.ready,
+		SpoolDir:    n.cfg.DataDir,
 		Logger:      n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
@@ -377,12 +395,17 @@ func (n *Node) Drain(ctx context.Context) error {
 	defer cancel()
 	err := n.wind(ctx)
 	n.stop()
+	defer n.logs.Close(logTimeout)
 	if err != nil {
 		return fmt.Errorf("the drain was cut short: %w", err)
 	}
 	n.cfg.Logger.Info("drained")
 	return nil
 }
+
+// logTimeout is how long the end of a node waits for what is to be logged still:
+// standard error may be a pipe that nobody reads.
+const logTimeout = time.Second
 
 // answerTimeout is what requests of the internal route have, once every
 // connection is gone.
@@ -392,13 +415,14 @@ const answerTimeout = time.Second
 // published may not have been delivered; peers and clients that take longer than
 // they are given are cut off, which is what the timeout is for.
 func (n *Node) wind(ctx context.Context) error {
-	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
+	n.front.StopUpgrades() // the listener stays: who comes late is told to go elsewhere
 	err := errors.Join(
 		n.api.StopPublishing(ctx),
 		n.tail.reach(ctx, n.log.Last()),
 	)
 	n.tellCutOff("connections that did not answer their goodbye were cut off",
 		n.router.Drain(ctx, spread(n.front.Live(), n.cfg.ShutdownTimeout)))
+	n.tellCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	n.tellCutOff("requests on the internal route were cut off", n.api.Shutdown(ctx))

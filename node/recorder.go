@@ -75,6 +75,7 @@ type recorder struct {
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts // not written yet
+	epoch   uint64        // of the log, which facts are meant in
 	written int           // bytes of outcomes since the last compaction
 	refused struct {      // the event that was answered as failed last: often many gateways do
 		seq  uint64
@@ -154,7 +155,7 @@ func (r *recorder) follow(ctx context.Context) {
 				r.logger.Error("a record of what became of events is passed over", "record", rec.Seq, "error", err)
 				return
 			}
-			r.book.Apply(facts)
+			r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
 		})
 		if ctx.Err() == nil {
 			r.logger.Error("records of what became of events cannot be read; trying again", "error", err)
@@ -216,6 +217,10 @@ func (r *recorder) takeNotes(ctx context.Context) {
 	for i := range notes {
 		n := &notes[i]
 		weight += n.weight()
+		if n.report.Epoch != 0 && n.report.Epoch != r.epoch {
+			r.writeFacts(ctx) // of the log's history until then
+			r.epoch = n.report.Epoch
+		}
 		facts := outcome.Facts{Progress: n.report.Progress}
 		for _, g := range n.report.Resumed {
 			if gap, ok := r.book.Gap(g.GatewayID, g.At); ok {
@@ -225,6 +230,7 @@ func (r *recorder) takeNotes(ctx context.Context) {
 		for j := range n.report.Inbound {
 			r.takeInbound(ctx, &n.report.Inbound[j], &facts, &messages, &failures)
 		}
+		facts = facts.UpTo(r.log.Valid(ctx, r.epoch))
 		r.book.Apply(facts)
 		r.facts.Progress = append(r.facts.Progress, facts.Progress...)
 		r.facts.Answers = append(r.facts.Answers, facts.Answers...)
@@ -241,9 +247,10 @@ func (r *recorder) takeNotes(ctx context.Context) {
 func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *outcome.Facts, messages, failures *[]eventlog.Record) {
 	id := m.Event
 	if m.Kind == stats.DeploymentAck {
-		id = event.Cursor{Epoch: r.log.Epoch(), Seq: r.deployed.find(m.DeploymentID)}
+		id = r.log.CursorOf(r.deployed.find(m.DeploymentID))
 	}
-	known := id.Epoch == r.log.Epoch() && id.Seq > 0 && id.Seq <= r.log.Last().Seq
+	_, known := r.log.Resolve(id)
+	known = known && id.Seq > 0
 	if known {
 		facts.Answers = append(facts.Answers, outcome.Answer{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
 	}
@@ -334,7 +341,7 @@ func (r *recorder) writeFacts(ctx context.Context) {
 	for part := range r.facts.Parts(factsSize) {
 		data := part.AppendTo(nil)
 		r.written += len(data)
-		records = append(records, eventlog.Record{Name: r.nodeID, Data: data})
+		records = append(records, eventlog.Record{Name: r.nodeID, Data: data, Epoch: r.epoch})
 	}
 	r.facts = outcome.Facts{}
 	r.write(ctx, r.outcomes, records)
@@ -347,16 +354,23 @@ func (r *recorder) writeFacts(ctx context.Context) {
 // before.
 func (r *recorder) compact(ctx context.Context) {
 	r.written = 0
+	epoch := r.log.Epoch() // before the book is read: what it has then may only be newer
 	_, before, err := r.outcomes.Bounds(ctx)
 	if err != nil {
 		return // the next time will do
 	}
 	for facts := range r.book.Snapshot {
-		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil)}})
+		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil), Epoch: epoch}})
 	}
 	if err := r.outcomes.Purge(ctx, r.nodeID, before+1); err != nil && ctx.Err() == nil {
 		r.logger.Warn("old records of what became of events stay for now", "error", err)
 	}
+}
+
+// turn forgets what was known of sequences that are other events' now.
+func (r *recorder) turn(common uint64) {
+	r.book.Rewind(common)
+	r.deployed.rewind(common)
 }
 
 // stop writes what is left, and ends the recorder. Nothing may be pushed any more.

@@ -59,7 +59,7 @@ func config(t testing.TB) Config {
 func start(t testing.TB, cfg Config) *system {
 	t.Helper()
 	logs := testenv.NewLog(t)
-	if _, timed := t.(*testing.B); !timed {
+	if _, timed := t.(*testing.B); !timed && cfg.Logger == nil {
 		cfg.Logger = logs.Logger()
 	}
 	n, err := Start(t.Context(), cfg)

@@ -10,16 +10,24 @@ import (
 	"gatecast/auth"
 )
 
-// tokenVerifier returns who knows gateways' tokens: the platform, or the registry.
-func (n *Node) tokenVerifier() (func(token string) (*auth.Grant, error), error) {
+// loadVerifier sets who knows gateways' tokens: the platform, or the registry.
+func (n *Node) loadVerifier() error {
 	if n.cfg.VerifyURL == "" {
-		return n.verifyRegistered, nil
+		n.verify, n.known = n.verifyRegistered, n.knownRegistered
+		return nil
 	}
 	transport, err := platformTransport(n.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return auth.NewVerifier(n.registry, n.cfg.VerifyURL, transport, n.verified).Verify, nil
+	v := auth.NewVerifier(n.registry, n.cfg.VerifyURL, transport, n.verified)
+	n.verify, n.known = v.Verify, v.Known
+	return nil
+}
+
+func (n *Node) knownRegistered(token string) *auth.Grant {
+	grant, _ := n.registry.Verify(token)
+	return grant
 }
 
 func (n *Node) verifyRegistered(token string) (*auth.Grant, error) {

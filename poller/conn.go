@@ -179,39 +179,30 @@ func (c *Conn) CloseWrite() error {
 }
 
 // Rewind returns the connection as it was before the first Read, for whoever
-// wants an ordinary net.Conn: with TLS crypto/tls's, which is to read everything
-// itself. read is what Read returned so far. Nothing may have been written. The
-// Conn is not used after it.
-func (c *Conn) Rewind(read []byte) net.Conn {
+// wants an ordinary net.Conn: with TLS crypto/tls's, which reads everything
+// itself from then on. read is what Read returned so far; again is what of it the
+// net.Conn does not return once more. Nothing may have been written.
+//
+// The Conn is not used while the net.Conn is. When nobody uses the net.Conn any
+// more, and everything it has read is accounted for, the Conn may be used again.
+func (c *Conn) Rewind(read []byte) (conn net.Conn, again []byte) {
 	switch {
 	case c.records != nil:
 		c.wire.again = c.records.rewind()
 		c.records = nil
-		return c.tls
+		return c.tls, nil
 	case c.tls != nil:
-		return &rewound{c.tls, append([]byte(nil), read...)}
+		return c.tls, append([]byte(nil), read...)
 	}
-	c.wire.again = append([]byte(nil), read...)
-	return c.wire
-}
-
-// A rewound connection gives what was read of it once more.
-type rewound struct {
-	net.Conn
-	again []byte
-}
-
-func (r *rewound) Read(b []byte) (int, error) {
-	if len(r.again) > 0 {
-		n := copy(b, r.again)
-		r.again = r.again[n:]
-		return n, nil
-	}
-	return r.Conn.Read(b)
+	return c.wire, append([]byte(nil), read...)
 }
 
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
+
+// NetConn returns the TCP connection, for whoever wants to break it off. It is nil
+// after Detach.
+func (c *Conn) NetConn() net.Conn { return c.wire.Conn }
 
 // SetReadDeadline bounds Read.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.wire.SetReadDeadline(t) }

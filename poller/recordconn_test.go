@@ -46,6 +46,21 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, r.URL.Path+" "+string(body))
 }
 
+// A rewound connection gives what was read of it once more.
+type rewound struct {
+	net.Conn
+	again []byte
+}
+
+func (r *rewound) Read(b []byte) (int, error) {
+	if len(r.again) > 0 {
+		n := copy(b, r.again)
+		r.again = r.again[n:]
+		return n, nil
+	}
+	return r.Conn.Read(b)
+}
+
 // What was read of a connection, and what was not, is net/http's after a rewind,
 // and the connection goes on for as many requests as there are.
 func TestRewindToHTTP(t *testing.T) {
@@ -65,7 +80,8 @@ func TestRewindToHTTP(t *testing.T) {
 			if err := c.Handshake(); err != nil {
 				t.Error(err)
 			}
-			ln.conn <- c.Rewind(readRequest(t, c))
+			conn, again := c.Rewind(readRequest(t, c))
+			ln.conn <- &rewound{conn, again}
 		})
 		client := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return far, nil }}
 		for i, body := range []string{"first", strings.Repeat("second ", 10_000), ""} {

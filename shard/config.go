@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatecast/event"
+	"gatecast/internal/activity"
 	"gatecast/stats"
 
 	"github.com/google/uuid"
@@ -25,6 +26,9 @@ type Config struct {
 	// Start is a place in the log: everything behind it is remembered or
 	// dispatched, in order.
 	Start event.Cursor
+	// Lineage names the sequences of the log, until [Router.Turn] is told another one.
+	// Default: all are of Start's epoch.
+	Lineage Lineage
 	// PingInterval is how often a connection is asked for a sign of life,
 	// whatever else flows on it. Default 20 s.
 	PingInterval time.Duration
@@ -72,6 +76,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.StallTimeout, 10*time.Second)
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.ReplayMemory, 64<<20)
+	if c.Lineage == nil {
+		c.Lineage = oneEpoch(c.Start.Epoch)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +113,9 @@ type Peer struct {
 	// Live counts the gateway's connections. Its shard writes it; anyone may
 	// read it.
 	Live *atomic.Int32
+	// Requests are the peer's requests to this node, which are signs of life. Nil:
+	// it makes none.
+	Requests *activity.Requests
 	// Revoked reports whether, and why, the peer may not be connected any more.
 	// It is asked once, when the connection is registered: whoever revokes makes
 	// it true first and then calls [Router.Kick], so one of the two is seen.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"gatecast/event"
+	"gatecast/internal/activity"
 	"gatecast/stats"
 
 	"github.com/google/uuid"
@@ -43,7 +44,9 @@ type conn struct {
 	released    func()        // Registration.Closed
 	id          uuid.UUID
 	transport   Transport
+	requests    *activity.Requests
 	connectedAt instant
+	connected   int64 // connectedAt by the wall clock, in Unix nanoseconds
 	remote      packedAddr
 	slot        int32
 
@@ -90,8 +93,8 @@ func (p packedAddr) unpack() netip.AddrPort {
 // newConn begins a connection; it has no transport yet.
 func newConn(s *state, r *Registration) *conn {
 	return &conn{
-		s: s, gatewayID: r.Peer.GatewayID, tokenID: r.Peer.TokenID, live: r.Peer.Live, released: r.Closed,
-		id: r.ID, remote: packAddr(r.Remote), connectedAt: s.now, lastHeard: s.now, link: wheelLink{slot: -1},
+		s: s, gatewayID: r.Peer.GatewayID, tokenID: r.Peer.TokenID, live: r.Peer.Live, requests: r.Peer.Requests, released: r.Closed,
+		id: r.ID, remote: packAddr(r.Remote), connectedAt: s.now, connected: s.wall(s.now).UnixNano(), lastHeard: s.now, link: wheelLink{slot: -1},
 	}
 }
 
@@ -149,7 +152,7 @@ func (c *conn) ackText(resumed bool) []byte {
 
 // cursor returns the position of the last event written, else where the
 // connection began.
-func (c *conn) cursor() event.Cursor { return event.Cursor{Epoch: c.s.cfg.Start.Epoch, Seq: c.seq} }
+func (c *conn) cursor() event.Cursor { return c.s.lineage.CursorOf(c.seq) }
 
 // due returns when the connection must be looked at next.
 func (c *conn) due() instant {
@@ -171,6 +174,7 @@ func (c *conn) expire() {
 	case c.state == closing && c.closeDue <= now:
 		c.finish(c.why, c.detail)
 	case c.state == closing:
+	case c.deadAt() <= now && c.atWork(): // looked at again when that will have been too long
 	case c.deadAt() <= now:
 		c.finish(stats.HeartbeatTimeout, "")
 	case c.out.stalled() <= now:
@@ -181,6 +185,13 @@ func (c *conn) expire() {
 	if c.state != closed && c.link.slot < 0 {
 		c.s.wheel.add(c, c.due())
 	}
+}
+
+// atWork reports whether the peer has given a sign of life by a request to this
+// node, and takes it for one. It confirms nothing of what was sent.
+func (c *conn) atWork() bool {
+	c.lastHeard = max(c.lastHeard, c.s.instantOf(c.requests.LastSign(c.s.timeOf(c.s.now))))
+	return c.deadAt() > c.s.now
 }
 
 func (c *conn) ping() {

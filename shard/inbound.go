@@ -6,10 +6,12 @@ package shard
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 	"gatecast/stats"
 
 	"github.com/google/uuid"
@@ -38,35 +40,66 @@ type Inbound struct {
 // maxError bounds what is kept of the text of an error, in bytes.
 const maxError = 1024
 
+// Names of the members of messages, and of a deployment.ack's payload.
+var (
+	inboundNames    = []string{"type", "id", "status", "error", "payload"}
+	deploymentNames = []string{"deploymentId", "artifactId", "resourceType", "action", "status", "performedAt", "errorCode"}
+)
+
 // An inboundJSON is a gateway's message as it is written.
 type inboundJSON struct {
-	Type    string          `json:"type"`
-	ID      string          `json:"id"`
-	Status  string          `json:"status"`
-	Error   string          `json:"error"`
-	Payload json.RawMessage `json:"payload"`
+	kind, id, status, errorText string
+	payload                     []byte // a part of the message
 }
 
 // parseInbound reads a gateway's message; ok is false when it is not JSON. JSON
 // that is no message of ours is unknown, and ignored, so that gateways may be
-// newer than the node. It keeps nothing of the text.
+// newer than the node: so is one that parsers could read in different ways, by a name
+// that is there twice or in other letters. It keeps nothing of the text.
 func parseInbound(text []byte) (m Inbound, ok bool) {
 	unknown := Inbound{Kind: stats.UnknownMessage}
 	if c, ok := scanAck(text); ok {
 		return Inbound{Kind: stats.EventAck, Event: c}, true
 	}
-	var j inboundJSON
-	if err := json.Unmarshal(text, &j); err != nil {
-		_, broken := err.(*json.SyntaxError)
-		return unknown, !broken
+	j, err := readInbound(text)
+	switch {
+	case errors.Is(err, strict.ErrSyntax):
+		return unknown, json.Valid(strict.TrimBOM(text))
+	case err != nil:
+		return unknown, true
 	}
-	switch j.Type {
+	switch j.kind {
 	case stats.EventAck.String():
 		return eventAck(&j), true
 	case stats.DeploymentAck.String():
 		return deploymentAck(&j), true
 	}
 	return unknown, true
+}
+
+// readInbound reads the members of a message. A status or an error that is null is
+// as good as none.
+func readInbound(text []byte) (j inboundJSON, err error) {
+	o := strict.Read(text)
+	o.Unique()
+	for o.Next() {
+		switch name := string(o.Name()); {
+		case o.Misspelt(inboundNames...):
+			o.Fail("is not spelt so")
+		case name == "payload":
+			j.payload = o.Raw()
+		case name != "type" && o.Null():
+		case name == "type":
+			j.kind = o.String()
+		case name == "id":
+			j.id = o.String()
+		case name == "status":
+			j.status = o.String()
+		case name == "error":
+			j.errorText = o.Text()
+		}
+	}
+	return j, o.Err()
 }
 
 // ackBegins and ackEnds are around the id of an ack that says nothing else, which
@@ -90,28 +123,41 @@ func scanAck(text []byte) (event.Cursor, bool) {
 }
 
 func eventAck(j *inboundJSON) Inbound {
-	c, err := event.ParseCursor(j.ID)
+	c, err := event.ParseCursor(j.id)
 	if err != nil { // of no event of ours
 		return Inbound{Kind: stats.UnknownMessage}
 	}
 	return Inbound{
 		Kind: stats.EventAck, Event: c,
-		Failed: failure(j.Status), Status: clip(j.Status), Error: clip(j.Error),
+		Failed: failure(j.status), Status: clip(j.status), Error: clip(j.errorText),
 	}
 }
 
 func deploymentAck(j *inboundJSON) Inbound {
-	var p struct {
-		DeploymentID string `json:"deploymentId"`
-		Status       string `json:"status"`
-		ErrorCode    string `json:"errorCode"`
+	m := Inbound{Kind: stats.DeploymentAck, Payload: bytes.Clone(j.payload)}
+	var status, code string
+	o := strict.Read(j.payload)
+	for o.Next() {
+		switch name := string(o.Name()); {
+		case o.Misspelt(deploymentNames...):
+			return Inbound{Kind: stats.UnknownMessage}
+		case o.Null():
+		case name == "deploymentId":
+			m.DeploymentID = o.String()
+		case name == "status":
+			status = o.String()
+		case name == "errorCode" && o.IsString():
+			code = o.Text()
+		case name == "errorCode": // a number, as some have it
+			code = string(o.Raw())
+		}
 	}
-	// A payload of another shape is the platform's to understand.
-	_ = json.Unmarshal(j.Payload, &p)
-	return Inbound{
-		Kind: stats.DeploymentAck, DeploymentID: p.DeploymentID, Payload: bytes.Clone(j.Payload),
-		Failed: failure(p.Status), Status: clip(p.Status), Error: clip(p.ErrorCode),
+	if o.Err() != nil {
+		// A payload of another shape is the platform's to understand.
+		m.DeploymentID, status, code = "", "", ""
 	}
+	m.Failed, m.Status, m.Error = failure(status), clip(status), clip(code)
+	return m
 }
 
 // failure reports whether a status says that something failed, in any of the

@@ -4,6 +4,7 @@
 package shard
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"gatecast/event"
 	"gatecast/stats"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -24,16 +27,22 @@ func FuzzInbound(f *testing.F) {
 		`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"FAILED","errorCode":"E"}}`, `{"type":"deployment.ack"}`,
 		`{"type":"deployment.ack","payload":[1,{"a":null}]}`, `{"type":"other"}`, `[]`, `null`, `"x"`, `1e999`, ``, `{`, "\xff", "{\"type\":\"\xff\"}",
 		`{"type":"event.ack","id":"k-1","error":"` + strings.Repeat("ä", maxError) + `"}`,
+		`{"type":"event.ack","id":"k-1","Status":"failed"}`, `{"type":"event.ack","id":"k-1","status":"failed","status":"applied"}`, `{"type":"event.ack","id":"k-1","stat\u0075s":"failed","status":"x"}`,
+		`{"type":"event.ack","id":"k-1","ſtatus":"failed"}`, `{"type":"event.ack","id":"k-1","x":{"a":1,"\u0061":2}}`, `{"type":"event.ack","id":"k-1","error":"\ud800"}`, "\ufeff{\"type\":\"event.ack\",\"id\":\"k-1\"}", "\ufeff[]",
+		`{"type":"deployment.ack","payload":{"deploymentId":"d","deploymentID":"e"}}`, `{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","status":"success"}}`, `{"type":"deployment.ack","payload":{"deploymentId":"\ud800","errorCode":5}}`,
 		strings.Repeat("[", 20000), `{"type":"event.ack","id":"zzzzzzzzzzzzzzzzzzzz-99999999999999999999"}`,
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, ok := parseInbound(text)
-		if ok != json.Valid(text) {
+		if ok != json.Valid(bytes.TrimPrefix(text, []byte("\ufeff"))) {
 			t.Fatalf("JSON %v, parsed %v", !ok, ok)
 		}
-		long, longOK := parseInbound(append([]byte(" "), text...)) // no scanAck
+		long, longOK := m, ok
+		if len(text) > 0 && text[0] == '{' {
+			long, longOK = parseInbound(append([]byte(" "), text...)) // no scanAck
+		}
 		if d := cmp.Diff(long, m); ok != longOK || d != "" {
 			t.Errorf("the long way %v, the short way %v: %s", longOK, ok, d)
 		}
@@ -46,9 +55,87 @@ func FuzzInbound(f *testing.F) {
 		if len(m.Payload) > 0 && (m.Kind != stats.DeploymentAck || !json.Valid(m.Payload)) {
 			t.Errorf("%v has payload %q", m.Kind, m.Payload)
 		}
+		if m.Kind != stats.UnknownMessage {
+			sameInbound(t, text, &m)
+		}
 		clear(text)
 		if d := cmp.Diff(long, m); d != "" {
 			t.Errorf("it changes with the text: %s", d)
 		}
 	})
+}
+
+// sameInbound checks that another strict parser reads from a message what we did.
+func sameInbound(t *testing.T, text []byte, m *Inbound) {
+	var j struct {
+		Type    string         `json:"type"`
+		ID      string         `json:"id"`
+		Status  string         `json:"status"`
+		Error   string         `json:"error"`
+		Payload jsontext.Value `json:"payload"`
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	// Half a character is as good as none in a text for people.
+	if err := jsonv2.Unmarshal(text, &j, jsontext.AllowInvalidUTF8(true)); err != nil {
+		t.Fatalf("%q is taken for %v, and is wrong: %v", text, m.Kind, err)
+	}
+	if j.Type != m.Kind.String() {
+		t.Errorf("%q is taken for %v", text, m.Kind)
+	}
+	switch m.Kind {
+	case stats.EventAck:
+		if j.ID != m.Event.String() || clip(j.Status) != m.Status || clip(j.Error) != m.Error || m.Failed != failure(j.Status) {
+			t.Errorf("%q is read as %+v", text, m)
+		}
+	case stats.DeploymentAck:
+		var p struct {
+			DeploymentID string `json:"deploymentId"`
+			Status       string `json:"status"`
+		}
+		if err := jsonv2.Unmarshal(m.Payload, &p); err == nil && (p.DeploymentID != m.DeploymentID || clip(p.Status) != m.Status || m.Failed != failure(p.Status)) {
+			t.Errorf("%q is read as %+v", text, m)
+		}
+		if len(j.Payload) > 0 && !bytes.Equal(j.Payload, m.Payload) {
+			t.Errorf("the payload %q has become %q", j.Payload, m.Payload)
+		}
+	}
+}
+
+// A message that parsers could read in different ways is none that we know.
+func TestInboundIsExact(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		kind stats.Inbound
+	}{
+		{`{"type":"event.ack","id":"k-1","status":"failed"}`, stats.EventAck},
+		{`{"type":"event.ack","id":"k-1","status":null,"error":null}`, stats.EventAck},
+		{`{"type":"event.ack","id":"k-1","more":{"Status":1}}`, stats.EventAck},
+		{`{"type":"event.ack","id":"k-1","error":"cut \ud83d"}`, stats.EventAck},
+		{`{"type":"event.ack","i\u0064":"k-1"}`, stats.EventAck},
+		{"\ufeff" + `{"type":"event.ack","id":"k-1"}`, stats.EventAck},
+		{`{"type":"event.ack","id":"k-1","Status":"failed"}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","ſtatus":"failed"}`, stats.UnknownMessage},
+		{`{"TYPE":"event.ack","id":"k-1"}`, stats.UnknownMessage},
+		{`{"type":"event.ack","type":"event.ack","id":"k-1"}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"failed","status":"applied"}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"failed","s\u0074atus":"applied"}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"\ud800"}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","x":1,"x":2}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":7}`, stats.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","errorCode":7}}`, stats.DeploymentAck},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","details":{"Status":"x"}}}`, stats.DeploymentAck},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","Status":"failed"}}`, stats.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"deploymentid":"d","status":"failed"}}`, stats.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","status":"success"}}`, stats.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"a":{"b":1,"b":2}}}`, stats.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{},"Payload":{}}`, stats.UnknownMessage},
+	} {
+		if m, ok := parseInbound([]byte(c.text)); m.Kind != c.kind || !ok {
+			t.Errorf("%s is taken for %v (JSON: %v), want %v", c.text, m.Kind, ok, c.kind)
+		}
+	}
+	m, _ := parseInbound([]byte(`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","errorCode":7}}`))
+	if m.DeploymentID != "d" || !m.Failed || m.Error != "7" {
+		t.Errorf("%+v", m)
+	}
 }

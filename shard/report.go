@@ -15,6 +15,8 @@ const tellEvery = time.Second
 // A Report tells what gateways have received and said. It is the receiver's to
 // keep.
 type Report struct {
+	// Epoch is the newest of the lineage that sequences in the report are of.
+	Epoch    uint64
 	Progress []outcome.Progress
 	Resumed  []Resumed
 	Inbound  []Inbound
@@ -69,6 +71,7 @@ func (s *state) tell() {
 	if len(s.report.Progress) == 0 && len(s.report.Resumed) == 0 && len(s.report.Inbound) == 0 {
 		return
 	}
+	s.report.Epoch = s.lineage.Epoch()
 	s.cfg.Report(s.report)
 	s.report = Report{}
 }

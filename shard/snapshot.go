@@ -101,8 +101,6 @@ func (s *state) pageOf(gatewayID string, slot, limit int) (page []stats.Connecti
 
 // snapshot tells of the connection.
 func (c *conn) snapshot() stats.Connection {
-	wall, now := c.s.clock(), c.s.now
-	at := func(t instant) time.Time { return wall.Add(-time.Duration(now - t)) }
 	status := "connected"
 	if c.state == closing {
 		status = "closing"
@@ -110,8 +108,8 @@ func (c *conn) snapshot() stats.Connection {
 	return stats.Connection{
 		GatewayID:     c.gatewayID,
 		ConnectionID:  c.id,
-		ConnectedAt:   at(c.connectedAt),
-		LastHeartbeat: at(c.lastHeard),
+		ConnectedAt:   time.Unix(0, c.connected),
+		LastHeartbeat: c.s.wall(c.lastHeard),
 		Status:        status,
 		RemoteAddr:    c.remote.unpack(),
 		EventsSent:    c.sent,

@@ -35,13 +35,14 @@ const stoppedFor = 2 * time.Second
 // in it is touched on another goroutine. [shard] is the face that others see.
 type state struct {
 	// Constant after start.
-	cfg   Config
-	index int
-	loop  *poller.Loop // nil in tests without a network
-	ring  func()       // asks for another turn
-	clock func() time.Time
-	base  time.Time    // instant 0
-	stats *stats.Shard // written here, read by anyone
+	cfg     Config
+	index   int
+	loop    *poller.Loop // nil in tests without a network
+	ring    func()       // asks for another turn
+	clock   func() time.Time
+	base    time.Time     // instant 0
+	wallSet time.Duration // by how much the wall clock was set since
+	stats   *stats.Shard  // written here, read by anyone
 
 	windowBytes int // bound of the window
 
@@ -63,6 +64,8 @@ type state struct {
 	applied  int64     // weight of the commands that are done
 	upTo     uint64    // the event that everything pending reaches to
 	seq      uint64    // every event up to this one is in its send queues
+	lineage  Lineage   // of the log, as far as the shard has come
+	before   Lineage   // what lineage was before the last turn
 	dirty    []*conn   // to be flushed, each once
 	flushed  int       // dirty[:flushed] are done
 	turning  bool      // a turn is running, and will come to what is touched
@@ -112,6 +115,8 @@ func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock fun
 		wheel:    wheel{tick: tick},
 		seq:      cfg.Start.Seq,
 		upTo:     cfg.Start.Seq,
+		lineage:  cfg.Lineage,
+		before:   cfg.Lineage,
 		window:   newHistory(cfg.Start.Seq),
 
 		windowBytes: cfg.ReplayMemory / cfg.Shards,
@@ -120,6 +125,25 @@ func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock fun
 
 // setNow sets the time that everything below goes by.
 func (s *state) setNow(t time.Time) { s.now = instant(t.Sub(s.base)) }
+
+// timeOf and instantOf convert between the two forms of a time.
+func (s *state) timeOf(t instant) time.Time    { return s.base.Add(time.Duration(t)) }
+func (s *state) instantOf(t time.Time) instant { return instant(t.Sub(s.base)) }
+
+// wallJump is by how much the wall clock must have been set for times to follow it.
+// The time between reading the two clocks is less.
+const wallJump = time.Second
+
+// wall returns what the wall clock shows at an instant. It is the same whenever it
+// is asked, unless somebody has set the clock.
+func (s *state) wall(t instant) time.Time {
+	now := s.clock()
+	by := now.Round(0).Sub(s.base.Round(0)) - now.Sub(s.base) // without Round the clock is the monotonic one
+	if d := by - s.wallSet; d > wallJump || d < -wallJump {
+		s.wallSet = by
+	}
+	return s.timeOf(t).Add(s.wallSet)
+}
 
 // readClock sets the time for a call that does not come with it.
 func (s *state) readClock() { s.setNow(s.clock()) }

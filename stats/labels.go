@@ -28,9 +28,12 @@ var (
 
 	// publishErrors are the codes of answers to publishes.
 	publishErrors = []string{
-		"bad_request", "forbidden", "not_found", "request_timeout", "conflict", "payload_too_large",
+		"bad_request", "forbidden", "not_found", "request_timeout", "conflict", "payload_too_large", "unsupported_media_type",
 		"invalid_event", "internal_error", "unavailable", "draining",
 	}
+
+	// foreignSources are where messages are found that are not gatecast's.
+	foreignSources = []string{"events", "journal", "registry", "bus"}
 )
 
 // initialize makes the series of a counter with one label.
@@ -46,6 +49,7 @@ func (n *Node) initializeLabels() {
 	initialize(n.Verifications, verificationResults)
 	initialize(n.RejectedPublishes, publishErrors)
 	initialize(n.Panics, listeners)
+	initialize(n.ForeignMessages, foreignSources)
 	for _, l := range listeners {
 		for _, e := range acceptErrors {
 			n.AcceptErrors.WithLabelValues(l, e)

@@ -27,6 +27,7 @@ type Node struct {
 	Panics              *prometheus.CounterVec // of handlers, contained, by listener
 	RecordsDropped      prometheus.Counter     // what was to be recorded of gateways' answers and failed deliveries
 	SpansDropped        prometheus.Counter     // of tracing
+	ForeignMessages     *prometheus.CounterVec // what others wrote where gatecast keeps its own, by where
 
 	EventsCompressed prometheus.Counter
 	CompressionSaved prometheus.Counter // bytes, counted once an event
@@ -79,6 +80,8 @@ func NewNode(version string) *Node {
 			"Panics of one connection's or request's handler, which ended nothing else, by where it was: at the listeners gateways and internal, or in cluster, for a message of another node. Each is a bug, and logged with its stack."), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
+		ForeignMessages: prometheus.NewCounterVec(opts("foreign_messages_total",
+			"Messages in NATS that are not gatecast's, and were skipped, by where they were: in the streams of events and journals, in the registry, or on the bus between nodes."), []string{"source"}),
 		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
 			"Events that were compressed, each once for all its receivers.")),
 		CompressionSaved: prometheus.NewCounter(opts("compression_saved_bytes_total",
@@ -122,7 +125,7 @@ func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
 		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
-		n.EventsCompressed, n.CompressionSaved,
+		n.EventsCompressed, n.CompressionSaved, n.ForeignMessages,
 	}
 }
 

@@ -26,7 +26,7 @@ type benchCmd struct {
 	Insecure bool   `help:"Do not verify the node's certificates."`
 	CAFile   string `name:"ca-file" help:"PEM file of the certificates to trust. Default: the system's." placeholder:"FILE"`
 
-	Connections int           `help:"Connections to make. Default: ${default}." default:"1000" placeholder:"N"`
+	Connections int           `help:"Connections to make. Default: ${default}." default:"10" placeholder:"N"`
 	Gateways    int           `help:"Gateways to register, which have the connections by turns. Default: one for each." placeholder:"N"`
 	Rate        int           `help:"Events a second. Default: ${default}." default:"100" placeholder:"N"`
 	For         time.Duration `help:"How long to publish. Default: ${default}; Ctrl-C ends it early." default:"30s" placeholder:"TIME"`
@@ -42,8 +42,10 @@ func (c *benchCmd) Help() string {
 	return `Registers gateways under names that begin with "bench-", connects as them, publishes to
 them alone, and removes them at the end, also when it fails or Ctrl-C ends it.
 
-The node must allow the load: by default it takes 1000 connections (--max-connections) and
-10 attempts a minute from one address (--rate-limit; 0 is no limit).`
+The defaults suit a node with its defaults. More must be allowed by the node: by default it takes
+1000 connections (--max-connections) and 10 attempts a minute from one address (--rate-limit; 0 is
+no limit). Where attempts are limited, connecting goes at the node's pace if that takes two minutes
+at most; else the load ends before it begins.`
 }
 
 // maxEventBytes is less than a node takes by default.
@@ -69,6 +71,9 @@ func (c *benchCmd) Run(ctx context.Context, w world) error {
 		Connections: c.Connections, Gateways: c.Gateways,
 		Rate: c.Rate, For: c.For, EventBytes: c.EventBytes, All: c.All,
 		Publishers: c.Publishers, Dialers: c.Dialers,
+		Paced: func(rest time.Duration) {
+			fmt.Fprintf(w.err, "gatecast: the node limits attempts to connect; waiting some %v for it (--rate-limit 0 turns its limit off)\n", rest.Round(time.Second))
+		},
 	})
 	if _, measured := r.Figure("published"); !measured && err != nil {
 		return c.explain(err)
@@ -185,8 +190,11 @@ func (c *benchCmd) explain(err error) error {
 
 func (c *benchCmd) remedy(err error) string {
 	refused, ok := errors.AsType[*bench.RefusedError](err)
+	slow, paced := errors.AsType[*bench.PaceError](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case paced && slow.Made > 0:
+		return fmt.Sprintf("start the node with --rate-limit 0, or ask for %d --connections", slow.Made)
 	case ok && refused.Status == http.StatusTooManyRequests:
 		return "start the node with --rate-limit 0, or a limit that this load fits in"
 	case ok && refused.Code == "capacity_exceeded":

@@ -93,6 +93,16 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// The defaults suit a node with its defaults, but for how long they take.
+func TestBenchDefaults(t *testing.T) {
+	o := newOperator(t)
+	code, out, errs := gatecast("", "bench", "--url", "wss://"+o.node.GatewayAddr().String(), "--insecure", "--for", "100ms")
+	if code != 0 || errs != "" || !strings.Contains(out, "10 connections") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	o.checkRemoved(t)
+}
+
 func TestBenchTable(t *testing.T) {
 	o := newOperator(t)
 	code, out, errs := gatecast("", o.bench()...)
@@ -167,7 +177,7 @@ func TestBenchInterruptedEarly(t *testing.T) {
 
 func TestBenchRefused(t *testing.T) {
 	o := newOperator(t)
-	code, out, errs := gatecast("", o.bench("--connections", "20")...)
+	code, out, errs := gatecast("", o.bench("--connections", "200")...)
 	if code != 1 || out != "" || !strings.Contains(errs, "429") || !strings.Contains(errs, "--rate-limit") || strings.Count(errs, "\n") != 1 {
 		t.Errorf("exit %d, want 1, with a line about --rate-limit: %s%s", code, out, errs)
 	}
@@ -181,6 +191,7 @@ func TestBenchRemedies(t *testing.T) {
 		want string
 	}{
 		{"too many attempts", &bench.RefusedError{Status: 429}, "--rate-limit 0"},
+		{"too many attempts to wait for", &bench.PaceError{Made: 7, Err: &bench.RefusedError{Status: 429}}, "--rate-limit 0, or ask for 7 --connections"},
 		{"no room", fmt.Errorf("connect: %w", &bench.RefusedError{Status: 503, Code: "capacity_exceeded"}), "--max-connections 50 or more"},
 		{"another admin token", &bench.RefusedError{Status: 401}, "--admin-token-file"},
 		{"a certificate of nobody known", fmt.Errorf("TLS handshake: %w", &tls.CertificateVerificationError{Err: errors.New("unknown")}), "--insecure"},

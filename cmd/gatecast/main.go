@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"gatecast/internal/stopsignal"
 	"gatecast/node"
@@ -115,13 +116,25 @@ func exitCode(w world, err error) int {
 	return exitFailed
 }
 
+// complainTimeout is how long an error may take to be printed: standard error may be a
+// pipe that nobody reads, and the command has to end.
+const complainTimeout = time.Second
+
 // complain prints an error as one line.
 func complain(w world, err error) {
 	if err == errSaid {
 		return
 	}
 	message := strings.Join(strings.Fields(err.Error()), " ")
-	fmt.Fprintln(w.err, "gatecast:", message)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		fmt.Fprintln(w.err, "gatecast:", message)
+	}()
+	select {
+	case <-printed:
+	case <-time.After(complainTimeout):
+	}
 }
 
 // errSaid is the error of a command that has said what is wrong in its output.

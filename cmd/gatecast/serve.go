@@ -25,17 +25,18 @@ type serveCmd struct {
 	InternalTLSKey  string `name:"internal-tls-key" help:"Its key." env:"GATECAST_INTERNAL_TLS_KEY" placeholder:"FILE"`
 	DataDir         string `help:"Folder of the event log, the registry and generated secrets. Default: ${default}." default:"data" env:"GATECAST_DATA_DIR" placeholder:"DIR"`
 
-	TLSCert        string `name:"tls-cert" help:"PEM certificate for gateways. None: a self-signed one is made." env:"GATECAST_TLS_CERT" placeholder:"FILE"`
-	TLSKey         string `name:"tls-key" help:"Its key." env:"GATECAST_TLS_KEY" placeholder:"FILE"`
-	TLSClientCA    string `name:"tls-client-ca" help:"PEM file of the authorities of gateways' certificates: a gateway may then connect with one instead of a token." env:"GATECAST_TLS_CLIENT_CA" placeholder:"FILE"`
-	Plaintext      bool   `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
-	TLSRecords     string `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
-	PlatformURL    string `name:"platform-url" help:"Where gateways' other requests on the same port go. None: they are answered with 503." env:"GATECAST_PLATFORM_URL" placeholder:"URL"`
-	PlatformCA     string `name:"platform-ca" help:"PEM file of the certificates to trust the platform by, at both URLs. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
-	VerifyURL      string `name:"verify-url" help:"Where the platform verifies gateways' tokens, which the registry then does not." env:"GATECAST_VERIFY_URL" placeholder:"URL"`
-	TrustedProxies cidrs  `help:"Proxies in front of the node, whose PROXY protocol header or X-Forwarded-For names the client." env:"GATECAST_TRUSTED_PROXIES" placeholder:"CIDR,…"`
-	AllowFrom      cidrs  `help:"Where gateways may connect from. Default: anywhere." env:"GATECAST_ALLOW_FROM" placeholder:"CIDR,…"`
-	AdminTokenFile string `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
+	TLSCert        string  `name:"tls-cert" help:"PEM certificate for gateways. None: a self-signed one is made." env:"GATECAST_TLS_CERT" placeholder:"FILE"`
+	TLSKey         string  `name:"tls-key" help:"Its key." env:"GATECAST_TLS_KEY" placeholder:"FILE"`
+	TLSClientCA    string  `name:"tls-client-ca" help:"PEM file of the authorities of gateways' certificates: a gateway may then connect with one instead of a token." env:"GATECAST_TLS_CLIENT_CA" placeholder:"FILE"`
+	Plaintext      bool    `help:"No TLS for gateways: a proxy in front terminates it." env:"GATECAST_PLAINTEXT"`
+	TLSRecords     string  `name:"tls-records" help:"Who keeps the records of a TLS 1.3 connection after its handshake: own (little memory) or stdlib (Go's crypto/tls). Default: ${default}." default:"own" env:"GATECAST_TLS_RECORDS" placeholder:"WHO"`
+	PlatformURL    string  `name:"platform-url" help:"Where gateways' other requests on the same port go. None: they are answered with 503." env:"GATECAST_PLATFORM_URL" placeholder:"URL"`
+	PlatformCA     string  `name:"platform-ca" help:"PEM file of the certificates to trust the platform by, at both URLs. Default: the system's." env:"GATECAST_PLATFORM_CA" placeholder:"FILE"`
+	VerifyURL      string  `name:"verify-url" help:"Where the platform verifies gateways' tokens, which the registry then does not." env:"GATECAST_VERIFY_URL" placeholder:"URL"`
+	TrustedProxies cidrs   `help:"Proxies in front of the node, whose PROXY protocol header or X-Forwarded-For names the client." env:"GATECAST_TRUSTED_PROXIES" placeholder:"CIDR,…"`
+	AllowFrom      cidrs   `help:"Where gateways may connect from. Default: anywhere." env:"GATECAST_ALLOW_FROM" placeholder:"CIDR,…"`
+	AllowedOrigins origins `help:"Web origins whose pages may connect. Default: none." env:"GATECAST_ALLOWED_ORIGINS" placeholder:"ORIGIN,…"`
+	AdminTokenFile string  `help:"File of the admin token, made on first start. Default: admin.token in the data folder." env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
 
 	MaxConnections           int      `help:"Connections this node keeps. Default: ${default}." default:"1000" env:"WS_MAX_CONNECTIONS" placeholder:"N"`
 	MaxConnectionsPerGateway int      `help:"Connections of one gateway; 0 is no limit. Default: ${default}." default:"0" env:"WS_MAX_CONNECTIONS_PER_GATEWAY" placeholder:"N"`
@@ -161,6 +162,7 @@ func (c *serveCmd) nodeConfig() node.Config {
 		VerifyURL:       c.VerifyURL,
 		TrustedProxies:  c.TrustedProxies,
 		AllowFrom:       c.AllowFrom,
+		AllowedOrigins:  c.AllowedOrigins,
 		MaxConnections:  c.MaxConnections,
 
 		MaxConnectionsPerGateway: c.MaxConnectionsPerGateway,

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatecast/internal/netaddr"
 )
 
 // seconds is a time given as a number of seconds, or with a unit as in 1m30s.
@@ -54,6 +56,20 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a size; want bytes, as in 1048576, or a unit, as in 64MiB", text)
 }
 
+// origins are web origins, with commas between them. The node checks them.
+type origins []string
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (o *origins) UnmarshalText(text []byte) error {
+	*o = nil
+	for part := range strings.SplitSeq(string(text), ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*o = append(*o, part)
+		}
+	}
+	return nil
+}
+
 // cidrs are ranges of addresses, with commas between them; an address is a range
 // of one.
 type cidrs []netip.Prefix
@@ -66,15 +82,11 @@ func (c *cidrs) UnmarshalText(text []byte) error {
 		if part == "" {
 			continue
 		}
-		p, err := netip.ParsePrefix(part)
+		p, err := netaddr.ParsePrefix(part)
 		if err != nil {
-			a, err := netip.ParseAddr(part)
-			if err != nil {
-				return fmt.Errorf("%q is not a range of addresses; want CIDRs such as 10.0.0.0/8 or 2001:db8::/32, with commas between them", part)
-			}
-			p = netip.PrefixFrom(a, a.BitLen())
+			return fmt.Errorf("%q is not a range of addresses: %w; want CIDRs such as 10.0.0.0/8 or 2001:db8::/32, with commas between them", part, err)
 		}
-		*c = append(*c, p.Masked())
+		*c = append(*c, p)
 	}
 	return nil
 }

@@ -26,24 +26,29 @@ import (
 // mayImport says which packages of gatecast a package may import. It is the
 // picture in docs/architecture.md, and imports point down it only.
 var mayImport = map[string][]string{
-	"event":               {},
+	"internal/strict":     {},
+	"event":               {"internal/strict"},
 	"frame":               {},
 	"poller":              {"internal/tlsrecord"},
 	"stats":               {"event"},
-	"shard":               {"event", "frame", "outcome", "poller", "stats"},
+	"shard":               {"event", "frame", "internal/activity", "internal/strict", "outcome", "poller", "stats"},
 	"outcome":             {"event"},
-	"auth":                {"event", "internal/secretfile", "stats"},
+	"auth":                {"event", "internal/activity", "internal/netaddr", "internal/secretfile", "internal/strict", "stats"},
 	"auth/memstore":       {"auth"},
 	"eventlog":            {"auth", "event"},
-	"api":                 {"auth", "event", "internal/spec", "stats"},
-	"internal/front":      {"auth", "poller", "shard", "stats"},
-	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/certs", "internal/eventtypes", "internal/front", "internal/secretfile", "internal/tracing", "outcome", "poller", "shard", "stats"},
+	"api":                 {"auth", "event", "internal/http1", "internal/spec", "internal/strict", "stats"},
+	"internal/front":      {"auth", "internal/activity", "internal/http1", "internal/netaddr", "internal/strict", "poller", "shard", "stats"},
+	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/certs", "internal/eventtypes", "internal/front", "internal/logqueue", "internal/netaddr", "internal/secretfile", "internal/tracing", "outcome", "poller", "shard", "stats"},
 	"client":              {"frame"},
-	"cmd/gatecast":        {"auth", "bench", "client", "event", "internal/certs", "internal/stopsignal", "node"},
+	"cmd/gatecast":        {"auth", "bench", "client", "event", "internal/certs", "internal/netaddr", "internal/stopsignal", "internal/strict", "node"},
 	"bench":               {"event", "frame"},
 	"internal/certs":      {},
+	"internal/logqueue":   {},
 	"internal/secretfile": {},
 	"internal/stopsignal": {},
+	"internal/activity":   {},
+	"internal/http1":      {},
+	"internal/netaddr":    {},
 	"internal/tlsrecord":  {},
 	"internal/testenv":    {},
 	"internal/clients":    {},
@@ -51,10 +56,10 @@ var mayImport = map[string][]string{
 	"internal/hostile":    {"frame", "internal/testenv"},
 	"internal/soak":       {"bench", "client", "event", "frame", "internal/testenv"},
 	"internal/echo":       {"auth", "frame", "internal/front", "internal/testenv", "poller", "shard", "stats"},
-	"internal/eventtypes": {"event"},
+	"internal/eventtypes": {"event", "internal/strict"},
 	"internal/spec":       {},
 	// For tests only: nobody else has it.
-	"internal/spec/spectest": {"internal/spec"},
+	"internal/spec/spectest": {"internal/spec", "internal/strict"},
 	"internal/tracing":       {"event"},
 }
 
@@ -70,7 +75,7 @@ var soleImporters = map[string][]string{
 	"github.com/alecthomas/kong":      {"cmd/gatecast"},
 	"github.com/KimMachineGun":        {"cmd/gatecast"},
 	"github.com/prometheus":           {"stats"},
-	"golang.org/x/net":                {"internal/front"},
+	"golang.org/x/net":                {"internal/front", "internal/http1"},
 	"golang.org/x/time":               {"auth"},
 	"golang.org/x/term":               {"cmd/gatecast"},
 	"github.com/chromedp":             {},
@@ -88,6 +93,8 @@ var soleImporters = map[string][]string{
 	"github.com/getkin/kin-openapi":   {"internal/spec/spectest"},
 	"github.com/hashicorp/golang-lru": {"auth"},
 	"golang.org/x/sync":               {"auth"},
+	// In tests only: a strict parser to hold ours to.
+	"github.com/go-json-experiment": {},
 }
 
 const module = "gatecast/"

@@ -6,6 +6,8 @@ package front
 import (
 	"strings"
 	"testing"
+
+	"gatecast/internal/http1"
 )
 
 func TestNegotiateDeflate(t *testing.T) {
@@ -51,7 +53,11 @@ func TestNegotiateDeflate(t *testing.T) {
 			if !on {
 				want = ""
 			}
-			up, no := parseUpgrade([]byte(head+"\r\n"), on)
+			parsed, bad := http1.Parse([]byte(head + "\r\n"))
+			if bad != nil {
+				t.Fatalf("%q: %v", tt.offers, bad)
+			}
+			up, no := parseUpgrade(parsed, on)
 			if no != nil {
 				t.Errorf("%q: refused with %v", tt.offers, no)
 				continue

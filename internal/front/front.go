@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"gatecast/auth"
+	"gatecast/internal/http1"
+	"gatecast/internal/netaddr"
 	"gatecast/poller"
 	"gatecast/shard"
 	"gatecast/stats"
@@ -31,6 +33,10 @@ type Config struct {
 	// Verify returns the grant of a token, or an error that matches auth.ErrRefused
 	// or auth.ErrUnreachable.
 	Verify func(token string) (*auth.Grant, error)
+	// Known returns the grant of a token that can be told without asking anybody,
+	// else nil. It may be nil: requests for the platform then say nothing of their
+	// gateways.
+	Known func(token string) *auth.Grant
 	// VerifyCertificate is asked about a verified client certificate, where there is
 	// no token. It may be nil when TLS asks for none.
 	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)
@@ -38,8 +44,11 @@ type Config struct {
 	Limits            Limits
 	// AllowFrom is where gateways may connect from; empty: from anywhere.
 	AllowFrom []netip.Prefix
-	Proxies   Proxies
-	Register  func(*shard.Registration)
+	// AllowedOrigins are the web origins whose pages may connect, as browsers write
+	// them; empty: none.
+	AllowedOrigins []string
+	Proxies        Proxies
+	Register       func(*shard.Registration)
 	// Resume says how a gateway goes on from the position it names.
 	Resume func(ctx context.Context, since string, latest bool) *shard.Resume
 	// Barrier says where a gateway's events begin; nil: there are no barriers.
@@ -58,8 +67,6 @@ type Config struct {
 const (
 	// requestTimeout bounds everything up to the upgrade.
 	requestTimeout = 10 * time.Second
-	// lingerTimeout is how long a refused peer has to read why.
-	lingerTimeout = 500 * time.Millisecond
 	// resumeTimeout bounds how long it takes to find out whether a position is
 	// one to go on from. The ack is due a second after the upgrade.
 	resumeTimeout = 500 * time.Millisecond
@@ -73,12 +80,14 @@ type Front struct {
 	cfg      Config
 	http     *httpSide
 	live     atomic.Int64  // connections that have a place
-	draining atomic.Bool   //
+	draining atomic.Bool   // upgrades are refused; set with mu held
+	closing  atomic.Bool   // the listeners are closed; set with mu held
 	slots    chan struct{} // one token a handshake under way
-	buffers  sync.Pool     // *[]byte of maxHead
+	buffers  sync.Pool     // *[]byte of http1.MaxHead
 	closed   func()        // gives a place back that no limit but the total counts
 
-	handling sync.WaitGroup
+	handling sync.WaitGroup // of connections accepted, until they are handed on
+	entered  sync.WaitGroup // of upgrades being decided, none of which begins while draining
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -91,9 +100,9 @@ func New(cfg Config) *Front {
 		cfg.Barrier = func(*auth.Gateway) shard.Barrier { return shard.Barrier{} }
 	}
 	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), underWay: make(map[*passage]struct{})}
-	f.buffers.New = func() any { b := make([]byte, maxHead); return &b }
+	f.buffers.New = func() any { b := make([]byte, http1.MaxHead); return &b }
 	f.closed = func() { f.live.Add(-1) }
-	f.http = newHTTPSide(cfg)
+	f.http = newHTTPSide(f)
 	return f
 }
 
@@ -108,7 +117,7 @@ func (f *Front) Serve(ln net.Listener) error {
 		nc, err := ln.Accept()
 		if err != nil {
 			<-f.slots
-			if f.draining.Load() {
+			if f.closing.Load() {
 				return nil
 			}
 			return err
@@ -127,7 +136,7 @@ func (f *Front) Serve(ln net.Listener) error {
 func (f *Front) adopt(ln net.Listener) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.draining.Load() {
+	if f.closing.Load() {
 		return false
 	}
 	f.listeners = append(f.listeners, ln)
@@ -138,6 +147,29 @@ func (f *Front) adopt(ln net.Listener) bool {
 // Live returns how many connections have a place.
 func (f *Front) Live() int { return int(f.live.Load()) }
 
+// enter counts an upgrade among those that StopUpgrades waits for, and reports
+// whether it comes before it. Who enters calls entered.Done.
+func (f *Front) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.draining.Load() {
+		return false
+	}
+	f.entered.Add(1)
+	return true
+}
+
+// StopUpgrades refuses upgrades from now on, while everything else is served as
+// before, one request to a connection. When it returns, nothing more will be
+// registered. That takes as long as tokens take to be verified.
+func (f *Front) StopUpgrades() {
+	f.mu.Lock()
+	f.draining.Store(true)
+	f.mu.Unlock()
+	f.http.server.SetKeepAlivesEnabled(false)
+	f.entered.Wait()
+}
+
 // drainGrace is what handshakes under way are given when the front drains.
 const drainGrace = time.Second
 
@@ -147,6 +179,7 @@ const drainGrace = time.Second
 func (f *Front) Drain(ctx context.Context) error {
 	f.mu.Lock()
 	f.draining.Store(true)
+	f.closing.Store(true)
 	for _, ln := range f.listeners {
 		_ = ln.Close()
 	}
@@ -157,8 +190,10 @@ func (f *Front) Drain(ctx context.Context) error {
 	defer cancel()
 	stop := context.AfterFunc(grace, f.abort)
 	f.handling.Wait()
+	err := f.http.shutdown(ctx)
+	f.entered.Wait()
 	stop()
-	return f.http.shutdown(ctx)
+	return err
 }
 
 // abort ends what is under way.
@@ -175,37 +210,70 @@ func (f *Front) handle(p *passage) {
 	nc := p.conn
 	_ = nc.SetDeadline(p.accepted.Add(requestTimeout)) // fails only on a closed connection, as the next call does
 	client, ahead, err := f.cfg.Proxies.proxied(nc)
-	c := poller.NewConn(nc, f.cfg.TLS)
 	if err != nil {
 		f.cfg.Logger.Warn("PROXY protocol header refused", "remote", nc.RemoteAddr(), "error", err)
-		f.end(c, p.result("bad_proxy_header"))
+		f.end(nc, p.result("bad_proxy_header"))
 		return
 	}
+	if f.cfg.TLS != nil {
+		var plain bool
+		if ahead, plain = awaitTLS(nc, ahead, p.accepted.Add(requestTimeout)); plain {
+			f.refuse(nc, refusalOf(http1.ErrPlain))
+			return
+		}
+	}
+	c := poller.NewConn(nc, f.cfg.TLS)
 	c.Unread(ahead)
 	if err := c.Handshake(); err != nil {
 		f.cfg.Logger.Debug("TLS handshake failed", "remote", nc.RemoteAddr(), "error", err)
 		f.end(c, p.result("tls_failed"))
 		return
 	}
+	f.request(p, c, client)
+}
+
+// request reads the first request of a connection, and hands the connection on.
+func (f *Front) request(p *passage, c *poller.Conn, client netip.AddrPort) {
 	buf := f.buffers.Get().(*[]byte)
 	defer f.buffers.Put(buf)
-	head, behind, err := readHead(c, *buf)
+	head, after, err := readHead(c, *buf)
+	bad, malformed := errors.AsType[*http1.Error](err)
 	switch {
 	case !p.heard():
 		f.end(c, resultOvertaken)
-	case errors.Is(err, errHeadTooLong):
-		f.refuse(c, badRequest(err.Error()))
+	case malformed:
+		f.refuse(c, refusalOf(bad))
 	case err != nil:
 		f.end(c, "incomplete")
 	case !isConnect(head):
-		f.http.take(c.Rewind((*buf)[:len(head)+len(behind)]), client)
+		f.http.take(c, (*buf)[:len(head.Text())+len(after)], client)
 	default:
-		f.connect(c, f.cfg.Proxies.forwarded(client, head), head, behind, p.accepted)
+		f.connect(c, client, head, after, p.accepted)
 	}
 }
 
-// connect upgrades a connection and hands it to its shard, or refuses it.
-func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []byte, accepted time.Time) {
+// again takes a connection whose next request is for the connect route, after
+// others that net/http has answered. The caller waits.
+func (f *Front) again(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte) {
+	accepted := time.Now()
+	f.takeSlot()
+	p := f.begin(c.NetConn())
+	p.heard()
+	defer f.finish(p)
+	defer f.contain(p)
+	_ = p.conn.SetDeadline(accepted.Add(requestTimeout)) // as above
+	f.connect(c, client, head, after, accepted)
+}
+
+// connect upgrades a connection and hands it to its shard, or refuses it. client is
+// who has made the connection.
+func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte, accepted time.Time) {
+	if !f.enter() {
+		f.refuse(c, draining())
+		return
+	}
+	defer f.entered.Done()
+	remote := f.cfg.Proxies.forwarded(client, head)
 	up, grant, release, no := f.decide(head, remote, c.PeerCertificate(), accepted)
 	if no != nil {
 		if no.status == http.StatusUnauthorized {
@@ -234,13 +302,13 @@ func (f *Front) connect(c *poller.Conn, remote netip.AddrPort, head, behind []by
 	f.cfg.Register(&shard.Registration{
 		Peer: shard.Peer{
 			GatewayID: grant.Gateway.ID, TokenID: grant.TokenID, Groups: grant.Gateway.Groups, Barrier: f.cfg.Barrier(grant.Gateway),
-			Live: grant.Live, Revoked: grant.Revoked,
+			Live: grant.Live, Requests: grant.Requests, Revoked: grant.Revoked,
 		},
 		ID:       uuid.New(),
 		Remote:   remote,
 		Greeting: up.response,
 		Resume:   resume,
-		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(behind, c.Buffered()), up.deflate),
+		Open:     f.cfg.WebSocket.Opener(c, slices.Concat(after, c.Buffered()), up.deflate),
 		Abandon:  func() { _ = c.Close() },
 		Closed:   release,
 	})
@@ -258,7 +326,7 @@ func (f *Front) resume(up *upgrade) *shard.Resume {
 
 // decide says whether a request is upgraded. When it is, a place is taken for
 // the connection, that release gives back.
-func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificate, now time.Time) (up *upgrade, grant *auth.Grant, release func(), no *refusal) {
+func (f *Front) decide(head *http1.Head, remote netip.AddrPort, cert *x509.Certificate, now time.Time) (up *upgrade, grant *auth.Grant, release func(), no *refusal) {
 	if !f.allowed(remote.Addr()) {
 		return nil, nil, nil, forbidden()
 	}
@@ -269,8 +337,8 @@ func (f *Front) decide(head []byte, remote netip.AddrPort, cert *x509.Certificat
 		return nil, nil, nil, no
 	}
 	switch {
-	case f.draining.Load():
-		return nil, nil, nil, draining()
+	case !f.originAllowed(head):
+		return nil, nil, nil, foreignOrigin()
 	case !f.cfg.Available():
 		return nil, nil, nil, unavailable("the event log is out of reach")
 	}
@@ -298,29 +366,33 @@ func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, err
 
 // allowed reports whether gateways may connect from an address.
 func (f *Front) allowed(a netip.Addr) bool {
-	return len(f.cfg.AllowFrom) == 0 || slices.ContainsFunc(f.cfg.AllowFrom, func(p netip.Prefix) bool { return p.Contains(a) })
+	return len(f.cfg.AllowFrom) == 0 || netaddr.Contains(f.cfg.AllowFrom, a)
+}
+
+// originAllowed reports whether a request is of a program that is no web page, or
+// of one that may connect.
+func (f *Front) originAllowed(head *http1.Head) bool {
+	origins := head.Values("origin")
+	return len(origins) == 0 || len(origins) == 1 && slices.Contains(f.cfg.AllowedOrigins, origins[0])
+}
+
+// A lingerer is a connection that a refusal can be written to.
+type lingerer interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
 }
 
 // refuse answers and hangs up.
-func (f *Front) refuse(c *poller.Conn, no *refusal) {
+func (f *Front) refuse(c lingerer, no *refusal) {
 	f.cfg.Node.ConnectsTotal.WithLabelValues(no.code).Inc()
 	if _, err := c.Write(no.response()); err == nil {
-		linger(c)
+		http1.Linger(c)
 	}
 	_ = c.Close()
 }
 
 // end hangs up without an answer.
-func (f *Front) end(c *poller.Conn, result string) {
+func (f *Front) end(c io.Closer, result string) {
 	f.cfg.Node.ConnectsTotal.WithLabelValues(result).Inc()
 	_ = c.Close()
-}
-
-// linger reads on for a moment after the last write: closing a socket with
-// unread bytes resets the connection, and the answer would be lost.
-func linger(c *poller.Conn) {
-	if c.CloseWrite() == nil {
-		_ = c.SetReadDeadline(time.Now().Add(lingerTimeout))
-		_, _ = io.CopyN(io.Discard, c, 64<<10)
-	}
 }

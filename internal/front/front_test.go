@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"gatecast/auth"
+	"gatecast/internal/http1"
 	"gatecast/internal/testenv"
 	"gatecast/poller"
 	"gatecast/shard"
@@ -209,8 +210,14 @@ func TestRefusals(t *testing.T) {
 		{"no connection header", upgradeWith("Connection", ""), 400, "bad_request", [2]string{}},
 		{"HTTP/1.0", upgradeWith("", "GET "+ConnectPath+" HTTP/1.0"), 400, "bad_request", [2]string{}},
 		{"malformed header", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nnonsense\r\n\r\n", 1), 400, "bad_request", [2]string{}},
-		{"long header", upgradeWith("X-Long", strings.Repeat("x", maxHead)), 400, "bad_request", [2]string{}},
-		{"no end", "GET " + ConnectPath + " HTTP/1.1\r\n" + strings.Repeat("x", maxHead+100), 400, "bad_request", [2]string{}},
+		{"long header", upgradeWith("X-Long", strings.Repeat("x", http1.MaxHead)), 400, "bad_request", [2]string{}},
+		{"a position that cannot be decoded", upgradeWith("", "GET "+ConnectPath+"?since=%zz HTTP/1.1"), 400, "bad_request", [2]string{}},
+		{"a position with a semicolon", upgradeWith("", "GET "+ConnectPath+"?since=7-42;x HTTP/1.1"), 400, "bad_request", [2]string{}},
+		{"a replay that cannot be decoded", upgradeWith("", "GET "+ConnectPath+"?a=1&replay=%2 HTTP/1.1"), 400, "bad_request", [2]string{}},
+		{"a web page", upgradeWith("Origin", "https://example.com"), 403, "forbidden", [2]string{}},
+		{"a page without an origin", upgradeWith("Origin", "null"), 403, "forbidden", [2]string{}},
+		{"two origins", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nOrigin: https://a.example\r\nOrigin: https://a.example\r\n\r\n", 1), 400, "bad_request", [2]string{}},
+		{"no end", "GET " + ConnectPath + " HTTP/1.1\r\n" + strings.Repeat("x", http1.MaxHead+100), 400, "bad_request", [2]string{}},
 		{"a token that nobody can verify", upgradeWith("api-key", "gc_unverified"), 503, "unavailable", [2]string{"Retry-After", "5"}},
 		{"no such path", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", [2]string{}},
 		{"a platform's path", "POST /api/internal/v1/gateways/g/manifest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 503, "unavailable", [2]string{"Retry-After", "5"}},
@@ -344,15 +351,21 @@ func TestReadHead(t *testing.T) {
 	const head, behind = "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "early"
 	for n := 1; n <= len(head+behind); n++ {
 		r := &slowReader{head + behind, n}
-		gotHead, gotBehind, err := readHead(r, make([]byte, maxHead))
-		if err != nil || string(gotHead) != head {
-			t.Fatalf("%d at a time: head %q, %v", n, gotHead, err)
+		gotHead, gotBehind, err := readHead(r, make([]byte, http1.MaxHead))
+		if err != nil || gotHead.Text() != head {
+			t.Fatalf("%d at a time: %v, %v", n, gotHead, err)
 		}
 		if got := string(gotBehind) + r.s; got != behind {
 			t.Errorf("%d at a time: behind %q", n, got)
 		}
 	}
-	if _, _, err := readHead(&slowReader{head[:10], 3}, make([]byte, maxHead)); err != io.EOF {
+	for n := 1; n < 9; n++ { // RFC 9112, 2.2: empty lines ahead of a request are nothing
+		got, after, err := readHead(&slowReader{"\r\n\r\n" + head + "\r\n", n}, make([]byte, http1.MaxHead))
+		if err != nil || got.Text() != head || len(after) > 2 {
+			t.Errorf("after empty lines, %d at a time: %v, %v and %q", n, err, got, after)
+		}
+	}
+	if _, _, err := readHead(&slowReader{head[:10], 3}, make([]byte, http1.MaxHead)); err != io.EOF {
 		t.Errorf("half a head: %v", err)
 	}
 }
@@ -375,8 +388,8 @@ func TestHTTPKeepsAlive(t *testing.T) {
 	h := newHouse(t, true, nil)
 	c := h.dial()
 	br := bufio.NewReader(c)
-	for _, want := range []int{200, 404, 200, 503} {
-		path := map[int]string{200: "/health", 404: "/x", 503: ConnectPath}[want]
+	for _, want := range []int{200, 404, 200, 503, 426} {
+		path := map[int]string{200: "/health", 404: "/x", 503: "/api/internal/v1/apis/x", 426: ConnectPath}[want]
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
 		resp, err := http.ReadResponse(br, nil)
 		if err != nil {
@@ -387,19 +400,6 @@ func TestHTTPKeepsAlive(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, resp.Status, want)
 		}
-	}
-}
-
-func TestNotTLS(t *testing.T) {
-	h := newHouse(t, true, nil)
-	c, err := net.Dial("tcp", h.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	io.WriteString(c, "GET /health HTTP/1.1\r\n\r\n")
-	if b, err := io.ReadAll(c); err == nil && strings.Contains(string(b), "200") {
-		t.Errorf("plain HTTP is answered with %q", b)
 	}
 }
 
@@ -417,7 +417,8 @@ func TestPositions(t *testing.T) {
 		{"query", []string{"", query("?since=7-42&replay=latest")}, &shard.Resume{Resync: "7-42", Latest: true}},
 		{"both", []string{"", query("?since=7-1"), "Last-Event-ID", "7-42"}, &shard.Resume{Resync: "7-42"}},
 		{"empty", []string{"", query("?since="), "Last-Event-ID", " "}, nil},
-		{"garbage", []string{"", query("?since=%2D%00;&x=%zz"), "Last-Event-ID", "{}"}, &shard.Resume{Resync: "{}"}},
+		{"garbage", []string{"", query("?x=%zz&a;b&%zz=1&since=k%2D7"), "Replay", ""}, &shard.Resume{Resync: "k-7"}},
+		{"garbage beside a header", []string{"", query("?x=%zz"), "Last-Event-ID", "{}"}, &shard.Resume{Resync: "{}"}},
 		{"replay of nothing", []string{"Replay", "latest"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"gatecast/internal/http1"
 )
 
 // What is upgraded is a request that net/http reads too, as the same one, and that
@@ -36,17 +39,25 @@ func FuzzUpgrade(f *testing.F) {
 	f.Add([]byte(upgradeWith("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ!=")), false)
 	f.Add([]byte(upgradeWith("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQAA")), false)
 	f.Add([]byte(upgradeWith("Host", "x y")), false)
+	for _, version := range []string{"HTTP/1.:", "HTTP/1.10", "HTTP/01.1", "HTTP/2.0", "HTTP/1.2", "HTTP/1.0", "http/1.1"} {
+		f.Add([]byte(upgradeWith("", "GET "+ConnectPath+" "+version)), false)
+	}
+	f.Add([]byte("\r\n\r\n"+upgradeWith("Connection", "keep-alive,, \tUPGRADE", "Upgrade", "h2c , WebSocket/13")), false)
 	f.Fuzz(func(t *testing.T, text []byte, compression bool) {
-		head, behind, err := readHead(bytes.NewReader(text), make([]byte, maxHead))
-		slowHead, _, slowErr := readHead(iotest.OneByteReader(bytes.NewReader(text)), make([]byte, maxHead))
-		if !bytes.Equal(head, slowHead) || (err == nil) != (slowErr == nil) {
-			t.Fatalf("%q (%v) at once, %q (%v) a byte at a time", head, err, slowHead, slowErr)
+		head, after, err := readHead(bytes.NewReader(text), make([]byte, http1.MaxHead))
+		slowHead, _, slowErr := readHead(iotest.OneByteReader(bytes.NewReader(text)), make([]byte, http1.MaxHead))
+		if (err == nil) != (slowErr == nil) {
+			t.Fatalf("%v at once, %v a byte at a time", err, slowErr)
+		}
+		if bad, ok := errors.AsType[*http1.Error](err); ok {
+			refusalIsAnswer(t, refusalOf(bad))
 		}
 		if err != nil {
 			return
 		}
-		if !bytes.HasPrefix(text, slices.Concat(head, behind)) {
-			t.Fatal("the head and what is behind it are not what was sent")
+		sent := text[http1.EmptyLines(text):]
+		if head.Text() != slowHead.Text() || !bytes.HasPrefix(sent, slices.Concat([]byte(head.Text()), after)) {
+			t.Fatal("the head and what follows it are not what was sent")
 		}
 		if !isConnect(head) {
 			return
@@ -56,7 +67,7 @@ func FuzzUpgrade(f *testing.F) {
 			refusalIsAnswer(t, no)
 			return
 		}
-		sameAsNetHTTP(t, head, up)
+		sameAsNetHTTP(t, []byte(head.Text()), up)
 		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(up.response)), nil)
 		if err != nil || resp.StatusCode != http.StatusSwitchingProtocols || up.deflate != (resp.Header.Get("Sec-WebSocket-Extensions") != "") || up.deflate && !compression {
 			t.Errorf("%q: %v", up.response, err)
@@ -70,7 +81,7 @@ func refusalIsAnswer(t *testing.T, no *refusal) {
 		t.Fatalf("%q: %v", no.response(), err)
 	}
 	body, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != no.status || !slices.Contains([]int{400, 405, 426}, no.status) || !json.Valid(body) {
+	if resp.StatusCode != no.status || !slices.Contains([]int{400, 405, 426, 505}, no.status) || !json.Valid(body) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
@@ -94,6 +105,9 @@ func sameAsNetHTTP(t *testing.T, head []byte, up *upgrade) {
 	}
 	if r.Method != http.MethodGet || r.URL.Path != ConnectPath || !r.ProtoAtLeast(1, 1) || one("Sec-WebSocket-Version") != "13" {
 		t.Errorf("%s %s %s", r.Method, r.URL, r.Proto)
+	}
+	if len(r.Host) == 0 {
+		t.Error("no host")
 	}
 	if !hasToken(r.Header.Values("Upgrade"), "websocket") || !hasToken(r.Header.Values("Connection"), "upgrade") {
 		t.Errorf("upgraded: %v", r.Header)

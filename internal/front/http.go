@@ -14,6 +14,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gatecast/internal/http1"
+	"gatecast/poller"
 )
 
 // maxHTTP is how many connections of ordinary HTTP may be open at once; with a
@@ -23,6 +26,8 @@ const maxHTTP = 512
 // An httpSide serves the connections that are no upgrades with net/http.
 type httpSide struct {
 	server *http.Server
+	rules  http1.Rules
+	again  func(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte)
 	count  func(result string) // of an attempt to connect
 	conns  chan net.Conn
 	open   chan struct{} // one token a connection
@@ -30,8 +35,20 @@ type httpSide struct {
 	once   sync.Once
 }
 
-func newHTTPSide(cfg Config) *httpSide {
+// keepAliveTimeout is how long a connection may be idle between two requests. It is
+// more than the 60 s that balancers commonly keep theirs: who closes first must be
+// the balancer, or it sends a request into a connection that is closing.
+const keepAliveTimeout = 90 * time.Second
+
+func newHTTPSide(f *Front) *httpSide {
+	cfg := f.cfg
 	h := &httpSide{
+		rules: http1.Rules{
+			HeadTimeout: requestTimeout,
+			Refuse:      refuseHead,
+			Takes:       isConnect,
+		},
+		again:  f.again,
 		count:  func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },
 		conns:  make(chan net.Conn),
 		open:   make(chan struct{}, maxHTTP),
@@ -43,13 +60,20 @@ func newHTTPSide(cfg Config) *httpSide {
 		ReadHeaderTimeout: requestTimeout,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    maxHead,
+		IdleTimeout:       keepAliveTimeout,
+		MaxHeaderBytes:    http1.MaxHead,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateIdle {
+				c.(*httpConn).Idle()
+			}
+		},
+		ConnContext:                  withConn,
+		DisableGeneralOptionsHandler: true,
 	}
 	if cfg.Platform != nil {
 		h.open = make(chan struct{}, max(maxHTTP, cfg.Limits.Total))
-		h.server.Handler = besideHealth(cfg.Platform)
+		h.server.Handler = besideHealth(cfg, cfg.Platform)
 		h.server.ReadTimeout, h.server.WriteTimeout = 0, 0 // uploads and answers may take their time
 	}
 	h.server.Handler = contained(cfg, h.server.Handler)
@@ -59,6 +83,15 @@ func newHTTPSide(cfg Config) *httpSide {
 		}
 	}()
 	return h
+}
+
+// refuseHead answers a request that net/http is not given. Who is too slow is not
+// answered.
+func refuseHead(bad *http1.Error) []byte {
+	if bad == http1.ErrTimeout {
+		return nil
+	}
+	return refusalOf(bad).response()
 }
 
 // contained counts and tells of panics, which end the connection and no more.
@@ -78,23 +111,19 @@ func contained(cfg Config, next http.Handler) http.Handler {
 		// that never has to wait for its next would have a processor to itself for
 		// ten milliseconds at a time.
 		runtime.Gosched()
-		if r.ProtoMajor != 1 { // the preface of HTTP/2, which net/http leaves to us
-			w.Header().Set("Connection", "close")
-			badRequest("want HTTP/1.1").ServeHTTP(w, r)
-			return
-		}
 		next.ServeHTTP(w, r)
 	})
 }
 
 // besideHealth passes everything on to the platform but the node's own routes.
-func besideHealth(platform http.Handler) http.Handler {
+func besideHealth(cfg Config, platform http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		health := r.URL.Path == "/health" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
-		if health || r.URL.Path == ConnectPath {
+		if r.URL.Path == "/health" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			serveOther(w, r)
 			return
 		}
+		end := busy(cfg, r)
+		defer end()
 		platform.ServeHTTP(w, r)
 	})
 }
@@ -109,11 +138,6 @@ func serveOther(w http.ResponseWriter, r *http.Request) {
 		no := methodNotAllowed()
 		no.message = "the health route takes GET"
 		no.ServeHTTP(w, r)
-	case r.URL.Path == ConnectPath:
-		// An upgrade behind another request of the same connection, which
-		// net/http holds by now.
-		w.Header().Set("Connection", "close")
-		unavailable("open a new connection for the upgrade").ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, "/api/internal/v1/"):
 		// Not 404, after which real gateways exit.
 		unavailable("no platform is configured behind this node").ServeHTTP(w, r)
@@ -122,8 +146,8 @@ func serveOther(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take serves a connection.
-func (h *httpSide) take(c net.Conn, client netip.AddrPort) {
+// take serves a connection, of which read was read.
+func (h *httpSide) take(c *poller.Conn, read []byte, client netip.AddrPort) {
 	select {
 	case h.open <- struct{}{}:
 	default:
@@ -133,12 +157,12 @@ func (h *httpSide) take(c net.Conn, client netip.AddrPort) {
 		return
 	}
 	h.count("http")
-	_ = c.SetDeadline(time.Time{}) // net/http sets its own
+	hc := newHTTPConn(h, c, read, client)
+	_ = hc.SetDeadline(time.Time{}) // net/http sets its own
 	select {
-	case h.conns <- &httpConn{Conn: c, client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open }}:
+	case h.conns <- hc:
 	case <-h.closed:
-		<-h.open
-		_ = c.Close()
+		_ = hc.Close()
 	}
 }
 
@@ -170,19 +194,3 @@ func (h *httpSide) Close() error {
 
 // Addr implements [net.Listener]. The server only logs it.
 func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
-
-// An httpConn tells when it is closed, and knows whose it is.
-type httpConn struct {
-	net.Conn
-	client net.Addr
-	once   sync.Once
-	done   func()
-}
-
-// RemoteAddr returns the client's address, which a proxy may have told.
-func (c *httpConn) RemoteAddr() net.Addr { return c.client }
-
-func (c *httpConn) Close() error {
-	c.once.Do(c.done)
-	return c.Conn.Close()
-}

@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
+
+	"gatecast/internal/http1"
+	"gatecast/internal/netaddr"
 
 	"github.com/pires/go-proxyproto"
 )
@@ -19,9 +21,7 @@ import (
 // the client is counts. Without any, nobody's is listened to.
 type Proxies []netip.Prefix
 
-func (p Proxies) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(a) })
-}
+func (p Proxies) trusts(a netip.Addr) bool { return netaddr.Contains(p, a) }
 
 // proxyRead is what is read ahead of a connection's first bytes: a header of the
 // PROXY protocol, and what came with it.
@@ -31,7 +31,7 @@ const proxyRead = 4 << 10
 // A header of the PROXY protocol, version 1 or 2, is taken off whoever sent it, and
 // believed when that is a proxy of ours.
 func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err error) {
-	client = addrPort(nc.RemoteAddr())
+	client = netaddr.Of(nc.RemoteAddr())
 	if len(p) == 0 {
 		return client, nil, nil
 	}
@@ -43,7 +43,7 @@ func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err 
 	case err != nil:
 		return client, nil, err
 	case p.trusts(client.Addr()) && header.Command.IsProxy():
-		if source := addrPort(header.SourceAddr); source.IsValid() {
+		if source := netaddr.Of(header.SourceAddr); source.IsValid() {
 			client = source
 		}
 	}
@@ -70,43 +70,19 @@ func awaitV1(r *bufio.Reader) {
 
 // forwarded returns who a request is from, of which X-Forwarded-For may tell when
 // it came through a proxy of ours: the last address in it that is not one.
-func (p Proxies) forwarded(client netip.AddrPort, head []byte) netip.AddrPort {
+func (p Proxies) forwarded(client netip.AddrPort, head *http1.Head) netip.AddrPort {
 	if !p.trusts(client.Addr()) {
 		return client
 	}
-	hops := strings.Split(headerValues(head, "x-forwarded-for"), ",")
-	for _, hop := range slices.Backward(hops) {
-		a, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			return client // nobody of ours wrote this
+	for _, hop := range slices.Backward(head.List("x-forwarded-for")) {
+		a, ok := netaddr.ParseForwarded(hop)
+		if !ok {
+			return client // nobody of ours wrote this, or who did does not know
 		}
-		client = netip.AddrPortFrom(a.Unmap(), 0)
+		client = a
 		if !p.trusts(client.Addr()) {
 			break
 		}
 	}
 	return client
-}
-
-// headerValues returns the values of a header, given in lower case, with commas
-// between them.
-func headerValues(head []byte, name string) string {
-	var values []string
-	for line := range strings.SplitSeq(string(head), "\r\n") {
-		key, value, ok := strings.Cut(line, ":")
-		if ok && strings.EqualFold(key, name) {
-			values = append(values, value)
-		}
-	}
-	return strings.Join(values, ",")
-}
-
-// addrPort returns a TCP address in netip's form, the zero one for another.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"gatecast/internal/http1"
 )
 
 // A refusal is why a request is not upgraded, as its sender is told.
@@ -22,6 +24,16 @@ type refusal struct {
 
 func badRequest(message string) *refusal {
 	return &refusal{status: http.StatusBadRequest, code: "bad_request", message: message}
+}
+
+// refusalOf answers a request that is malformed.
+func refusalOf(bad *http1.Error) *refusal {
+	no := badRequest(bad.Message)
+	no.status = bad.Status
+	if bad.Status == http.StatusMethodNotAllowed {
+		no.code, no.header = "method_not_allowed", [][2]string{{"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+	}
+	return no
 }
 
 func methodNotAllowed() *refusal {
@@ -52,6 +64,10 @@ func capacityExceeded(message string) *refusal {
 
 func forbidden() *refusal {
 	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "gateways may not connect from this address"}
+}
+
+func foreignOrigin() *refusal {
+	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "web pages of this origin may not connect; see --allowed-origins"}
 }
 
 func draining() *refusal {

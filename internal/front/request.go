@@ -5,10 +5,15 @@ package front
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"gatecast/internal/http1"
 
 	"github.com/gobwas/ws"
 )
@@ -16,46 +21,40 @@ import (
 // ConnectPath is the route of the upgrade.
 const ConnectPath = "/api/internal/v1/ws/gateways/connect"
 
-// maxHead bounds a request's line and headers, in bytes.
-const maxHead = 8 << 10
-
-var (
-	errHeadTooLong = errors.New("request line and headers over 8 KiB")
-	endOfHead      = []byte("\r\n\r\n")
-)
-
-// readHead reads a request's line and headers into buf, which has maxHead bytes.
-// It returns them, and the bytes that came behind.
-func readHead(r io.Reader, buf []byte) (head, behind []byte, err error) {
+// readHead reads and vets a request's line and headers, with buf, which has
+// [http1.MaxHead] bytes. It returns them and the bytes that came after them; both
+// lie at the front of buf. An error about the request is an [*http1.Error].
+func readHead(r io.Reader, buf []byte) (head *http1.Head, after []byte, err error) {
+	var scanner http1.Scanner
 	n := 0
 	for {
 		m, err := r.Read(buf[n:])
-		from := max(0, n-len(endOfHead)+1)
 		n += m
-		if i := bytes.Index(buf[from:n], endOfHead); i >= 0 {
-			end := from + i + len(endOfHead)
-			return buf[:end], buf[end:n], nil
+		if empty := http1.EmptyLines(buf[:n]); empty > 0 {
+			n = copy(buf, buf[empty:n])
+			scanner = http1.Scanner{}
 		}
-		switch {
-		case n == len(buf):
-			return nil, nil, errHeadTooLong
-		case err != nil:
+		if n > 0 && (buf[0] != '\r' || n > 1) {
+			end, bad := scanner.End(buf[:n])
+			if bad != nil {
+				return nil, nil, bad
+			}
+			if end > 0 {
+				if head, bad = http1.Parse(buf[:end]); bad != nil {
+					return nil, nil, bad
+				}
+				return head, buf[end:n], nil
+			}
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-// isConnect reports whether a request's head is for the connect route, whatever
-// its method. Anything that is not clearly so is net/http's to judge.
-func isConnect(head []byte) bool {
-	line, _, _ := bytes.Cut(head, []byte("\r\n"))
-	fields := strings.Split(string(line), " ")
-	if len(fields) != 3 {
-		return false
-	}
-	u, err := url.ParseRequestURI(fields[1])
-	return err == nil && u.Path == ConnectPath
-}
+// isConnect reports whether a request is for the connect route, whatever its
+// method.
+func isConnect(head *http1.Head) bool { return head.URL.Path == ConnectPath }
 
 // An upgrade is a valid request for one.
 type upgrade struct {
@@ -66,41 +65,31 @@ type upgrade struct {
 	response []byte // the 101 that accepts it
 }
 
-// parseUpgrade checks a request's head against RFC 6455 section 4.2.1, and [checkHead].
+// parseUpgrade checks a request against RFC 6455 section 4.2.1, and [checkHead].
 // With compression an offer of permessage-deflate may be accepted.
-func parseUpgrade(head []byte, compression bool) (*upgrade, *refusal) {
-	var (
-		up       upgrade
-		replay   string
-		response bytes.Buffer
-	)
-	upgrader := ws.Upgrader{
-		ReadBufferSize: maxHead,
-		OnRequest: func(uri []byte) error {
-			up.since, replay = queried(string(uri))
-			return nil
-		},
-		OnHeader: func(key, value []byte) error {
-			switch {
-			case strings.EqualFold(string(key), "api-key"):
-				up.token = string(value)
-			case strings.EqualFold(string(key), "last-event-id") && len(value) > 0:
-				up.since = string(value)
-			case strings.EqualFold(string(key), "replay"):
-				replay = string(value)
-			}
-			return nil
-		},
+func parseUpgrade(head *http1.Head, compression bool) (*upgrade, *refusal) {
+	if no := checkUpgrade(head); no != nil {
+		return nil, no
 	}
+	up := &upgrade{token: first(head.Values("api-key"))}
+	replay, no := up.position(head)
+	if no != nil {
+		return nil, no
+	}
+	var response bytes.Buffer
+	upgrader := ws.Upgrader{ReadBufferSize: 2 * http1.MaxHead}
 	if compression {
 		negotiate(&upgrader, &up.deflate)
 	}
 	_, err := upgrader.Upgrade(struct {
 		io.Reader
 		io.Writer
-	}{bytes.NewReader(head), &response})
-	if err != nil {
-		return nil, refusalOf(err, head)
+	}{strings.NewReader(canonical(head)), &response})
+	switch {
+	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
+		return nil, upgradeRequired("only version 13 of the WebSocket protocol is spoken here")
+	case err != nil:
+		return nil, badRequest(err.Error())
 	}
 	if wrong := checkHead(head); wrong != "" {
 		return nil, badRequest(wrong)
@@ -110,37 +99,73 @@ func parseUpgrade(head []byte, compression bool) (*upgrade, *refusal) {
 	}
 	up.latest = replay != ""
 	up.response = response.Bytes()
-	return &up, nil
+	return up, nil
 }
 
-// queried returns what a request's URI says of where to go on from: the only
-// things that are taken from it.
-func queried(uri string) (since, replay string) {
-	_, query, _ := strings.Cut(uri, "?")
-	values, _ := url.ParseQuery(query) // what cannot be read was not meant for us
-	return values.Get("since"), values.Get("replay")
-}
-
-// refusalOf says what is wrong with a request that gobwas/ws would not upgrade. It
-// stops at the first header that does not fit, so that of an ordinary GET it
-// may see the Connection header and not come to miss the Upgrade header.
-func refusalOf(err error, head []byte) *refusal {
-	switch {
-	case errors.Is(err, ws.ErrHandshakeBadMethod):
-		return methodNotAllowed()
-	case errors.Is(err, ws.ErrHandshakeBadUpgrade),
-		errors.Is(err, ws.ErrHandshakeBadConnection) && !hasHeader(head, "upgrade"):
-		return upgradeRequired("send Upgrade: websocket")
-	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
-		return upgradeRequired("only version 13 of the WebSocket protocol is spoken here")
-	case errors.Is(err, ws.ErrHandshakeBadProtocol):
-		return badRequest("want HTTP/1.1")
-	default:
-		return badRequest(err.Error())
+// checkUpgrade returns what keeps a request from being an upgrade to WebSocket;
+// nil for nothing. Connection and Upgrade are lists, over any number of lines.
+func checkUpgrade(head *http1.Head) *refusal {
+	has := func(name, element string) bool {
+		return slices.ContainsFunc(head.List(name), func(s string) bool { return strings.EqualFold(s, element) })
 	}
+	switch {
+	case head.Method != http.MethodGet:
+		return methodNotAllowed()
+	case head.Minor == 0:
+		return badRequest("want HTTP/1.1")
+	case !has("upgrade", "websocket"):
+		return upgradeRequired("send Upgrade: websocket")
+	case !has("connection", "upgrade"):
+		return badRequest("send Connection: Upgrade")
+	}
+	return nil
 }
 
-// hasHeader reports whether a request's head has a header, given in lower case.
-func hasHeader(head []byte, name string) bool {
-	return bytes.Contains(bytes.ToLower(head), []byte("\r\n"+name+":"))
+// canonical returns an upgrade in the form that gobwas/ws takes: Connection and
+// Upgrade once and with one element.
+func canonical(head *http1.Head) string {
+	var b strings.Builder
+	b.Grow(len(head.Text()) + 64)
+	b.WriteString("GET " + ConnectPath + " HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+	head.Lines(func(name, value string) {
+		if !strings.EqualFold(name, "connection") && !strings.EqualFold(name, "upgrade") {
+			b.WriteString(name + ": " + value + "\r\n")
+		}
+	})
+	b.WriteString("\r\n")
+	return b.String()
+}
+
+// position sets where the gateway goes on from, and returns how. A header comes
+// before the query.
+func (up *upgrade) position(head *http1.Head) (replay string, no *refusal) {
+	since, ok := parameter(head.URL.RawQuery, "since")
+	replay, ok2 := parameter(head.URL.RawQuery, "replay")
+	if !ok || !ok2 {
+		return "", badRequest("a malformed query: since and replay are form-encoded values")
+	}
+	up.since = cmp.Or(first(head.Values("last-event-id")), since)
+	return cmp.Or(first(head.Values("replay")), replay), nil
+}
+
+// parameter returns the first value of a parameter in a query, "" without one, and
+// false for one that cannot be decoded. What else is in the query is not for us.
+func parameter(query, name string) (value string, ok bool) {
+	for pair := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(key); err != nil || key != name {
+			continue
+		}
+		value, err := url.QueryUnescape(value)
+		return value, err == nil && !strings.Contains(pair, ";")
+	}
+	return "", true
+}
+
+// first returns the first of some values, "" if there are none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }

@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"gatecast/internal/spec"
+	"gatecast/internal/strict"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -42,6 +43,11 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
+	// Of RFC 3339, as JSON Schema says; kin-openapi knows no small letters and counts no days.
+	openapi3.DefineStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
+		_, err := strict.Time(s)
+		return err
+	}))
 	return doc
 })
 
@@ -250,8 +256,8 @@ var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 
 // checkStray checks the answer to a request that has no operation.
 func checkStray(req *http.Request, resp *http.Response, body []byte) error {
-	if req.Method == http.MethodOptions && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
-		return nil // the router's own
+	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
+		return nil // of no path
 	}
 	described := stray()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
@@ -339,6 +345,16 @@ func checkLine(schema *openapi3.Schema, line []byte) error {
 	return nil
 }
 
+// CheckValue returns what is wrong with a JSON text that is to be of a schema of the
+// OpenAPI document.
+func CheckValue(schema, text string) error {
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return err
+	}
+	return openAPI().Components.Schemas[schema].Value.VisitJSON(v)
+}
+
 // checkRequest checks a request that the listener took.
 func checkRequest(input *openapi3filter.RequestValidationInput) error {
 	req := input.Request.Clone(context.Background())
@@ -355,8 +371,9 @@ func checkRequest(input *openapi3filter.RequestValidationInput) error {
 		if err != nil {
 			return err
 		}
-		req.Header.Set("Content-Type", "application/json") // the listener does not ask for it
-		req.Body = io.NopCloser(bytes.NewReader(text))
+		req.Header.Set("Content-Type", "application/json") // the listener takes it for that without
+		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // which JSON does not have, and readers may pass over
+		req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
 		options.ExcludeRequestBody = len(text) > kept || input.Route.Operation.RequestBody == nil
 	}
 	checked := *input
