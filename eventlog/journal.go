@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,19 +24,24 @@ type JournalConfig struct {
 	Name      string        // letters, digits and _
 	Retention time.Duration // zero: without limit
 	Bytes     int64         // at the bound the oldest records go; zero: without limit
+	// Valid reports whether a record is one that the journal's writers make; others are
+	// skipped and counted. Nil: every record is.
+	Valid func(Record) bool
 }
 
 // A Record is a piece of a journal.
 type Record struct {
-	Seq  uint64    // its place
+	Seq uint64 // its place
 	// Cursor is its position, as Read gives it.
 	Cursor event.Cursor
-	Name string    // whose it is; what cannot stand in a subject is _ in it
-	At   time.Time // when the journal took it
-	Data []byte
+	Name   string    // whose it is; what cannot stand in a subject is _ in it
+	At     time.Time // when the journal took it
+	Data   []byte
 	// Epoch is one of the log of events: what Data says of sequences there is meant in its
 	// history. Zero is the one that the log had before there were markers.
 	Epoch uint64
+
+	id string // of what is appended, see Journal.Append
 }
 
 // headerEpoch has a record's epoch, as it stands in ids.
@@ -46,11 +53,20 @@ const headerEpoch = "Gatecast-Epoch"
 type Journal struct {
 	*history
 	prefix string // of subjects
+	valid  func(Record) bool
+
+	run  string        // names this process in the ids of records
+	next atomic.Uint64 // number of the newest record that was given an id
+
+	noted atomic.Uint64 // the newest record that was noted as foreign
 }
 
 // Journal opens a journal, or makes it.
 func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
-	j := &Journal{prefix: "gatecast." + cfg.Name + "."}
+	j := &Journal{prefix: "gatecast." + cfg.Name + ".", valid: cfg.Valid, run: fmt.Sprintf("%016x", rand.Uint64())}
+	if j.valid == nil {
+		j.valid = func(Record) bool { return true }
+	}
 	sc := jetstream.StreamConfig{
 		Name:     "gatecast_" + cfg.Name,
 		Subjects: []string{j.prefix + "*"},
@@ -58,6 +74,11 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 		Discard:  jetstream.DiscardOld,
 		MaxAge:   cfg.Retention,
 		MaxBytes: -1,
+		// A writer tries again for much less than that.
+		Duplicates: duplicatesFor,
+	}
+	if cfg.Retention > 0 {
+		sc.Duplicates = min(sc.Duplicates, cfg.Retention)
 	}
 	if cfg.Bytes > 0 {
 		sc.MaxBytes = cfg.Bytes
@@ -100,14 +121,26 @@ func (j *Journal) subject(name string) string {
 	}, name)
 }
 
+// identify gives records an id each, unless they have one.
+func (j *Journal) identify(records []Record) {
+	for i := range records {
+		if records[i].id == "" {
+			records[i].id = j.run + "-" + strconv.FormatUint(j.next.Add(1), 36)
+		}
+	}
+}
+
 // appendBatch is how many records are on their way at once.
 const appendBatch = 1024
 
 // Append adds records, of which it takes Name and Data, and returns the place of
-// the last one once the log has all. When it fails, some may be there.
+// the last one once the log has all. When it fails, some may be there. Called again with
+// the same slice within two minutes, it adds those that are not: each record in the slice
+// is given an id, by which the journal takes it once.
 func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
+	j.identify(records)
 	for len(records) > 0 {
 		n := min(len(records), appendBatch)
 		if last, err = j.append(ctx, records[:n]); err != nil {
@@ -126,11 +159,14 @@ func (j *Journal) append(ctx context.Context, records []Record) (last uint64, er
 		if err := j.log.space.take(len(records[i].Data) + messageOverhead); err != nil {
 			return 0, err
 		}
-		m := &nats.Msg{Subject: j.subject(records[i].Name), Data: records[i].Data}
-		if records[i].Epoch != 0 {
-			m.Header = nats.Header{headerEpoch: {formatEpoch(records[i].Epoch)}}
+		msg := &nats.Msg{
+			Subject: j.subject(records[i].Name), Data: records[i].Data,
+			Header: nats.Header{nats.MsgIdHdr: {records[i].id}},
 		}
-		ack, err := j.log.js.PublishMsgAsync(m)
+		if records[i].Epoch != 0 {
+			msg.Header[headerEpoch] = []string{formatEpoch(records[i].Epoch)}
+		}
+		ack, err := j.log.js.PublishMsgAsync(msg)
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -197,6 +233,9 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 		switch {
 		case m.Subject() == j.marker:
 			return true
+		case !j.valid(r):
+			j.foreign(r)
+			return true
 		case !q.To.IsZero() && r.At.After(q.To):
 			return false
 		case r.At.Before(q.From):
@@ -221,7 +260,6 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 	}
 	return records, nil
 }
-
 
 func (j *Journal) record(m jetstream.Msg, meta *jetstream.MsgMetadata) Record {
 	epoch, _ := strconv.ParseUint(m.Headers().Get(headerEpoch), 36, 64)
@@ -333,10 +371,15 @@ func (j *Journal) followBranch(ctx context.Context, after *uint64, turned <-chan
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}
 		*after = meta.Sequence.Stream
-		if m.Subject() != j.marker {
-			f(j.record(m, meta))
-		} else if j.shared {
-			j.saw(m.Data(), meta.Sequence.Stream)
+		switch r := j.record(m, meta); {
+		case m.Subject() == j.marker:
+			if j.shared {
+				j.saw(m.Data(), r.Seq)
+			}
+		case j.valid(r):
+			f(r)
+		default:
+			j.foreign(r)
 		}
 		// What had the last place may have been purged.
 		if last > 0 && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
@@ -354,6 +397,22 @@ func isClosed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+// foreign notes a record that is not gatecast's, once.
+func (j *Journal) foreign(r Record) {
+	for {
+		noted := j.noted.Load()
+		if r.Seq <= noted {
+			return
+		}
+		if j.noted.CompareAndSwap(noted, r.Seq) {
+			break
+		}
+	}
+	j.log.foreign.found(SourceJournal, j.name, fmt.Sprintf("%s%s at %d", j.prefix, r.Name, r.Seq), errNotRecord)
+}
+
+var errNotRecord = errors.New("it is no record of this journal")
 
 // Purge removes the records of a name before a place.
 func (j *Journal) Purge(ctx context.Context, name string, before uint64) error {

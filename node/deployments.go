@@ -5,8 +5,9 @@ package node
 
 import (
 	"bytes"
-	"encoding/json"
 	"sync"
+
+	"gatecast/internal/strict"
 )
 
 // maxDeployments bounds how many deployments are known. A deployment.ack for an
@@ -32,17 +33,12 @@ func (d *deployments) note(seq uint64, body []byte) {
 	if !bytes.Contains(body, deploymentField) {
 		return
 	}
-	var e struct {
-		Payload struct {
-			DeploymentID string `json:"deploymentId"`
-		} `json:"payload"`
-	}
-	if json.Unmarshal(body, &e) != nil || e.Payload.DeploymentID == "" {
+	id := deploymentOf(body)
+	if id == "" {
 		return // it stands somewhere else in it
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id := e.Payload.DeploymentID
 	_, known := d.events[id]
 	d.events[id] = seq
 	switch {
@@ -65,6 +61,27 @@ func (d *deployments) rewind(seq uint64) {
 			d.events[id] = 0 // as if it had none: its place in the ring stays
 		}
 	}
+}
+
+// deploymentOf returns the deployment that an event's payload names. A payload may have
+// names twice; then it names none, for its gateway may have read the other.
+func deploymentOf(body []byte) (id string) {
+	o := strict.Read(body)
+	for o.Next() {
+		if string(o.Name()) != "payload" {
+			continue
+		}
+		payload := strict.Read(o.Raw())
+		for payload.Next() {
+			if string(payload.Name()) == "deploymentId" && payload.IsString() {
+				id = payload.String()
+			}
+		}
+		if payload.Err() != nil {
+			return ""
+		}
+	}
+	return id
 }
 
 // find returns the sequence of a deployment's event, or 0.

@@ -6,6 +6,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -115,8 +116,8 @@ func openRecorder(ctx context.Context, n *Node) (*recorder, error) {
 		config  eventlog.JournalConfig
 	}{
 		{&r.outcomes, eventlog.JournalConfig{Name: outcomesJournal, Retention: n.cfg.Retention, Bytes: outcomesBytes}},
-		{&r.messages, eventlog.JournalConfig{Name: messagesJournal, Retention: max(n.cfg.Retention, failuresFor), Bytes: messagesBytes}},
-		{&r.failures, eventlog.JournalConfig{Name: failuresJournal, Retention: failuresFor, Bytes: failuresBytes}},
+		{&r.messages, eventlog.JournalConfig{Name: messagesJournal, Retention: max(n.cfg.Retention, failuresFor), Bytes: messagesBytes, Valid: isReport}},
+		{&r.failures, eventlog.JournalConfig{Name: failuresJournal, Retention: failuresFor, Bytes: failuresBytes, Valid: isReport}},
 	} {
 		var err error
 		if *j.journal, err = n.log.Journal(ctx, j.config); err != nil {
@@ -152,7 +153,7 @@ func (r *recorder) follow(ctx context.Context) {
 			last = rec.Seq
 			facts, err := outcome.ParseFacts(rec.Data)
 			if err != nil {
-				r.logger.Error("a record of what became of events is passed over", "record", rec.Seq, "error", err)
+				r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
 				return
 			}
 			r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
