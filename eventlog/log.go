@@ -204,7 +204,10 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.out.listen(); err != nil {
 		return err
 	}
-	if _, _, err := l.Bounds(ctx); err != nil {
+	if err := l.patiently(ctx, openTry, func(ctx context.Context) error {
+		_, _, err := l.Bounds(ctx)
+		return err
+	}); err != nil {
 		return err
 	}
 	l.readers.Go(l.watch)

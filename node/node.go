@@ -230,7 +230,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
 	}
-	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
+	n.recorder.wasFor = n.wasFor
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
 	in := n.log.Lineage()
 	n.lineage.Store(in)
 	before := n.log.Last()
@@ -279,7 +280,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,
 		Report:         n.recorder.report,
-		Notify:         n.notices.push,
+		Notify:         n.notify,
 	})
 	return err
 }

@@ -116,6 +116,9 @@ func (n *Node) dispatch(e eventlog.Entry) {
 	case e.Body == nil: // no event of ours
 		n.router.Pass(e.Cursor.Seq)
 		return
+	}
+	n.recorder.deployed.note(&e)
+	switch {
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
 	case n.tracer == nil:
@@ -123,7 +126,6 @@ func (n *Node) dispatch(e eventlog.Entry) {
 	default:
 		n.dispatchTraced(e)
 	}
-	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
 }
 
 // turn goes over to another lineage of the log. What was known of sequences after the

@@ -31,7 +31,7 @@ func (t *track) rewind(seq uint64) {
 	if n := len(t.spans); n > 0 {
 		t.spans[n-1].to = min(t.spans[n-1].to, seq)
 	}
-	t.acked, t.failed = upTo(t.acked, seq), upTo(t.failed, seq)
+	t.starts, t.acked, t.failed = upTo(t.starts, seq), upTo(t.acked, seq), upTo(t.failed, seq)
 }
 
 // upTo returns what of a set is not above seq.
@@ -50,7 +50,7 @@ func (f Facts) UpTo(seq uint64) Facts {
 	}
 	part := Facts{Floor: min(f.Floor, seq)}
 	for _, p := range f.Progress {
-		if p.To = min(p.To, seq); p.From < p.To {
+		if p.To = min(p.To, seq); p.From <= p.To {
 			part.Progress = append(part.Progress, p)
 		}
 	}
