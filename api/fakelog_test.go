@@ -222,7 +222,12 @@ func deliveryText(n int) string {
 	return fmt.Sprintf(`{"time":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","type":"t","gatewayId":"g2","correlationId":"c","reason":"not_connected","status":"failed"}`, n, n+1)
 }
 
+// messageText is of every third message another type's.
 func messageText(n int) string {
+	if n%3 == 1 {
+		return fmt.Sprintf(`{"id":"m-%d","type":"deployment.ack","gatewayId":"g1","connectionId":"%s","timestamp":"1970-01-01T00:10:00.%09dZ","payload":{"type":"event.ack"}}`,
+			n+1, fakeConnectionID(0), n)
+	}
 	return fmt.Sprintf(`{"id":"m-%d","type":"event.ack","gatewayId":"g1","connectionId":"%s","timestamp":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","status":"failed","error":"no room"}`,
 		n+1, fakeConnectionID(0), n, n+1)
 }

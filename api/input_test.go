@@ -7,18 +7,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gatecast/event"
 	"gatecast/internal/spec/spectest"
-	"gatecast/internal/strict"
 
 	"pgregory.net/rapid"
 )
@@ -335,40 +331,4 @@ func TestPropertyBodiesAreAsTheSchemaSays(t *testing.T) {
 			t.Fatalf("%s: the reader says %v, the schema %v", text, err, says)
 		}
 	})
-}
-
-// A query that is taken means the same to another reader, and one that is not is
-// refused with the name of a parameter.
-func FuzzQuery(f *testing.F) {
-	known := []string{"since", "limit", "type"}
-	for _, raw := range []string{"", "since=10-1", "since=%zz", "since=1;limit=2", "since=1&since=2", "sinc%65=1", "a=b", "&&", "=", "limit", "since=a+b%20c", "since=%ff", "%73ince=1&limit=%00"} {
-		f.Add(raw)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := strict.ParseQuery(raw, known...)
-		checkQuery(t, raw, known, q, err)
-		if wrong, ok := errors.AsType[*event.FieldError](err); err != nil && (!ok || wrong.Problem == "") {
-			t.Errorf("%q: %v", raw, err)
-		}
-	})
-}
-
-func checkQuery(t *testing.T, raw string, known []string, q strict.Query, err error) {
-	values, otherErr := url.ParseQuery(raw)
-	if err == nil && otherErr != nil {
-		t.Fatalf("%q is taken, and is wrong: %v", raw, otherErr)
-	}
-	strangers := false
-	for name, list := range values {
-		if !slices.Contains(known, name) {
-			strangers = true
-			continue
-		}
-		if err == nil && (len(list) != 1 || q[name] != list[0]) {
-			t.Errorf("%q: %s is %q, another reads %q", raw, name, q[name], list)
-		}
-	}
-	if err == nil && (strangers || len(q) != len(values)) {
-		t.Errorf("%q is taken, with %v", raw, values)
-	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"gatecast/event"
 	"gatecast/internal/secretfile"
+	"gatecast/internal/strict"
 )
 
 const (
@@ -134,7 +135,10 @@ func readAdminFile(path string) ([]adminLine, error) {
 	if err != nil {
 		return nil, adminTokenError(err)
 	}
-	lines, err := parseAdminFile(string(b))
+	var lines []adminLine
+	if b, err = strict.Unmark(b); err == nil {
+		lines, err = parseAdminFile(string(b))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("admin token: %s: %w", path, err)
 	}

@@ -127,6 +127,7 @@ func TestAdminTokenRefuses(t *testing.T) {
 		{"no scope", "# ours\n\nci write a-token-of-ours!", 0o600, `line 3: "write" is not a scope; want publish, read or admin`},
 		{"a name twice", "ci read a-token-of-ours!\nci read a-token-of-yours", 0o600, "line 2: the name or the token is there twice"},
 		{"a bad digest", "ci read sha256:abc", 0o600, "64 hexadecimal digits"},
+		{"UTF-16", "\xff\xfea\x00b\x00", 0o600, "UTF-16"},
 		{"too long", strings.Repeat("a", 70000), 0o600, "has 70000 bytes"},
 		{"readable by all", "a-token-of-ours!", 0o604, "chmod 600"},
 		{"writable by the group", "a-token-of-ours!", 0o620, "chmod 600"},
@@ -149,6 +150,21 @@ func TestAdminTokenRefuses(t *testing.T) {
 				t.Error("the file was changed")
 			}
 		})
+	}
+}
+
+// Editors of Windows put a byte order mark before a file and end lines with two characters.
+func TestAdminTokenOfWindows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.token")
+	writeFile(t, path, "\ufeffa-token-of-ours!\r\nci read another-token-of-ours\r\n", 0o600)
+	tokens, err := ReadAdminTokens(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, name := range map[string]string{"a-token-of-ours!": "admin", "another-token-of-ours": "ci"} {
+		if a, ok := tokens.Identify(token); !ok || a.Name != name {
+			t.Errorf("%s is of %q, want %q", token, a.Name, name)
+		}
 	}
 }
 

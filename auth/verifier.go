@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatecast/internal/strict"
+
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 )
@@ -231,24 +233,42 @@ func (v *Verifier) post(token string) (*Verified, error) {
 	return parseVerified(text)
 }
 
+// verifiedNames are the names in the platform's answer that count here.
+var verifiedNames = []string{"gatewayId", "organizationId", "groups", "expiresAt"}
+
 // parseVerified reads the platform's answer. Fields it does not know are the
-// platform's own.
+// platform's own, unless they are known ones in other letters: who writes expiresat
+// would have a token that never expires. One that is null is as good as none.
 func parseVerified(text []byte) (*Verified, error) {
-	var said struct {
-		GatewayID      string     `json:"gatewayId"`
-		OrganizationID string     `json:"organizationId"`
-		Groups         []string   `json:"groups"`
-		ExpiresAt      *time.Time `json:"expiresAt"`
-	}
-	if err := json.Unmarshal(text, &said); err != nil {
-		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fmt.Errorf("%w: its answer: %s is a JSON %s", ErrUnreachable, t.Field, t.Value)
+	v := new(Verified)
+	o := strict.Read(text)
+	for o.Next() {
+		switch name := string(o.Name()); {
+		case o.Misspelt(verifiedNames...):
+			o.Fail("is not spelt so")
+		case o.Null():
+		case name == "gatewayId":
+			v.GatewayID = o.String()
+		case name == "organizationId":
+			v.OrganizationID = o.String()
+		case name == "groups":
+			v.Groups = o.Strings()
+		case name == "expiresAt":
+			at, err := strict.Time(o.String())
+			if err != nil {
+				o.Fail(err.Error())
+			}
+			if at.IsZero() { // which would stand for never
+				at = at.Add(1)
+			}
+			v.ExpiresAt = at
 		}
-		return nil, fmt.Errorf("%w: its answer is not the JSON object that it should be", ErrUnreachable)
 	}
-	v := &Verified{GatewayID: said.GatewayID, OrganizationID: said.OrganizationID, Groups: said.Groups}
-	if said.ExpiresAt != nil {
-		v.ExpiresAt = *said.ExpiresAt
+	switch err := o.Err(); {
+	case errors.Is(err, strict.ErrSyntax): // whose text may have the token
+		return nil, fmt.Errorf("%w: its answer is not the JSON object that it should be", ErrUnreachable)
+	case err != nil:
+		return nil, fmt.Errorf("%w: its answer: %w", ErrUnreachable, err)
 	}
 	return v, nil
 }

@@ -52,6 +52,9 @@ func (c *cluster) unreachable(err error) error {
 	if bad := (*url.Error)(nil); errors.As(err, &bad) {
 		return fmt.Errorf("event log: connect to %s: mend the URL, and escape what is special in its password; it is host:port with nats:// before it", c)
 	}
+	if isAuthError(err) {
+		return fmt.Errorf("event log: connect to %s: %w; give it the user and password, or the token, that its servers accept now", c, err)
+	}
 	return fmt.Errorf("event log: connect to %s: %w; see that its servers run and can be reached from here, or mend the URL", c, err)
 }
 

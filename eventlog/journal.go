@@ -7,9 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
@@ -20,6 +24,9 @@ type JournalConfig struct {
 	Name      string        // letters, digits and _
 	Retention time.Duration // zero: without limit
 	Bytes     int64         // at the bound the oldest records go; zero: without limit
+	// Valid reports whether a record is one that the journal's writers make; others are
+	// skipped and counted. Nil: every record is.
+	Valid func(Record) bool
 }
 
 // A Record is a piece of a journal.
@@ -28,6 +35,8 @@ type Record struct {
 	Name string    // whose it is; what cannot stand in a subject is _ in it
 	At   time.Time // when the journal took it
 	Data []byte
+
+	id string // of what is appended, see Journal.Append
 }
 
 // A Journal keeps small records beside the events, in order: in the stream
@@ -39,11 +48,20 @@ type Journal struct {
 	name   string // of the stream
 	prefix string // of subjects
 	epoch  uint64
+	valid  func(Record) bool
+
+	run  string        // names this process in the ids of records
+	next atomic.Uint64 // number of the newest record that was given an id
+
+	noted atomic.Uint64 // the newest record that was noted as foreign
 }
 
 // Journal opens a journal, or makes it.
 func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
-	j := &Journal{log: l, name: "gatecast_" + cfg.Name, prefix: "gatecast." + cfg.Name + "."}
+	j := &Journal{log: l, name: "gatecast_" + cfg.Name, prefix: "gatecast." + cfg.Name + ".", valid: cfg.Valid, run: fmt.Sprintf("%016x", rand.Uint64())}
+	if j.valid == nil {
+		j.valid = func(Record) bool { return true }
+	}
 	sc := jetstream.StreamConfig{
 		Name:     j.name,
 		Subjects: []string{j.prefix + "*"},
@@ -51,6 +69,11 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 		Discard:  jetstream.DiscardOld,
 		MaxAge:   cfg.Retention,
 		MaxBytes: -1,
+		// A writer tries again for much less than that.
+		Duplicates: duplicatesFor,
+	}
+	if cfg.Retention > 0 {
+		sc.Duplicates = min(sc.Duplicates, cfg.Retention)
 	}
 	if cfg.Bytes > 0 {
 		sc.MaxBytes = cfg.Bytes
@@ -75,14 +98,26 @@ func (j *Journal) subject(name string) string {
 	}, name)
 }
 
+// identify gives records an id each, unless they have one.
+func (j *Journal) identify(records []Record) {
+	for i := range records {
+		if records[i].id == "" {
+			records[i].id = j.run + "-" + strconv.FormatUint(j.next.Add(1), 36)
+		}
+	}
+}
+
 // appendBatch is how many records are on their way at once.
 const appendBatch = 1024
 
 // Append adds records, of which it takes Name and Data, and returns the place of
-// the last one once the log has all. When it fails, some may be there.
+// the last one once the log has all. When it fails, some may be there. Called again with
+// the same slice within two minutes, it adds those that are not: each record in the slice
+// is given an id, by which the journal takes it once.
 func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
+	j.identify(records)
 	for len(records) > 0 {
 		n := min(len(records), appendBatch)
 		if last, err = j.append(ctx, records[:n]); err != nil {
@@ -100,7 +135,11 @@ func (j *Journal) append(ctx context.Context, records []Record) (last uint64, er
 		if err := j.log.space.take(len(records[i].Data) + messageOverhead); err != nil {
 			return 0, err
 		}
-		ack, err := j.log.js.PublishAsync(j.subject(records[i].Name), records[i].Data)
+		msg := &nats.Msg{
+			Subject: j.subject(records[i].Name), Data: records[i].Data,
+			Header: nats.Header{nats.MsgIdHdr: {records[i].id}},
+		}
+		ack, err := j.log.js.PublishMsgAsync(msg)
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -157,6 +196,9 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 	err = j.log.fetch(ctx, j.name, cfg, q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r := j.record(m, meta)
 		switch {
+		case !j.valid(r):
+			j.foreign(r)
+			return true
 		case !q.To.IsZero() && r.At.After(q.To):
 			return false
 		case r.At.Before(q.From):
@@ -251,7 +293,12 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 		if err != nil {
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}
-		f(j.record(m, meta))
+		switch r := j.record(m, meta); {
+		case j.valid(r):
+			f(r)
+		default:
+			j.foreign(r)
+		}
 		// What had the last place may have been purged.
 		if last > 0 && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
 			synced()
@@ -259,6 +306,22 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 		}
 	}
 }
+
+// foreign notes a record that is not gatecast's, once.
+func (j *Journal) foreign(r Record) {
+	for {
+		noted := j.noted.Load()
+		if r.Seq <= noted {
+			return
+		}
+		if j.noted.CompareAndSwap(noted, r.Seq) {
+			break
+		}
+	}
+	j.log.foreign.found(SourceJournal, j.name, fmt.Sprintf("%s%s at %d", j.prefix, r.Name, r.Seq), errNotRecord)
+}
+
+var errNotRecord = errors.New("it is no record of this journal")
 
 // Purge removes the records of a name before a place.
 func (j *Journal) Purge(ctx context.Context, name string, before uint64) error {

@@ -67,9 +67,17 @@ type Config struct {
 	Repair bool
 	// Node names this node to the servers at URL.
 	Node string
+	// OnForeign is called for every message that is not gatecast's, once for each that
+	// a tail or a journal's follower has come to; nil: it is not. It must not block.
+	OnForeign func(Source)
+	// OnLost is called when the log cannot be reached any more, whatever happens: the
+	// process has to end. Nil: nobody is told.
+	OnLost func(error)
 	// Logger receives what the server inside logs as a warning or worse; nil
 	// means slog.Default().
 	Logger *slog.Logger
+
+	options []nats.Option // more of them, for tests
 }
 
 func (c *Config) setDefaults() {
@@ -78,6 +86,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.OnLost == nil {
+		c.OnLost = func(error) {}
+	}
+	if c.OnForeign == nil {
+		c.OnForeign = func(Source) {}
 	}
 }
 
@@ -109,6 +123,9 @@ type Log struct {
 	held   *extents // the same
 	epoch  uint64
 	out    *appender
+	// foreign notes what is not gatecast's.
+	foreign *foreignLog
+	refusal atomic.Pointer[string] // why the servers refused the connection last
 
 	feed feed // from out to the tails
 
@@ -137,7 +154,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server}
+	l := &Log{cfg: cfg, server: server, foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
@@ -154,7 +171,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 // start connects to the server and finds or makes the stream.
 func (l *Log) start(ctx context.Context) error {
 	var err error
-	if l.conn, err = l.connect(); err != nil {
+	if l.conn, err = l.connectPatiently(ctx); err != nil {
 		return l.server.unreachable(err)
 	}
 	// Without a timeout a journal's records that are never answered would count as
@@ -241,11 +258,53 @@ func (l *Log) replicas() int {
 	return 1
 }
 
+// authPatience is how long servers may refuse the log when it is opened: while a
+// password is changed, some know the new one and some the old one.
+const authPatience = 5 * time.Second
+
+// connectPatiently connects, and again for a while when it is refused.
+func (l *Log) connectPatiently(ctx context.Context) (*nats.Conn, error) {
+	for deadline := time.Now().Add(authPatience); ; {
+		c, err := l.connect()
+		if err == nil || !isAuthError(err) || ctx.Err() != nil || time.Now().After(deadline) {
+			return c, err
+		}
+		l.refused(nil, err)
+		pauseFor(ctx, openPause)
+	}
+}
+
+// pauseFor waits, or until ctx ends.
+func pauseFor(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// isAuthError reports whether the servers did not accept who connects.
+func isAuthError(err error) bool {
+	for _, target := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *Log) connect() (*nats.Conn, error) {
 	log := l.cfg.Logger
 	url, options := l.server.address()
+	options = append(options, l.cfg.options...)
 	return nats.Connect(url, append(options,
 		nats.MaxReconnects(-1),
+		// Or two refusals in a row, as while a password is changed, would close the
+		// connection for good.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectErrHandler(l.refused),
+		nats.ClosedHandler(l.closed),
 		// Nothing is kept back while there is no connection: an append fails at
 		// once, and none is written later behind its caller's back.
 		nats.ReconnectBufSize(-1),
@@ -253,12 +312,32 @@ func (l *Log) connect() (*nats.Conn, error) {
 			if err != nil {
 				log.Error("event log: connection to "+l.server.String()+" lost", "err", err)
 			}
+			l.refusal.Store(nil)
 			l.out.failAll(fmt.Errorf("%w: connection to %s lost", ErrUnavailable, l.server))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("event log: client", "err", err)
 		}),
 	)...)
+}
+
+// refused notes why the servers do not take the connection back, once for each reason.
+func (l *Log) refused(_ *nats.Conn, err error) {
+	text := err.Error()
+	if was := l.refusal.Swap(&text); was == nil || *was != text {
+		l.cfg.Logger.Error("event log: no connection to "+l.server.String()+"; trying again", "err", err)
+	}
+}
+
+// closed runs when the connection has ended for good. The client does that by itself
+// when it is told an error that it does not know; it cannot be mended from here.
+func (l *Log) closed(c *nats.Conn) {
+	if l.life.Err() != nil {
+		return
+	}
+	err := fmt.Errorf("%w: the connection to %s was closed for good: %w", ErrUnavailable, l.server, c.LastError())
+	l.cfg.Logger.Error("event log: no connection", "err", err)
+	l.cfg.OnLost(err)
 }
 
 func (l *Log) streamConfig() jetstream.StreamConfig {
@@ -384,6 +463,7 @@ func (l *Log) Close() error {
 // stop undoes as much of Open as was done.
 func (l *Log) stop() error {
 	l.end(errClosed)
+	l.foreign.close()
 	if l.conn != nil {
 		l.conn.Close()
 	}

@@ -65,7 +65,11 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 	case err != nil:
 		return Entry{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+	e, err := l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+	if err != nil {
+		return Entry{}, fmt.Errorf("event %v: %w: it is not gatecast's: %v", l.cursor(seq), ErrNotRetained, err)
+	}
+	return e, nil
 }
 
 // A Query asks for retained events.

@@ -124,8 +124,8 @@ func (r *replay) onMsg(m jetstream.Msg) {
 	t.last = seq
 	t.log.advance(seq)
 	e, err := t.log.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp)
-	if err != nil {
-		t.log.cfg.Logger.Error("event log: an event is passed over", "event", e.Cursor, "err", err)
+	if err != nil && t.live {
+		t.log.foreign.found(SourceEvents, streamName, m.Subject()+" at "+e.Cursor.String(), err)
 	}
 	t.f(e)
 	if seq >= r.to || meta.NumPending == 0 && r.ends() {
@@ -135,8 +135,12 @@ func (r *replay) onMsg(m jetstream.Msg) {
 	}
 }
 
+// errNotEvent says that a message's data is not an event's.
+var errNotEvent = errors.New("its data is not an event's JSON")
+
 // entry reads a message. One that is no event of ours has an entry without a body,
-// and an error that says why.
+// and an error that says why. Whatever stands in it, an entry with a body is one that
+// [Log.Append] could have made.
 func (l *Log) entry(subject string, header nats.Header, data []byte, seq uint64, at time.Time) (Entry, error) {
 	e := Entry{Cursor: l.cursor(seq)}
 	target, err := target(subject, header)
@@ -147,10 +151,13 @@ func (l *Log) entry(subject string, header nats.Header, data []byte, seq uint64,
 	if err != nil {
 		return e, err
 	}
-	e.Target, e.Key, e.Body = target, key, data
-	var ok bool
-	if e.Published, ok = event.Published(e.Body); !ok {
-		e.Published = at
+	published, ok := event.ReadBody(data, target)
+	if !ok {
+		return e, errNotEvent
 	}
+	if published.IsZero() {
+		published = at
+	}
+	e.Target, e.Key, e.Body, e.Published = target, key, data, published
 	return e, nil
 }

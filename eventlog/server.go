@@ -268,17 +268,30 @@ func (e *embedded) health() error {
 	if e.temp {
 		want = &server.HealthzOptions{JSEnabledOnly: true} // the rest looks for files
 	}
-	if h := e.srv.Healthz(want); h.Error != "" {
-		return fmt.Errorf("%w: %s; see to the disk, then restart", ErrUnavailable, h.Error)
+	if problem := e.healthz(want); problem != "" {
+		return fmt.Errorf("%w: %s; see to the disk, then restart", ErrUnavailable, problem)
 	}
 	return nil
+}
+
+// healthz returns what the server says is wrong with it, "" for nothing. The server gives
+// itself a millisecond to find that it is ready for connections, and on a busy machine a
+// goroutine may not run for longer than that: so it is asked again.
+func (e *embedded) healthz(options *server.HealthzOptions) (problem string) {
+	for range 5 {
+		problem = e.srv.Healthz(options).Error
+		if !strings.Contains(problem, "ready for connections") {
+			break
+		}
+	}
+	return problem
 }
 
 // stop shuts the server down, waits for it and lets go of the folder.
 func (e *embedded) stop() error {
 	whole := false // what the streams wrote is in their files
 	if e.srv != nil {
-		whole = e.srv.JetStreamEnabled() && e.srv.Healthz(new(server.HealthzOptions)).Error == ""
+		whole = e.srv.JetStreamEnabled() && e.healthz(new(server.HealthzOptions)) == ""
 		e.srv.Shutdown()
 		e.srv.WaitForShutdown()
 	}

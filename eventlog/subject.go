@@ -71,7 +71,10 @@ func addressTarget(t event.Target) (kind string, err error) {
 
 // target is the inverse of address.
 func target(subject string, header nats.Header) (event.Target, error) {
-	kind, _ := strings.CutPrefix(subject, subjectPrefix)
+	kind, ours := strings.CutPrefix(subject, subjectPrefix)
+	if !ours {
+		return event.Target{}, fmt.Errorf("subject %q is not an event's", subject)
+	}
 	if id, ok := strings.CutPrefix(kind, kindGateway); ok && event.ValidName(id) {
 		return event.Target{GatewayIDs: []string{id}}, nil
 	}
@@ -82,9 +85,28 @@ func target(subject string, header nats.Header) (event.Target, error) {
 		return event.Target{All: true}, nil
 	}
 	if ids := header.Get(headerGateways); kind == kindGateways && ids != "" {
-		return event.Target{GatewayIDs: strings.Split(ids, ",")}, nil
+		return gatewaysOf(ids)
 	}
 	return event.Target{}, fmt.Errorf("subject %q does not say whom it is for", subject)
+}
+
+// gatewaysOf reads a list of several gateways, which has each once.
+func gatewaysOf(list string) (event.Target, error) {
+	ids := strings.Split(list, ",")
+	if len(ids) < 2 || len(ids) > event.MaxGatewayIDs {
+		return event.Target{}, fmt.Errorf("header %s names %d gateways", headerGateways, len(ids))
+	}
+	seen := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		if !event.ValidName(id) {
+			return event.Target{}, fmt.Errorf("header %s: %q is no gateway's id", headerGateways, id)
+		}
+		seen[id] = struct{}{}
+	}
+	if len(seen) < len(ids) {
+		return event.Target{}, fmt.Errorf("header %s names a gateway twice", headerGateways)
+	}
+	return event.Target{GatewayIDs: ids}, nil
 }
 
 // encodeKey returns the key as a header's value: as it is when it is printable
@@ -104,13 +126,16 @@ func encodeKey(key string) string {
 
 // decodeKey is the inverse of encodeKey; of no header it returns no key.
 func decodeKey(value string) (string, error) {
-	coded, ok := strings.CutPrefix(value, "=")
-	if !ok {
-		return value, nil
+	key := value
+	if coded, ok := strings.CutPrefix(value, "="); ok {
+		b, err := base64.RawURLEncoding.DecodeString(coded)
+		if err != nil {
+			return "", fmt.Errorf("header %s: %w", headerKey, err)
+		}
+		key = string(b)
 	}
-	key, err := base64.RawURLEncoding.DecodeString(coded)
-	if err != nil {
-		return "", fmt.Errorf("header %s: %w", headerKey, err)
+	if !event.ValidText(key, event.MaxKeyLen) {
+		return "", fmt.Errorf("header %s: a key has at most %d characters of UTF-8", headerKey, event.MaxKeyLen)
 	}
-	return string(key), nil
+	return key, nil
 }

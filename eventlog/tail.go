@@ -55,7 +55,7 @@ func (l *Log) Tail(ctx context.Context, after event.Cursor, f func(Entry)) error
 		return err
 	}
 	defer done()
-	t := &tail{log: l, f: f, last: after.Seq}
+	t := &tail{log: l, f: f, last: after.Seq, live: true}
 	return t.run(ctx)
 }
 
@@ -66,6 +66,7 @@ type tail struct {
 	f    func(Entry)
 	in   *intake
 	last uint64 // the last sequence f was called with or passed over
+	live bool   // it counts what is not ours; reading the past again does not
 
 	// stored is the newest sequence the store had at the last look.
 	stored uint64

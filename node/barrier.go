@@ -4,6 +4,9 @@
 package node
 
 import (
+	"slices"
+	"time"
+
 	"gatecast/auth"
 	"gatecast/event"
 	"gatecast/eventlog"
@@ -42,4 +45,13 @@ func (n *Node) wasTarget(g *auth.Gateway, e *eventlog.Entry) bool {
 		return !g.CreatedAt.After(e.Published)
 	}
 	return e.Cursor.Seq > n.sequence(barrier)
+}
+
+// wasFor reports whether an event was for a gateway.
+func (n *Node) wasFor(gatewayID string, t event.Target, at event.Cursor, published time.Time) bool {
+	g := n.registry.Known(gatewayID)
+	if g == nil || !t.All && !slices.Contains(t.GatewayIDs, gatewayID) && (t.Group == "" || !slices.Contains(g.Groups, t.Group)) {
+		return false
+	}
+	return n.wasTarget(g, &eventlog.Entry{Cursor: at, Target: t, Published: published})
 }

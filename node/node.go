@@ -80,7 +80,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2), counts: stats.NewNode(cfg.Version)}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 3), counts: stats.NewNode(cfg.Version)}
 	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
 	cfg.Logger = slog.New(n.logs.Handler())
 	n.cfg.Logger = cfg.Logger
@@ -219,6 +219,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
 		MaxEventBytes:  n.cfg.MaxPayload,
+		OnLost:         n.lost,
+		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
 		Logger:         n.cfg.Logger,
 	})
 	if err != nil {
@@ -227,7 +229,8 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
 	}
-	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
+	n.recorder.wasFor = n.wasFor
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
 	n.before = n.log.Last().Seq
 	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
 	if err != nil {
@@ -241,10 +244,11 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return fmt.Errorf("registry: %w", err)
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
-		Logger:   n.cfg.Logger,
-		Open:     n.cfg.VerifyURL != "",
-		Position: n.log.Position,
-		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
+		Logger:    n.cfg.Logger,
+		Open:      n.cfg.VerifyURL != "",
+		Position:  n.log.Position,
+		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
+		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
@@ -271,7 +275,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,
 		Report:         n.recorder.report,
-		Notify:         n.notices.push,
+		Notify:         n.notify,
 	})
 	return err
 }
@@ -351,6 +355,14 @@ func (n *Node) patient(name string, ln net.Listener) net.Listener {
 func (n *Node) ended(what string, err error) {
 	if err != nil && !n.draining.Load() {
 		n.failed <- fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+// lost reports that the log is out of reach for good: only another process can have it.
+func (n *Node) lost(err error) {
+	select {
+	case n.failed <- err:
+	default: // it has failed already
 	}
 }
 

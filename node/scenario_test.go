@@ -153,8 +153,10 @@ func (s *scenario) do(line, want string) string {
 		}
 		s.drain()
 		if verb == "anew" {
-			if err := os.RemoveAll(filepath.Join(s.config.DataDir, "log")); err != nil {
-				s.t.Fatal(err)
+			for _, name := range []string{"log", "log.json"} {
+				if err := os.RemoveAll(filepath.Join(s.config.DataDir, name)); err != nil {
+					s.t.Fatal(err)
+				}
 			}
 		}
 		s.system = start(s.t, s.config)

@@ -103,6 +103,9 @@ func (n *Node) dispatch(e eventlog.Entry) {
 	case e.Body == nil: // no event of ours
 		n.router.Pass(e.Cursor.Seq)
 		return
+	}
+	n.recorder.deployed.note(&e)
+	switch {
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
 	case n.tracer == nil:
@@ -110,7 +113,6 @@ func (n *Node) dispatch(e eventlog.Entry) {
 	default:
 		n.dispatchTraced(e)
 	}
-	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
 }
 
 // liveMessage returns the message of an event that has just come.

@@ -180,7 +180,7 @@ func (c *Conn) CloseWrite() error {
 
 // Rewind returns the connection as it was before the first Read, for whoever
 // wants an ordinary net.Conn: with TLS crypto/tls's, which reads everything
-// itself from then on. read is what Read returned so far; again is what of it the
+// itself from then on, unless that was too much to keep. read is what Read returned so far; again is what of it the
 // net.Conn does not return once more. Nothing may have been written.
 //
 // The Conn is not used while the net.Conn is. When nobody uses the net.Conn any
@@ -188,8 +188,11 @@ func (c *Conn) CloseWrite() error {
 func (c *Conn) Rewind(read []byte) (conn net.Conn, again []byte) {
 	switch {
 	case c.records != nil:
-		c.wire.again = c.records.rewind()
-		c.records = nil
+		kept, ok := c.records.rewind()
+		if !ok {
+			return c.records, append([]byte(nil), read...)
+		}
+		c.wire.again, c.records = kept, nil
 		return c.tls, nil
 	case c.tls != nil:
 		return c.tls, append([]byte(nil), read...)
@@ -232,16 +235,28 @@ func (c *Conn) Detach() error {
 	return err
 }
 
-// Close gives up a connection that no loop has taken, and wipes its keys.
+// Close gives up a connection that no loop has taken: it sends the close_notify alert,
+// if no alert was sent (RFC 8446 section 6.1), and wipes the keys. Closing twice is
+// harmless.
 func (c *Conn) Close() error {
 	if c.keys != nil { // the handshake did not end
 		c.keys.Wipe()
 	}
-	if c.records != nil {
-		c.records.session.Wipe()
-	}
-	if c.fd >= 0 {
-		return unix.Close(c.fd)
+	switch {
+	case c.fd >= 0:
+		fd := c.fd
+		c.fd = -1
+		if c.records != nil {
+			_, _ = unix.Write(fd, c.records.session.AppendAlert(nil, tlsrecord.CloseNotify))
+			c.records.wipe()
+		}
+		return unix.Close(fd)
+	case c.wire.Conn == nil: // it was closed after Detach
+		return nil
+	case c.records != nil:
+		return c.records.Close()
+	case c.tls != nil:
+		return c.tls.Close() // which does the same
 	}
 	return c.wire.Conn.Close()
 }

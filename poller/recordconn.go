@@ -8,30 +8,41 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync"
+	"time"
 
 	"gatecast/internal/tlsrecord"
 )
 
 // A recordConn is a connection between its handshake and its loop: blocking, and
-// with its records opened and sealed here. It keeps what it has read until
-// something is written, so that crypto/tls can be given it after all.
+// with its records opened and sealed here. It keeps what has arrived until something
+// is written, so that crypto/tls can be given it after all. Of what is too much to
+// keep, which takes a lot of padding, crypto/tls is given nothing: then the recordConn
+// itself is the [net.Conn] that serves on. As that it is used by one goroutine that
+// reads and one that writes at once.
 type recordConn struct {
-	conn    net.Conn
-	session *tlsrecord.Session
-	cipher  []byte // arrived, not opened
-	plain   []byte // opened, not read; lies in what was cipher
-	kept    []byte // all that has arrived, as it arrived; nil once something is written
+	conn net.Conn
+
+	// Of the goroutine that reads.
+	cipher []byte // arrived, not opened
+	plain  []byte // opened, not read; lies in what was cipher
+
+	// Until there are two goroutines.
+	kept    []byte // all that has arrived, as it arrived; nil once something is written or it is too much
+	tooMuch bool   // it was more than maxKept
 	written bool
+
+	out sync.Mutex // held while a record is sealed and sent, so that they go in order
+
+	mu      sync.Mutex // taken after out
+	session *tlsrecord.Session
 }
 
-// Bounds on what is read before a connection is on its loop, in bytes. A record
-// may be all padding.
+// Bounds on what is read at once and kept, in bytes. A record may be all padding.
 const (
 	recordConnRead = 4 << 10
 	maxKept        = 64 << 10
 )
-
-var errTooMuch = errors.New("poller: more than 64 KiB before the upgrade")
 
 // newRecordConn returns the connection of a session. ahead is what has arrived.
 func newRecordConn(conn net.Conn, session *tlsrecord.Session, ahead []byte) *recordConn {
@@ -57,9 +68,11 @@ func (r *recordConn) Read(b []byte) (int, error) {
 
 // open opens what has arrived. An error behind data is told at the next call.
 func (r *recordConn) open() (err error) {
+	r.mu.Lock()
 	r.plain, r.cipher, err = r.session.Open(r.cipher)
+	r.mu.Unlock()
 	if alert, ok := errors.AsType[tlsrecord.Alert](err); ok {
-		_, _ = r.conn.Write(r.session.AppendAlert(nil, alert)) // the connection ends anyway
+		_ = r.alert(alert) // the connection ends anyway
 	}
 	if len(r.plain) > 0 {
 		return nil
@@ -76,12 +89,11 @@ func (r *recordConn) fill() error {
 	switch {
 	case n == 0:
 		return err
-	case r.written:
+	case r.written || r.tooMuch:
 		return nil
 	}
-	r.kept = append(r.kept, r.cipher[have:]...)
-	if len(r.kept) > maxKept {
-		return errTooMuch
+	if r.kept = append(r.kept, r.cipher[have:]...); len(r.kept) > maxKept {
+		r.kept, r.tooMuch = nil, true
 	}
 	return nil
 }
@@ -93,15 +105,23 @@ func (r *recordConn) takePlain() []byte {
 	return b
 }
 
+// keepNothing is for what is about to be written: it cannot be taken back.
+func (r *recordConn) keepNothing() {
+	if !r.tooMuch { // else another goroutine may be reading
+		r.written, r.kept = true, nil
+	}
+}
+
 func (r *recordConn) Write(b []byte) (int, error) {
-	r.written, r.kept = true, nil
+	r.keepNothing()
+	r.out.Lock()
+	defer r.out.Unlock()
 	for n := 0; n < len(b); {
 		part := b[n:min(len(b), n+tlsrecord.MaxPlaintext)]
-		record, start, err := r.session.Begin(make([]byte, 0, len(part)+tlsrecord.Overhead))
+		record, err := r.seal(part)
 		if err != nil {
 			return n, err
 		}
-		record = r.session.End(append(record, part...), start)
 		if _, err := r.conn.Write(record); err != nil {
 			return n, err
 		}
@@ -110,17 +130,73 @@ func (r *recordConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (r *recordConn) CloseWrite() error {
-	r.written, r.kept = true, nil
-	_, err := r.conn.Write(r.session.AppendAlert(nil, tlsrecord.CloseNotify))
+// seal returns a record, and what must go ahead of it.
+func (r *recordConn) seal(part []byte) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	record, start, err := r.session.Begin(make([]byte, 0, len(part)+tlsrecord.Overhead))
+	if err != nil {
+		return nil, err
+	}
+	return r.session.End(append(record, part...), start), nil
+}
+
+// alert sends an alert.
+func (r *recordConn) alert(a tlsrecord.Alert) error {
+	r.out.Lock()
+	defer r.out.Unlock()
+	r.mu.Lock()
+	record := r.session.AppendAlert(nil, a)
+	r.mu.Unlock()
+	if len(record) == 0 { // an alert was sent before
+		return nil
+	}
+	_, err := r.conn.Write(record)
 	return err
 }
 
-// rewind gives back everything that has arrived, and the session up.
-func (r *recordConn) rewind() []byte {
+// CloseWrite sends the close_notify alert.
+func (r *recordConn) CloseWrite() error {
+	r.keepNothing()
+	return r.alert(tlsrecord.CloseNotify)
+}
+
+// alertTimeout is how long Close tries to send the close_notify alert, which the
+// socket nearly always takes at once.
+const alertTimeout = 100 * time.Millisecond
+
+// Close implements [net.Conn]. It sends the close_notify alert, if no alert was sent
+// (RFC 8446 section 6.1).
+func (r *recordConn) Close() error {
+	_ = r.conn.SetWriteDeadline(time.Now().Add(alertTimeout)) // a Write under way ends too
+	_ = r.CloseWrite()
+	r.wipe()
+	return r.conn.Close()
+}
+
+func (r *recordConn) wipe() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session.Wipe()
+}
+
+// The rest implements [net.Conn].
+
+func (r *recordConn) LocalAddr() net.Addr                { return r.conn.LocalAddr() }
+func (r *recordConn) RemoteAddr() net.Addr               { return r.conn.RemoteAddr() }
+func (r *recordConn) SetDeadline(t time.Time) error      { return r.conn.SetDeadline(t) }
+func (r *recordConn) SetReadDeadline(t time.Time) error  { return r.conn.SetReadDeadline(t) }
+func (r *recordConn) SetWriteDeadline(t time.Time) error { return r.conn.SetWriteDeadline(t) }
+
+// rewind gives back everything that has arrived, and the session up. It reports false,
+// and does nothing, where that was too much to keep.
+func (r *recordConn) rewind() (kept []byte, ok bool) {
+	if r.tooMuch {
+		return nil, false
+	}
 	if len(r.kept) == 0 {
 		panic("BUG: a connection rewound that has been written to, or not read")
 	}
 	r.session.Wipe()
-	return r.kept
+	return r.kept, true
 }

@@ -4,6 +4,7 @@
 package poller
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -141,6 +142,91 @@ func TestRewindAfterAnyWrite(t *testing.T) {
 			}()
 			c.Rewind(nil)
 		})
+	}
+}
+
+// padded returns data in records of one byte each, that are as long as records may be.
+func padded(h *handmade, data string) (records []byte) {
+	for i := range len(data) {
+		inner := make([]byte, tlsrecord.MaxPlaintext)
+		inner[0], inner[1] = data[i], 23
+		records = append(records, h.Seal(0, inner)...) // type 0 is one zero more
+	}
+	return records
+}
+
+// A request that is nearly all padding is served like any other, and the connection
+// goes on for as many as there are (RFC 8446 section 5.4).
+func TestPaddedRequest(t *testing.T) {
+	h, c := handmake(t)
+	ln := &oneListener{make(chan net.Conn, 1), make(chan struct{})}
+	server := &http.Server{Handler: http.HandlerFunc(echo)}
+	var running sync.WaitGroup
+	running.Go(func() { server.Serve(ln) })
+	request := "POST /path HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
+	sent := make(chan struct{})
+	go func() { h.Write(padded(h, request+"body")); close(sent) }()
+	read := readRequest(t, c)
+	if !c.records.tooMuch {
+		t.Fatal("all of it was kept; pad more")
+	}
+	conn, again := c.Rewind(read)
+	ln.conn <- &rewound{conn, again}
+	<-sent
+	for range 3 {
+		if got := h.response(t); got != "/path body" {
+			t.Fatalf("answered %q", got)
+		}
+		h.Write(h.KeyUpdate(1))
+		h.Write(h.Seal(23, []byte(request+"body")))
+	}
+	if got := h.response(t); got != "/path body" {
+		t.Fatalf("answered %q", got)
+	}
+	h.Write(h.Seal(21, []byte{1, 0})) // close_notify
+	if contentType, content := h.receive(t); contentType != 21 || string(content) != "\x01\x00" {
+		t.Errorf("close_notify is answered by %d %q", contentType, content)
+	}
+	server.Close()
+	running.Wait()
+}
+
+// response reads a response of HTTP, and returns its body.
+func (h *handmade) response(t *testing.T) string {
+	t.Helper()
+	pr, pw := io.Pipe()
+	go func() {
+		for {
+			contentType, content := h.receive(t)
+			if contentType != 23 {
+				continue // a key update
+			}
+			if _, err := pw.Write(content); err != nil || bytes.HasSuffix(content, []byte("body")) {
+				return
+			}
+		}
+	}()
+	response, err := http.ReadResponse(bufio.NewReader(pr), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, response.ContentLength)
+	if _, err := io.ReadFull(response.Body, body); err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// An upgrade's request that is nearly all padding goes to its loop, as any other.
+func TestPaddedUpgrade(t *testing.T) {
+	h, c := handmake(t)
+	go h.Write(append(padded(h, "request\r\n\r\n"), h.Seal(23, []byte("frame"))...))
+	got := append(readRequest(t, c), c.Buffered()...)
+	p := newRig(t).open(c, h)
+	p.sink.await(func() bool { return len(got)+p.sink.got.Len() >= len("request\r\n\r\nframe") })
+	rest, err := p.sink.received()
+	if got = append(got, rest...); string(got) != "request\r\n\r\nframe" || err != nil {
+		t.Errorf("%q came, %v", got, err)
 	}
 }
 

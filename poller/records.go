@@ -118,7 +118,12 @@ func (t *recordStream) CloseWrite() {
 	t.plain.CloseWrite()
 }
 
+// Close sends the close_notify alert, if no alert was sent, as far as the socket takes
+// it: who closes says so, whoever said it first (RFC 8446 section 6.1).
 func (t *recordStream) Close() {
+	if !t.closed {
+		t.alert(tlsrecord.CloseNotify)
+	}
 	t.session.Wipe()
 	t.partial = nil
 	t.plain.Close()

@@ -83,3 +83,13 @@ func (t *tlsStream) CloseWrite() {
 		t.plain.CloseWrite()
 	}
 }
+
+// Close sends the close_notify alert, if no alert was sent, as far as the socket takes
+// it (RFC 8446 section 6.1, RFC 5246 section 7.2.1).
+func (t *tlsStream) Close() {
+	if !t.closed {
+		_ = t.conn.CloseWrite() // fails where an alert was sent
+		_ = t.flush()
+	}
+	t.plain.Close()
+}

@@ -99,7 +99,7 @@ func (s *state) resyncReason(r *Resume) string {
 func (c *conn) resume(from *Resume) (cost int) {
 	r := &replay{state: windowed, slot: noSlot}
 	c.out.replay = r
-	c.s.report.Resumed = append(c.s.report.Resumed, Resumed{c.gatewayID, c.pos})
+	c.began(true)
 	if from.Latest {
 		r.newest = make(map[string]uint64)
 	}
@@ -290,6 +290,7 @@ func (c *conn) resync(reason string) {
 	c.stopReplay()
 	c.tellProgress()
 	c.startAtEnd()
+	c.began(false)
 	c.enqueue(&Message{Wire: c.transport.Encode(c.resyncText(reason))})
 	c.s.stats.Resyncs.Inc()
 }

@@ -254,6 +254,7 @@ func (s *state) register(r *Registration) (cost int) {
 // welcome queues the ack, and what follows from where the gateway says it was.
 func (c *conn) welcome(r *Registration) (cost int) {
 	if r.Resume == nil {
+		c.began(false)
 		c.begin(append(r.Greeting, c.transport.Encode(c.ackText(false))...))
 		return 0
 	}

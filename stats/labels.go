@@ -31,6 +31,16 @@ var (
 		"bad_request", "forbidden", "not_found", "request_timeout", "conflict", "payload_too_large", "unsupported_media_type",
 		"invalid_event", "internal_error", "unavailable", "draining",
 	}
+
+	// foreignSources are where messages are found that are not gatecast's.
+	foreignSources = []string{"events", "journal", "registry", "bus"}
+)
+
+// Why an ack counts as no answer.
+const (
+	AckNotForGateway = "not_for_gateway"
+	AckUnknownEvent  = "unknown_event"
+	AckUnknownStatus = "unknown_status"
 )
 
 // initialize makes the series of a counter with one label.
@@ -46,6 +56,8 @@ func (n *Node) initializeLabels() {
 	initialize(n.Verifications, verificationResults)
 	initialize(n.RejectedPublishes, publishErrors)
 	initialize(n.Panics, listeners)
+	initialize(n.AcksIgnored, []string{AckNotForGateway, AckUnknownEvent, AckUnknownStatus})
+	initialize(n.ForeignMessages, foreignSources)
 	for _, l := range listeners {
 		for _, e := range acceptErrors {
 			n.AcceptErrors.WithLabelValues(l, e)

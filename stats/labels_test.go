@@ -46,6 +46,7 @@ func TestCountersExistFromTheStart(t *testing.T) {
 		"gatecast_verifications_total":       len(verificationResults),
 		"gatecast_rejected_publishes_total":  len(publishErrors),
 		"gatecast_panics_total":              len(listeners),
+		"gatecast_foreign_messages_total":    len(foreignSources),
 		"gatecast_disconnects_total":         int(numDisconnects),
 		"gatecast_messages_received_total":   int(numInbounds),
 		"gatecast_deliveries_total":          int(numFailures) + 1,
@@ -64,7 +65,7 @@ func TestCountersExistFromTheStart(t *testing.T) {
 }
 
 func TestLabelValuesAreThereOnce(t *testing.T) {
-	for _, list := range [][]string{listeners, connectResults, acceptErrors, verificationResults, publishErrors} {
+	for _, list := range [][]string{listeners, connectResults, acceptErrors, verificationResults, publishErrors, foreignSources} {
 		if sorted := slices.Sorted(slices.Values(list)); len(slices.Compact(sorted)) != len(list) {
 			t.Errorf("twice in %v", list)
 		}

@@ -26,7 +26,9 @@ type Node struct {
 	CertificateNotAfter *prometheus.GaugeVec
 	Panics              *prometheus.CounterVec // of handlers, contained, by listener
 	RecordsDropped      prometheus.Counter     // what was to be recorded of gateways' answers and failed deliveries
+	AcksIgnored         *prometheus.CounterVec // answers of gateways that count for no event, by reason
 	SpansDropped        prometheus.Counter     // of tracing
+	ForeignMessages     *prometheus.CounterVec // what others wrote where gatecast keeps its own, by where
 
 	EventsCompressed prometheus.Counter
 	CompressionSaved prometheus.Counter // bytes, counted once an event
@@ -79,10 +81,14 @@ func NewNode(version string) *Node {
 			"Panics of one connection's or request's handler, which ended nothing else, by where it was: at the listeners gateways and internal, or in cluster, for a message of another node. Each is a bug, and logged with its stack."), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
 			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
+		ForeignMessages: prometheus.NewCounterVec(opts("foreign_messages_total",
+			"Messages in NATS that are not gatecast's, and were skipped, by where they were: in the streams of events and journals, in the registry, or on the bus between nodes."), []string{"source"}),
 		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
 			"Events that were compressed, each once for all its receivers.")),
 		CompressionSaved: prometheus.NewCounter(opts("compression_saved_bytes_total",
 			"Bytes by which compressed events are shorter, counted once an event and not once a connection.")),
+		AcksIgnored: prometheus.NewCounterVec(opts("acks_ignored_total",
+			"Acks of gateways that count as no answer: the event was not for the gateway, is not known, or the status is no answer."), []string{"reason"}),
 		SpansDropped: prometheus.NewCounter(opts("trace_spans_dropped_total",
 			"Spans that were not exported, because the collector was too slow or out of reach.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
@@ -121,8 +127,8 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
-		n.EventsCompressed, n.CompressionSaved,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.AcksIgnored, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
+		n.EventsCompressed, n.CompressionSaved, n.ForeignMessages,
 	}
 }
 

@@ -124,7 +124,7 @@ func TestMetricsFollowPrometheusConventions(t *testing.T) {
 }
 
 func TestNoLabelNamesAGatewayOrShard(t *testing.T) {
-	allowed := map[string]bool{"result": true, "reason": true, "type": true, "error": true, "version": true, "goversion": true, "listener": true}
+	allowed := map[string]bool{"result": true, "reason": true, "type": true, "error": true, "version": true, "goversion": true, "listener": true, "source": true}
 	families, err := usedRegistry().Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -76,11 +76,13 @@ func answerError(resp *http.Response) error {
 func (f *adminFlags) call(ctx context.Context, w world, method, path string, body any) error {
 	var in io.Reader
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false) // a payload stays as it is written
+		if err := encoder.Encode(body); err != nil {
 			return err
 		}
-		in = bytes.NewReader(b)
+		in = &text
 	}
 	answer, err := f.do(ctx, method, apiRoot+path, "application/json", in)
 	if err != nil {

@@ -4,12 +4,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
+
+	"gatecast/internal/strict"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
@@ -21,9 +24,16 @@ type yamlConfig map[string]string
 
 // loadYAML reads a configuration file.
 func loadYAML(r io.Reader) (kong.Resolver, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if text, err = strict.Text(text); err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
 	var raw map[string]yaml.Node
-	d := yaml.NewDecoder(r)
-	err := d.Decode(&raw)
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	err = d.Decode(&raw)
 	if err == nil { // else a setting behind a line of --- would silently not count
 		if err = d.Decode(new(yaml.Node)); err == nil {
 			return nil, errors.New("configuration file: more than one YAML document; want one, without lines of ---")

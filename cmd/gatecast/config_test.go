@@ -35,6 +35,9 @@ func TestConfigurationFileRefusals(t *testing.T) {
 		{"a key twice", "listen: :1\nlisten: :2\n", "already defined"},
 		{"a tag", "listen: !!binary aGk=\n", "want a single value"},
 		{"an alias", "listen: &x :1\nnode: *x\n", "line 2: node: want a single value"},
+		{"UTF-16", "\xff\xfel\x00", "configuration file: it is UTF-16"},
+		{"UTF-16 without a mark", "n\x00o\x00", "configuration file: it is UTF-16"},
+		{"Latin-1", "listen: :1\nnode: Z\xfcrich\n", "line 2 is not valid UTF-8"},
 		{"an alias of a list", "a: &x [1]\nlisten: *x\n", "want a single value"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,6 +45,14 @@ func TestConfigurationFileRefusals(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
 		})
+	}
+}
+
+// Editors of Windows put a byte order mark before a file.
+func TestConfigurationFileByteOrderMark(t *testing.T) {
+	c, err := loadYAML(strings.NewReader("\ufefflisten: :1\n"))
+	if err != nil || c.(yamlConfig)["listen"] != ":1" {
+		t.Errorf("%v, %v", c, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gatecast/internal/stopsignal"
 	"gatecast/node"
@@ -74,6 +75,12 @@ func run(ctx context.Context, args []string, w world) int {
 		panic("BUG: the command line does not build: " + err.Error())
 	}
 	unsetEmpty(parser.Model.Node)
+	for _, a := range args {
+		if !utf8.ValidString(a) { // of which kong would make another text
+			complain(w, fmt.Errorf("the argument %q is not valid UTF-8", a))
+			return exitUsage
+		}
+	}
 	kctx, err := parser.Parse(args)
 	switch {
 	case exited: // help or version was asked for

@@ -15,6 +15,7 @@ import (
 	"os"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/alecthomas/kong"
 )
@@ -77,7 +78,9 @@ func (c *publishCmd) draft() (*event.Draft, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--payload-file: %w", err)
 		}
-		d.Payload = b
+		if d.Payload, err = strict.Text(b); err != nil {
+			return nil, fmt.Errorf("--payload-file: %s: %w", c.PayloadFile, err)
+		}
 	case c.Payload != "":
 		d.Payload = []byte(c.Payload)
 	}
@@ -87,9 +90,27 @@ func (c *publishCmd) draft() (*event.Draft, error) {
 	return d, nil
 }
 
+// A lineInput is standard input. It refuses UTF-16, which some shells write: a node would
+// answer each half of a character.
+type lineInput struct {
+	io.Reader
+	begun bool
+}
+
+func (in *lineInput) Read(p []byte) (int, error) {
+	n, err := in.Reader.Read(p)
+	if !in.begun && n > 0 {
+		in.begun = true
+		if _, wide := strict.Unmark(p[:n]); wide != nil {
+			return 0, fmt.Errorf("standard input: %w", wide)
+		}
+	}
+	return n, err
+}
+
 // bulk streams standard input to the node and its receipts back.
 func (c *publishCmd) bulk(ctx context.Context, w world) error {
-	answer, err := c.do(ctx, http.MethodPost, apiRoot+"/events", "application/x-ndjson", io.NopCloser(w.in))
+	answer, err := c.do(ctx, http.MethodPost, apiRoot+"/events", "application/x-ndjson", io.NopCloser(&lineInput{Reader: w.in}))
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"eventlog":            {"auth", "event"},
 	"api":                 {"auth", "event", "internal/http1", "internal/spec", "internal/strict", "stats"},
 	"internal/front":      {"auth", "internal/activity", "internal/http1", "internal/netaddr", "internal/strict", "poller", "shard", "stats"},
-	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/certs", "internal/eventtypes", "internal/front", "internal/logqueue", "internal/netaddr", "internal/secretfile", "internal/tracing", "outcome", "poller", "shard", "stats"},
+	"node":                {"api", "auth", "event", "eventlog", "frame", "internal/certs", "internal/eventtypes", "internal/front", "internal/logqueue", "internal/netaddr", "internal/secretfile", "internal/strict", "internal/tracing", "outcome", "poller", "shard", "stats"},
 	"client":              {"frame"},
 	"cmd/gatecast":        {"auth", "bench", "client", "event", "internal/certs", "internal/netaddr", "internal/stopsignal", "internal/strict", "node"},
 	"bench":               {"event", "frame"},

@@ -7,7 +7,6 @@ package eventtypes
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,9 +14,9 @@ import (
 	"sync/atomic"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 )
@@ -42,17 +41,13 @@ func (t *Types) Load() error {
 	if err != nil {
 		return err
 	}
-	var types map[string]any
-	if err := yaml.Unmarshal(text, &types); err != nil {
-		return fmt.Errorf("%s is not a YAML mapping from event types to JSON Schemas: %w", t.file, err)
+	docs, err := parse(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.file, err)
 	}
-	docs := make(map[string]any, len(types))
-	for name, schema := range types {
+	for name := range docs {
 		if !event.ValidType(name) {
 			return fmt.Errorf("%s: %q cannot be an event's type", t.file, name)
-		}
-		if docs[name], err = document(schema); err != nil {
-			return fmt.Errorf("%s: the schema of %s: %w", t.file, name, err)
 		}
 	}
 	schemas, err := newSet(docs)
@@ -61,15 +56,6 @@ func (t *Types) Load() error {
 	}
 	t.schemas.Store(schemas)
 	return nil
-}
-
-// document returns a schema, as YAML gave it, as the validator takes JSON.
-func document(schema any) (any, error) {
-	text, err := json.Marshal(schema)
-	if err != nil {
-		return nil, err
-	}
-	return jsonschema.UnmarshalJSON(bytes.NewReader(text))
 }
 
 // english is what complaints are written in.
@@ -87,6 +73,10 @@ func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 		return nil
 	case payload == nil:
 		payload = []byte("null")
+	}
+	// The schema would see one of two members of a name, and the gateway the other.
+	if err := strict.Check(payload); err != nil {
+		return &event.FieldError{Field: "payload", Problem: err.Error()}
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
 	if err != nil {

@@ -286,7 +286,8 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 	}
 	handedOver := false
 	defer func() {
-		if !handedOver {
+		if !handedOver { // also when something panics: the keys are wiped
+			_ = c.Close()
 			release()
 		}
 	}()

@@ -9,11 +9,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"gatecast/internal/http1"
+	"gatecast/internal/strict"
 
 	"github.com/gobwas/ws"
 )
@@ -139,27 +139,12 @@ func canonical(head *http1.Head) string {
 // position sets where the gateway goes on from, and returns how. A header comes
 // before the query.
 func (up *upgrade) position(head *http1.Head) (replay string, no *refusal) {
-	since, ok := parameter(head.URL.RawQuery, "since")
-	replay, ok2 := parameter(head.URL.RawQuery, "replay")
-	if !ok || !ok2 {
-		return "", badRequest("a malformed query: since and replay are form-encoded values")
+	query, err := strict.PickQuery(head.URL.RawQuery, "since", "replay")
+	if err != nil {
+		return "", badRequest("a malformed query: " + err.Error())
 	}
-	up.since = cmp.Or(first(head.Values("last-event-id")), since)
-	return cmp.Or(first(head.Values("replay")), replay), nil
-}
-
-// parameter returns the first value of a parameter in a query, "" without one, and
-// false for one that cannot be decoded. What else is in the query is not for us.
-func parameter(query, name string) (value string, ok bool) {
-	for pair := range strings.SplitSeq(query, "&") {
-		key, value, _ := strings.Cut(pair, "=")
-		if key, err := url.QueryUnescape(key); err != nil || key != name {
-			continue
-		}
-		value, err := url.QueryUnescape(value)
-		return value, err == nil && !strings.Contains(pair, ";")
-	}
-	return "", true
+	up.since = cmp.Or(first(head.Values("last-event-id")), query["since"])
+	return cmp.Or(first(head.Values("replay")), query["replay"]), nil
 }
 
 // first returns the first of some values, "" if there are none.

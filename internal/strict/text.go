@@ -16,18 +16,24 @@ var utf8BOM = []byte("\ufeff")
 // TrimBOM returns a text without the byte order mark before it, if there is one.
 func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, utf8BOM) }
 
+// Unmark is Text for what need not be UTF-8 all over, as where comments are: it only
+// takes the byte order mark off, and refuses UTF-16.
+func Unmark(text []byte) ([]byte, error) {
+	if text = TrimBOM(text); wide(text) {
+		return nil, errUTF16
+	}
+	return text, nil
+}
+
 // errUTF16 is about a text that Windows' editors and shells write.
 var errUTF16 = errors.New("it is UTF-16 or UTF-32; want UTF-8")
 
 // Text returns a text without the byte order mark before it, or an error if it is
 // not UTF-8.
 func Text(text []byte) ([]byte, error) {
-	text = TrimBOM(text)
-	if utf8.Valid(text) && !wide(text) {
-		return text, nil
-	}
-	if wide(text) {
-		return nil, errUTF16
+	text, err := Unmark(text)
+	if err != nil || utf8.Valid(text) {
+		return text, err
 	}
 	line := 1
 	for len(text) > 0 {

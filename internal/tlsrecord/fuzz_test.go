@@ -179,9 +179,9 @@ func (m *model) handshake(content []byte) {
 	switch {
 	case len(content) == 0, m.message[0] != 24:
 		m.err = Alert(10)
-	case len(m.message) < 5:
-	case !bytes.Equal(header, []byte{24, 0, 0, 1}):
+	case !bytes.Equal(header, []byte{24, 0, 0, 1}[:len(header)]):
 		m.err = Alert(50)
+	case len(m.message) < 5:
 	case len(m.message) > 5:
 		m.err = Alert(10)
 	case m.message[4] > 1:
@@ -193,6 +193,8 @@ func (m *model) handshake(content []byte) {
 
 func (m *model) alert(content []byte) {
 	switch {
+	case len(content) == 0:
+		m.err = Alert(10)
 	case len(content) != 2:
 		m.err = Alert(50)
 	case content[1] == 0:

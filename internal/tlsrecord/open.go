@@ -4,6 +4,7 @@
 package tlsrecord
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 )
@@ -153,7 +154,11 @@ func (s *Session) decrypt(record []byte) (contentType byte, content []byte, err 
 
 // alert returns what an alert of the peer means (section 6).
 func alert(content []byte) error {
-	if len(content) != 2 {
+	switch len(content) {
+	case 0:
+		return UnexpectedMessage // must not be empty (section 5.4)
+	case 2:
+	default:
 		return DecodeError
 	}
 	switch a := Alert(content[1]); a {
@@ -170,7 +175,7 @@ func alert(content []byte) error {
 // may say one thing: KeyUpdate.
 func (s *Session) handshake(content []byte) error {
 	if len(content) == 0 {
-		return UnexpectedMessage // must not be empty (section 5.1)
+		return UnexpectedMessage // must not be empty (sections 5.1 and 5.4)
 	}
 	n := copy(s.message[s.messageLen:], content)
 	s.messageLen += uint8(n)
@@ -178,10 +183,10 @@ func (s *Session) handshake(content []byte) error {
 	switch {
 	case m[0] != typeKeyUpdate:
 		return UnexpectedMessage
+	case !startsLengthOne(m[1:max(1, min(s.messageLen, 4))]):
+		return DecodeError // now, and not when the rest of such a message has come (section 6.2)
 	case s.messageLen < keyUpdateLen:
 		return nil
-	case m[1] != 0 || m[2] != 0 || m[3] != 1:
-		return DecodeError
 	case n < len(content):
 		return UnexpectedMessage // keys change at the end of a record (section 5.1)
 	case m[4] > updateRequested:
@@ -193,3 +198,7 @@ func (s *Session) handshake(content []byte) error {
 	s.owesUpdate = s.owesUpdate || m[4] == updateRequested
 	return nil
 }
+
+// startsLengthOne reports whether b is the beginning of a length of one, as a
+// handshake message has it: a uint24 (section 4).
+func startsLengthOne(b []byte) bool { return bytes.HasPrefix([]byte{0, 0, 1}, b) }

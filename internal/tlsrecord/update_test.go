@@ -80,6 +80,19 @@ func TestKeyUpdateInParts(t *testing.T) {
 	}
 }
 
+// A key update whose length is wrong is refused as soon as that can be told, though it
+// comes in parts and the rest has not come.
+func TestKeyUpdateOfWrongLengthInParts(t *testing.T) {
+	for _, message := range []string{"\x18\x00\x00\x00", "\x18\x00\x00\x02", "\x18\x00\x01", "\x18\x01", "\x18\xff"} {
+		for cut := 1; cut < len(message); cut++ {
+			e := newEnds(0)
+			e.hears(t, e.client.seal(22, []byte(message[:cut]), 0), "", nil)
+			e.hears(t, e.client.seal(22, []byte(message[cut:]), 0), "", DecodeError)
+			e.ended(t, DecodeError)
+		}
+	}
+}
+
 // A key that has sealed what it may is followed by the next, unasked.
 func TestRekey(t *testing.T) {
 	eachSuite(t, func(t *testing.T, e *ends) {
