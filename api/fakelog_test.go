@@ -96,7 +96,9 @@ func (l *fakeLog) unanswered() int {
 	return l.inFlight
 }
 
-func (l *fakeLog) Epoch() uint64 { return fakeEpoch }
+func (l *fakeLog) Contains(_ context.Context, id event.Cursor) (bool, error) {
+	return id.Epoch == fakeEpoch, nil
+}
 
 func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {
 	l.mu.Lock()
@@ -226,7 +228,12 @@ func deliveryText(n int) string {
 	return fmt.Sprintf(`{"time":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","type":"t","gatewayId":"g2","correlationId":"c","reason":"not_connected","status":"failed"}`, n, n+1)
 }
 
+// messageText is of every third message another type's.
 func messageText(n int) string {
+	if n%3 == 1 {
+		return fmt.Sprintf(`{"id":"m-%d","type":"deployment.ack","gatewayId":"g1","connectionId":"%s","timestamp":"1970-01-01T00:10:00.%09dZ","payload":{"type":"event.ack"}}`,
+			n+1, fakeConnectionID(0), n)
+	}
 	return fmt.Sprintf(`{"id":"m-%d","type":"event.ack","gatewayId":"g1","connectionId":"%s","timestamp":"1970-01-01T00:10:00.%09dZ","eventId":"10-%d","status":"failed","error":"no room"}`,
 		n+1, fakeConnectionID(0), n, n+1)
 }

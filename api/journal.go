@@ -6,10 +6,12 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
 	"gatecast/event"
+	"gatecast/internal/strict"
 
 	"github.com/valyala/fasthttp"
 )
@@ -67,8 +69,12 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
+	kind, err := typeArg(ctx)
+	if err != nil {
+		return err
+	}
 	after, _ := arg(ctx, "after")
-	list, cursor, err := s.messages(MessageQuery{After: after, Limit: limit, Wait: wait})
+	list, cursor, err := s.messagesOf(kind, MessageQuery{After: after, Limit: limit, Wait: wait})
 	if err != nil {
 		return journalProblem("after", err)
 	}
@@ -76,6 +82,34 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	body = event.AppendString(append(body, `,"cursor":`...), cursor)
 	answerJSON(ctx, fasthttp.StatusOK, append(body, '}'))
 	return nil
+}
+
+// messagesOf is messages of one type, unless kind is empty. While those that come are of
+// others it goes on, for as long as a look into the log may take.
+func (s *Server) messagesOf(kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
+	began := time.Now()
+	until := began.Add(q.Wait)
+	for {
+		list, cursor, err = s.messages(q)
+		if err != nil || kind == "" || len(list) == 0 {
+			return list, cursor, err
+		}
+		list = slices.DeleteFunc(list, func(m json.RawMessage) bool { return messageType(m) != kind })
+		if len(list) > 0 || time.Since(began) > max(q.Wait, s.limits.query) {
+			return list, cursor, nil
+		}
+		q.After, q.Wait = cursor, max(0, time.Until(until))
+	}
+}
+
+// messageType returns the type of a message, as the journal has it.
+func messageType(m json.RawMessage) (kind string) {
+	for o := strict.Read(m); o.Next(); {
+		if string(o.Name()) == "type" {
+			return o.String()
+		}
+	}
+	return ""
 }
 
 // messages asks without waiting first: so there is a cursor to answer with when

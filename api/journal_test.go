@@ -103,6 +103,9 @@ func TestMessages(t *testing.T) {
 		{"none in some seconds", "?after=m-3&wait=7", `{"messages":[],"cursor":"m-3"}`, []time.Duration{7 * time.Second}},
 		{"none in a time", "?after=m-3&wait=1500ms", `{"messages":[],"cursor":"m-3"}`, []time.Duration{1500 * time.Millisecond}},
 		{"none in the longest time", "?after=m-3&wait=1m0s", `{"messages":[],"cursor":"m-3"}`, []time.Duration{time.Minute}},
+		{"of a type", "?type=event.ack", `{"messages":[#0,#2],"cursor":"m-3"}`, nil},
+		{"of a type, behind others", "?type=deployment.ack&limit=1", `{"messages":[#1],"cursor":"m-2"}`, nil},
+		{"of a type that there is not", "?type=deployment.ack&after=m-2&limit=1", `{"messages":[],"cursor":"m-3"}`, nil},
 		{"none, and no wait", "?after=m-3&wait=0", `{"messages":[],"cursor":"m-3"}`, nil},
 	}
 	for _, tt := range tests {
@@ -132,6 +135,7 @@ func TestMessagesRefusals(t *testing.T) {
 	}{
 		{"limit 0", "?limit=0", nil, 400, `"field":"limit"`},
 		{"limit 1001", "?limit=1001", nil, 400, `"field":"limit"`},
+		{"not a type", "?type=", nil, 400, `"field":"type"`},
 		{"61 seconds", "?wait=61", nil, 400, wait},
 		{"over a minute", "?wait=1m1ns", nil, 400, wait},
 		{"very many seconds", "?wait=18446744073709551615", nil, 400, wait},

@@ -39,7 +39,7 @@ func (s *Server) router() *router.Router {
 	s.get(r, prefix+"/events", s.reads(takes(s.listEvents, "gatewayId", "type", "since", "limit")))
 	s.get(r, prefix+"/events/{id}", s.reads(takes(s.showEvent)))
 	s.get(r, prefix+"/deliveries", s.reads(takes(s.listDeliveries, "gatewayId", "status", "from", "to", "cursor", "limit")))
-	s.get(r, prefix+"/messages", s.reads(takes(s.listMessages, "after", "limit", "wait")))
+	s.get(r, prefix+"/messages", s.reads(takes(s.listMessages, "after", "limit", "wait", "type")))
 	s.get(r, prefix+"/stats", s.reads(takes(s.showStats, "gatewayId", "scope", "cursor", "limit")))
 	r.POST(prefix+"/gateways", s.act("gateway.add", auth.ScopeAdmin, s.addGateway))
 	s.get(r, prefix+"/gateways", s.reads(takes(s.listGateways, "cursor", "limit")))

@@ -63,9 +63,14 @@ func newToken(now, expiresAt time.Time) (tokenRecord, string) {
 	}, secret
 }
 
-// Remove takes a gateway out and ends its grants. ErrNotFound when there is none.
+// Remove takes a gateway out and ends its grants. ErrNotFound when there is none. It
+// also removes an entry that is corrupt.
 func (r *Registry) Remove(ctx context.Context, id string) error {
-	err := r.change(ctx, id, func(_ *record, revision uint64) error {
+	err := r.retry(id, func() error {
+		_, revision, err := r.read(ctx, id)
+		if err != nil && !errors.Is(err, errCorrupt) {
+			return err
+		}
 		if err := r.store.Delete(ctx, recordPrefix+id, revision); err != nil {
 			return err
 		}
@@ -135,17 +140,27 @@ func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) e
 // change calls try with a gateway's record, and again with a newer one for as
 // long as it answers ErrConflict.
 func (r *Registry) change(ctx context.Context, id string, try func(rec *record, revision uint64) error) error {
-	for range maxTries {
+	return r.retry(id, func() error {
 		rec, revision, err := r.read(ctx, id)
-		if err == nil {
-			err = try(rec, revision)
+		if err != nil {
+			return err
 		}
-		if !errors.Is(err, ErrConflict) {
+		return try(rec, revision)
+	})
+}
+
+// retry calls try, and again for as long as it answers ErrConflict.
+func (r *Registry) retry(id string, try func() error) error {
+	for range maxTries {
+		if err := try(); !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
 	return fmt.Errorf("%w: gateway %s was changed by others %d times in a row; try again", ErrConflict, id, maxTries)
 }
+
+// errCorrupt says that a gateway's entry cannot be read.
+var errCorrupt = errors.New("the registry has a corrupt entry")
 
 // read gets a gateway's record from the store, which memory may be behind.
 func (r *Registry) read(ctx context.Context, id string) (*record, uint64, error) {
@@ -161,7 +176,7 @@ func (r *Registry) read(ctx context.Context, id string) (*record, uint64, error)
 	}
 	rec, err := parseRecord(id, value)
 	if err != nil {
-		return nil, 0, corrupt(recordPrefix+id, err)
+		return nil, revision, fmt.Errorf("%w: %w", errCorrupt, corrupt(recordPrefix+id, err))
 	}
 	return rec, revision, nil
 }

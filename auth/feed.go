@@ -66,20 +66,18 @@ func (f *feed) takeRecord(id string, c Change) {
 		})
 		return
 	}
-	if !f.synced {
-		f.report(corrupt(c.Key, err))
-		return
-	}
-	f.r.log.Error("registry: a changed entry cannot be used; this node goes by the one before it", "error", corrupt(c.Key, err))
+	// It lets nobody in. A gateway that this node knows from the entry before stays: real
+	// gateways exit for good when they are refused, and the entry may yet be restored.
+	f.r.corrupted(corrupt(c.Key, err))
 	f.r.post(func(time.Time) { f.r.keeper.told(id) })
 }
 
-// takeUsage carries when tokens were last used. That is not worth a refusal to
-// start: a corrupt one is replaced when the next use is stored.
+// takeUsage carries when tokens were last used. A corrupt entry is replaced when the next
+// use is stored.
 func (f *feed) takeUsage(id string, c Change) {
 	u, err := parseUsage(c.Value)
 	if err != nil {
-		f.r.log.Warn("registry: an entry of last uses is ignored", "key", c.Key, "error", err)
+		f.r.corrupted(corrupt(c.Key, err))
 		return
 	}
 	f.r.post(func(time.Time) { f.r.keeper.use(usageChange{id, u, c.Revision}) })
@@ -90,13 +88,19 @@ func (f *feed) takeUsage(id string, c Change) {
 func (f *feed) takeVerified(id string, c Change) {
 	rec, err := parseVerifiedRecord(id, c.Value)
 	if err != nil {
-		f.r.log.Warn("registry: an entry of a verified gateway is ignored", "key", c.Key, "error", err)
+		f.r.corrupted(corrupt(c.Key, err))
 		return
 	}
 	f.r.post(func(time.Time) { f.r.keeper.learn(id, storedVerified{rec, c.Revision}) })
 }
 
-// corrupt is the error of a record that no gateway can be read from.
+// corrupt is the error of an entry that cannot be read.
 func corrupt(key string, err error) error {
-	return fmt.Errorf("the entry %s is corrupt (%w); restore the store from a backup, or delete that key and add the gateway again", key, err)
+	return fmt.Errorf("the entry %s is corrupt (%w); restore it from a backup, or remove its gateway and add it again", key, err)
+}
+
+// corrupted reports an entry that cannot be read and is passed over.
+func (r *Registry) corrupted(err error) {
+	r.log.Error("registry: an entry cannot be used; this node goes by the one before it, if it knows one", "error", err)
+	r.onCorrupt(err)
 }

@@ -24,6 +24,26 @@ func nthAddr(n int) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
+// An address is one source in all its forms.
+func TestOneSourceInAllForms(t *testing.T) {
+	now := time.Now()
+	for _, forms := range [][]string{
+		{"192.0.2.7", "::ffff:192.0.2.7"},
+		{"fe80::1", "fe80::1%eth0", "fe80::2%7"},
+		{"2001:db8::1", "2001:db8::2"},
+	} {
+		l := NewIPLimiter(len(forms))
+		for _, form := range append(forms, forms[0]) {
+			if _, ok := l.Allow(netip.MustParseAddr(form), now); ok && form == forms[0] && len(l.sources) != 1 {
+				t.Errorf("%s: allowed %v, %d sources", form, ok, len(l.sources))
+			}
+		}
+		if _, ok := l.Allow(netip.MustParseAddr(forms[len(forms)-1]), now); ok {
+			t.Errorf("%v are several sources", forms)
+		}
+	}
+}
+
 func TestIPLimiter(t *testing.T) {
 	l := NewIPLimiter(10)
 	a, b := nthAddr(1), nthAddr(2)

@@ -138,3 +138,24 @@ func TestParseUsage(t *testing.T) {
 		}
 	}
 }
+
+// What is read of an entry can be stored, and is read the same again.
+func FuzzParseEntries(f *testing.F) {
+	for _, seed := range []string{``, `{}`, `[]`, `null`, "\xff", `{"t":"2026-01-01T00:00:00Z"}`, `{"t":"0001-01-01T00:00:00Z"}`, `{"id":"g","verifiedAt":"k-1","joinedAt":{"a":"k-2"}}`, `{"id":"g","joinedAt":{"a b":"k-2"}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		if u, err := parseUsage(value); err == nil {
+			if _, err := parseUsage(u.encode()); err != nil {
+				t.Fatalf("a usage that was read cannot be read again: %v", err)
+			}
+		}
+		rec, err := parseVerifiedRecord("g", value)
+		if err != nil {
+			return
+		}
+		if again, err := parseVerifiedRecord("g", rec.encode()); err != nil || again.barrier(nil).All != rec.barrier(nil).All {
+			t.Fatalf("%s is read again as %+v, %v", value, again, err)
+		}
+	})
+}

@@ -22,6 +22,9 @@ type Options struct {
 	// is not. It runs on the registry's goroutine, so it must neither block nor
 	// change the registry.
 	OnRevoke func(Revocation)
+	// OnCorrupt is called for every entry of the store that cannot be read, and so lets
+	// nobody in; nil: it is not. It must not block.
+	OnCorrupt func(error)
 	// Open says that there are gateways that are not registered: a [Verifier] knows
 	// their tokens. Any id may then be a target's.
 	Open bool
@@ -35,13 +38,15 @@ type Options struct {
 // any goroutine. The ones without a context only read memory.
 type Registry struct {
 	// Constant after Open.
-	store   Store
-	now     func() time.Time
-	log     *slog.Logger
-	at      func(context.Context) (event.Cursor, error) // Options.Position
-	dir     *directory
-	start   start         // of the registry's barriers
-	orphans []usageChange // usages left behind by gateways that were there once
+	store Store
+	now   func() time.Time
+	log   *slog.Logger
+	// onCorrupt is Options.OnCorrupt.
+	onCorrupt func(error)
+	at        func(context.Context) (event.Cursor, error) // Options.Position
+	dir       *directory
+	start     start         // of the registry's barriers
+	orphans   []usageChange // usages left behind by gateways that were there once
 
 	tasks chan func(now time.Time) // run by the registry's goroutine
 	done  <-chan struct{}          // closed when Close begins
@@ -70,6 +75,9 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.OnCorrupt == nil {
+		o.OnCorrupt = func(error) {}
+	}
 	if o.OnRevoke == nil {
 		o.OnRevoke = func(Revocation) {}
 	}
@@ -78,7 +86,7 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r := &Registry{
-		store: store, now: o.Now, log: o.Logger, at: o.Position, dir: newDirectory(),
+		store: store, now: o.Now, log: o.Logger, onCorrupt: o.OnCorrupt, at: o.Position, dir: newDirectory(),
 		tasks: make(chan func(time.Time), 64), done: life.Done(), stop: stop,
 	}
 	r.dir.open = o.Open

@@ -18,23 +18,51 @@ import (
 
 // These tests are about stores that are slow, late, broken or gone.
 
+// A corrupt entry lets nobody in, and keeps no other gateway out. The log says which it
+// is; removing its gateway removes it.
 func TestOpenCorrupt(t *testing.T) {
 	tests := []struct{ name, value, says string }{
+		{"nothing", "", "not a gateway's JSON"},
 		{"not JSON", "{", "not a gateway's JSON"},
+		{"not an object", "[]", "not a gateway's JSON"},
+		{"not UTF-8", "\xff", "not a gateway's JSON"},
+		{"null", "null", "not its key's"},
+		{"wrong types", `{"id":["a"],"name":1}`, "not a gateway's JSON"},
 		{"another's", `{"id":"b","name":"n","createdAt":"2026-01-01T00:00:00Z"}`, "not its key's"},
 		{"no name", `{"id":"a","createdAt":"2026-01-01T00:00:00Z"}`, "name: is missing"},
+		{"a token without a digest", `{"id":"a","name":"n","createdAt":"2026-01-01T00:00:00Z","tokens":[{"id":"eda0d877-874b-40a8-ad53-aea8909943df","createdAt":"2026-01-01T00:00:00Z"}]}`, "sha256: is missing"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := memstore.New()
-			if _, err := s.Create(t.Context(), "gateway.a", []byte(test.value)); err != nil {
+			before := open(t, s)
+			other := before.add(t, auth.NewGateway{ID: "other", Name: "n"})
+			was := before.add(t, auth.NewGateway{ID: "a", Name: "n"})
+			before.Close()
+			_, revision, err := s.Get(t.Context(), "gateway.a")
+			if err != nil {
 				t.Fatal(err)
 			}
-			_, err := auth.Open(t.Context(), s, auth.Options{})
-			if err == nil {
-				t.Fatal("it opens")
+			if _, err := s.Update(t.Context(), "gateway.a", []byte(test.value), revision); err != nil {
+				t.Fatal(err)
 			}
-			wantText(t, err.Error(), "gateway.a", test.says, "restore the store from a backup")
+			var reported []error
+			n := openWith(t, s, auth.Options{OnCorrupt: func(err error) { reported = append(reported, err) }})
+			defer n.Close()
+			n.verify(t, other)
+			n.refuse(t, was)
+			wantText(t, n.logged(), "gateway.a", test.says, "remove its gateway")
+			if len(reported) != 1 {
+				t.Errorf("reported %v", reported)
+			}
+			if _, _, _, err := n.Registry.Add(t.Context(), auth.NewGateway{ID: "a", Name: "n"}); !errors.Is(err, auth.ErrConflict) {
+				t.Errorf("adding it: %v", err)
+			}
+			if err := n.Remove(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			n.verify(t, n.add(t, auth.NewGateway{ID: "a", Name: "n"}))
+			n.refuse(t, was)
 		})
 	}
 }

@@ -52,6 +52,9 @@ func (c *cluster) unreachable(err error) error {
 	if bad := (*url.Error)(nil); errors.As(err, &bad) {
 		return fmt.Errorf("event log: connect to %s: mend the URL, and escape what is special in its password; it is host:port with nats:// before it", c)
 	}
+	if isAuthError(err) {
+		return fmt.Errorf("event log: connect to %s: %w; give it the user and password, or the token, that its servers accept now", c, err)
+	}
 	return fmt.Errorf("event log: connect to %s: %w; see that its servers run and can be reached from here, or mend the URL", c, err)
 }
 
@@ -72,6 +75,9 @@ func (c *cluster) shared() bool { return true }
 
 func (c *cluster) recovered(context.Context, jetstream.JetStream) error { return nil }
 func (c *cluster) generation() uint64                                   { return 0 }
+func (c *cluster) trusts(string, *Lineage, uint64) bool                 { return true }
+func (c *cluster) endLost() bool                                        { return false }
+func (c *cluster) marked(string, *Lineage) error                        { return nil }
 func (c *cluster) because() string                                      { return "" }
 func (c *cluster) health() error                                        { return nil }
 func (c *cluster) stop() error                                          { return nil }

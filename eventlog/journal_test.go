@@ -4,11 +4,14 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,13 +136,16 @@ func TestJournalSurvives(t *testing.T) {
 	l := open(t, Config{Dir: dir})
 	j := openJournal(t, l, JournalConfig{})
 	note(t, j, "a", "b")
-	epoch := j.Epoch()
+	at := j.lineage().CursorOf(2)
 	closeLog(t, l)
 	j = openJournal(t, open(t, Config{Dir: dir}), JournalConfig{})
-	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b"}) || j.Epoch() != epoch {
-		t.Errorf("%v, epoch %d, was %d", got, j.Epoch(), epoch)
+	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%v", got)
 	}
-	if last := note(t, j, "c"); last != 3 {
+	if seq, ok, err := j.Resolve(t.Context(), at); seq != 2 || !ok || err != nil {
+		t.Errorf("%v is at %d, %v, %v", at, seq, ok, err)
+	}
+	if last := note(t, j, "c"); last != 4 { // a marker stands before it
 		t.Errorf("goes on at %d", last)
 	}
 }
@@ -333,4 +339,73 @@ func TestJournalRetention(t *testing.T) {
 		first, last, err := j.Bounds(t.Context())
 		return first == 2 && last == 1 && err == nil
 	})
+}
+
+// Records whose answer was lost are written again, and are there once.
+func TestJournalAppendAgain(t *testing.T) {
+	j := openJournal(t, open(t, Config{}), JournalConfig{})
+	records := []Record{{Name: "a", Data: []byte("1")}, {Name: "b", Data: []byte("2")}, {Name: "a", Data: []byte("1")}}
+	first, err := j.Append(t.Context(), records[:2]...)
+	if err != nil || first != 2 {
+		t.Fatal(first, err)
+	}
+	last, err := j.Append(t.Context(), records...) // the answers are said to be lost
+	if err != nil || last != 3 {
+		t.Fatal(last, err)
+	}
+	if again, err := j.Append(t.Context(), records...); err != nil || again != last {
+		t.Fatal(again, err)
+	}
+	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b", "a"}) {
+		t.Errorf("the journal has %v", got)
+	}
+	// Of another process they are others.
+	other := openJournal(t, j.log, JournalConfig{})
+	if _, err := other.Append(t.Context(), Record{Name: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b", "a", "c"}) {
+		t.Errorf("the journal has %v", got)
+	}
+}
+
+// Records of others are skipped by whoever reads, and counted once.
+func TestForeignRecords(t *testing.T) {
+	var counted atomic.Int64
+	l := open(t, Config{OnForeign: func(s Source) {
+		if s == SourceJournal {
+			counted.Add(1)
+		}
+	}, Logger: slog.New(slog.DiscardHandler)})
+	j := openJournal(t, l, JournalConfig{Valid: func(r Record) bool { return bytes.HasPrefix(r.Data, []byte("of ")) }})
+	note(t, j, "a")
+	for _, data := range []string{"", "{}", "\xff"} {
+		if _, err := l.js.Publish(t.Context(), j.prefix+"a", []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- j.Await(t.Context(), 1) }()
+	eventually(t, "they are counted", func() bool { return counted.Load() == 3 })
+	select {
+	case err := <-waited:
+		t.Fatalf("somebody who waits for a record was woken: %v", err)
+	default:
+	}
+	note(t, j, "b")
+	if err := <-waited; err != nil {
+		t.Fatal(err)
+	}
+	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b"}) {
+		t.Errorf("read %v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var names []string
+	err := j.Follow(ctx, 0, func() { cancel() }, func(r Record) { names = append(names, r.Name) })
+	if !errors.Is(err, context.Canceled) || !cmp.Equal(names, []string{"a", "b"}) {
+		t.Errorf("followed %v, error %v", names, err)
+	}
+	if n := counted.Load(); n != 3 {
+		t.Errorf("they were counted %d times", n)
+	}
 }

@@ -45,7 +45,8 @@ type Node struct {
 	internalLn net.Listener
 
 	log       *eventlog.Log
-	before    uint64 // the newest event in the log when the node started
+	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
+	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
 	peers     *peers // nil while no other node shares the log
 	registry  *auth.Registry
@@ -80,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 2), counts: stats.NewNode(cfg.Version)}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 3), counts: stats.NewNode(cfg.Version)}
 	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
 	cfg.Logger = slog.New(n.logs.Handler())
 	n.cfg.Logger = cfg.Logger
@@ -219,6 +220,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
 		MaxEventBytes:  n.cfg.MaxPayload,
+		OnLost:         n.lost,
 		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
 		Logger:         n.cfg.Logger,
 	})
@@ -228,8 +230,12 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
 	}
-	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
-	n.before = n.log.Last().Seq
+	n.recorder.wasFor = n.wasFor
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
+	in := n.log.Lineage()
+	n.lineage.Store(in)
+	before := n.log.Last()
+	n.before = before.Seq
 	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
 	if err != nil {
 		return err
@@ -242,20 +248,21 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return fmt.Errorf("registry: %w", err)
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
-		Logger:   n.cfg.Logger,
-		Open:     n.cfg.VerifyURL != "",
-		Position: n.log.Position,
-		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
+		Logger:    n.cfg.Logger,
+		Open:      n.cfg.VerifyURL != "",
+		Position:  n.log.Position,
+		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
+		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
+	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
 	if n.log.Shared() {
 		n.peers = newPeers(n)
 	}
 	// Gateways that come back after a restart find what they missed in memory.
-	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
+	return n.tail.reach(ctx, before)
 }
 
 // startShards starts the loops at a place in the log.
@@ -263,6 +270,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	n.router, err = shard.Start(shard.Config{
 		Shards:         n.cfg.Shards,
 		Start:          start,
+		Lineage:        n.lineage.Load(),
 		PingInterval:   n.cfg.PingInterval,
 		Timeout:        n.cfg.ConnectionTimeout,
 		SendQueueBytes: n.cfg.SendQueueBytes,
@@ -272,7 +280,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,
 		Report:         n.recorder.report,
-		Notify:         n.notices.push,
+		Notify:         n.notify,
 	})
 	return err
 }
@@ -352,6 +360,14 @@ func (n *Node) patient(name string, ln net.Listener) net.Listener {
 func (n *Node) ended(what string, err error) {
 	if err != nil && !n.draining.Load() {
 		n.failed <- fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+// lost reports that the log is out of reach for good: only another process can have it.
+func (n *Node) lost(err error) {
+	select {
+	case n.failed <- err:
+	default: // it has failed already
 	}
 }
 

@@ -6,6 +6,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,6 +20,7 @@ import (
 
 	"gatecast/api"
 	"gatecast/auth"
+	"gatecast/event"
 	"gatecast/eventlog"
 	"gatecast/shard"
 
@@ -45,6 +47,12 @@ const (
 	// not connected, and peerMemory for how long it is then missed.
 	peerSilence = 3 * time.Second
 	peerMemory  = 10 * time.Minute
+
+	// maxPeers bounds the nodes that are remembered, so that made-up names do not fill
+	// the memory.
+	maxPeers = 1000
+	// maxPage bounds the connections that another node may ask for at once.
+	maxPage = 10_000
 )
 
 // A hello is what a node says of itself.
@@ -74,6 +82,7 @@ type peers struct {
 	bus      *eventlog.Bus
 	registry *auth.Registry
 	logger   *slog.Logger
+	foreign  func(subject string, err error) // notes a message that no node has sent
 	stops    []func()
 	quit     chan struct{}
 	ended    chan struct{}
@@ -93,8 +102,9 @@ type peers struct {
 // newPeers returns the peers of a node that has not joined them yet.
 func newPeers(n *Node) *peers {
 	return &peers{
-		name: n.cfg.NodeID, run: rand.Uint64(), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
-		quit: make(chan struct{}), ended: make(chan struct{}),
+		name: n.cfg.NodeID, run: max(rand.Uint64(), 1), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
+		foreign: func(subject string, err error) { n.log.Foreign(eventlog.SourceBus, subject, err) },
+		quit:    make(chan struct{}), ended: make(chan struct{}),
 		nodes: make(map[string]*peer), told: make(map[string]struct{}), spare: make(map[string]struct{}),
 	}
 }
@@ -102,11 +112,11 @@ func newPeers(n *Node) *peers {
 // join makes the node known to the others.
 func (p *peers) join(n *Node) error {
 	for subject, f := range map[string]func(subject string, data []byte) []byte{
-		helloSubject + "*": func(_ string, data []byte) []byte { p.heard(data); return nil },
+		helloSubject + "*": func(subject string, data []byte) []byte { p.heard(subject, data); return nil },
 		pleaseSubject:      func(string, []byte) []byte { p.asked.Store(true); return nil },
 		closeSubject:       func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
 		verifiedSubject:    func(_ string, data []byte) []byte { return p.endVerifiedHere(data) },
-		statsSubject:       func(_ string, data []byte) []byte { return statsHere(n.api, data) },
+		statsSubject:       func(_ string, data []byte) []byte { return p.statsHere(n.api, data) },
 	} {
 		stop, err := p.bus.Subscribe(subject, n.contained(f))
 		if err != nil {
@@ -227,11 +237,35 @@ func (p *peers) sayChanges() bool {
 	return true
 }
 
-// heard takes another node's hello.
-func (p *peers) heard(data []byte) {
-	var h hello
+// parseHello reads the hello of a node, as it stands under a subject. It takes only
+// what a node can say, so that nothing after it need check again.
+func parseHello(subject string, data []byte) (h hello, err error) {
 	if err := json.Unmarshal(data, &h); err != nil {
-		p.logger.Warn("a hello of another node cannot be read", "error", err)
+		return hello{}, err
+	}
+	switch {
+	case !event.ValidName(h.Node) || subject != helloSubject+h.Node:
+		return hello{}, fmt.Errorf("it is of node %q", h.Node)
+	case h.Run == 0 || h.N == 0:
+		return hello{}, errors.New("it has no number")
+	case len(h.On) > helloIDs || len(h.Off) > helloIDs:
+		return hello{}, errors.New("it names too many gateways")
+	}
+	for _, ids := range [][]string{h.On, h.Off} {
+		for _, id := range ids {
+			if !event.ValidName(id) {
+				return hello{}, fmt.Errorf("it names a gateway %q", id)
+			}
+		}
+	}
+	return h, nil
+}
+
+// heard takes another node's hello.
+func (p *peers) heard(subject string, data []byte) {
+	h, err := parseHello(subject, data)
+	if err != nil {
+		p.foreign(subject, err)
 		return
 	}
 	if h.Node == p.name {
@@ -243,6 +277,10 @@ func (p *peers) heard(data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.nodes[h.Node]
+	if n == nil && len(p.nodes) >= maxPeers {
+		p.foreign(subject, errors.New("there are too many nodes"))
+		return
+	}
 	switch {
 	case h.Bye:
 		p.forget(n)
@@ -343,7 +381,12 @@ func (p *peers) closeConnection(ctx context.Context, id uuid.UUID) (found bool, 
 
 // closeHere closes a connection of this node's, and returns what to answer.
 func (p *peers) closeHere(router *shard.Router, id []byte) []byte {
-	if u, err := uuid.ParseBytes(id); err == nil && router.CloseConnection(u) {
+	u, err := uuid.ParseBytes(id)
+	if err != nil {
+		p.foreign(closeSubject, err)
+		return nil
+	}
+	if router.CloseConnection(u) {
 		return []byte("closed " + p.name)
 	}
 	return []byte(p.name)
@@ -362,6 +405,10 @@ func (p *peers) endVerified(ctx context.Context, gatewayID string) error {
 
 // endVerifiedHere does so on this node, and returns what to answer.
 func (p *peers) endVerifiedHere(gatewayID []byte) []byte {
+	if !event.ValidName(string(gatewayID)) {
+		p.foreign(verifiedSubject, fmt.Errorf("it names a gateway %q", gatewayID))
+		return nil
+	}
 	if p.registry.EndVerified(string(gatewayID)) != nil {
 		return nil
 	}
@@ -372,7 +419,7 @@ func (p *peers) endVerifiedHere(gatewayID []byte) []byte {
 func (p *peers) Stats(ctx context.Context, q api.PageQuery) (parts []api.NodeStats, missing []string, err error) {
 	missing, err = p.askAll(ctx, statsSubject, marshal(&q), func(answer []byte) string {
 		var part api.NodeStats
-		if json.Unmarshal(answer, &part) != nil {
+		if json.Unmarshal(answer, &part) != nil || !event.ValidName(part.NodeID) {
 			return "" // of a node of another version: it is missing
 		}
 		parts = append(parts, part)
@@ -383,9 +430,10 @@ func (p *peers) Stats(ctx context.Context, q api.PageQuery) (parts []api.NodeSta
 
 // statsHere returns what this node answers who asks for its stats, nil when it
 // cannot.
-func statsHere(s *api.Server, query []byte) []byte {
-	var q api.PageQuery
-	if json.Unmarshal(query, &q) != nil {
+func (p *peers) statsHere(s *api.Server, query []byte) []byte {
+	q, err := parsePageQuery(query)
+	if err != nil {
+		p.foreign(statsSubject, err)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -395,6 +443,17 @@ func statsHere(s *api.Server, query []byte) []byte {
 		return nil
 	}
 	return marshal(&part)
+}
+
+// parsePageQuery reads what another node asks the stats for.
+func parsePageQuery(query []byte) (q api.PageQuery, err error) {
+	if err := json.Unmarshal(query, &q); err != nil {
+		return api.PageQuery{}, err
+	}
+	if q.Limit < 0 || q.Limit > maxPage {
+		return api.PageQuery{}, fmt.Errorf("it asks for %d connections", q.Limit)
+	}
+	return q, nil
 }
 
 // askAll asks every node that answers, this one too, and hands each answer to f. It

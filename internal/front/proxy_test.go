@@ -18,6 +18,11 @@ var (
 // 192.0.2.7:4711 to 192.0.2.1:443.
 const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x12\x67\x01\xbb"
 
+// v2Mapped is the same of a connection over IPv6 between the same addresses, mapped.
+const v2Mapped = "\r\n\r\n\x00\r\nQUIT\n\x21" + "\x21\x00\x24" + mapped + "\xc0\x00\x02\x07" + mapped + "\xc0\x00\x02\x01" + "\x12\x67\x01\xbb"
+
+const mapped = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
+
 func TestProxies(t *testing.T) {
 	const v1 = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"
 	for _, c := range []struct {
@@ -35,6 +40,18 @@ func TestProxies(t *testing.T) {
 		{"spoofed version 2", elsewhere, v2, nil, ""},
 		{"forwarded", loopback, "", []string{"X-Forwarded-For", "192.0.2.7"}, "192.0.2.7:0"},
 		{"forwarded by several", loopback, "", []string{"X-Forwarded-For", "6.6.6.6, 192.0.2.7, 127.0.0.9"}, "192.0.2.7:0"},
+		{"forwarded with a port", loopback, "", []string{"X-Forwarded-For", "192.0.2.7:4711"}, "192.0.2.7:4711"},
+		{"forwarded in quotes", loopback, "", []string{"X-Forwarded-For", "6.6.6.6 ,\t\"192.0.2.7\""}, "192.0.2.7:0"},
+		{"forwarded of IPv6", loopback, "", []string{"X-Forwarded-For", "[2001:db8::7]:4711, ::ffff:127.0.0.9, [127.0.0.8]:1"}, ""},
+		{"forwarded of IPv6 by a mapped one", loopback, "", []string{"X-Forwarded-For", "[2001:db8::7]:4711, ::ffff:127.0.0.9"}, "[2001:db8::7]:4711"},
+		{"forwarded with a zone", loopback, "", []string{"X-Forwarded-For", "fe80::7%eth0"}, "[fe80::7%eth0]:0"},
+		{"forwarded over several lines", loopback, "", []string{"X-Forwarded-For", "6.6.6.6\r\nx-forwarded-for: 192.0.2.7:1,,\r\nX-FORWARDED-FOR: 127.0.0.9:2"}, "192.0.2.7:1"},
+		{"forwarded by nobody known", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, unknown"}, ""},
+		{"forwarded by somebody obfuscated", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, _proxy:1, 127.0.0.9"}, "127.0.0.9:0"},
+		{"nothing forwarded", loopback, "", []string{"X-Forwarded-For", " , "}, ""},
+		{"version 1 of a mapped address", loopback, "PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 4711 443\r\n", nil, "192.0.2.7:4711"},
+		{"version 2 of a mapped address", loopback, v2Mapped, nil, "192.0.2.7:4711"},
+		{"forwarded to a proxy that says so", append(loopback, netip.MustParsePrefix("192.0.2.0/24")), v2Mapped, []string{"X-Forwarded-For", "198.51.100.1:9"}, "198.51.100.1:9"},
 		{"forwarded garbage", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, me"}, ""},
 		{"spoofed forwarding", elsewhere, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
 		{"nobody is trusted", nil, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
@@ -72,6 +89,21 @@ func TestAllowFrom(t *testing.T) {
 	}
 	h = newHouse(t, false, func(cfg *Config) { cfg.AllowFrom = append(elsewhere, loopback...) })
 	h.admit()
+	h = newHouse(t, false, func(cfg *Config) {
+		cfg.AllowFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")}
+		cfg.Proxies = loopback
+	})
+	for from, want := range map[string]int{
+		"192.0.2.7:4711": 101, "::ffff:192.0.2.7": 101, "[::ffff:192.0.2.7]:1": 101, "fe80::1%eth0": 101, "[fe80::1%25]:1": 101,
+		"192.0.3.7": 403, "2001:db8::1": 403, "unknown": 403,
+	} {
+		if want == 101 {
+			r, _ := h.admit("X-Forwarded-For", from)
+			r.Closed()
+		} else if resp, _ := h.ask(upgradeWith("X-Forwarded-For", from)); resp.StatusCode != want {
+			t.Errorf("from %s: %d, want %d", from, resp.StatusCode, want)
+		}
+	}
 }
 
 // A limit of a gateway and of an organization is a refusal before the upgrade, and a

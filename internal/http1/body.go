@@ -123,7 +123,9 @@ func (b *body) next(c byte) bool {
 		b.state = trailer
 		return c == '\n'
 	case lastLF:
-		b.state = ended
+		if c == '\n' {
+			b.state = ended
+		}
 		return c == '\n'
 	default:
 		return false
