@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
 )
@@ -197,6 +198,8 @@ func TestReadAck(t *testing.T) {
 // quiet returns an appender whose log gives no answer.
 func quiet() *appender {
 	l := &Log{server: &embedded{log: &bridge{}}}
+	l.history = newHistory(l, jetstream.StreamConfig{Name: streamName}, "", nil)
+	l.history.take(firstEpoch(1), 0, false)
 	a := newAppender(l)
 	a.diagnosing.Store(true) // there is no server to ask
 	return a
