@@ -32,6 +32,7 @@ type fakeLog struct {
 	failReadAt  uint64             // of a list behind this place, if not 0
 	outcomes    map[uint64]Outcome // of events
 	mostListed  int                // the longest list that was asked for
+	mostBytes   int                // the most bytes of a list, but for its last event
 	looksAt     int                // events that a List looks at, at most; 0: at all
 
 	inFlight int           // appended and not waited for
@@ -95,7 +96,9 @@ func (l *fakeLog) unanswered() int {
 	return l.inFlight
 }
 
-func (l *fakeLog) Epoch() uint64 { return fakeEpoch }
+func (l *fakeLog) Contains(_ context.Context, id event.Cursor) (bool, error) {
+	return id.Epoch == fakeEpoch, nil
+}
 
 func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {
 	l.mu.Lock()
@@ -117,7 +120,7 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 	}
 	l.mostListed = max(l.mostListed, q.Limit)
 	next = event.Cursor{Epoch: fakeEpoch, Seq: max(q.After.Seq, uint64(len(l.taken)))}
-	looked := 0
+	looked, bytes := 0, 0
 	for _, p := range l.taken {
 		if p.Cursor.Seq <= q.After.Seq {
 			continue
@@ -131,7 +134,10 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 		if !mine || q.Type != "" && event.ReadHead(p.Body).Type != q.Type {
 			continue
 		}
-		if list = append(list, p); len(list) == q.Limit {
+		list = append(list, p)
+		bytes += len(p.Body)
+		l.mostBytes = max(l.mostBytes, bytes-len(p.Body))
+		if len(list) == q.Limit || bytes >= q.Bytes {
 			return list, p.Cursor, true, nil
 		}
 	}

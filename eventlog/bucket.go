@@ -43,7 +43,7 @@ const bucketPrefix = "KV_"
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	b := &Bucket{log: l, name: name, stream: bucketPrefix + name}
-	err := l.patiently(ctx, b.make)
+	err := l.patiently(ctx, openTry, b.make)
 	var info *jetstream.StreamInfo
 	if err == nil {
 		info, err = b.info(ctx)
@@ -60,7 +60,7 @@ func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 
 // make finds the bucket's stream, or makes it.
 func (b *Bucket) make(ctx context.Context) error {
-	replicas, err := b.log.replicasOf(ctx, b.stream)
+	replicas, _, err := b.log.replicasOf(ctx, b.stream)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -135,8 +134,8 @@ func decodeKey(value string) (string, error) {
 		}
 		key = string(b)
 	}
-	if len(key) > event.MaxKeyLen || !utf8.ValidString(key) {
-		return "", fmt.Errorf("header %s: a key has at most %d bytes of UTF-8", headerKey, event.MaxKeyLen)
+	if !event.ValidText(key, event.MaxKeyLen) {
+		return "", fmt.Errorf("header %s: a key has at most %d characters of UTF-8", headerKey, event.MaxKeyLen)
 	}
 	return key, nil
 }

@@ -13,13 +13,19 @@ import (
 	"gatecast/shard"
 )
 
-// sequence returns the sequence of a barrier in the log as it is now. A barrier of a
-// log that is no more lies before everything in this one.
+// sequence returns the sequence of a barrier in the log as it is now. When the log went
+// back to before it, that is where it went back to: what came then is new. A barrier of an
+// epoch that the log does not know any more lies before its newest epoch, and so does what
+// is not known to be of another gateway.
 func (n *Node) sequence(barrier event.Cursor) uint64 {
-	if barrier.Epoch != n.log.Epoch() {
+	if barrier.IsZero() {
 		return 0
 	}
-	return barrier.Seq
+	l := n.lineage.Load()
+	if seq, ok := l.Clamp(barrier); ok {
+		return seq
+	}
+	return l.Began()
 }
 
 // barrierOf returns a gateway's barrier as its shard wants it.

@@ -73,6 +73,16 @@ func (d *deployments) note(e *eventlog.Entry) {
 	}
 }
 
+// rewind forgets events after a sequence, which are no more.
+func (d *deployments) rewind(seq uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, list := range d.events {
+		// Without events its place in the ring stays.
+		d.events[id] = slices.DeleteFunc(list, func(e deploymentEvent) bool { return e.cursor.Seq > seq })
+	}
+}
+
 // readDeployment returns the deploymentId and the performedAt of an event's payload. A
 // payload that has a name twice names no deployment: its gateway may have read the other.
 func readDeployment(body []byte) (id, performedAt string) {

@@ -115,7 +115,7 @@ func (r *recorder) event(ctx context.Context, id event.Cursor) (*answeredEvent, 
 	if last.cursor == id {
 		return last, nil
 	}
-	if id.Epoch != r.log.Epoch() || id.Seq == 0 || id.Seq > r.log.Last().Seq {
+	if _, ok := r.log.Resolve(id); !ok || id.Seq == 0 {
 		return nil, eventlog.ErrNotRetained
 	}
 	for {

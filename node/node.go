@@ -45,7 +45,8 @@ type Node struct {
 	internalLn net.Listener
 
 	log       *eventlog.Log
-	before    uint64 // the newest event in the log when the node started
+	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
+	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
 	peers     *peers // nil while no other node shares the log
 	registry  *auth.Registry
@@ -231,7 +232,10 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	n.recorder.wasFor = n.wasFor
 	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
-	n.before = n.log.Last().Seq
+	in := n.log.Lineage()
+	n.lineage.Store(in)
+	before := n.log.Last()
+	n.before = before.Seq
 	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
 	if err != nil {
 		return err
@@ -253,12 +257,12 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
+	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
 	if n.log.Shared() {
 		n.peers = newPeers(n)
 	}
 	// Gateways that come back after a restart find what they missed in memory.
-	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
+	return n.tail.reach(ctx, before)
 }
 
 // startShards starts the loops at a place in the log.
@@ -266,6 +270,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	n.router, err = shard.Start(shard.Config{
 		Shards:         n.cfg.Shards,
 		Start:          start,
+		Lineage:        n.lineage.Load(),
 		PingInterval:   n.cfg.PingInterval,
 		Timeout:        n.cfg.ConnectionTimeout,
 		SendQueueBytes: n.cfg.SendQueueBytes,
@@ -280,10 +285,9 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	return err
 }
 
-// serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
 	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
-	n.front = front.New(front.Config{
+	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
 		Known:             n.known,
@@ -305,7 +309,12 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() && n.registry.Synced() },
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
-	})
+	}
+}
+
+// serve starts both listeners.
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
 		cluster = n.peers

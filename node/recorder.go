@@ -77,6 +77,7 @@ type recorder struct {
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts  // not written yet
+	epoch   uint64         // of the log, which facts are meant in
 	written int            // bytes of outcomes since the last compaction
 	recent  answeredEvents // that were answered last: often many gateways answer one
 
@@ -165,11 +166,14 @@ func (r *recorder) follow(ctx context.Context) {
 			close(r.synced)
 		}
 	}
-	epoch := r.outcomes.Epoch()
+	var seen *eventlog.Lineage
 	for ctx.Err() == nil {
-		if _, end, err := r.outcomes.Bounds(ctx); err == nil && (epoch != r.outcomes.Epoch() || end < last) {
-			epoch, last = r.outcomes.Epoch(), 0
-			r.emptied.Store(true)
+		if lineage, err := r.outcomes.Lineage(ctx); err == nil {
+			if seen != nil && seen.Common(lineage) < last {
+				last = seen.Common(lineage)
+				r.emptied.Store(true)
+			}
+			seen = lineage
 		}
 		err := r.outcomes.Follow(ctx, last, synced, func(rec eventlog.Record) {
 			last = rec.Seq
@@ -178,7 +182,7 @@ func (r *recorder) follow(ctx context.Context) {
 				r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
 				return
 			}
-			r.book.Apply(facts)
+			r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
 		})
 		if ctx.Err() == nil {
 			r.logger.Error("records of what became of events cannot be read; trying again", "error", err)
@@ -246,15 +250,21 @@ func (r *recorder) takeNotes(ctx context.Context) {
 	for i := range notes {
 		n := &notes[i]
 		weight += n.weight()
+		if n.report.Epoch != 0 && n.report.Epoch != r.epoch {
+			r.writeFacts(ctx) // of the log's history until then
+			r.epoch = n.report.Epoch
+		}
 		facts := outcome.Facts{Progress: n.report.Progress}
+		valid := r.log.Valid(ctx, r.epoch)
 		for _, c := range n.report.Began {
-			if r.takeBegan(c) {
+			if c.At <= valid && r.takeBegan(c) {
 				began = true
 			}
 		}
 		for j := range n.report.Inbound {
 			r.takeInbound(ctx, &n.report.Inbound[j], &facts, &messages, &failures)
 		}
+		facts = facts.UpTo(valid)
 		r.book.Apply(facts)
 		r.facts.Progress = append(r.facts.Progress, facts.Progress...)
 		r.facts.Answers = append(r.facts.Answers, facts.Answers...)
@@ -351,7 +361,7 @@ func (r *recorder) writeFacts(ctx context.Context) {
 	for part := range r.facts.Parts(factsSize) {
 		data := part.AppendTo(nil)
 		r.written += len(data)
-		records = append(records, eventlog.Record{Name: r.nodeID, Data: data})
+		records = append(records, eventlog.Record{Name: r.nodeID, Data: data, Epoch: r.epoch})
 	}
 	r.facts = outcome.Facts{}
 	r.write(ctx, r.outcomes, records)
@@ -364,16 +374,23 @@ func (r *recorder) writeFacts(ctx context.Context) {
 // before.
 func (r *recorder) compact(ctx context.Context) {
 	r.written = 0
+	epoch := r.log.Epoch() // before the book is read: what it has then may only be newer
 	_, before, err := r.outcomes.Bounds(ctx)
 	if err != nil {
 		return // the next time will do
 	}
 	for facts := range r.book.Snapshot {
-		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil)}})
+		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil), Epoch: epoch}})
 	}
 	if err := r.outcomes.Purge(ctx, r.nodeID, before+1); err != nil && ctx.Err() == nil {
 		r.logger.Warn("old records of what became of events stay for now", "error", err)
 	}
+}
+
+// turn forgets what was known of sequences that are other events' now.
+func (r *recorder) turn(common uint64) {
+	r.book.Rewind(common)
+	r.deployed.rewind(common)
 }
 
 // stop writes what is left, and ends the recorder. Nothing may be pushed any more.

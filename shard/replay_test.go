@@ -61,7 +61,7 @@ func (r *logRig) scanPage(events int) bool {
 		return false
 	}
 	done := make(chan int, 1)
-	p := &page{history: newHistory(after), done: done}
+	p := &page{history: newHistory(after), in: r.lineage, done: done}
 	if after+1 < r.first {
 		p.lost, p.upTo = true, r.first-1
 	} else {

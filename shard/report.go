@@ -15,6 +15,8 @@ const tellEvery = time.Second
 // A Report tells what gateways have received and said. It is the receiver's to
 // keep.
 type Report struct {
+	// Epoch is the newest of the lineage that sequences in the report are of.
+	Epoch    uint64
 	Progress []outcome.Progress
 	Began    []Began
 	Inbound  []Inbound
@@ -79,6 +81,7 @@ func (s *state) tell() {
 	if len(s.report.Progress) == 0 && len(s.report.Began) == 0 && len(s.report.Inbound) == 0 {
 		return
 	}
+	s.report.Epoch = s.lineage.Epoch()
 	s.cfg.Report(s.report)
 	s.report = Report{}
 }
