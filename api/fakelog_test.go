@@ -53,7 +53,7 @@ func (l *fakeLog) AppendAsync(ev *event.Event, body []byte) (Pending, error) {
 		return &fakePending{l: l, c: c, duplicate: true}, nil
 	}
 	c := event.Cursor{Epoch: fakeEpoch, Seq: uint64(len(l.taken) + 1)}
-	l.taken = append(l.taken, Published{Cursor: c, Target: ev.Target, Key: ev.Key, Body: slices.Clone(body)})
+	l.taken = append(l.taken, Published{Cursor: c, Target: ev.Target, Key: ev.Key, Body: slices.Clone(body), Receipt: ev.Receipt})
 	if ev.IdempotencyKey != "" {
 		if l.byKey == nil {
 			l.byKey = make(map[string]event.Cursor)

@@ -105,7 +105,10 @@ func TestAppendRefuses(t *testing.T) {
 // The longest list and the longest key fit into what JetStream takes.
 func TestLongestHeader(t *testing.T) {
 	l := open(t, Config{InMemory: true})
-	ev := &event.Event{Type: "t", Key: strings.Repeat("\x01", event.MaxKeyLen)}
+	ev := &event.Event{
+		Type: "t", Key: strings.Repeat("\x01", event.MaxKeyLen),
+		IdempotencyKey: strings.Repeat("k", 43), Receipt: strings.Repeat("r", event.MaxReceiptLen), // as the api makes them
+	}
 	ev.Payload = []byte(`"` + strings.Repeat("x", 1<<20-100) + `"`)
 	for i := range event.MaxGatewayIDs {
 		id := strings.Repeat("x", event.MaxNameLen-3)

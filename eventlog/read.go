@@ -69,6 +69,7 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("event %v: %w: it is not gatecast's: %v", l.cursor(seq), ErrNotRetained, err)
 	}
+	e.Receipt = m.Header.Get(headerReceipt)
 	return e, nil
 }
 

@@ -17,6 +17,7 @@ import (
 const (
 	headerGateways = "Gatecast-Gateways" // ids with commas between them
 	headerKey      = "Gatecast-Key"      // an event's key, see encodeKey
+	headerReceipt  = "Gatecast-Receipt"  // an event's receipt
 
 	kindGateway  = "gateway."
 	kindGroup    = "group."
@@ -44,6 +45,12 @@ func address(ev *event.Event) (subject string, header nats.Header, err error) {
 			header = nats.Header{}
 		}
 		header[nats.MsgIdHdr] = []string{encodeKey(ev.IdempotencyKey)}
+	}
+	if ev.Receipt != "" {
+		if header == nil {
+			header = nats.Header{}
+		}
+		header[headerReceipt] = []string{ev.Receipt}
 	}
 	return subjectPrefix + kind, header, nil
 }
@@ -135,8 +142,8 @@ func decodeKey(value string) (string, error) {
 		}
 		key = string(b)
 	}
-	if len(key) > event.MaxKeyLen || !utf8.ValidString(key) {
-		return "", fmt.Errorf("header %s: a key has at most %d bytes of UTF-8", headerKey, event.MaxKeyLen)
+	if utf8.RuneCountInString(key) > event.MaxKeyLen || !utf8.ValidString(key) {
+		return "", fmt.Errorf("header %s: a key has at most %d characters of UTF-8", headerKey, event.MaxKeyLen)
 	}
 	return key, nil
 }

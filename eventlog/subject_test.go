@@ -29,7 +29,7 @@ var targets = rapid.Custom(func(t *rapid.T) event.Target {
 
 func TestAddressRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ev := &event.Event{Target: targets.Draw(t, "target"), Key: rapid.StringN(-1, -1, event.MaxKeyLen).Draw(t, "key")}
+		ev := &event.Event{Target: targets.Draw(t, "target"), Key: rapid.StringN(-1, event.MaxKeyLen, -1).Draw(t, "key")}
 		subject, header, err := address(ev)
 		if err != nil {
 			t.Fatal(err)

@@ -30,6 +30,7 @@ type Entry struct {
 	Key       string    // the event's, empty for none
 	Body      []byte    // as event.AppendBody made it, without an id; to keep, not to change
 	Published time.Time // what the body says, else when the log took it
+	Receipt   string    // the event's, empty for none; set by [Log.Get] only
 }
 
 // Tail calls f with every event after the given place, in order and each once,
