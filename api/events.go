@@ -65,7 +65,12 @@ func (s *Server) eventArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
 		p.field = "id"
 		return event.Cursor{}, p
 	}
-	if id.Epoch != s.cfg.Events.Epoch() || id.Seq == 0 {
+	c, cancel := s.query()
+	defer cancel()
+	switch ok, err := s.cfg.Events.Contains(c, id); {
+	case err != nil:
+		return event.Cursor{}, logProblem(err)
+	case !ok || id.Seq == 0:
 		return event.Cursor{}, eventProblem(id, ErrNotRetained)
 	}
 	return id, nil
@@ -134,8 +139,13 @@ func (s *Server) sinceArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
 	if err != nil {
 		return event.Cursor{}, badArg("since", err.Error())
 	}
-	if since.Epoch != s.cfg.Events.Epoch() {
-		return event.Cursor{}, badArg("since", "is of a log that was thrown away; leave it out to begin with the oldest event")
+	c, cancel := s.query()
+	defer cancel()
+	switch ok, err := s.cfg.Events.Contains(c, since); {
+	case err != nil:
+		return event.Cursor{}, logProblem(err)
+	case !ok:
+		return event.Cursor{}, badArg("since", "is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event")
 	}
 	return since, nil
 }

@@ -270,7 +270,7 @@ func TestEventsRefusals(t *testing.T) {
 		{"not a cursor", "?since=x", 400, `"message":"parameter since: not an event id: want EPOCH-SEQUENCE, as in k3f9-1042","field":"since"`},
 		{"an empty cursor", "?since=", 400, `"field":"since"`},
 		{"a cursor of another epoch", "?since=11-1", 400,
-			`"message":"parameter since: is of a log that was thrown away; leave it out to begin with the oldest event","field":"since"`},
+			`"message":"parameter since: is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event","field":"since"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

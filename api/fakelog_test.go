@@ -32,6 +32,7 @@ type fakeLog struct {
 	failReadAt  uint64             // of a list behind this place, if not 0
 	outcomes    map[uint64]Outcome // of events
 	mostListed  int                // the longest list that was asked for
+	lost        int                // events that it had and has no more
 	looksAt     int                // events that a List looks at, at most; 0: at all
 
 	inFlight int           // appended and not waited for
@@ -95,7 +96,11 @@ func (l *fakeLog) unanswered() int {
 	return l.inFlight
 }
 
-func (l *fakeLog) Epoch() uint64 { return fakeEpoch }
+func (l *fakeLog) Contains(_ context.Context, id event.Cursor) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return id.Epoch == fakeEpoch && (id.Seq <= uint64(len(l.taken)) || l.lost == 0), nil
+}
 
 func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {
 	l.mu.Lock()

@@ -71,7 +71,7 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 	digest := ""
 	if key != "" {
 		digest = digestOf(text)
-		if k, ok := s.receipts.find(key, s.cfg.Now()); ok {
+		if k, ok := s.receipts.find(key, s.cfg.Now()); ok && !s.lost(k.id) {
 			return submission{receipt: k.receipt}, k.check(digest)
 		}
 	}
@@ -81,6 +81,16 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 		end(span, err)
 	}
 	return p, err
+}
+
+// lost reports whether the log does not have an event that it had, because it went
+// back: then its receipt is worth nothing. While the log is out of reach it is not
+// taken for lost.
+func (s *Server) lost(id event.Cursor) bool {
+	c, cancel := s.query()
+	defer cancel()
+	ok, err := s.cfg.Events.Contains(c, id)
+	return err == nil && !ok
 }
 
 // submitNew is submit of what was not published before; span may be nil.

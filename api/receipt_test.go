@@ -548,3 +548,20 @@ func TestRepeatOfAnEventWithoutReceipt(t *testing.T) {
 		t.Errorf("first %s\nthen  %s", first.body, again.body)
 	}
 }
+
+// After the log went back, a receipt of an event that is not in it any more is no answer.
+func TestRepeatOfAnEventThatIsLost(t *testing.T) {
+	r := start(t)
+	r.publishAs("k", good)
+	r.publishAs("l", good)
+	r.log.mu.Lock()
+	r.log.taken, r.log.lost = r.log.taken[:1], 1
+	delete(r.log.byKey, publishKey{caller: sha256.Sum256([]byte(adminToken)), key: "l"}.single())
+	r.log.mu.Unlock()
+	if got := r.publishAs("k", good); !strings.HasPrefix(got.body, `{"id":"10-1"`) || len(r.log.events()) != 1 {
+		t.Errorf("one that is there: %s", got.body)
+	}
+	if got := r.publishAs("l", good); got.status != 202 || len(r.log.events()) != 2 {
+		t.Errorf("one that is lost: %d %s, %d events", got.status, got.body, len(r.log.events()))
+	}
+}

@@ -25,8 +25,9 @@ type Events interface {
 	// takes long.
 	List(ctx context.Context, q ListQuery) (list []Published, next event.Cursor, more bool, err error)
 	Outcome(ctx context.Context, id event.Cursor) (Outcome, error)
-	// Epoch returns the epoch of the log, and so of all its events.
-	Epoch() uint64
+	// Contains reports whether the log's history contains what an event's id stands for.
+	// The event may have left the log since.
+	Contains(ctx context.Context, id event.Cursor) (bool, error)
 }
 
 // A Published event is one that the log has. The body is what

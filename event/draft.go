@@ -104,10 +104,12 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 		return nil, wrong("type", "is missing; want a name such as api.deployed")
 	case !ValidType(d.Type):
 		return nil, wrong("type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen))
-	case !validText(d.CorrelationID, MaxCorrelationLen):
+	case !ValidText(d.CorrelationID, MaxCorrelationLen):
 		return nil, wrong("correlationId", fmt.Sprintf("want at most %d characters of UTF-8", MaxCorrelationLen))
-	case !validText(d.Key, MaxKeyLen):
+	case !ValidText(d.Key, MaxKeyLen):
 		return nil, wrong("key", fmt.Sprintf("want at most %d characters of UTF-8", MaxKeyLen))
+	case len(d.Key) > MaxKeyLen && longList(d.GatewayIDs):
+		return nil, wrong("key", fmt.Sprintf("want at most %d bytes beside so many gatewayIds; name a group, or fewer at once", MaxKeyLen))
 	case !d.compact && !utf8.Valid(d.Payload): // encoding/json lets it pass; RFC 6455 section 8.1 does not
 		return nil, wrong("payload", "is not valid UTF-8")
 	}
@@ -179,8 +181,12 @@ var wantName = fmt.Sprintf("want 1 to %d of letters, digits, _ and -", MaxNameLe
 
 func badName(field string) error { return wrong(field, wantName) }
 
-// validText reports whether s is UTF-8 of at most so many characters, as JSON
-// Schema counts them: Unicode code points.
-func validText(s string, most int) bool {
-	return (len(s) <= most || utf8.RuneCountInString(s) <= most) && utf8.ValidString(s)
+// longList reports whether ids take so much of what the log keeps beside an event, 64
+// KiB, that a key must not have more bytes than characters.
+func longList(ids []string) bool {
+	n := 0
+	for _, id := range ids {
+		n += len(id) + len(",")
+	}
+	return n > 62<<10
 }

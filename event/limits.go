@@ -3,6 +3,8 @@
 
 package event
 
+import "unicode/utf8"
+
 // Limits on what a publisher may name, in characters: Unicode code points, as JSON
 // Schema counts them.
 const (
@@ -41,6 +43,11 @@ func ValidType(s string) bool {
 		}
 	}
 	return true
+}
+
+// ValidText reports whether s is UTF-8 of at most so many characters.
+func ValidText(s string, most int) bool {
+	return (len(s) <= most || utf8.RuneCountInString(s) <= most) && utf8.ValidString(s)
 }
 
 func isLetter(b byte) bool { return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -41,7 +42,10 @@ type Pending struct {
 	size  int       // what it counts in the window
 	due   time.Time // before then it is not given up
 	entry Entry     // for the tails; without a body when there was none to tell
-	again *nats.Msg // to send once more if need be; nil without an idempotency key
+	// Of the log's history when it was sent: the branch, and the newest sequence, which
+	// the event must come after.
+	branch, after uint64
+	again         *nats.Msg // to send once more if need be; nil without an idempotency key
 
 	done      chan struct{} // closed when the fields below are set
 	cursor    event.Cursor
@@ -97,6 +101,7 @@ type appender struct {
 	expect []byte // constant; how an ack begins
 
 	diagnosing atomic.Bool
+	holding    atomic.Int64 // how many are held
 
 	mu      sync.Mutex
 	waiting map[uint64]*Pending // by number
@@ -105,6 +110,7 @@ type appender struct {
 	heard   time.Time           // when the last answer came
 	bytes   int                 // of what is waiting
 	room    chan struct{}       // closed when there is room; nil when nobody waits for it
+	held    []heldAck           // answered, and to be named; in the order of the answers
 	swept   bool                // a sweep is due
 	broken  error               // the store failed; nothing will be taken
 	closed  bool
@@ -213,6 +219,9 @@ func (a *appender) enter(ctx context.Context, size int, e Entry) (uint64, *Pendi
 			err := a.broken
 			a.mu.Unlock()
 			return 0, nil, err
+		case a.log.history.unsure.Load():
+			a.mu.Unlock()
+			return 0, nil, errUnsure
 		case room == nil && a.fits(size):
 			number, p := a.add(size, e)
 			a.mu.Unlock()
@@ -239,6 +248,7 @@ func (a *appender) fits(size int) bool {
 // add is called with mu held.
 func (a *appender) add(size int, e Entry) (uint64, *Pending) {
 	p := &Pending{size: size, due: time.Now().Add(appendTimeout), entry: e, done: make(chan struct{})}
+	p.branch, p.after = a.log.Lineage().branch, a.log.history.last.load()
 	a.number++
 	a.waiting[a.number] = p
 	a.bytes += size
@@ -260,7 +270,7 @@ func (a *appender) settle(number uint64, k ack, err error) (e Entry) {
 	delete(a.waiting, number)
 	a.bytes -= p.size
 	if p.err = err; err == nil {
-		p.cursor, p.duplicate = a.log.cursor(k.Seq), k.Duplicate
+		p.cursor, p.duplicate = a.log.CursorOf(k.Seq), k.Duplicate
 	}
 	if p.duplicate { // what has this place is another body
 		e = Entry{}
@@ -282,9 +292,6 @@ func (a *appender) onAck(m *nats.Msg) {
 		return // not a reply to us
 	}
 	k, err := a.readAck(m)
-	if err == nil {
-		a.log.advance(k.Seq)
-	}
 	if errors.Is(err, errInProcess) && a.sendAgain(number) {
 		return
 	}
@@ -296,12 +303,81 @@ func (a *appender) onAck(m *nats.Msg) {
 func (a *appender) answered(number uint64, k ack, err error) {
 	a.mu.Lock()
 	a.newest, a.heard = max(a.newest, number), time.Now()
+	if err == nil {
+		if err = a.placed(number, k); errors.Is(err, errHeld) {
+			a.mu.Unlock()
+			return
+		}
+	}
 	e := a.settle(number, k, err)
 	a.mu.Unlock()
 	if err == nil {
-		e.Cursor = a.log.cursor(k.Seq)
+		e.Cursor = a.log.CursorOf(k.Seq)
 		a.log.feed.push(e)
 	}
+}
+
+// A heldAck is an answer whose event cannot be named yet: a marker that this node has not
+// seen may stand before it.
+type heldAck struct {
+	number uint64
+	ack    ack
+}
+
+var (
+	// errHeld says that an answer is held.
+	errHeld = errors.New("held")
+	// errTurned says that the log went back, or may have, while an event was under way.
+	errTurned = fmt.Errorf("%w: its history has changed; publish the event again", ErrUnavailable)
+)
+
+// placed notes where an event was put. Its error is errHeld when the event cannot be
+// named yet. Mu is held.
+func (a *appender) placed(number uint64, k ack) error {
+	p, ok := a.waiting[number]
+	if !ok {
+		return nil
+	}
+	h := a.log.history
+	switch {
+	case p.branch != h.lineage().branch:
+		return errTurned
+	case h.shared && k.Seq <= p.after && !k.Duplicate: // the stream has gone back
+		h.unsure.Store(true)
+		a.log.checkSoon()
+		return errTurned
+	}
+	h.last.advance(p.branch, k.Seq)
+	if !h.shared || k.Seq <= h.known.load() {
+		return nil
+	}
+	a.held = append(a.held, heldAck{number, k})
+	a.holding.Add(1)
+	if k.Seq <= h.known.load() { // just now, and release may not have seen it
+		a.held = a.held[:len(a.held)-1]
+		a.holding.Add(-1)
+		return nil
+	}
+	if a.log.tails.Load() == 0 {
+		a.log.checkSoon()
+	}
+	return errHeld
+}
+
+// release answers what was held and can be named now. It is called when a tail or a check
+// has come further.
+func (a *appender) release() {
+	if a.holding.Load() == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	known, n := a.log.history.known.load(), 0
+	for ; n < len(a.held) && a.held[n].ack.Seq <= known; n++ {
+		a.settle(a.held[n].number, a.held[n].ack, nil)
+	}
+	a.held = slices.Delete(a.held, 0, n)
+	a.holding.Add(int64(-n))
 }
 
 // readAck returns the sequence that an ack tells. Nearly all are of one form,
@@ -314,6 +390,7 @@ func (a *appender) readAck(m *nats.Msg) (ack, error) {
 		}
 	}
 	if len(m.Data) == 0 {
+		a.log.checkSoon() // and make it again if it is gone
 		return ack{}, fmt.Errorf("%w: no stream took the event%s", ErrUnavailable, a.log.server.because())
 	}
 	var answer struct {
@@ -400,9 +477,16 @@ func (a *appender) diagnose() {
 func (a *appender) failAll(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.failWaiting(err)
+}
+
+// failWaiting is called with mu held.
+func (a *appender) failWaiting(err error) {
 	for number := range a.waiting {
 		a.settle(number, ack{}, err)
 	}
+	a.held = nil
+	a.holding.Store(0)
 }
 
 // failed returns the store's failure, if it has failed.

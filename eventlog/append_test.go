@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
 )
@@ -102,24 +104,43 @@ func TestAppendRefuses(t *testing.T) {
 	}
 }
 
-// The longest list and the longest key fit into what JetStream takes.
+// The longest list and the longest key that a draft may have fit into what JetStream
+// takes.
 func TestLongestHeader(t *testing.T) {
 	l := open(t, Config{InMemory: true})
-	ev := &event.Event{
-		Type: "t", Key: strings.Repeat("\x01", event.MaxKeyLen),
-		IdempotencyKey: strings.Repeat("k", 43), Receipt: strings.Repeat("r", event.MaxReceiptLen), // as the api makes them
-	}
-	ev.Payload = []byte(`"` + strings.Repeat("x", 1<<20-100) + `"`)
-	for i := range event.MaxGatewayIDs {
-		id := strings.Repeat("x", event.MaxNameLen-3)
-		ev.Target.GatewayIDs = append(ev.Target.GatewayIDs, id+string([]byte{'a' + byte(i/100), '0' + byte(i/10%10), '0' + byte(i%10)}))
-	}
-	if _, err := l.Append(t.Context(), ev, ev.AppendBody(nil)); err != nil {
-		t.Fatal(err)
-	}
-	got := read(t, l, event.Cursor{}, 1)[0].Target.GatewayIDs
-	if strings.Join(got, ",") != strings.Join(ev.Target.GatewayIDs, ",") {
-		t.Errorf("%d ids came back", len(got))
+	appended := 0
+	for _, c := range []struct {
+		gateways int
+		key      string
+		refused  bool
+	}{
+		{event.MaxGatewayIDs, strings.Repeat("\x01", event.MaxKeyLen), false},
+		{event.MaxGatewayIDs, strings.Repeat("ä", event.MaxKeyLen/2), false},
+		{event.MaxGatewayIDs, strings.Repeat("ä", event.MaxKeyLen/2+1), true},
+		{976, strings.Repeat("😀", event.MaxKeyLen), false},
+		{977, strings.Repeat("😀", event.MaxKeyLen), true},
+		{0, strings.Repeat("😀", event.MaxKeyLen), false},
+	} {
+		d := event.Draft{All: c.gateways == 0, Type: "t", Key: c.key, Payload: []byte(`"` + strings.Repeat("x", 1<<20-400) + `"`)}
+		for i := range c.gateways {
+			d.GatewayIDs = append(d.GatewayIDs, fmt.Sprintf("%s%03d", strings.Repeat("x", event.MaxNameLen-3), i))
+		}
+		ev, err := d.Event(time.Now(), func() string { return "c" })
+		if (err != nil) != c.refused {
+			t.Errorf("%d gateways and a key of %d bytes: %v", c.gateways, len(c.key), err)
+		}
+		if err != nil {
+			continue
+		}
+		ev.IdempotencyKey, ev.Receipt = fmt.Sprintf("%043d", appended), strings.Repeat("r", event.MaxReceiptLen) // as the api makes them
+		if _, err := l.Append(t.Context(), ev, ev.AppendBody(nil)); err != nil {
+			t.Fatalf("%d gateways and a key of %d bytes: %v", c.gateways, len(c.key), err)
+		}
+		appended++
+		got := read(t, l, event.Cursor{}, appended)[appended-1]
+		if strings.Join(got.Target.GatewayIDs, ",") != strings.Join(ev.Target.GatewayIDs, ",") || got.Key != c.key {
+			t.Errorf("%d gateways and a key of %d bytes came back as %d and %d", c.gateways, len(c.key), len(got.Target.GatewayIDs), len(got.Key))
+		}
 	}
 }
 
@@ -177,6 +198,8 @@ func TestReadAck(t *testing.T) {
 // quiet returns an appender whose log gives no answer.
 func quiet() *appender {
 	l := &Log{server: &embedded{log: &bridge{}}}
+	l.history = newHistory(l, jetstream.StreamConfig{Name: streamName}, "", nil)
+	l.history.take(firstEpoch(1), 0, false)
 	a := newAppender(l)
 	a.diagnosing.Store(true) // there is no server to ask
 	return a

@@ -14,24 +14,42 @@ import (
 // boundsEvery is how often the log is asked for its bounds.
 const boundsEvery = 2 * time.Second
 
-// watchBounds keeps first and last near what they are until the log closes. A tail
-// that runs knows last at once; what is lost here is how far a shared log is
-// ahead of a tail that is late.
-func (l *Log) watchBounds() {
-	tick := time.NewTicker(boundsEvery)
-	defer tick.Stop()
+// watch checks the histories until the log closes, and with that keeps first and last near
+// what they are. A tail that runs knows last at once; what is learned here is how far a
+// shared log is ahead of a tail that is late.
+func (l *Log) watch() {
+	timer := time.NewTimer(boundsEvery)
+	defer timer.Stop()
 	for {
 		select {
-		case <-tick.C:
-			ctx, cancel := context.WithTimeout(l.life, boundsEvery)
-			_, _, err := l.Bounds(ctx) // it notes them
-			cancel()
-			l.lost.Store(err != nil && l.life.Err() == nil)
-			l.checkpoint()
+		case <-timer.C:
+		case <-l.kick:
 		case <-l.life.Done():
 			return
 		}
+		next := boundsEvery
+		if !l.checkAll() {
+			next = recheck
+		}
+		l.checkpoint()
+		timer.Reset(next)
 	}
+}
+
+// checkAll checks the histories, and reports whether all are in order.
+func (l *Log) checkAll() (ok bool) {
+	ok = true
+	for i, h := range l.histories() {
+		err := h.check(l.life)
+		if i == 0 { // of the events
+			l.lost.Store(err != nil && l.life.Err() == nil)
+		}
+		if err != nil && l.life.Err() == nil {
+			ok = false
+			l.cfg.Logger.Warn("event log: a stream could not be checked; trying again", "stream", h.name, "err", err)
+		}
+	}
+	return ok
 }
 
 // checkpoint notes how much the log's folder holds.
@@ -39,7 +57,7 @@ func (l *Log) checkpoint() {
 	if l.held == nil {
 		return
 	}
-	l.held.note(streamName, extent{Last: l.last.Load()})
+	l.held.note(streamName, extent{Last: l.history.last.load()})
 	ctx, cancel := context.WithTimeout(l.life, boundsEvery)
 	defer cancel()
 	if err := l.server.(*embedded).checkpoint(ctx, l.js, time.Now()); err != nil && l.life.Err() == nil {
@@ -50,6 +68,7 @@ func (l *Log) checkpoint() {
 // Bounds asks the log for the sequences of the oldest and the newest event. First
 // is one behind last when nothing is retained.
 func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
+	branch := l.Lineage().branch
 	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return 0, 0, fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
@@ -58,8 +77,9 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	if s.Msgs == 0 {
 		s.FirstSeq = s.LastSeq + 1
 	}
+	s.FirstSeq = max(s.FirstSeq, l.Lineage().floor+1)
 	l.first.Store(s.FirstSeq)
-	l.advance(s.LastSeq)
+	l.history.last.advance(branch, s.LastSeq)
 	return s.FirstSeq, s.LastSeq, nil
 }
 
@@ -69,6 +89,7 @@ func (l *Log) Position(ctx context.Context) (event.Cursor, error) {
 	if !l.server.shared() { // every append was this process's
 		return l.Last(), nil
 	}
+	branch := l.Lineage().branch
 	info, err := l.stream.Info(ctx)
 	if err == nil {
 		// A leader that has lost the others may not know what their new one took.
@@ -77,13 +98,18 @@ func (l *Log) Position(ctx context.Context) (event.Cursor, error) {
 	if err != nil {
 		return event.Cursor{}, fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
 	}
-	l.advance(info.State.LastSeq)
-	return l.Last(), nil
+	l.history.last.advance(branch, info.State.LastSeq)
+	if err := l.history.settle(ctx, info.State.LastSeq); err != nil {
+		return event.Cursor{}, err
+	}
+	return l.CursorOf(info.State.LastSeq), nil
 }
 
 // Reachable reports whether the log answered when it was last asked for its
 // bounds, some seconds ago at most.
-func (l *Log) Reachable() bool { return !l.lost.Load() && l.conn.IsConnected() }
+func (l *Log) Reachable() bool {
+	return !l.lost.Load() && !l.history.unsure.Load() && l.conn.IsConnected()
+}
 
 // First returns the sequence of the oldest event retained, as of some seconds ago
 // at most.
@@ -98,13 +124,13 @@ func (l *Log) Back(ctx context.Context, bytes int64) (event.Cursor, error) {
 	}
 	s := info.State
 	if s.Msgs == 0 {
-		return l.cursor(s.LastSeq), nil
+		return l.CursorOf(s.LastSeq), nil
 	}
 	events := uint64(bytes) / max(s.Bytes/s.Msgs, 1)
 	if events >= s.LastSeq-s.FirstSeq {
-		return l.cursor(s.FirstSeq - 1), nil
+		return l.CursorOf(s.FirstSeq - 1), nil
 	}
-	return l.cursor(s.LastSeq - events), nil
+	return l.CursorOf(s.LastSeq - events), nil
 }
 
 // Shared reports whether other nodes append to the log too.

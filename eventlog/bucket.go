@@ -32,8 +32,8 @@ const bucketPrefix = "KV_"
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	var kv jetstream.KeyValue
-	err := l.patiently(ctx, func(ctx context.Context) error {
-		replicas, err := l.replicasOf(ctx, bucketPrefix+name)
+	err := l.patiently(ctx, openTry, func(ctx context.Context) error {
+		replicas, _, err := l.replicasOf(ctx, bucketPrefix+name)
 		if err != nil {
 			return err
 		}

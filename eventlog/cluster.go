@@ -75,6 +75,9 @@ func (c *cluster) shared() bool { return true }
 
 func (c *cluster) recovered(context.Context, jetstream.JetStream) error { return nil }
 func (c *cluster) generation() uint64                                   { return 0 }
+func (c *cluster) trusts(string, *Lineage, uint64) bool                 { return true }
+func (c *cluster) endLost() bool                                        { return false }
+func (c *cluster) marked(string, *Lineage) error                        { return nil }
 func (c *cluster) because() string                                      { return "" }
 func (c *cluster) health() error                                        { return nil }
 func (c *cluster) stop() error                                          { return nil }

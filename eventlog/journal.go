@@ -31,23 +31,28 @@ type JournalConfig struct {
 
 // A Record is a piece of a journal.
 type Record struct {
-	Seq  uint64    // its place, from 1
-	Name string    // whose it is; what cannot stand in a subject is _ in it
-	At   time.Time // when the journal took it
-	Data []byte
+	Seq uint64 // its place
+	// Cursor is its position, as Read gives it.
+	Cursor event.Cursor
+	Name   string    // whose it is; what cannot stand in a subject is _ in it
+	At     time.Time // when the journal took it
+	Data   []byte
+	// Epoch is one of the log of events: what Data says of sequences there is meant in its
+	// history. Zero is the one that the log had before there were markers.
+	Epoch uint64
 
 	id string // of what is appended, see Journal.Append
 }
+
+// headerEpoch has a record's epoch, as it stands in ids.
+const headerEpoch = "Gatecast-Epoch"
 
 // A Journal keeps small records beside the events, in order: in the stream
 // gatecast_NAME, under the subjects gatecast.NAME.RECORDNAME. Any goroutine may
 // use it. Its errors match [ErrUnavailable], unless they are the context's.
 type Journal struct {
-	log    *Log
-	stream jetstream.Stream
-	name   string // of the stream
+	*history
 	prefix string // of subjects
-	epoch  uint64
 	valid  func(Record) bool
 
 	run  string        // names this process in the ids of records
@@ -58,12 +63,12 @@ type Journal struct {
 
 // Journal opens a journal, or makes it.
 func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) {
-	j := &Journal{log: l, name: "gatecast_" + cfg.Name, prefix: "gatecast." + cfg.Name + ".", valid: cfg.Valid, run: fmt.Sprintf("%016x", rand.Uint64())}
+	j := &Journal{prefix: "gatecast." + cfg.Name + ".", valid: cfg.Valid, run: fmt.Sprintf("%016x", rand.Uint64())}
 	if j.valid == nil {
 		j.valid = func(Record) bool { return true }
 	}
 	sc := jetstream.StreamConfig{
-		Name:     j.name,
+		Name:     "gatecast_" + cfg.Name,
 		Subjects: []string{j.prefix + "*"},
 		Storage:  l.storage(),
 		Discard:  jetstream.DiscardOld,
@@ -78,16 +83,34 @@ func (l *Log) Journal(ctx context.Context, cfg JournalConfig) (*Journal, error) 
 	if cfg.Bytes > 0 {
 		sc.MaxBytes = cfg.Bytes
 	}
-	var err error
-	if j.stream, err = l.openStream(ctx, sc); err != nil {
+	s, made, err := l.openStream(ctx, sc)
+	if err != nil {
 		return nil, fmt.Errorf("event log: open journal %s: %w%s", cfg.Name, err, l.server.because())
 	}
-	j.epoch = uint64(j.stream.CachedInfo().Created.UnixMilli()) + l.server.generation()
+	// No record has such a name.
+	if j.history, err = l.openHistory(ctx, sc, j.prefix+"="+kindEpoch, s, made); err != nil {
+		return nil, err
+	}
 	return j, nil
 }
 
-// Epoch names this life of the journal.
-func (j *Journal) Epoch() uint64 { return j.epoch }
+// Lineage returns the journal's lineage as the journal has it now.
+func (j *Journal) Lineage(ctx context.Context) (*Lineage, error) {
+	if err := j.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return j.lineage(), nil
+}
+
+// Resolve returns the sequence of a position in the journal, and reports whether its
+// history contains what the position stands for.
+func (j *Journal) Resolve(ctx context.Context, c event.Cursor) (seq uint64, ok bool, err error) {
+	l, err := j.Lineage(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	return c.Seq, l.Contains(c) && c.Seq <= j.last.load(), nil
+}
 
 func (j *Journal) subject(name string) string {
 	return j.prefix + strings.Map(func(r rune) rune {
@@ -130,6 +153,7 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 }
 
 func (j *Journal) append(ctx context.Context, records []Record) (last uint64, err error) {
+	branch := j.lineage().branch
 	acks := make([]jetstream.PubAckFuture, 0, len(records))
 	for i := range records {
 		if err := j.log.space.take(len(records[i].Data) + messageOverhead); err != nil {
@@ -138,6 +162,9 @@ func (j *Journal) append(ctx context.Context, records []Record) (last uint64, er
 		msg := &nats.Msg{
 			Subject: j.subject(records[i].Name), Data: records[i].Data,
 			Header: nats.Header{nats.MsgIdHdr: {records[i].id}},
+		}
+		if records[i].Epoch != 0 {
+			msg.Header[headerEpoch] = []string{formatEpoch(records[i].Epoch)}
 		}
 		ack, err := j.log.js.PublishMsgAsync(msg)
 		if err != nil {
@@ -149,6 +176,7 @@ func (j *Journal) append(ctx context.Context, records []Record) (last uint64, er
 		select {
 		case a := <-ack.Ok():
 			last = a.Sequence
+			j.last.advance(branch, last)
 		case err := <-ack.Err():
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case <-ctx.Done():
@@ -177,6 +205,9 @@ type JournalQuery struct {
 	From, To time.Time // when they were taken; zero: without limit
 	Name     string    // whose; empty for everybody's
 	Limit    int
+	// In is the lineage that After is of; nil: the present one. Reading another history is
+	// an error.
+	In *Lineage
 }
 
 // readBytes bounds what one Read returns, in bytes, but for its last record.
@@ -185,6 +216,10 @@ const readBytes = 4 << 20
 // Read returns the records that a query asks for, the oldest first; fewer than the
 // limit also when they are large.
 func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, err error) {
+	in := q.In
+	if in == nil {
+		in = j.lineage()
+	}
 	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
 	if q.After == 0 && !q.From.IsZero() {
 		cfg = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.From}
@@ -196,6 +231,8 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 	err = j.log.fetch(ctx, j.name, cfg, q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r := j.record(m, meta)
 		switch {
+		case m.Subject() == j.marker:
+			return true
 		case !j.valid(r):
 			j.foreign(r)
 			return true
@@ -208,12 +245,26 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 		bytes += len(r.Data)
 		return len(records) < q.Limit && bytes < readBytes
 	})
-	return records, err
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	if err := j.settle(ctx, records[len(records)-1].Seq); err != nil {
+		return nil, err
+	}
+	now := j.lineage()
+	if now.branch != in.branch {
+		return nil, errWentBack
+	}
+	for i := range records {
+		records[i].Cursor = now.CursorOf(records[i].Seq)
+	}
+	return records, nil
 }
 
 func (j *Journal) record(m jetstream.Msg, meta *jetstream.MsgMetadata) Record {
+	epoch, _ := strconv.ParseUint(m.Headers().Get(headerEpoch), 36, 64)
 	return Record{
-		Seq: meta.Sequence.Stream, Name: strings.TrimPrefix(m.Subject(), j.prefix),
+		Epoch: epoch, Seq: meta.Sequence.Stream, Name: strings.TrimPrefix(m.Subject(), j.prefix),
 		At: meta.Timestamp, Data: m.Data(),
 	}
 }
@@ -256,13 +307,28 @@ func (j *Journal) Follow(ctx context.Context, after uint64, synced func(), f fun
 }
 
 func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f func(Record)) error {
+	for known := (*Lineage)(nil); ; {
+		lineage, turned := j.watch()
+		if known != nil {
+			after = min(after, known.Common(lineage))
+		}
+		known = lineage
+		err := j.followBranch(ctx, &after, turned, synced, f)
+		if !errors.Is(err, errWentBack) {
+			return err
+		}
+	}
+}
+
+// followBranch follows the journal until its history goes back.
+func (j *Journal) followBranch(ctx context.Context, after *uint64, turned <-chan struct{}, synced func(), f func(Record)) error {
 	_, last, err := j.Bounds(ctx)
 	if err != nil {
 		return err
 	}
 	c, err := j.log.js.OrderedConsumer(ctx, j.name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       after + 1,
+		OptStartSeq:       *after + 1,
 		InactiveThreshold: time.Minute,
 	})
 	if err != nil {
@@ -279,11 +345,22 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 	defer messages.Stop()
+	over := make(chan struct{})
+	defer close(over)
+	j.log.readers.Go(func() {
+		select {
+		case <-turned:
+			messages.Stop()
+		case <-over:
+		}
+	})
 	for {
 		m, err := messages.Next()
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx)
+		case isClosed(turned):
+			return errWentBack
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			continue // it looks for another server by itself
 		case err != nil:
@@ -293,7 +370,12 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 		if err != nil {
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}
+		*after = meta.Sequence.Stream
 		switch r := j.record(m, meta); {
+		case m.Subject() == j.marker:
+			if j.shared {
+				j.saw(m.Data(), r.Seq)
+			}
 		case j.valid(r):
 			f(r)
 		default:
@@ -304,6 +386,15 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 			synced()
 			last = 0
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

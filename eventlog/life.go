@@ -10,22 +10,31 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // A life is what a folder remembers of the processes that have kept their log in it.
-//
-// When the machine goes down, and not just the process, a log that is not synced
-// at every append may have lost its newest events, and gives their places to
-// others. So that no position is taken for another event's, the log gets a new
-// epoch then: another generation.
 type life struct {
+	// Generation is what versions before markers counted up when the end of the log may
+	// have been lost. It is kept, as ids of theirs contain it.
 	Generation uint64 `json:"generation"`
-	Boot       string `json:"boot"`   // of the machine, when the log was opened
-	Closed     bool   `json:"closed"` // in order
-	Synced     bool   `json:"synced"` // at every append
+	// Repaired says that something was taken out of the store, markers perhaps, and that
+	// it has not been closed in order since.
+	Repaired bool `json:"repaired,omitempty"`
+	// Markers are the newest marker of each stream. One that is gone, though what comes
+	// after it is there, was lost from the middle.
+	Markers map[string]lifeMarker `json:"markers,omitempty"`
+
+	// EndLost says that the machine went down with what was not on disk yet, and that no
+	// epoch has begun since.
+	EndLost bool `json:"endLost,omitempty"`
+
+	Boot   string `json:"boot"`   // of the machine, when the log was opened
+	Closed bool   `json:"closed"` // in order
+	Synced bool   `json:"synced"` // at every append
 	// Files are the sizes of the store's files when it was closed. What is missing
 	// or cut short is found by them.
 	Files map[string]int64 `json:"files,omitempty"`
@@ -33,6 +42,12 @@ type life struct {
 	// Extents is what of that was surely on the disk some time ago.
 	Tracked bool              `json:"tracked,omitempty"`
 	Extents map[string]extent `json:"extents,omitempty"`
+}
+
+// A lifeMarker is the epoch of a marker, and where it stands.
+type lifeMarker struct {
+	Epoch string `json:"epoch"`
+	Seq   uint64 `json:"seq"`
 }
 
 const lifeFile = "life.json"
@@ -75,11 +90,17 @@ func beginLife(dir, boot string, synced bool) (life, error) {
 	if err != nil {
 		return l, err
 	}
-	if !l.Closed && !l.Synced && (l.Boot == "" || l.Boot != boot) {
-		l.Generation++
-	}
+	l.EndLost = l.EndLost || !l.Closed && !l.Synced && (l.Boot == "" || l.Boot != boot)
 	l.Boot, l.Closed, l.Synced, l.Files, l.Tracked = boot, false, synced, nil, true
 	return l, l.save(dir)
+}
+
+// trusts reports whether the lineage found in a stream names everything up to its last
+// sequence: whether no marker was lost from the middle.
+func (l *life) trusts(stream string, found *Lineage, last uint64) bool {
+	m, known := l.Markers[stream]
+	epoch, err := strconv.ParseUint(m.Epoch, 36, 64)
+	return !l.Repaired && (!known || last < m.Seq || err == nil && found.find(epoch) >= 0)
 }
 
 // end writes down that the log was closed in order, once all of it is on the disk
@@ -92,7 +113,7 @@ func (l life) end(dir string, open *os.File) error {
 	if err != nil {
 		return fmt.Errorf("event log: %w", err)
 	}
-	l.Closed, l.Files = true, files
+	l.Closed, l.Repaired, l.Files = true, false, files
 	return l.save(dir)
 }
 

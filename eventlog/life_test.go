@@ -16,14 +16,14 @@ func TestLife(t *testing.T) {
 		synced bool
 		end    bool
 		boot   string // of the next life
-		want   uint64 // its generation
+		want   bool   // its end may be lost
 	}{
-		{"closed", false, true, "a", 0},
-		{"closed, then the machine went down", false, true, "b", 0},
-		{"killed", false, false, "a", 0},
-		{"the machine went down", false, false, "b", 1},
-		{"the machine went down, synced", true, false, "b", 0},
-		{"nobody knows", false, false, "", 1},
+		{"closed", false, true, "a", false},
+		{"closed, then the machine went down", false, true, "b", false},
+		{"killed", false, false, "a", false},
+		{"the machine went down", false, false, "b", true},
+		{"the machine went down, synced", true, false, "b", false},
+		{"nobody knows", false, false, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -37,14 +37,14 @@ func TestLife(t *testing.T) {
 				}
 			}
 			next, err := beginLife(dir, c.boot, false)
-			if err != nil || next.Generation != c.want {
-				t.Errorf("%+v, %v; want generation %d", next, err, c.want)
+			if err != nil || next.EndLost != c.want {
+				t.Errorf("%+v, %v; want its end lost: %v", next, err, c.want)
 			}
 			if err := endLife(t, next, dir); err != nil {
 				t.Fatal(err)
 			}
-			if again, err := beginLife(dir, "z", false); err != nil || again.Generation != c.want {
-				t.Errorf("%+v, %v; want generation %d again", again, err, c.want)
+			if again, err := beginLife(dir, "z", false); err != nil || again.EndLost != c.want {
+				t.Errorf("%+v, %v; want it known until an epoch has begun", again, err)
 			}
 		})
 	}
@@ -60,26 +60,28 @@ func TestDamagedLife(t *testing.T) {
 	}
 }
 
-// A log whose machine went down has another epoch; one whose process was killed
-// has not.
-func TestEpochAfterPowerCut(t *testing.T) {
+// Where the machine may have lost the end of a log, whoever reads over that place is
+// told, once.
+func TestEndLost(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, Config{Dir: dir})
-	add(t, l, 0)
-	epoch := l.Epoch()
-	if err := l.Close(); err != nil {
+	before := add(t, l, 0)
+	closeLog(t, l)
+	life, err := readLife(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	unclean := life{Boot: "another"}
-	if err := unclean.save(dir); err != nil {
+	life.Boot, life.Closed = "another", false
+	if err := life.save(dir); err != nil {
 		t.Fatal(err)
 	}
+	closeLog(t, open(t, Config{Dir: dir}))
 	after := open(t, Config{Dir: dir})
-	if after.Epoch() == epoch {
-		t.Error("the epoch is what it was")
+	if seq, ok := after.Resolve(before); seq != 1 || !ok {
+		t.Errorf("%v is no position any more", before)
 	}
-	if last := after.Last(); last.Seq != 1 || last.Epoch != after.Epoch() {
-		t.Errorf("the newest event is %v", last)
+	if got := read(t, after, before, 2); !got[0].Lost || got[0].Body != nil || got[1].Lost {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,18 +122,23 @@ type Log struct {
 	stream jetstream.Stream
 	space  *space   // nil unless the log is in a folder of this machine
 	held   *extents // the same
-	epoch  uint64
 	out    *appender
 	// foreign notes what is not gatecast's.
 	foreign *foreignLog
 	refusal atomic.Pointer[string] // why the servers refused the connection last
 
-	feed feed // from out to the tails
+	history *history // of the stream of events
+	feed    feed     // from out to the tails
 
-	// last is the newest sequence that an append or a tail has seen, and first the
-	// oldest one retained, when it was last asked for.
-	last, first atomic.Uint64
-	lost        atomic.Bool // the log did not answer when it was last asked
+	// first is the oldest sequence retained, when it was last asked for.
+	first atomic.Uint64
+	lost  atomic.Bool // the log did not answer when it was last asked
+
+	run   string        // names this opening of the log to other nodes; constant
+	alone bool          // of a shared log: no other node was there when it was opened; constant after
+	conns atomic.Uint64 // counts losses of the connection
+	kick  chan struct{} // has a token when the histories are to be checked now
+	tails atomic.Int32  // of a shared log, how many tails follow it
 
 	// life ends with errClosed in Close, and with it every tail and watch.
 	life context.Context
@@ -140,6 +146,7 @@ type Log struct {
 
 	mu      sync.Mutex
 	closing bool           // guarded by mu
+	watched []*history     // guarded by mu; of the events first
 	readers sync.WaitGroup // tails and watches; no Add once closing
 }
 
@@ -154,7 +161,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server, foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
+	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1), foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
@@ -182,21 +189,97 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.server.recovered(ctx, l.js); err != nil {
 		return err
 	}
-	if l.stream, err = l.openStream(ctx, l.streamConfig()); err != nil {
+	made := false
+	if l.stream, made, err = l.openStream(ctx, l.streamConfig()); err != nil {
 		return fmt.Errorf("event log: open the stream: %w%s", err, l.server.because())
 	}
-	info := l.stream.CachedInfo()
-	l.epoch = uint64(info.Created.UnixMilli()) + l.server.generation()
-	l.last.Store(info.State.LastSeq)
-	l.first.Store(info.State.FirstSeq)
-	l.readers.Go(l.watchBounds)
-	return l.out.listen()
+	if l.history, err = l.openHistory(ctx, l.streamConfig(), subjectPrefix+kindEpoch, l.stream, made); err != nil {
+		return err
+	}
+	if l.server.shared() {
+		if _, err := l.Bus().Subscribe(lineageSubject, l.answerLineage); err != nil {
+			return err
+		}
+	}
+	if err := l.out.listen(); err != nil {
+		return err
+	}
+	if err := l.patiently(ctx, openTry, func(ctx context.Context) error {
+		_, _, err := l.Bounds(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	l.readers.Go(l.watch)
+	return nil
 }
 
-// openStream finds or makes a stream, with the replicas that it is to have.
-func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
-	err = l.patiently(ctx, func(ctx context.Context) (err error) {
-		if cfg.Replicas, err = l.replicasOf(ctx, cfg.Name); err != nil {
+// openHistory learns the history of a stream, which is checked from then on.
+func (l *Log) openHistory(ctx context.Context, cfg jetstream.StreamConfig, marker string, s jetstream.Stream, made bool) (*history, error) {
+	h := newHistory(l, cfg, marker, s)
+	if err := h.open(ctx, made); err != nil {
+		return nil, fmt.Errorf("event log: stream %s: %w%s", cfg.Name, err, l.server.because())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watched = append(l.watched, h)
+	return h, nil
+}
+
+// histories returns those that are checked.
+func (l *Log) histories() []*history {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.watched)
+}
+
+// historyOf returns the history of a stream, nil when it is not open.
+func (l *Log) historyOf(stream string) *history {
+	for _, h := range l.histories() {
+		if h.name == stream {
+			return h
+		}
+	}
+	return nil
+}
+
+// doubt has all shared streams compared before anything more is named.
+func (l *Log) doubt() {
+	l.conns.Add(1)
+	if !l.server.shared() {
+		return
+	}
+	for _, h := range l.histories() {
+		h.unsure.Store(true)
+	}
+}
+
+// checkSoon has the histories checked now.
+func (l *Log) checkSoon() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// turned runs turn, with which the history of a stream begins a branch. Appends under
+// way fail: what they are answered may belong to either.
+func (l *Log) turned(h *history, turn func()) {
+	if h.name != streamName {
+		turn()
+		return
+	}
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	l.out.failWaiting(errTurned)
+	turn()
+}
+
+// openStream finds or makes a stream, with the replicas that it is to have, and reports
+// whether it was made.
+func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, made bool, err error) {
+	err = l.patiently(ctx, openTry, func(ctx context.Context) (err error) {
+		if cfg.Replicas, made, err = l.replicasOf(ctx, cfg.Name); err != nil {
 			return err
 		}
 		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
@@ -205,20 +288,20 @@ func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jet
 	if err == nil {
 		l.held.noteStream(s.CachedInfo())
 	}
-	return s, err
+	return s, made, err
 }
 
 // replicasOf returns how many servers are to keep a stream: never fewer than do,
-// as a node may see fewer servers than there are.
-func (l *Log) replicasOf(ctx context.Context, stream string) (int, error) {
+// as a node may see fewer servers than there are. It reports whether it is to be made.
+func (l *Log) replicasOf(ctx context.Context, stream string) (n int, missing bool, err error) {
 	there, err := l.js.Stream(ctx, stream)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return l.replicas(), nil
+		return l.replicas(), true, nil
 	case err != nil:
-		return 0, err
+		return 0, false, err
 	}
-	return max(l.replicas(), there.CachedInfo().Config.Replicas), nil
+	return max(l.replicas(), there.CachedInfo().Config.Replicas), false, nil
 }
 
 const (
@@ -230,13 +313,13 @@ const (
 )
 
 // patiently does what opens a part of the log: once with a server of our own, and
-// with a cluster until it can be done or openPatience is over.
-func (l *Log) patiently(ctx context.Context, open func(context.Context) error) error {
+// with a cluster until it can be done or openPatience is over, each time for so long.
+func (l *Log) patiently(ctx context.Context, each time.Duration, open func(context.Context) error) error {
 	if !l.server.shared() {
 		return open(ctx)
 	}
 	for deadline := time.Now().Add(openPatience); ; {
-		try, cancel := context.WithTimeout(ctx, openTry)
+		try, cancel := context.WithTimeout(ctx, each)
 		err := open(try)
 		cancel()
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
@@ -312,9 +395,11 @@ func (l *Log) connect() (*nats.Conn, error) {
 			if err != nil {
 				log.Error("event log: connection to "+l.server.String()+" lost", "err", err)
 			}
+			l.doubt()
 			l.refusal.Store(nil)
 			l.out.failAll(fmt.Errorf("%w: connection to %s lost", ErrUnavailable, l.server))
 		}),
+		nats.ReconnectHandler(func(*nats.Conn) { l.checkSoon() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("event log: client", "err", err)
 		}),
@@ -367,27 +452,53 @@ func (l *Log) storage() jetstream.StorageType {
 	return jetstream.FileStorage
 }
 
-// Epoch names this life of the log: the time it was made, in Unix milliseconds, and
-// one more for every time that it may have lost its end in a power cut. A restart
-// keeps it, and so does the death of the process.
-func (l *Log) Epoch() uint64 { return l.epoch }
+// Epoch returns the newest epoch. Each start begins one, unless the log is shared: a
+// shared log has a new one when its history may not be what it was.
+func (l *Log) Epoch() uint64 { return l.Lineage().Epoch() }
+
+// Lineage returns the log's lineage as this node knows it now.
+func (l *Log) Lineage() *Lineage { return l.history.lineage() }
 
 // Last returns the place of the newest event in the log; its sequence is zero
 // when there has never been one. It is never behind a cursor that an append has
-// returned or a tail has told.
-func (l *Log) Last() event.Cursor { return l.cursor(l.last.Load()) }
+// returned or a tail has told, unless the log has gone back since.
+func (l *Log) Last() event.Cursor { return l.CursorOf(l.history.last.load()) }
 
-func (l *Log) cursor(seq uint64) event.Cursor { return event.Cursor{Epoch: l.epoch, Seq: seq} }
+// CursorOf returns the id of the event with a sequence.
+func (l *Log) CursorOf(seq uint64) event.Cursor { return l.Lineage().CursorOf(seq) }
 
-// advance notes that seq is in the log. Acks and tails call it at once, so seq
-// need not be the newest.
-func (l *Log) advance(seq uint64) {
-	for {
-		last := l.last.Load()
-		if seq <= last || l.last.CompareAndSwap(last, seq) {
-			return
-		}
+// Resolve returns the sequence of a position. It reports whether the log's history, as far
+// as this node knows it now, contains what the position stands for: an event, which may
+// have left the log since, or the beginning of the log.
+func (l *Log) Resolve(c event.Cursor) (seq uint64, ok bool) {
+	return c.Seq, l.Lineage().Contains(c) && c.Seq <= l.history.last.load()
+}
+
+// Find is Resolve, and asks a shared log about what this node does not know.
+func (l *Log) Find(ctx context.Context, c event.Cursor) (seq uint64, ok bool, err error) {
+	if seq, ok = l.Resolve(c); ok || !l.server.shared() {
+		return seq, ok, nil
 	}
+	if err := l.history.refresh(ctx); err != nil {
+		return 0, false, err
+	}
+	seq, ok = l.Resolve(c)
+	return seq, ok, nil
+}
+
+// Valid returns the sequence up to which what was noted in an epoch's history is true of
+// the present one: math.MaxUint64 when that is the epoch now. Epoch 0 is the one that the
+// log had before there were markers.
+func (l *Log) Valid(ctx context.Context, epoch uint64) uint64 {
+	if epoch == 0 {
+		epoch = l.history.first
+	}
+	end := event.Cursor{Epoch: epoch, Seq: math.MaxUint64}
+	seq, ok := l.Lineage().Clamp(end)
+	if !ok && l.server.shared() && l.history.refresh(ctx) == nil { // another node may have begun it just now
+		seq, _ = l.Lineage().Clamp(end)
+	}
+	return seq
 }
 
 // Servers names what keeps the log, without the passwords and tokens that may stand
@@ -405,6 +516,9 @@ func (l *Log) Check(ctx context.Context) error {
 	}
 	if !l.conn.IsConnected() {
 		return fmt.Errorf("%w: there is no connection to %s", ErrUnavailable, l.server)
+	}
+	if l.history.unsure.Load() {
+		return errUnsure
 	}
 	// First, because it ends with ctx when the store hangs; health would not.
 	stream, err := l.js.Stream(ctx, streamName)

@@ -23,6 +23,12 @@ var ErrNotRetained = errors.New("not retained")
 // returned. What is no event of ours comes as an Entry without a body. Where the
 // sequence jumps, retention has taken events away.
 func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo uint64, err error) {
+	return l.ReadIn(ctx, nil, after, f)
+}
+
+// ReadIn is Read of the history that a lineage is of, if that is the present one; else,
+// and when the history goes back meanwhile, it is an error.
+func (l *Log) ReadIn(ctx context.Context, in *Lineage, after uint64, f func(Entry) error) (upTo uint64, err error) {
 	ctx, done, err := l.reading(ctx)
 	if err != nil {
 		return 0, err
@@ -38,7 +44,7 @@ func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var failed error
-	t := &tail{log: l, last: max(after, first-1), f: func(e Entry) {
+	t := &tail{log: l, lineage: in, last: max(after, first-1), f: func(e Entry) {
 		if failed != nil {
 			return
 		}
@@ -58,19 +64,35 @@ func (l *Log) Read(ctx context.Context, after uint64, f func(Entry) error) (upTo
 
 // Get returns the event with a sequence, or [ErrNotRetained].
 func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
+	branch := l.Lineage().branch
 	m, err := l.stream.GetMsg(ctx, seq)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return Entry{}, fmt.Errorf("event %v: %w", l.cursor(seq), ErrNotRetained)
+		return Entry{}, fmt.Errorf("event %v: %w", l.CursorOf(seq), ErrNotRetained)
 	case err != nil:
 		return Entry{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	if err := l.history.settle(ctx, seq); err != nil {
+		return Entry{}, err
+	}
 	e, err := l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
-	if err != nil {
-		return Entry{}, fmt.Errorf("event %v: %w: it is not gatecast's: %v", l.cursor(seq), ErrNotRetained, err)
+	if err != nil { // a marker, or somebody else's
+		return Entry{}, fmt.Errorf("event %v: %w: %w", e.Cursor, ErrNotRetained, err)
 	}
 	e.Receipt = m.Header.Get(headerReceipt)
-	return e, nil
+	return e, l.same(branch)
+}
+
+// same returns an error when the log's history is another than that of a branch, or may
+// be.
+func (l *Log) same(branch uint64) error {
+	switch {
+	case l.history.unsure.Load():
+		return errUnsure
+	case l.Lineage().branch != branch:
+		return errWentBack
+	}
+	return nil
 }
 
 // A Query asks for retained events.
@@ -97,13 +119,17 @@ const listFor = 5 * time.Second
 func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Cursor, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listFor)
 	defer cancel()
+	branch := l.Lineage().branch
 	_, last, err := l.Bounds(ctx)
+	if err == nil {
+		err = l.history.settle(ctx, last)
+	}
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
 	at, enough := q.After, time.Now().Add(listFor/2)
 	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		if len(list) == q.Limit || at > q.After && time.Now().After(enough) {
+		if len(list) == q.Limit || at > q.After && time.Now().After(enough) || l.history.unnamed(meta.Sequence.Stream) {
 			more = true
 			return false
 		}
@@ -114,13 +140,16 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		}
 		return true
 	})
+	if err == nil {
+		err = l.same(branch)
+	}
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
 	if !more {
 		at = max(at, last)
 	}
-	return list, l.cursor(at), more, nil
+	return list, l.CursorOf(at), more, nil
 }
 
 // consumer returns the consumer that reads what a query may want.

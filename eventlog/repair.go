@@ -113,24 +113,22 @@ func (r *repairs) folders(repair bool) error {
 	return nil
 }
 
-// all repairs what is damaged. It is a new generation: a gateway's position may lie
-// before what was lost, or in it. Lost is why the life cannot be read, if so.
+// all repairs what is damaged. No position from before is trusted then: a marker may be
+// among what was lost. Lost is why the life cannot be read, if so.
 func (r *repairs) all(found []damage, l life, lost error) error {
 	for _, d := range found {
 		if err := r.one(d); err != nil {
 			return err
 		}
 	}
-	l.Generation++
 	if lost != nil {
 		if err := r.move(filepath.Join(r.dir, lifeFile)); err != nil {
 			return err
 		}
 		r.log.Warn("event log: repaired", "file", lifeFile, "found", lost, "aside", r.aside)
-		l = life{Generation: uint64(time.Now().Unix())} // no generation before can be so high
+		l = life{}
 	}
-	// Closed, or the next start would count a power cut besides.
-	l.Closed, l.Files, l.Extents = true, nil, nil
+	l.Closed, l.Repaired, l.Files, l.Extents = true, true, nil, nil
 	return l.save(r.dir)
 }
 

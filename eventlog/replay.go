@@ -23,12 +23,16 @@ const replayHeartbeat = 5 * time.Second
 
 // A replay takes a tail to a sequence by reading the stream.
 type replay struct {
-	tail *tail
-	to   uint64
-	done chan struct{} // closed when the tail is there
+	tail   *tail
+	ctx    context.Context // of run
+	branch uint64          // of the history that is read
+	turned <-chan struct{} // closed when there is another
+	to     uint64
+	done   chan struct{} // closed when the tail is there
 
 	mu   sync.Mutex // held while the tail's function runs
 	over bool       // the tail is not ours any more
+	err  error      // why it ended before it was there
 }
 
 // run reads with an ordered consumer, which begins anew by itself when it lost a
@@ -59,13 +63,18 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	defer r.end()
 	defer c.Stop()
+	if !r.ends() {
+		r.tail.began()
+	}
 	select {
+	case <-r.turned:
+		return errWentBack
 	case <-r.done:
 		c.Stop() // first, or it would begin anew when it finds its consumer gone
 		// Left alone, the consumer would be told of every event for another minute.
 		// If deleting it fails, that is all that happens.
 		_ = l.js.DeleteConsumer(ctx, streamName, consumer.CachedInfo().Name)
-		return nil
+		return r.err
 	case <-ctx.Done():
 		return ended(ctx)
 	case <-c.Closed():
@@ -119,12 +128,35 @@ func (r *replay) onMsg(m jetstream.Msg) {
 		return
 	}
 	if gap := seq - t.last - 1; gap > 0 && t.last > 0 {
-		t.log.cfg.Logger.Warn("event log: events were removed before a tail came to them", "events", gap, "before", t.log.cursor(seq))
+		t.log.cfg.Logger.Warn("event log: events were removed before a tail came to them", "events", gap, "before", t.log.CursorOf(seq))
+	}
+	h := t.log.history
+	isMarker := m.Subject() == h.marker
+	if isMarker && h.shared {
+		h.saw(m.Data(), seq)
+	}
+	if err := h.passed(r.ctx, r.branch, t.last, seq, meta.Timestamp); err != nil {
+		r.over, r.err = true, err
+		close(r.done)
+		return
+	}
+	lineage := h.lineage()
+	if lineage.branch != r.branch { // it is another history's
+		r.over = true
+		return
+	}
+	if t.lineage != lineage && t.lineage != nil {
+		t.turn(lineage)
 	}
 	t.last = seq
-	t.log.advance(seq)
+	t.log.out.release()
 	e, err := t.log.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp)
-	if err != nil && t.live {
+	e.Cursor = lineage.CursorOf(seq)
+	switch {
+	case isMarker:
+		marker, bad := parseMarker(m.Data(), seq)
+		e.Lost = bad == nil && marker.lost
+	case err != nil && t.live:
 		t.log.foreign.found(SourceEvents, streamName, m.Subject()+" at "+e.Cursor.String(), err)
 	}
 	t.f(e)
@@ -142,7 +174,7 @@ var errNotEvent = errors.New("its data is not an event's JSON")
 // and an error that says why. Whatever stands in it, an entry with a body is one that
 // [Log.Append] could have made.
 func (l *Log) entry(subject string, header nats.Header, data []byte, seq uint64, at time.Time) (Entry, error) {
-	e := Entry{Cursor: l.cursor(seq)}
+	e := Entry{Cursor: l.CursorOf(seq)}
 	target, err := target(subject, header)
 	if err != nil {
 		return e, err

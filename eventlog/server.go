@@ -39,8 +39,17 @@ type host interface {
 	unreachable(err error) error
 	// shared reports whether others append to the log.
 	shared() bool
-	// generation counts how often the log may have lost its end.
+	// generation is what is added to the time a stream was made, for the epoch of what
+	// stands in it without a marker: what versions before markers counted up.
 	generation() uint64
+	// trusts reports whether the lineage found in a stream can be that of all that stands
+	// in it, up to a last sequence.
+	trusts(stream string, found *Lineage, last uint64) bool
+	// endLost reports whether the newest events may have been lost, by nobody's doing,
+	// when the log was used last.
+	endLost() bool
+	// marked is told the lineage of a stream when an epoch has begun in it.
+	marked(stream string, l *Lineage) error
 	// recovered checks that what was kept before is there.
 	recovered(ctx context.Context, js jetstream.JetStream) error
 	// because returns what the server last complained of, to end an error with.
@@ -241,6 +250,24 @@ func (e *embedded) unreachable(err error) error {
 func (e *embedded) shared() bool       { return false }
 func (e *embedded) generation() uint64 { return e.life.Generation }
 
+func (e *embedded) trusts(stream string, found *Lineage, last uint64) bool {
+	return e.life.trusts(stream, found, last)
+}
+
+func (e *embedded) endLost() bool { return e.life.EndLost }
+
+func (e *embedded) marked(stream string, l *Lineage) error {
+	if e.temp {
+		return nil
+	}
+	if e.life.Markers == nil {
+		e.life.Markers = make(map[string]lifeMarker)
+	}
+	e.life.EndLost = e.life.EndLost && stream != streamName
+	e.life.Markers[stream] = lifeMarker{formatEpoch(l.Epoch()), l.marker}
+	return e.life.save(e.dir)
+}
+
 // recovered checks that every stream that stood in the store is there now. The
 // server passes over one it cannot read, and a new one would take its place.
 func (e *embedded) recovered(ctx context.Context, js jetstream.JetStream) error {
@@ -268,17 +295,30 @@ func (e *embedded) health() error {
 	if e.temp {
 		want = &server.HealthzOptions{JSEnabledOnly: true} // the rest looks for files
 	}
-	if h := e.srv.Healthz(want); h.Error != "" {
-		return fmt.Errorf("%w: %s; see to the disk, then restart", ErrUnavailable, h.Error)
+	if problem := e.healthz(want); problem != "" {
+		return fmt.Errorf("%w: %s; see to the disk, then restart", ErrUnavailable, problem)
 	}
 	return nil
+}
+
+// healthz returns what the server says is wrong with it, "" for nothing. The server gives
+// itself a millisecond to find that it is ready for connections, and on a busy machine a
+// goroutine may not run for longer than that: so it is asked again.
+func (e *embedded) healthz(options *server.HealthzOptions) (problem string) {
+	for range 5 {
+		problem = e.srv.Healthz(options).Error
+		if !strings.Contains(problem, "ready for connections") {
+			break
+		}
+	}
+	return problem
 }
 
 // stop shuts the server down, waits for it and lets go of the folder.
 func (e *embedded) stop() error {
 	whole := false // what the streams wrote is in their files
 	if e.srv != nil {
-		whole = e.srv.JetStreamEnabled() && e.srv.Healthz(new(server.HealthzOptions)).Error == ""
+		whole = e.srv.JetStreamEnabled() && e.healthz(new(server.HealthzOptions)) == ""
 		e.srv.Shutdown()
 		e.srv.WaitForShutdown()
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -142,7 +141,7 @@ func decodeKey(value string) (string, error) {
 		}
 		key = string(b)
 	}
-	if utf8.RuneCountInString(key) > event.MaxKeyLen || !utf8.ValidString(key) {
+	if !event.ValidText(key, event.MaxKeyLen) {
 		return "", fmt.Errorf("header %s: a key has at most %d characters of UTF-8", headerKey, event.MaxKeyLen)
 	}
 	return key, nil

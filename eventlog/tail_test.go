@@ -89,10 +89,10 @@ func TestTailBegins(t *testing.T) {
 		err   string
 	}{
 		{"at the beginning", event.Cursor{}, 1, ""},
-		{"before the first", l.cursor(0), 1, ""},
-		{"in the middle", l.cursor(3), 4, ""},
-		{"at the end", l.cursor(5), 6, ""},
-		{"ahead", l.cursor(7), 0, "ahead"},
+		{"before the first", l.CursorOf(0), 1, ""},
+		{"in the middle", l.CursorOf(3), 4, ""},
+		{"at the end", l.CursorOf(5), 6, ""},
+		{"ahead", l.CursorOf(7), 0, "ahead"},
 		{"in another log", event.Cursor{Epoch: l.Epoch() + 1, Seq: 2}, 0, "another log"},
 	}
 	for _, c := range cases {
@@ -338,7 +338,7 @@ func TestRetentionByBytes(t *testing.T) {
 		if most := (100 << 10) / len(body); kept > most || kept < most/3 {
 			t.Errorf("memory %v: %d events of %d bytes are kept", memory, kept, len(body))
 		}
-		got := read(t, l, l.cursor(5), kept) // a place long gone: on from the oldest
+		got := read(t, l, l.CursorOf(5), kept) // a place long gone: on from the oldest
 		if got[0].Cursor.Seq != first || got[kept-1].Cursor != last {
 			t.Errorf("memory %v: from %v to %v, want %d to %v", memory, got[0].Cursor, got[kept-1].Cursor, first, last)
 		}

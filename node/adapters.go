@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"gatecast/api"
 	"gatecast/auth"
@@ -53,7 +54,10 @@ func (c apiConnections) CloseConnection(ctx context.Context, id uuid.UUID) (bool
 // apiEvents is the log, and what became of its events, as the api wants them.
 type apiEvents struct{ n *Node }
 
-func (e apiEvents) Epoch() uint64 { return e.n.log.Epoch() }
+func (e apiEvents) Contains(ctx context.Context, id event.Cursor) (bool, error) {
+	_, ok, err := e.n.log.Find(ctx, id)
+	return ok, err
+}
 
 func (e apiEvents) Event(ctx context.Context, id event.Cursor) (api.Published, error) {
 	entry, err := e.get(ctx, id)
@@ -61,10 +65,14 @@ func (e apiEvents) Event(ctx context.Context, id event.Cursor) (api.Published, e
 }
 
 func (e apiEvents) get(ctx context.Context, id event.Cursor) (eventlog.Entry, error) {
-	if id.Epoch != e.n.log.Epoch() {
-		return eventlog.Entry{}, fmt.Errorf("%w: it is of another log", api.ErrNotRetained)
+	seq, ok, err := e.n.log.Find(ctx, id)
+	switch {
+	case err != nil:
+		return eventlog.Entry{}, err
+	case !ok:
+		return eventlog.Entry{}, fmt.Errorf("%w: it is not in the log's history", api.ErrNotRetained)
 	}
-	entry, err := e.n.log.Get(ctx, id.Seq)
+	entry, err := e.n.log.Get(ctx, seq)
 	if errors.Is(err, eventlog.ErrNotRetained) {
 		return eventlog.Entry{}, fmt.Errorf("%w: %v", api.ErrNotRetained, err)
 	}
@@ -152,19 +160,19 @@ func (n *Node) missed(m api.Missed) {
 type apiFailures struct{ journal *eventlog.Journal }
 
 func (f apiFailures) List(ctx context.Context, q api.FailureQuery) (list []json.RawMessage, next string, err error) {
-	after, err := journalPlace(f.journal, q.After)
+	after, in, err := journalPlace(ctx, f.journal, q.After)
 	if err != nil {
 		return nil, "", err
 	}
 	records, err := f.journal.Read(ctx, eventlog.JournalQuery{
-		After: after, From: q.From, To: q.To, Name: q.GatewayID, Limit: q.Limit + 1,
+		After: after, In: in, From: q.From, To: q.To, Name: q.GatewayID, Limit: q.Limit + 1,
 	})
 	if err != nil {
 		return nil, "", err
 	}
 	if len(records) > q.Limit {
 		records = records[:q.Limit]
-		next = event.Cursor{Epoch: f.journal.Epoch(), Seq: records[q.Limit-1].Seq}.String()
+		next = records[q.Limit-1].Cursor.String()
 	}
 	for _, r := range records {
 		list = append(list, r.Data)
@@ -177,31 +185,30 @@ func (f apiFailures) List(ctx context.Context, q api.FailureQuery) (list []json.
 type apiMessages struct{ journal *eventlog.Journal }
 
 func (m apiMessages) List(ctx context.Context, q api.MessageQuery) (list []json.RawMessage, cursor string, err error) {
-	after, err := journalPlace(m.journal, q.After)
+	after, in, err := journalPlace(ctx, m.journal, q.After)
 	if err != nil {
 		return nil, "", err
 	}
-	at := event.Cursor{Epoch: m.journal.Epoch(), Seq: after}
-	records, err := m.read(ctx, after, q)
+	at := in.CursorOf(after)
+	records, err := m.read(ctx, eventlog.JournalQuery{After: after, In: in, Limit: q.Limit}, q.Wait)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, r := range records {
-		at.Seq = r.Seq
+		at = r.Cursor
 		list = append(list, event.AppendWithID(nil, r.Data, at))
 	}
 	return list, at.String(), nil
 }
 
-func (m apiMessages) read(ctx context.Context, after uint64, q api.MessageQuery) ([]eventlog.Record, error) {
-	query := eventlog.JournalQuery{After: after, Limit: q.Limit}
+func (m apiMessages) read(ctx context.Context, query eventlog.JournalQuery, wait time.Duration) ([]eventlog.Record, error) {
 	records, err := m.journal.Read(ctx, query)
-	if err != nil || len(records) > 0 || q.Wait <= 0 {
+	if err != nil || len(records) > 0 || wait <= 0 {
 		return records, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, q.Wait)
+	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	switch err := m.journal.Await(waiting, after); {
+	switch err := m.journal.Await(waiting, query.After); {
 	case err == nil:
 		return m.journal.Read(ctx, query)
 	case ctx.Err() == nil && waiting.Err() != nil: // none came
@@ -211,15 +218,20 @@ func (m apiMessages) read(ctx context.Context, after uint64, q api.MessageQuery)
 	}
 }
 
-// journalPlace reads a place in a journal from its text; empty is before
-// everything.
-func journalPlace(j *eventlog.Journal, text string) (uint64, error) {
-	if text == "" {
-		return 0, nil
+// journalPlace reads a place in a journal from its text, and returns it with the lineage
+// that it is of; empty is before everything.
+func journalPlace(ctx context.Context, j *eventlog.Journal, text string) (uint64, *eventlog.Lineage, error) {
+	in, err := j.Lineage(ctx)
+	if err != nil || text == "" {
+		return 0, in, err
 	}
 	c, err := event.ParseCursor(text)
-	if err != nil || c.Epoch != j.Epoch() {
-		return 0, fmt.Errorf("%w: %q", api.ErrCursor, text)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: %q", api.ErrCursor, text)
 	}
-	return c.Seq, nil
+	seq, ok, err := j.Resolve(ctx, c)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: %q", api.ErrCursor, text)
+	}
+	return seq, in, err
 }

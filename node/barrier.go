@@ -4,19 +4,28 @@
 package node
 
 import (
+	"slices"
+	"time"
+
 	"gatecast/auth"
 	"gatecast/event"
 	"gatecast/eventlog"
 	"gatecast/shard"
 )
 
-// sequence returns the sequence of a barrier in the log as it is now. A barrier of a
-// log that is no more lies before everything in this one.
+// sequence returns the sequence of a barrier in the log as it is now. When the log went
+// back to before it, that is where it went back to: what came then is new. A barrier of an
+// epoch that the log does not know any more lies before its newest epoch, and so does what
+// is not known to be of another gateway.
 func (n *Node) sequence(barrier event.Cursor) uint64 {
-	if barrier.Epoch != n.log.Epoch() {
+	if barrier.IsZero() {
 		return 0
 	}
-	return barrier.Seq
+	l := n.lineage.Load()
+	if seq, ok := l.Clamp(barrier); ok {
+		return seq
+	}
+	return l.Began()
 }
 
 // barrierOf returns a gateway's barrier as its shard wants it.
@@ -42,4 +51,13 @@ func (n *Node) wasTarget(g *auth.Gateway, e *eventlog.Entry) bool {
 		return !g.CreatedAt.After(e.Published)
 	}
 	return e.Cursor.Seq > n.sequence(barrier)
+}
+
+// wasFor reports whether an event was for a gateway.
+func (n *Node) wasFor(gatewayID string, t event.Target, at event.Cursor, published time.Time) bool {
+	g := n.registry.Known(gatewayID)
+	if g == nil || !t.All && !slices.Contains(t.GatewayIDs, gatewayID) && (t.Group == "" || !slices.Contains(g.Groups, t.Group)) {
+		return false
+	}
+	return n.wasTarget(g, &eventlog.Entry{Cursor: at, Target: t, Published: published})
 }

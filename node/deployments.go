@@ -5,44 +5,65 @@ package node
 
 import (
 	"bytes"
+	"slices"
 	"sync"
+	"time"
 
+	"gatecast/event"
+	"gatecast/eventlog"
 	"gatecast/internal/strict"
 )
 
-// maxDeployments bounds how many deployments are known. A deployment.ack for an
-// older one still reaches the platform; it only does not count as an answer to
-// its event.
-const maxDeployments = 100_000
+const (
+	// maxDeployments bounds how many deployments are known. A deployment.ack for an
+	// older one still reaches the platform; it only does not count as an answer to
+	// its event.
+	maxDeployments = 100_000
+	// maxDeploymentEvents bounds the events known of one deployment: deploying it,
+	// undeploying it, and so on. The newest stay.
+	maxDeploymentEvents = 16
+)
 
-// deployments knows which event is of which deployment, for gateways answer with
-// that. It may be shared.
+// deployments knows which events are of which deployment, because gateways name the
+// deployment in their answers. It may be shared.
 type deployments struct {
 	mu     sync.Mutex
-	events map[string]uint64 // sequence of the newest event of each
-	ring   []string          // the newest ids, for the oldest to be forgotten
+	events map[string][]deploymentEvent // by deployment id, in the order of the log
+	ring   []string                     // the newest ids, for the oldest to be forgotten
 	next   int
 }
 
-func newDeployments() *deployments { return &deployments{events: make(map[string]uint64)} }
+// A deploymentEvent is an event whose payload names a deployment.
+type deploymentEvent struct {
+	cursor      event.Cursor
+	target      event.Target
+	published   time.Time
+	performedAt string // the payload's, empty for none
+}
+
+func newDeployments() *deployments { return &deployments{events: make(map[string][]deploymentEvent)} }
 
 var deploymentField = []byte(`"deploymentId"`)
 
-// note notes the deployment that an event's payload names, if it names one.
-func (d *deployments) note(seq uint64, body []byte) {
-	if !bytes.Contains(body, deploymentField) {
+// note notes the deployment that an event's payload names, if it names one. It is
+// called before the event is dispatched: gateways answer within the same millisecond.
+func (d *deployments) note(e *eventlog.Entry) {
+	if !bytes.Contains(e.Body, deploymentField) {
 		return
 	}
-	id := deploymentOf(body)
+	id, performedAt := readDeployment(e.Body)
 	if id == "" {
-		return // it stands somewhere else in it
+		return // it stands somewhere else in the event
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, known := d.events[id]
-	d.events[id] = seq
+	list := d.events[id]
+	if len(list) == maxDeploymentEvents {
+		list = append(list[:0], list[1:]...)
+	}
+	d.events[id] = append(list, deploymentEvent{e.Cursor, e.Target, e.Published, performedAt})
 	switch {
-	case known:
+	case len(list) > 0:
 	case len(d.ring) < maxDeployments:
 		d.ring = append(d.ring, id)
 	default:
@@ -52,9 +73,19 @@ func (d *deployments) note(seq uint64, body []byte) {
 	}
 }
 
-// deploymentOf returns the deployment that an event's payload names. A payload may have
-// names twice; then it names none, for its gateway may have read the other.
-func deploymentOf(body []byte) (id string) {
+// rewind forgets events after a sequence, which are no more.
+func (d *deployments) rewind(seq uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, list := range d.events {
+		// Without events its place in the ring stays.
+		d.events[id] = slices.DeleteFunc(list, func(e deploymentEvent) bool { return e.cursor.Seq > seq })
+	}
+}
+
+// readDeployment returns the deploymentId and the performedAt of an event's payload. A
+// payload that has a name twice names no deployment: its gateway may have read the other.
+func readDeployment(body []byte) (id, performedAt string) {
 	o := strict.Read(body)
 	for o.Next() {
 		if string(o.Name()) != "payload" {
@@ -62,20 +93,40 @@ func deploymentOf(body []byte) (id string) {
 		}
 		payload := strict.Read(o.Raw())
 		for payload.Next() {
-			if string(payload.Name()) == "deploymentId" && payload.IsString() {
+			switch name := string(payload.Name()); {
+			case !payload.IsString():
+			case name == "deploymentId":
 				id = payload.String()
+			case name == "performedAt":
+				performedAt = payload.Text()
 			}
 		}
 		if payload.Err() != nil {
-			return ""
+			return "", ""
 		}
 	}
-	return id
+	return id, performedAt
 }
 
-// find returns the sequence of a deployment's event, or 0.
-func (d *deployments) find(id string) uint64 {
+// find returns the event that a deployment.ack answers: of those that name the
+// deployment and that wanted accepts, the newest with the same performedAt, else the
+// newest.
+func (d *deployments) find(id, performedAt string, wanted func(*deploymentEvent) bool) (event.Cursor, bool) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.events[id]
+	list := slices.Clone(d.events[id])
+	d.mu.Unlock()
+	slices.Reverse(list)
+	if performedAt != "" {
+		for i := range list {
+			if list[i].performedAt == performedAt && wanted(&list[i]) {
+				return list[i].cursor, true
+			}
+		}
+	}
+	for i := range list {
+		if wanted(&list[i]) {
+			return list[i].cursor, true
+		}
+	}
+	return event.Cursor{}, false
 }

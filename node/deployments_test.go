@@ -18,7 +18,7 @@ func TestDeploymentOf(t *testing.T) {
 		`{"type":"t","payload":["deploymentId"]}`:                                 "",
 		`{"type":"t","payload":"\"deploymentId\":\"d\"","deploymentId":"d"}`:      "",
 	} {
-		if got := deploymentOf([]byte(body)); got != want {
+		if got, _ := readDeployment([]byte(body)); got != want {
 			t.Errorf("%s is of %q, want %q", body, got, want)
 		}
 	}

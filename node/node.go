@@ -45,7 +45,8 @@ type Node struct {
 	internalLn net.Listener
 
 	log       *eventlog.Log
-	before    uint64 // the newest event in the log when the node started
+	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
+	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
 	peers     *peers // nil while no other node shares the log
 	registry  *auth.Registry
@@ -229,8 +230,12 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
 	}
-	n.notices = startNoticeLog(n.cfg.Logger, n.counts, n.recorder)
-	n.before = n.log.Last().Seq
+	n.recorder.wasFor = n.wasFor
+	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
+	in := n.log.Lineage()
+	n.lineage.Store(in)
+	before := n.log.Last()
+	n.before = before.Seq
 	start, err := n.log.Back(ctx, int64(n.cfg.ReplayMemory))
 	if err != nil {
 		return err
@@ -252,12 +257,12 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	n.tail = startTail(n.log, start, n.dispatch, n.cfg.Logger)
+	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
 	if n.log.Shared() {
 		n.peers = newPeers(n)
 	}
 	// Gateways that come back after a restart find what they missed in memory.
-	return n.tail.reach(ctx, event.Cursor{Epoch: n.log.Epoch(), Seq: n.before})
+	return n.tail.reach(ctx, before)
 }
 
 // startShards starts the loops at a place in the log.
@@ -265,6 +270,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	n.router, err = shard.Start(shard.Config{
 		Shards:         n.cfg.Shards,
 		Start:          start,
+		Lineage:        n.lineage.Load(),
 		PingInterval:   n.cfg.PingInterval,
 		Timeout:        n.cfg.ConnectionTimeout,
 		SendQueueBytes: n.cfg.SendQueueBytes,
@@ -274,7 +280,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,
 		Report:         n.recorder.report,
-		Notify:         n.notices.push,
+		Notify:         n.notify,
 	})
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"gatecast/event"
 	"gatecast/poller"
 	"gatecast/shard"
 	"gatecast/stats"
@@ -22,7 +21,6 @@ const maxNotices = 16384
 type noticeLog struct {
 	logger  *slog.Logger
 	counts  *stats.Node
-	record  *recorder
 	inbox   poller.Inbox[shard.Notice]
 	waiting atomic.Int64
 	dropped atomic.Int64
@@ -31,13 +29,22 @@ type noticeLog struct {
 	ended   chan struct{}
 }
 
-func startNoticeLog(logger *slog.Logger, counts *stats.Node, record *recorder) *noticeLog {
+func startNoticeLog(logger *slog.Logger, counts *stats.Node) *noticeLog {
 	l := &noticeLog{
-		logger: logger, counts: counts, record: record,
+		logger: logger, counts: counts,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go l.run()
 	return l
+}
+
+// notify takes what happens on the loops: for the log, and failed deliveries for the
+// record, which does not depend on whether the log keeps up. It never blocks.
+func (n *Node) notify(notice shard.Notice) {
+	if notice.Kind == shard.Failed {
+		n.recorder.lost(notice)
+	}
+	n.notices.push(notice)
 }
 
 // push takes a notice. It never blocks.
@@ -104,13 +111,7 @@ func (l *noticeLog) write(n shard.Notice) {
 		}
 		l.logger.Info("gateway disconnected", args...)
 	case shard.Failed:
-		failed := make([]failedDelivery, 0, len(n.Messages))
-		for _, m := range n.Messages {
-			head := event.ReadHead(m.Body)
-			failed = append(failed, newFailed(n.At, m.Cursor, head.Type, head.CorrelationID, n.GatewayID, n.Failure))
-		}
-		logFailed(l.logger, failed)
-		l.record.fail(failed)
+		logFailed(l.logger, failedOf(&n))
 	}
 }
 

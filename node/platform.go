@@ -46,6 +46,10 @@ func platformHandler(cfg Config) (http.Handler, error) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			setRawTarget(r.Out.URL, target, r.In)
+			if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") { // h2c, whose requests would come unseen
+				r.Out.Header.Del("Upgrade")
+				r.Out.Header.Del("Connection")
+			}
 			behind := trusted(cfg.TrustedProxies, r.In.RemoteAddr)
 			if behind {
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]

@@ -32,9 +32,9 @@ const (
 )
 
 const (
-	// maxRecords bounds what waits to be recorded, in messages of gateways and
-	// failed deliveries. More is dropped and counted: it takes a log that has
-	// been out of reach for long.
+	// maxRecords bounds what waits to be recorded: messages of gateways, failed
+	// deliveries, and reports of how far connections have come, each with its size.
+	// More is dropped and counted: it takes a log that has been out of reach for long.
 	maxRecords = 1 << 17
 	// recordEvery is how often it is written how far gateways have come.
 	recordEvery = time.Second
@@ -75,22 +75,40 @@ type recorder struct {
 	synced  chan struct{} // closed when what was recorded before is known
 
 	// Of the goroutine that writes.
-	facts   outcome.Facts // not written yet
-	written int           // bytes of outcomes since the last compaction
-	refused struct {      // the event that was answered as failed last: often many gateways do
-		seq  uint64
-		head event.Head
-	}
+	facts   outcome.Facts  // not written yet
+	epoch   uint64         // of the log, which facts are meant in
+	written int            // bytes of outcomes since the last compaction
+	recent  answeredEvents // that were answered last: often many gateways answer one
+
+	// wasFor reports whether an event was for a gateway. It is set before the first
+	// report and does not change.
+	wasFor func(gatewayID string, t event.Target, at event.Cursor, published time.Time) bool
 }
 
 // A note is something to record. One of its fields is set.
 type note struct {
 	report shard.Report
-	failed []failedDelivery
+	failed []failedDelivery // deliveries that the internal route found to have failed
+	notice *shard.Notice    // of kind Failed: deliveries that a loop gave up
 }
 
-// weight is what a note counts for in maxRecords.
-func (n *note) weight() int64 { return int64(1 + len(n.report.Inbound) + len(n.failed)) }
+// weight is what a note counts for in maxRecords. Messages that a notice keeps in
+// memory count for their size too.
+func (n *note) weight() int64 {
+	weight := 1 + len(n.report.Began) + len(n.report.Progress) + len(n.report.Inbound) + len(n.failed)
+	for i := range n.report.Inbound {
+		weight += len(n.report.Inbound[i].Payload) / recordBytes
+	}
+	if n.notice != nil {
+		for _, m := range n.notice.Messages {
+			weight += 1 + len(m.Body)/recordBytes
+		}
+	}
+	return int64(weight)
+}
+
+// recordBytes is how many bytes count as one more record in maxRecords.
+const recordBytes = 1 << 10
 
 // A failedDelivery is one as it stands in the journal.
 type failedDelivery struct {
@@ -155,7 +173,7 @@ func (r *recorder) follow(ctx context.Context) {
 				r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
 				return
 			}
-			r.book.Apply(facts)
+			r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
 		})
 		if ctx.Err() == nil {
 			r.logger.Error("records of what became of events cannot be read; trying again", "error", err)
@@ -169,6 +187,9 @@ func (r *recorder) report(rep shard.Report) { r.push(note{report: rep}) }
 
 // fail takes deliveries that failed. It never blocks.
 func (r *recorder) fail(failed []failedDelivery) { r.push(note{failed: failed}) }
+
+// lost takes deliveries that a loop gave up. It never blocks.
+func (r *recorder) lost(n shard.Notice) { r.push(note{notice: &n}) }
 
 func (r *recorder) push(n note) {
 	if weight := n.weight(); r.waiting.Add(weight) > maxRecords {
@@ -213,84 +234,77 @@ func (r *recorder) run(ctx context.Context) {
 func (r *recorder) takeNotes(ctx context.Context) {
 	notes := r.notes.Take(nil)
 	var messages, failures []eventlog.Record
-	weight := int64(0)
+	weight, began := int64(0), false
 	for i := range notes {
 		n := &notes[i]
 		weight += n.weight()
+		if n.report.Epoch != 0 && n.report.Epoch != r.epoch {
+			r.writeFacts(ctx) // of the log's history until then
+			r.epoch = n.report.Epoch
+		}
 		facts := outcome.Facts{Progress: n.report.Progress}
-		for _, g := range n.report.Resumed {
-			if gap, ok := r.book.Gap(g.GatewayID, g.At); ok {
-				facts.Progress = append(facts.Progress, gap)
+		valid := r.log.Valid(ctx, r.epoch)
+		for _, c := range n.report.Began {
+			if c.At <= valid && r.takeBegan(c) {
+				began = true
 			}
 		}
 		for j := range n.report.Inbound {
 			r.takeInbound(ctx, &n.report.Inbound[j], &facts, &messages, &failures)
 		}
+		facts = facts.UpTo(valid)
 		r.book.Apply(facts)
 		r.facts.Progress = append(r.facts.Progress, facts.Progress...)
 		r.facts.Answers = append(r.facts.Answers, facts.Answers...)
 		for j := range n.failed {
-			failures = append(failures, eventlog.Record{Name: n.failed[j].GatewayID, Data: marshal(&n.failed[j])})
+			failures = append(failures, failureRecord(&n.failed[j]))
 		}
+		if n.notice != nil {
+			for _, f := range failedOf(n.notice) {
+				failures = append(failures, failureRecord(&f))
+			}
+		}
+	}
+	if began { // a node that is killed within a second must have written it
+		r.writeFacts(ctx)
 	}
 	r.write(ctx, r.messages, messages)
 	r.write(ctx, r.failures, failures)
 	r.waiting.Add(-weight)
 }
 
-// takeInbound records a gateway's message.
-func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *outcome.Facts, messages, failures *[]eventlog.Record) {
-	id := m.Event
-	if m.Kind == stats.DeploymentAck {
-		id = event.Cursor{Epoch: r.log.Epoch(), Seq: r.deployed.find(m.DeploymentID)}
+// takeBegan records where a connection begins, and what its gateway must have received
+// by then. It reports whether it is news.
+func (r *recorder) takeBegan(c shard.Began) (news bool) {
+	add := func(p outcome.Progress) {
+		news = true
+		facts := outcome.Facts{Progress: []outcome.Progress{p}}
+		r.book.Apply(facts)
+		r.facts.Progress = append(r.facts.Progress, p)
 	}
-	known := id.Epoch == r.log.Epoch() && id.Seq > 0 && id.Seq <= r.log.Last().Seq
-	if known {
-		facts.Answers = append(facts.Answers, outcome.Answer{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
-	}
-	if m.Kind == stats.EventAck && !m.Failed {
-		return
-	}
-	text := inboundMessage{
-		Type: m.Kind.String(), GatewayID: m.GatewayID, ConnectionID: m.ConnectionID.String(),
-		Timestamp: m.At.UTC().Format(event.TimeFormat), Payload: m.Payload,
-	}
-	if known {
-		text.EventID = id.String()
-	}
-	if m.Kind == stats.EventAck {
-		text.Status, text.Error = m.Status, m.Error
-	}
-	*messages = append(*messages, eventlog.Record{Name: m.GatewayID, Data: marshal(&text)})
-	if known && m.Failed {
-		r.counts.Failures.Fail(stats.Rejected, 1, m.At)
-		failed := r.rejected(ctx, id, m)
-		*failures = append(*failures, eventlog.Record{Name: m.GatewayID, Data: marshal(&failed)})
-	}
-}
-
-// An inboundMessage is what a gateway said, as it stands in the journal.
-type inboundMessage struct {
-	Type         string          `json:"type"`
-	GatewayID    string          `json:"gatewayId"`
-	ConnectionID string          `json:"connectionId"`
-	Timestamp    string          `json:"timestamp"`
-	EventID      string          `json:"eventId,omitempty"`
-	Status       string          `json:"status,omitempty"`
-	Error        string          `json:"error,omitempty"`
-	Payload      json.RawMessage `json:"payload,omitempty"`
-}
-
-// rejected returns the failed delivery that a gateway's answer makes.
-func (r *recorder) rejected(ctx context.Context, id event.Cursor, m *shard.Inbound) failedDelivery {
-	last := &r.refused
-	if last.seq != id.Seq {
-		last.seq, last.head = 0, event.Head{}
-		if e, err := r.log.Get(ctx, id.Seq); err == nil { // else it has left the log, or cannot be read now
-			last.seq, last.head = id.Seq, event.ReadHead(e.Body)
+	if c.Resumed {
+		if gap, ok := r.book.Gap(c.GatewayID, c.At); ok {
+			add(gap)
 		}
 	}
-	return newFailed(m.At, id, last.head.Type, last.head.CorrelationID, m.GatewayID, stats.Rejected)
+	if !r.book.Knows(c.GatewayID, c.At) {
+		add(outcome.Progress{GatewayID: c.GatewayID, From: c.At, To: c.At})
+	}
+	return news
+}
+
+func failureRecord(f *failedDelivery) eventlog.Record {
+	return eventlog.Record{Name: f.GatewayID, Data: marshal(f)}
+}
+
+// failedOf returns the failed deliveries of a notice.
+func failedOf(n *shard.Notice) []failedDelivery {
+	failed := make([]failedDelivery, 0, len(n.Messages))
+	for _, m := range n.Messages {
+		head := event.ReadHead(m.Body)
+		failed = append(failed, newFailed(n.At, m.Cursor, head.Type, head.CorrelationID, n.GatewayID, n.Failure))
+	}
+	return failed
 }
 
 func newFailed(at time.Time, id event.Cursor, eventType, correlationID, gatewayID string, why stats.Failure) failedDelivery {
@@ -335,7 +349,7 @@ func (r *recorder) writeFacts(ctx context.Context) {
 	for part := range r.facts.Parts(factsSize) {
 		data := part.AppendTo(nil)
 		r.written += len(data)
-		records = append(records, eventlog.Record{Name: r.nodeID, Data: data})
+		records = append(records, eventlog.Record{Name: r.nodeID, Data: data, Epoch: r.epoch})
 	}
 	r.facts = outcome.Facts{}
 	r.write(ctx, r.outcomes, records)
@@ -348,16 +362,23 @@ func (r *recorder) writeFacts(ctx context.Context) {
 // before.
 func (r *recorder) compact(ctx context.Context) {
 	r.written = 0
+	epoch := r.log.Epoch() // before the book is read: what it has then may only be newer
 	_, before, err := r.outcomes.Bounds(ctx)
 	if err != nil {
 		return // the next time will do
 	}
 	for facts := range r.book.Snapshot {
-		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil)}})
+		r.write(ctx, r.outcomes, []eventlog.Record{{Name: r.nodeID, Data: facts.AppendTo(nil), Epoch: epoch}})
 	}
 	if err := r.outcomes.Purge(ctx, r.nodeID, before+1); err != nil && ctx.Err() == nil {
 		r.logger.Warn("old records of what became of events stay for now", "error", err)
 	}
+}
+
+// turn forgets what was known of sequences that are other events' now.
+func (r *recorder) turn(common uint64) {
+	r.book.Rewind(common)
+	r.deployed.rewind(common)
 }
 
 // stop writes what is left, and ends the recorder. Nothing may be pushed any more.

@@ -13,11 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"gatecast/event"
+	"gatecast/eventlog"
 
 	"github.com/coder/websocket"
 )
@@ -153,8 +155,10 @@ func (s *scenario) do(line, want string) string {
 		}
 		s.drain()
 		if verb == "anew" {
-			if err := os.RemoveAll(filepath.Join(s.config.DataDir, "log")); err != nil {
-				s.t.Fatal(err)
+			for _, name := range []string{"log", "log.json"} {
+				if err := os.RemoveAll(filepath.Join(s.config.DataDir, name)); err != nil {
+					s.t.Fatal(err)
+				}
 			}
 		}
 		s.system = start(s.t, s.config)
@@ -252,22 +256,40 @@ var (
 func (s *scenario) shown(text string) string {
 	text = shownTime.ReplaceAllString(text, "T")
 	text = shownUUID.ReplaceAllString(text, "C")
-	text = strings.ReplaceAll(text, s.epoch("")+"-", "E-")
-	return strings.ReplaceAll(text, s.epoch(messagesJournal)+"-", "M-")
-}
-
-// real is the inverse of shown for epochs.
-func (s *scenario) real(text string) string {
-	text = strings.ReplaceAll(text, "E-", s.epoch("")+"-")
-	return strings.ReplaceAll(text, "M-", s.epoch(messagesJournal)+"-")
-}
-
-// epoch returns the text of an epoch.
-func (s *scenario) epoch(journal string) string {
-	epoch := s.log.Epoch()
-	if journal == messagesJournal {
-		epoch = s.recorder.messages.Epoch()
+	for name, l := range s.lineages() {
+		text = positionText.ReplaceAllStringFunc(text, func(position string) string {
+			if c, err := event.ParseCursor(position); err == nil && l.Contains(c) {
+				return fmt.Sprintf("%s-%d", name, c.Seq)
+			}
+			return position
+		})
 	}
-	text, _, _ := strings.Cut(event.Cursor{Epoch: epoch}.String(), "-")
 	return text
+}
+
+var (
+	positionText = regexp.MustCompile(`[0-9a-z]{8,13}-\d+`)
+	shownText    = regexp.MustCompile(`\b[EM]-\d+`)
+)
+
+// real is the inverse of shown for positions.
+func (s *scenario) real(text string) string {
+	lineages := s.lineages()
+	return shownText.ReplaceAllStringFunc(text, func(shown string) string {
+		name, number, _ := strings.Cut(shown, "-")
+		seq, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return lineages[name].CursorOf(seq).String()
+	})
+}
+
+// lineages returns those of the events and of the messages.
+func (s *scenario) lineages() map[string]*eventlog.Lineage {
+	messages, err := s.recorder.messages.Lineage(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return map[string]*eventlog.Lineage{"E": s.log.Lineage(), "M": messages}
 }

@@ -151,6 +151,7 @@ var malformed = []struct {
 	{"the version 2.0", "GET /outer HTTP/2.0\r\nHost: h\r\n\r\n", 505},
 	{"the version 0.9", "GET /outer HTTP/0.9\r\nHost: h\r\n\r\n", 505},
 	{"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
+	{"an expectation that is unknown", "POST /outer HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\nContent-Length: 3\r\n\r\n", 417},
 	{"a tunnel", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 405},
 	{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400},
 	{"garbage", "\x80\x00\x01", 400},

@@ -19,6 +19,7 @@ import (
 type tail struct {
 	log      *eventlog.Log
 	dispatch func(eventlog.Entry)
+	turn     func(*eventlog.Lineage, uint64)
 	logger   *slog.Logger
 	cancel   context.CancelFunc
 	ended    chan struct{}
@@ -31,21 +32,30 @@ type tail struct {
 // retryTail is the pause after the log could not be read.
 const retryTail = time.Second
 
-func startTail(log *eventlog.Log, from event.Cursor, dispatch func(eventlog.Entry), logger *slog.Logger) *tail {
+// startTail starts a tail after a sequence of a lineage. It calls dispatch with every
+// event, and turn when the log has another lineage, which has in common with the one
+// before what stands up to a sequence.
+func startTail(log *eventlog.Log, in *eventlog.Lineage, from uint64, dispatch func(eventlog.Entry), turn func(*eventlog.Lineage, uint64), logger *slog.Logger) *tail {
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &tail{log: log, dispatch: dispatch, logger: logger, cancel: cancel, ended: make(chan struct{}), moved: make(chan struct{}, 1)}
-	t.at.Store(from.Seq)
-	go t.run(ctx, from)
+	t := &tail{log: log, dispatch: dispatch, turn: turn, logger: logger, cancel: cancel, ended: make(chan struct{}), moved: make(chan struct{}, 1)}
+	t.at.Store(from)
+	go t.run(ctx, in)
 	return t
 }
 
-func (t *tail) run(ctx context.Context, from event.Cursor) {
+func (t *tail) run(ctx context.Context, in *eventlog.Lineage) {
 	defer close(t.ended)
+	follower := eventlog.Follower{
+		Event: t.entry,
+		Turned: func(l *eventlog.Lineage, common uint64) {
+			in = l
+			t.at.Store(min(t.at.Load(), common))
+			t.turn(l, common)
+		},
+		Reading: func() { t.broken.Store(false) },
+	}
 	for {
-		if t.log.Check(ctx) == nil {
-			t.broken.Store(false)
-		}
-		err := t.log.Tail(ctx, event.Cursor{Epoch: from.Epoch, Seq: t.at.Load()}, t.entry)
+		err := t.log.Follow(ctx, in, t.at.Load(), follower)
 		if ctx.Err() != nil {
 			return
 		}
@@ -100,9 +110,15 @@ func (t *tail) stop() {
 // the log had before the node started is only kept for gateways that resume.
 func (n *Node) dispatch(e eventlog.Entry) {
 	switch {
+	case e.Lost: // what comes after it does not follow on what is before
+		n.router.Skip(e.Cursor.Seq)
+		return
 	case e.Body == nil: // no event of ours
 		n.router.Pass(e.Cursor.Seq)
 		return
+	}
+	n.recorder.deployed.note(&e)
+	switch {
 	case e.Cursor.Seq <= n.before:
 		n.router.Remember(e.Target, newMessage(e))
 	case n.tracer == nil:
@@ -110,7 +126,15 @@ func (n *Node) dispatch(e eventlog.Entry) {
 	default:
 		n.dispatchTraced(e)
 	}
-	n.recorder.deployed.note(e.Cursor.Seq, e.Body)
+}
+
+// turn goes over to another lineage of the log. What was known of sequences after the
+// common part is forgotten: they are other events' now.
+func (n *Node) turn(l *eventlog.Lineage, common uint64) {
+	n.before = min(n.before, common)
+	n.router.Turn(l, common)
+	n.recorder.turn(common)
+	n.lineage.Store(l) // last: who reads the log by it finds the shards there
 }
 
 // liveMessage returns the message of an event that has just come.
@@ -139,7 +163,10 @@ func newMessage(e eventlog.Entry) *shard.Message {
 
 // readLog is the shard.Reader of the node's log.
 func (n *Node) readLog(ctx context.Context, after uint64, f func(event.Target, *shard.Message) error) (upTo uint64, err error) {
-	return n.log.Read(ctx, after, func(e eventlog.Entry) error {
+	return n.log.ReadIn(ctx, n.lineage.Load(), after, func(e eventlog.Entry) error {
+		if e.Lost { // leaves a gap, and tells who reads over it
+			return nil
+		}
 		if e.Body == nil { // of nobody's
 			return f(event.Target{}, &shard.Message{Cursor: e.Cursor})
 		}
@@ -147,18 +174,42 @@ func (n *Node) readLog(ctx context.Context, after uint64, f func(event.Target, *
 	})
 }
 
+// lineageWait is how long a gateway that comes with a position waits for this node to
+// learn of an epoch that another node knows.
+const lineageWait = time.Second
+
 // resume says how a gateway goes on from a position.
 func (n *Node) resume(ctx context.Context, since string, latest bool) *shard.Resume {
 	c, err := event.ParseCursor(since)
-	switch {
-	case err != nil:
+	if err != nil {
 		return &shard.Resume{Resync: shard.ResyncUnknown}
-	case c.Epoch != n.log.Epoch():
+	}
+	in := n.lineageOf(ctx, c)
+	switch _, known := in.Clamp(c); {
+	case !known:
 		return &shard.Resume{Resync: shard.ResyncEpoch}
-	case c.Seq > n.log.Last().Seq && n.isAhead(ctx, c.Seq):
+	case !in.Contains(c), c.Seq > n.log.Last().Seq && n.isAhead(ctx, c.Seq):
 		return &shard.Resume{Resync: shard.ResyncAhead}
 	}
-	return &shard.Resume{After: c.Seq, Latest: latest, Oldest: n.log.First()}
+	return &shard.Resume{After: c.Seq, Position: c, In: in, Latest: latest, Oldest: n.log.First()}
+}
+
+// lineageOf returns the lineage that the shards have. When that does not know a
+// position's epoch and the log does, it waits for the tail to come to it.
+func (n *Node) lineageOf(ctx context.Context, c event.Cursor) *eventlog.Lineage {
+	in := n.lineage.Load()
+	if in.Contains(c) || !n.log.Shared() {
+		return in
+	}
+	if _, ok, err := n.log.Find(ctx, c); err != nil || !ok {
+		return in
+	}
+	ctx, cancel := context.WithTimeout(ctx, lineageWait)
+	defer cancel()
+	for ; ctx.Err() == nil && !in.Contains(c); in = n.lineage.Load() {
+		pause(ctx, 10*time.Millisecond)
+	}
+	return in
 }
 
 // isAhead reports whether the log does not have an event, which another node may

@@ -37,6 +37,7 @@ type Book struct {
 // A track is what is known of one gateway.
 type track struct {
 	spans  []span   // in order, apart from each other
+	starts []uint64 // places where connections began, in order, apart from spans; the newest maxStarts
 	acked  []uint64 // sequences, in order; also of those in failed
 	failed []uint64
 }
@@ -45,7 +46,7 @@ type track struct {
 type span struct{ from, to uint64 }
 
 // size returns how much a track holds.
-func (t *track) size() int { return len(t.spans) + len(t.acked) + len(t.failed) }
+func (t *track) size() int { return len(t.spans) + len(t.starts) + len(t.acked) + len(t.failed) }
 
 // NewBook returns a Book that holds so many spans and answers at most: when it
 // would be more it forgets the oldest events. A span is a gateway's that has not
@@ -60,7 +61,7 @@ func (b *Book) Apply(f Facts) {
 	defer b.mu.Unlock()
 	b.forget(f.Floor)
 	for _, p := range f.Progress {
-		if p.From = max(p.From, b.floor); p.From < p.To {
+		if p.From = max(p.From, b.floor); p.From <= p.To {
 			b.progress(p)
 		}
 	}
@@ -85,9 +86,14 @@ func (b *Book) track(gateway string) *track {
 
 func (b *Book) progress(p Progress) {
 	t := b.track(p.GatewayID)
-	before := len(t.spans)
-	t.spans = insertSpan(t.spans, span{p.From, p.To})
-	b.size += len(t.spans) - before
+	before := t.size()
+	if p.From == p.To {
+		t.start(p.To)
+	} else {
+		t.spans = insertSpan(t.spans, span{p.From, p.To})
+		t.dropStarts(t.spans[reaching(t.spans, p.To)])
+	}
+	b.size += t.size() - before
 	b.newest = max(b.newest, p.To)
 }
 
@@ -189,6 +195,7 @@ func (t *track) forget(floor uint64) {
 	if len(t.spans) > 0 {
 		t.spans[0].from = max(t.spans[0].from, floor)
 	}
+	t.forgetStarts(floor)
 	t.acked = above(t.acked, floor)
 	t.failed = above(t.failed, floor)
 }
@@ -244,6 +251,9 @@ func (b *Book) factsOf(gateways []string) (f Facts) {
 func (t *track) appendTo(f *Facts, gateway string) {
 	for _, s := range t.spans {
 		f.Progress = append(f.Progress, Progress{gateway, s.from, s.to})
+	}
+	for _, place := range t.starts {
+		f.Progress = append(f.Progress, Progress{gateway, place, place})
 	}
 	for _, seq := range t.acked {
 		f.Answers = append(f.Answers, Answer{gateway, seq, false})

@@ -13,8 +13,9 @@ import (
 	"gatecast/event"
 )
 
-// A Progress says that every event for a gateway behind From, up to To, was
-// written to one of its connections.
+// A Progress says that every event for a gateway after From, up to To, was written to
+// one of its connections. With From equal to To it is a start: a connection of the
+// gateway's began there, and every later event is written to it.
 type Progress struct {
 	GatewayID string
 	From, To  uint64

@@ -26,6 +26,9 @@ type Config struct {
 	// Start is a place in the log: everything behind it is remembered or
 	// dispatched, in order.
 	Start event.Cursor
+	// Lineage names the sequences of the log, until [Router.Turn] is told another one.
+	// Default: all are of Start's epoch.
+	Lineage Lineage
 	// PingInterval is how often a connection is asked for a sign of life,
 	// whatever else flows on it. Default 20 s.
 	PingInterval time.Duration
@@ -73,6 +76,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.StallTimeout, 10*time.Second)
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.ReplayMemory, 64<<20)
+	if c.Lineage == nil {
+		c.Lineage = oneEpoch(c.Start.Epoch)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

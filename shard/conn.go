@@ -152,7 +152,7 @@ func (c *conn) ackText(resumed bool) []byte {
 
 // cursor returns the position of the last event written, else where the
 // connection began.
-func (c *conn) cursor() event.Cursor { return event.Cursor{Epoch: c.s.cfg.Start.Epoch, Seq: c.seq} }
+func (c *conn) cursor() event.Cursor { return c.s.lineage.CursorOf(c.seq) }
 
 // due returns when the connection must be looked at next.
 func (c *conn) due() instant {

@@ -100,6 +100,10 @@ func (c *conn) Message(text []byte) {
 	c.s.stats.Received.Inc(int(m.Kind))
 	if m.Kind != stats.UnknownMessage {
 		m.GatewayID, m.ConnectionID, m.At = c.gatewayID, c.id, c.s.clock()
+		m.Dispatched = c.s.seq
+		if m.Kind == stats.EventAck {
+			m.Owner = c.s.ownership(c.s.gateways[c.gatewayID], m.Event)
+		}
 		c.s.heard(m)
 	}
 }

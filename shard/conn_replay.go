@@ -74,6 +74,10 @@ type Resume struct {
 	Latest bool
 	// Oldest is the sequence of the oldest event that the log has.
 	Oldest uint64
+	// Position is what After is the sequence of in the lineage In: where that is not the
+	// shard's any more, the shard asks its own. A nil In is.
+	Position event.Cursor
+	In       Lineage
 	// Resync says why the place is none to go on from; empty when it may be one.
 	Resync string
 }
@@ -89,6 +93,9 @@ const (
 
 // resyncReason returns why a connection cannot go on from where it was, or "".
 func (s *state) resyncReason(r *Resume) string {
+	if r.Resync == "" && r.In != nil && r.In != s.lineage && !s.lineage.Contains(r.Position) {
+		return ResyncAhead
+	}
 	if r.Resync == "" && r.After < s.window.after && r.After+1 < r.Oldest {
 		return ResyncRetained
 	}
@@ -99,7 +106,7 @@ func (s *state) resyncReason(r *Resume) string {
 func (c *conn) resume(from *Resume) (cost int) {
 	r := &replay{state: windowed, slot: noSlot}
 	c.out.replay = r
-	c.s.report.Resumed = append(c.s.report.Resumed, Resumed{c.gatewayID, c.pos})
+	c.began(true)
 	if from.Latest {
 		r.newest = make(map[string]uint64)
 	}
@@ -290,7 +297,10 @@ func (c *conn) resync(reason string) {
 	c.stopReplay()
 	c.tellProgress()
 	c.startAtEnd()
-	c.enqueue(&Message{Wire: c.transport.Encode(c.resyncText(reason))})
+	c.began(false)
+	m := &Message{Wire: c.transport.Encode(c.resyncText(reason))}
+	c.enqueue(m)
+	c.out.resync = m
 	c.s.stats.Resyncs.Inc()
 }
 

@@ -126,12 +126,16 @@ func (c *conn) written(n int) {
 			o.first = nil
 		case o.reply:
 			o.reply = nil
+		case o.resync:
+			o.resync = nil
 		}
 		if m.Cursor.IsZero() {
 			return
 		}
 		c.sent++
-		c.seq = m.Cursor.Seq
+		if o.resync == nil {
+			c.seq = m.Cursor.Seq
+		}
 		c.s.stats.Delivered.Inc()
 		if o.replay == nil && c.seq > o.replayed {
 			c.s.stats.Latency.Observe(time.Duration(now - m.Published))

@@ -27,14 +27,45 @@ type Inbound struct {
 	// Event is what an event.ack is of. In a deployment.ack it is zero: the
 	// payload names a deployment.
 	Event event.Cursor
-	// Failed says that the gateway could not apply the event.
-	Failed bool
+	// Answers reports whether the status is an answer: that the event was applied, or,
+	// with Failed, that it could not be. Any other status is the platform's to read.
+	Answers, Failed bool
 	// Status and Error are as the gateway put them; Error has at most maxError
 	// bytes.
 	Status, Error string
-	// DeploymentID and Payload are a deployment.ack's.
-	DeploymentID string
-	Payload      json.RawMessage
+	// DeploymentID, PerformedAt and Payload are a deployment.ack's.
+	DeploymentID, PerformedAt string
+	Payload                   json.RawMessage
+
+	// Owner reports whether Event was for the gateway, as far as the loop knows.
+	Owner Ownership
+	// Dispatched is the sequence up to which events were dispatched to the gateway's
+	// shard when the message came.
+	Dispatched uint64
+}
+
+// An Ownership says whether an event was for a gateway.
+type Ownership uint8
+
+const (
+	OwnerUnknown Ownership = iota // the event is older than the shard's window, or not dispatched here yet
+	OwnerYes
+	OwnerNo
+)
+
+// ownership reports whether the event with an id was for a gateway. It looks in the
+// window only, by binary search.
+func (s *state) ownership(g *gateway, id event.Cursor) Ownership {
+	if id.Seq <= s.window.after || id.Seq > s.seq {
+		return OwnerUnknown
+	}
+	switch m := s.window.next(g, id.Seq-1); {
+	case m == nil || m.Cursor.Seq != id.Seq:
+		return OwnerNo
+	case m.Cursor == id:
+		return OwnerYes
+	}
+	return OwnerUnknown
 }
 
 // maxError bounds what is kept of the text of an error, in bytes.
@@ -59,7 +90,7 @@ type inboundJSON struct {
 func parseInbound(text []byte) (m Inbound, ok bool) {
 	unknown := Inbound{Kind: stats.UnknownMessage}
 	if c, ok := scanAck(text); ok {
-		return Inbound{Kind: stats.EventAck, Event: c}, true
+		return Inbound{Kind: stats.EventAck, Event: c, Answers: true}, true
 	}
 	j, err := readInbound(text)
 	switch {
@@ -127,10 +158,9 @@ func eventAck(j *inboundJSON) Inbound {
 	if err != nil { // of no event of ours
 		return Inbound{Kind: stats.UnknownMessage}
 	}
-	return Inbound{
-		Kind: stats.EventAck, Event: c,
-		Failed: failure(j.status), Status: clip(j.status), Error: clip(j.errorText),
-	}
+	m := Inbound{Kind: stats.EventAck, Event: c, Status: clip(j.status), Error: clip(j.errorText)}
+	m.Answers, m.Failed = answer(j.status)
+	return m
 }
 
 func deploymentAck(j *inboundJSON) Inbound {
@@ -146,6 +176,8 @@ func deploymentAck(j *inboundJSON) Inbound {
 			m.DeploymentID = o.String()
 		case name == "status":
 			status = o.String()
+		case name == "performedAt" && o.IsString():
+			m.PerformedAt = clip(o.Text())
 		case name == "errorCode" && o.IsString():
 			code = o.Text()
 		case name == "errorCode": // a number, as some have it
@@ -154,20 +186,23 @@ func deploymentAck(j *inboundJSON) Inbound {
 	}
 	if o.Err() != nil {
 		// A payload of another shape is the platform's to understand.
-		m.DeploymentID, status, code = "", "", ""
+		m.DeploymentID, m.PerformedAt, status, code = "", "", "", ""
 	}
-	m.Failed, m.Status, m.Error = failure(status), clip(status), clip(code)
+	m.Answers, m.Failed = answer(status)
+	m.Status, m.Error = clip(status), clip(code)
 	return m
 }
 
-// failure reports whether a status says that something failed, in any of the
-// words that gateways have for it.
-func failure(status string) bool {
+// answer reports whether a status answers an event, and whether it says that the event
+// failed. A message without a status says that it was applied.
+func answer(status string) (answers, failed bool) {
 	switch strings.ToLower(status) {
+	case "", "success", "applied", "completed":
+		return true, false
 	case "failed", "failure", "error", "rejected":
-		return true
+		return true, true
 	}
-	return false
+	return false, false
 }
 
 // clip cuts a text to what is kept of it, and gives it memory of its own.

@@ -10,6 +10,7 @@ type outbox struct {
 	counted  int      // what of the shard's gauge of queued bytes is ours
 	first    *Message // greeting and ack, while they are queued
 	reply    *Message // the latest reply, while it is queued
+	resync   *Message // the last resync.required, while it is queued; what is ahead of it is no progress
 	stallDue instant  // never until a write has left something
 
 	replay   *replay // nil for a connection that is live

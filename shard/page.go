@@ -9,6 +9,8 @@ type page struct {
 	*history
 	// lost says that retention has taken what was in this stretch.
 	lost bool
+	// in is the lineage of what was read.
+	in Lineage
 	// done is told once, when nobody reads the page any more, how many of the
 	// shard's connections want the page behind it.
 	done chan<- int
@@ -19,6 +21,11 @@ type page struct {
 
 // turnPage offers a page to those who are behind, within the budget.
 func (s *state) turnPage(p *page, budget int) (cost int, done bool) {
+	if p.in != s.lineage { // nobody reads it, and the next scan brings what is
+		p.done <- 0
+		p.done = nil
+		return 1, true
+	}
 	cost, done = fan(s, &s.behind, budget, func(c *conn) int { return c.read(p) })
 	if done {
 		p.turned = true

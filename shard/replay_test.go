@@ -61,7 +61,7 @@ func (r *logRig) scanPage(events int) bool {
 		return false
 	}
 	done := make(chan int, 1)
-	p := &page{history: newHistory(after), done: done}
+	p := &page{history: newHistory(after), in: r.lineage, done: done}
 	if after+1 < r.first {
 		p.lost, p.upTo = true, r.first-1
 	} else {
@@ -272,8 +272,8 @@ func TestSkip(t *testing.T) {
 func TestProgressIsReported(t *testing.T) {
 	var got []string
 	r := newRig(Config{Report: func(rep Report) {
-		for _, g := range rep.Resumed {
-			got = append(got, fmt.Sprintf("%s has %d", g.GatewayID, g.At))
+		for _, g := range rep.Began {
+			got = append(got, fmt.Sprintf("%s began at %d, resumed %v", g.GatewayID, g.At, g.Resumed))
 		}
 		for _, p := range rep.Progress {
 			got = append(got, fmt.Sprintf("%s %d-%d", p.GatewayID, p.From, p.To))
@@ -290,7 +290,14 @@ func TestProgressIsReported(t *testing.T) {
 	r.wait(2 * tellEvery)
 	r.resume(102, "g")
 	r.wait(2 * tellEvery)
-	if diff := cmp.Diff([]string{"g 100-102", "g 102-103", "g has 102", "g 102-103"}, got); diff != "" {
+	r.resuming(&Resume{After: 1, Oldest: 90}, "g") // which is not retained
+	r.settle()
+	want := []string{
+		"g began at 100, resumed false", "g 100-102", "g 102-103",
+		"g began at 102, resumed true", "g 102-103",
+		"g began at 103, resumed false",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -512,14 +519,17 @@ func TestParseInbound(t *testing.T) {
 		ok         bool
 		want       Inbound
 	}{
-		{"ack", `{"type":"event.ack","id":"7-42"}`, true, Inbound{Kind: stats.EventAck, Event: ack}},
-		{"ack in other words", ` {"id":"7-42", "type":"event.ack","status":"applied","new":1}`, true, Inbound{Kind: stats.EventAck, Event: ack, Status: "applied"}},
-		{"failed", `{"type":"event.ack","id":"7-42","status":"failed","error":"no room"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Failed: true, Status: "failed", Error: "no room"}},
+		{"ack", `{"type":"event.ack","id":"7-42"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true}},
+		{"ack in other words", ` {"id":"7-42", "type":"event.ack","status":"applied","new":1}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true, Status: "applied"}},
+		{"failed", `{"type":"event.ack","id":"7-42","status":"failed","error":"no room"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true, Failed: true, Status: "failed", Error: "no room"}},
+		{"in between", `{"type":"event.ack","id":"7-42","status":"in_progress"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Status: "in_progress"}},
+		{"completed", `{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}}`, true,
+			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", PerformedAt: "2026-01-02T03:04:05Z", Answers: true, Status: "completed", Payload: json.RawMessage(`{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}`)}},
 		{"of no event", `{"type":"event.ack","id":"x"}`, true, Inbound{Kind: stats.UnknownMessage}},
 		{"deployment", `{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"failed","errorCode":"E7"}}`, true,
-			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", Failed: true, Status: "failed", Error: "E7", Payload: json.RawMessage(`{"deploymentId":"d1","status":"failed","errorCode":"E7"}`)}},
-		{"deployment of another shape", `{"type":"deployment.ack","payload":[1]}`, true, Inbound{Kind: stats.DeploymentAck, Payload: json.RawMessage(`[1]`)}},
-		{"deployment of nothing", `{"type":"deployment.ack"}`, true, Inbound{Kind: stats.DeploymentAck}},
+			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", Answers: true, Failed: true, Status: "failed", Error: "E7", Payload: json.RawMessage(`{"deploymentId":"d1","status":"failed","errorCode":"E7"}`)}},
+		{"deployment of another shape", `{"type":"deployment.ack","payload":[1]}`, true, Inbound{Kind: stats.DeploymentAck, Answers: true, Payload: json.RawMessage(`[1]`)}},
+		{"deployment of nothing", `{"type":"deployment.ack"}`, true, Inbound{Kind: stats.DeploymentAck, Answers: true}},
 		{"unknown", `{"type":"new"}`, true, Inbound{Kind: stats.UnknownMessage}},
 		{"no object", `[]`, true, Inbound{Kind: stats.UnknownMessage}},
 		{"a number for a name", `{"type":7}`, true, Inbound{Kind: stats.UnknownMessage}},

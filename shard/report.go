@@ -15,15 +15,27 @@ const tellEvery = time.Second
 // A Report tells what gateways have received and said. It is the receiver's to
 // keep.
 type Report struct {
+	// Epoch is the newest of the lineage that sequences in the report are of.
+	Epoch    uint64
 	Progress []outcome.Progress
-	Resumed  []Resumed
+	Began    []Began
 	Inbound  []Inbound
 }
 
-// A Resumed says that a gateway has come back and has every event for it up to At.
-type Resumed struct {
+// A Began reports where a connection begins, before anything is sent to it: every event
+// for its gateway after At is queued for it, or a later Began of it says otherwise.
+type Began struct {
 	GatewayID string
 	At        uint64
+	// Resumed: the gateway named the position itself, and so has every event for it
+	// since one of its earlier connections began.
+	Resumed bool
+}
+
+// began puts where the connection begins into the report of this turn. It is called by
+// commands only: a report is handed over before the turn writes to sockets.
+func (c *conn) began(resumed bool) {
+	c.s.report.Began = append(c.s.report.Began, Began{c.gatewayID, c.pos, resumed})
 }
 
 // progressed notes that the connection has written events.
@@ -66,9 +78,10 @@ func (s *state) heard(m Inbound) {
 
 // tell hands over the report, if there is something in it.
 func (s *state) tell() {
-	if len(s.report.Progress) == 0 && len(s.report.Resumed) == 0 && len(s.report.Inbound) == 0 {
+	if len(s.report.Progress) == 0 && len(s.report.Began) == 0 && len(s.report.Inbound) == 0 {
 		return
 	}
+	s.report.Epoch = s.lineage.Epoch()
 	s.cfg.Report(s.report)
 	s.report = Report{}
 }

@@ -25,6 +25,7 @@ type Router struct {
 	// writes it.
 	position atomic.Uint64
 	at       uint64 // the dispatcher's: the newest event it was given
+	lineage  atomic.Pointer[Lineage]
 
 	scanner *scanner
 	stop    context.CancelFunc // of the scanner
@@ -36,6 +37,7 @@ func Start(cfg Config) (*Router, error) {
 	cfg = cfg.withDefaults()
 	r := &Router{seed: maphash.MakeSeed(), at: cfg.Start.Seq}
 	r.position.Store(cfg.Start.Seq)
+	r.lineage.Store(&cfg.Lineage)
 	wake := make(chan struct{}, 1)
 	cfg.behind = func() {
 		select {

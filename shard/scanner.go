@@ -119,6 +119,7 @@ func (sc *scanner) scan(ctx context.Context, from uint64) error {
 // A pager fills the pages of a scan, one for every shard at a time.
 type pager struct {
 	sc     *scanner
+	in     Lineage    // when the scan began
 	pages  []*history // by shard
 	at     uint64     // the place the scan has come to
 	events int
@@ -126,7 +127,7 @@ type pager struct {
 }
 
 func newPager(sc *scanner, from uint64) *pager {
-	b := &pager{sc: sc, at: from}
+	b := &pager{sc: sc, in: *sc.router.lineage.Load(), at: from}
 	b.begin()
 	return b
 }
@@ -186,7 +187,7 @@ func (b *pager) turn(lost bool) error {
 	pages := make([]*page, len(b.pages))
 	for i, h := range b.pages {
 		h.upTo = b.at
-		pages[i] = &page{history: h, lost: lost, done: done}
+		pages[i] = &page{history: h, lost: lost, in: b.in, done: done}
 		b.sc.router.shards[i].post(command{page: pages[i]})
 	}
 	if b.await(pages, done) == 0 {

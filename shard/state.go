@@ -64,6 +64,8 @@ type state struct {
 	applied  int64     // weight of the commands that are done
 	upTo     uint64    // the event that everything pending reaches to
 	seq      uint64    // every event up to this one is in its send queues
+	lineage  Lineage   // of the log, as far as the shard has come
+	before   Lineage   // what lineage was before the last turn
 	dirty    []*conn   // to be flushed, each once
 	flushed  int       // dirty[:flushed] are done
 	turning  bool      // a turn is running, and will come to what is touched
@@ -113,6 +115,8 @@ func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock fun
 		wheel:    wheel{tick: tick},
 		seq:      cfg.Start.Seq,
 		upTo:     cfg.Start.Seq,
+		lineage:  cfg.Lineage,
+		before:   cfg.Lineage,
 		window:   newHistory(cfg.Start.Seq),
 
 		windowBytes: cfg.ReplayMemory / cfg.Shards,
@@ -254,6 +258,7 @@ func (s *state) register(r *Registration) (cost int) {
 // welcome queues the ack, and what follows from where the gateway says it was.
 func (c *conn) welcome(r *Registration) (cost int) {
 	if r.Resume == nil {
+		c.began(false)
 		c.begin(append(r.Greeting, c.transport.Encode(c.ackText(false))...))
 		return 0
 	}

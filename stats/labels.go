@@ -36,6 +36,13 @@ var (
 	foreignSources = []string{"events", "journal", "registry", "bus"}
 )
 
+// Why an ack counts as no answer.
+const (
+	AckNotForGateway = "not_for_gateway"
+	AckUnknownEvent  = "unknown_event"
+	AckUnknownStatus = "unknown_status"
+)
+
 // initialize makes the series of a counter with one label.
 func initialize(c *prometheus.CounterVec, values []string) {
 	for _, v := range values {
@@ -49,6 +56,7 @@ func (n *Node) initializeLabels() {
 	initialize(n.Verifications, verificationResults)
 	initialize(n.RejectedPublishes, publishErrors)
 	initialize(n.Panics, listeners)
+	initialize(n.AcksIgnored, []string{AckNotForGateway, AckUnknownEvent, AckUnknownStatus})
 	initialize(n.ForeignMessages, foreignSources)
 	for _, l := range listeners {
 		for _, e := range acceptErrors {

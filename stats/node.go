@@ -26,6 +26,7 @@ type Node struct {
 	CertificateNotAfter *prometheus.GaugeVec
 	Panics              *prometheus.CounterVec // of handlers, contained, by listener
 	RecordsDropped      prometheus.Counter     // what was to be recorded of gateways' answers and failed deliveries
+	AcksIgnored         *prometheus.CounterVec // answers of gateways that count for no event, by reason
 	SpansDropped        prometheus.Counter     // of tracing
 	ForeignMessages     *prometheus.CounterVec // what others wrote where gatecast keeps its own, by where
 
@@ -86,6 +87,8 @@ func NewNode(version string) *Node {
 			"Events that were compressed, each once for all its receivers.")),
 		CompressionSaved: prometheus.NewCounter(opts("compression_saved_bytes_total",
 			"Bytes by which compressed events are shorter, counted once an event and not once a connection.")),
+		AcksIgnored: prometheus.NewCounterVec(opts("acks_ignored_total",
+			"Acks of gateways that count as no answer: the event was not for the gateway, is not known, or the status is no answer."), []string{"reason"}),
 		SpansDropped: prometheus.NewCounter(opts("trace_spans_dropped_total",
 			"Spans that were not exported, because the collector was too slow or out of reach.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
@@ -124,7 +127,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.AcksIgnored, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
 		n.EventsCompressed, n.CompressionSaved, n.ForeignMessages,
 	}
 }

@@ -43,8 +43,14 @@ func (f *adminFlags) arrive(ctx context.Context, client *http.Client, changes bo
 	defer cancel()
 	look := time.NewTicker(startLook)
 	defer look.Stop()
+	var before error // of the look before
 	for {
+		began := time.Now()
 		again, err := f.look(waiting, r, changes)
+		if waiting.Err() != nil && before != nil && time.Since(began) < time.Second {
+			err = before // this look was cut off too soon to say anything
+		}
+		before = err
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("interrupted while waiting for the node at %s", f.InternalURL)
 		}

@@ -64,8 +64,11 @@ func newHTTPSide(f *Front) *httpSide {
 		MaxHeaderBytes:    http1.MaxHead,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		ConnState: func(c net.Conn, state http.ConnState) {
-			if state == http.StateIdle {
+			switch state {
+			case http.StateIdle:
 				c.(*httpConn).Idle()
+			case http.StateHijacked: // the platform has changed the protocol
+				c.(*httpConn).Raw()
 			}
 		},
 		ConnContext:                  withConn,

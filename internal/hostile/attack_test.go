@@ -36,7 +36,7 @@ var outcomes = map[string]outcome{
 	"handshake that is not finished":      ends(connects("tls_failed"), hostile.Stopped),
 	"handshakes, and nothing behind":      ends(connects("incomplete"), hostile.Stopped),
 	"connects and resets":                 ends(connects("tls_failed"), hostile.Stopped),
-	"no TLS at all":                       ends(connects("tls_failed"), hostile.Gone),
+	"no TLS at all":                       ends(connects("bad_request"), hostile.Answered(400), hostile.Gone), // it may still be writing when it is closed
 	"noise":                               ends(connects("tls_failed"), hostile.Gone),
 	"TLS record of 65,535 bytes":          ends(connects("tls_failed"), hostile.Gone),
 	"flood of TLS alerts":                 ends(connects("tls_failed"), hostile.Gone),
@@ -45,7 +45,7 @@ var outcomes = map[string]outcome{
 	"headers byte by byte":                ends(connects("incomplete"), hostile.Gone),
 	"headers of 64 KiB":                   ends(connects("bad_request"), hostile.Answered(400)),
 	"request line without an end":         ends(connects("bad_request"), hostile.Answered(400)),
-	"HTTP/2":                              ends(connects("http"), hostile.Answered(400)),
+	"HTTP/2":                              ends(connects("bad_request"), hostile.Answered(400)),
 	"guesses tokens":                      ends(connects("unauthorized"), hostile.Answered(401)),
 	"10,000 requests in a row":            ends(connects("http"), hostile.Answered(200)),
 	"connects as a gateway and resets":    ends(disconnects("connection_lost"), hostile.Stopped),

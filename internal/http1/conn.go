@@ -37,7 +37,8 @@ type Rules struct {
 //
 // A server that reads ahead while it serves a request, as net/http does to notice
 // that the client is gone, must say with [Conn.Idle] that it does no longer, and
-// have Ahead set.
+// have Ahead set. One that speaks another protocol from a request on must say so
+// with [Conn.Raw].
 type Conn struct {
 	net.Conn
 
@@ -56,9 +57,11 @@ type Conn struct {
 	pass    int     // bytes of a vetted head still to be given
 	scanner Scanner // of the head that buf begins with
 	body    body
+	exact   bool  // the request may change the protocol: what follows it is no empty line
 	err     error // what Read returns from now on
 
 	serving atomic.Bool // a request was given and Idle not called since; only with Ahead
+	raw     atomic.Bool // bytes are given as they are
 
 	mu      sync.Mutex
 	wanted  time.Time // the server's deadline for reads
@@ -77,6 +80,8 @@ func NewConn(c net.Conn, rules *Rules, arrived []byte) *Conn {
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		switch {
+		case c.raw.Load():
+			return c.readRaw(p)
 		case c.err != nil:
 			return 0, c.err
 		case len(p) == 0:
@@ -99,6 +104,21 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Idle is called by a server that reads ahead when it has answered a request.
 func (c *Conn) Idle() { c.serving.Store(false) }
+
+// Raw is called by a server whose protocol on the connection is another one from now
+// on. Nobody reads at that moment. A byte that was read ahead is read once more: who
+// takes the connection over, as httputil.ReverseProxy does, is not to look for it in
+// the server's buffer.
+func (c *Conn) Raw() { c.raw.Store(true) }
+
+func (c *Conn) readRaw(p []byte) (int, error) {
+	if len(c.buf) > 0 {
+		n := copy(p, c.buf)
+		c.drop(n)
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
 
 // drop removes n bytes from what has arrived.
 func (c *Conn) drop(n int) {
@@ -141,7 +161,7 @@ func (c *Conn) readAhead(p []byte) (int, error) {
 			c.err = io.EOF
 			return 0, io.EOF
 		}
-		if len(c.buf) > 0 && (c.buf[0] != '\r' || len(c.buf) > 1) {
+		if len(c.buf) > 0 && (c.exact || c.buf[0] != '\r' || len(c.buf) > 1) {
 			p[0], c.given = c.buf[0], 1
 			return 1, nil
 		}
@@ -158,7 +178,7 @@ const maxEmpty = 1 << 10
 // skipEmptyLines skips what empty lines have arrived, and reports whether there are
 // not too many.
 func (c *Conn) skipEmptyLines() bool {
-	if c.given == 0 {
+	if c.given == 0 && !(c.exact && c.serving.Load()) {
 		if n := EmptyLines(c.buf); n > 0 {
 			c.drop(n)
 			c.empty += n
@@ -212,6 +232,7 @@ func (c *Conn) vetted(head *Head, end int) error {
 	}
 	c.scanner, c.empty = Scanner{}, 0
 	c.body.begin(head.Length)
+	c.exact = len(head.Values("upgrade")) > 0
 	c.serving.Store(c.Ahead)
 	c.drop(c.given)
 	c.pass, c.given = end-c.given, 0

@@ -117,6 +117,11 @@ func Parse(text []byte) (*Head, *Error) {
 	if err := h.checkHost(); err != nil {
 		return nil, err
 	}
+	for _, e := range h.List("expect") {
+		if !strings.EqualFold(e, "100-continue") { // RFC 9110, 10.1.1
+			return nil, &Error{http.StatusExpectationFailed, "Expect: want 100-continue, and nothing else"}
+		}
+	}
 	return h, h.frame()
 }
 
