@@ -33,6 +33,7 @@ type fakeLog struct {
 	outcomes    map[uint64]Outcome // of events
 	mostListed  int                // the longest list that was asked for
 	lost        int                // events that it had and has no more
+	mostBytes   int                // the most bytes of a list, but for its last event
 	looksAt     int                // events that a List looks at, at most; 0: at all
 
 	inFlight int           // appended and not waited for
@@ -122,7 +123,7 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 	}
 	l.mostListed = max(l.mostListed, q.Limit)
 	next = event.Cursor{Epoch: fakeEpoch, Seq: max(q.After.Seq, uint64(len(l.taken)))}
-	looked := 0
+	looked, bytes := 0, 0
 	for _, p := range l.taken {
 		if p.Cursor.Seq <= q.After.Seq {
 			continue
@@ -136,7 +137,10 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 		if !mine || q.Type != "" && event.ReadHead(p.Body).Type != q.Type {
 			continue
 		}
-		if list = append(list, p); len(list) == q.Limit {
+		list = append(list, p)
+		bytes += len(p.Body)
+		l.mostBytes = max(l.mostBytes, bytes-len(p.Body))
+		if len(list) == q.Limit || bytes >= q.Bytes {
 			return list, p.Cursor, true, nil
 		}
 	}
