@@ -220,6 +220,9 @@ func TestQueriesAreExact(t *testing.T) {
 		{"GET", "/stats?limit=1;scope=cluster", 400, "limit"},
 		{"HEAD", "/stats?x", 400, ""},
 		{"DELETE", "/gateways/g1?force=1", 400, "force"},
+		{"DELETE", "/gateways/g1/tokens/t1?x", 400, "x"},
+		{"DELETE", "/verified/g1?x", 400, "x"},
+		{"DELETE", "/connections/x?x", 400, "x"},
 		{"POST", "/events?dry=1", 400, "dry"},
 	} {
 		got := r.do(tt.method, prefix+tt.path, good)

@@ -285,10 +285,9 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	return err
 }
 
-// serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
 	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
-	n.front = front.New(front.Config{
+	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
 		Known:             n.known,
@@ -309,7 +308,12 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
-	})
+	}
+}
+
+// serve starts both listeners.
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
 		cluster = n.peers
