@@ -79,12 +79,12 @@ func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
 			}
 		}
 	}
-	text := string(h.ContentType())
-	if text == "" || text == taken[0] {
+	text := h.ContentType()
+	if len(text) == 0 || string(text) == taken[0] {
 		return taken[0], nil
 	}
 	// A parameter that cannot be read changes nothing, unless it is the charset.
-	mediaType, parameters, err := mime.ParseMediaType(text)
+	mediaType, parameters, err := mime.ParseMediaType(string(text))
 	charset, given := parameters["charset"]
 	switch {
 	case err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter), !slices.Contains(taken, mediaType):
