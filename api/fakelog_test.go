@@ -32,6 +32,7 @@ type fakeLog struct {
 	failReadAt  uint64             // of a list behind this place, if not 0
 	outcomes    map[uint64]Outcome // of events
 	mostListed  int                // the longest list that was asked for
+	lost        int                // events that it had and has no more
 	mostBytes   int                // the most bytes of a list, but for its last event
 	looksAt     int                // events that a List looks at, at most; 0: at all
 
@@ -54,7 +55,7 @@ func (l *fakeLog) AppendAsync(ev *event.Event, body []byte) (Pending, error) {
 		return &fakePending{l: l, c: c, duplicate: true}, nil
 	}
 	c := event.Cursor{Epoch: fakeEpoch, Seq: uint64(len(l.taken) + 1)}
-	l.taken = append(l.taken, Published{Cursor: c, Target: ev.Target, Key: ev.Key, Body: slices.Clone(body)})
+	l.taken = append(l.taken, Published{Cursor: c, Target: ev.Target, Key: ev.Key, Body: slices.Clone(body), Receipt: ev.Receipt})
 	if ev.IdempotencyKey != "" {
 		if l.byKey == nil {
 			l.byKey = make(map[string]event.Cursor)
@@ -97,7 +98,9 @@ func (l *fakeLog) unanswered() int {
 }
 
 func (l *fakeLog) Contains(_ context.Context, id event.Cursor) (bool, error) {
-	return id.Epoch == fakeEpoch, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return id.Epoch == fakeEpoch && (id.Seq <= uint64(len(l.taken)) || l.lost == 0), nil
 }
 
 func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {

@@ -33,10 +33,11 @@ type Events interface {
 // A Published event is one that the log has. The body is what
 // [event.Event.AppendBody] made.
 type Published struct {
-	Cursor event.Cursor
-	Target event.Target
-	Key    string
-	Body   []byte
+	Cursor  event.Cursor
+	Target  event.Target
+	Key     string
+	Body    []byte
+	Receipt string // [event.Event.Receipt]; set by Event only
 }
 
 // A ListQuery asks for retained events.

@@ -134,9 +134,10 @@ const (
 )
 
 // firstVerified returns the barrier of a gateway of which nothing is known, when the
-// log is at a position. Where the log was empty at the start, nobody was known before.
+// log is at a position. Where the log was empty at the start, but for what it may put
+// there itself, nobody was known before.
 func (s *start) firstVerified(at event.Cursor, now time.Time) event.Cursor {
-	if s.Position.Seq > 0 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
+	if s.Position.Seq > 1 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
 		return s.Position
 	}
 	return at

@@ -12,6 +12,7 @@ const (
 	MaxTypeLen        = 128  // an event's type; ASCII
 	MaxCorrelationLen = 256  // a publisher's correlation id
 	MaxKeyLen         = 256  // an event's key
+	MaxReceiptLen     = 48   // an event's receipt, in bytes
 	MaxGatewayIDs     = 1000 // gateways named one by one in an event; a group has no limit
 )
 

@@ -80,6 +80,7 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 	if err != nil { // a marker, or somebody else's
 		return Entry{}, fmt.Errorf("event %v: %w: %w", e.Cursor, ErrNotRetained, err)
 	}
+	e.Receipt = m.Header.Get(headerReceipt)
 	return e, l.same(branch)
 }
 

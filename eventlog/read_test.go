@@ -171,7 +171,7 @@ func TestIdempotency(t *testing.T) {
 	wg.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { told <- e }) })
 	publish := func(l *Log, key, correlation string) (event.Cursor, bool) {
 		t.Helper()
-		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Timestamp: time.Now(), CorrelationID: correlation}
+		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Receipt: "receipt of " + correlation, Timestamp: time.Now(), CorrelationID: correlation}
 		p, err := l.AppendAsync(ev, ev.AppendBody(nil))
 		if err != nil {
 			t.Fatal(err)
@@ -199,6 +199,9 @@ func TestIdempotency(t *testing.T) {
 	l = open(t, Config{Dir: dir})
 	if c, duplicate := publish(l, "k", "four"); !duplicate || c != first {
 		t.Errorf("after a restart: %v, %v", c, duplicate)
+	}
+	if e, err := l.Get(t.Context(), first.Seq); err != nil || e.Receipt != "receipt of one" {
+		t.Errorf("the log keeps %q, %v", e.Receipt, err)
 	}
 }
 

@@ -80,7 +80,7 @@ func (e apiEvents) get(ctx context.Context, id event.Cursor) (eventlog.Entry, er
 }
 
 func published(e eventlog.Entry) api.Published {
-	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body}
+	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body, Receipt: e.Receipt}
 }
 
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
