@@ -14,16 +14,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A natsServer is one NATS server that others run.
-type natsServer struct {
+// A oneNATS is one NATS server that others run.
+type oneNATS struct {
 	t       *testing.T
 	options *server.Options
 	server  *server.Server
 }
 
-func startOneNATS(t *testing.T, change func(*server.Options)) *natsServer {
+func startOneNATS(t *testing.T, change func(*server.Options)) *oneNATS {
 	t.Helper()
-	s := &natsServer{t: t, options: &server.Options{
+	s := &oneNATS{t: t, options: &server.Options{
 		ServerName: "nats", Host: "127.0.0.1", Port: freePort(t),
 		JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
 	}}
@@ -35,7 +35,7 @@ func startOneNATS(t *testing.T, change func(*server.Options)) *natsServer {
 	return s
 }
 
-func (s *natsServer) start() {
+func (s *oneNATS) start() {
 	s.t.Helper()
 	srv, err := server.NewServer(s.options.Clone())
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *natsServer) start() {
 	}
 }
 
-func (s *natsServer) stop() {
+func (s *oneNATS) stop() {
 	if s.server != nil {
 		s.server.Shutdown()
 		s.server.WaitForShutdown()
@@ -56,10 +56,10 @@ func (s *natsServer) stop() {
 	}
 }
 
-func (s *natsServer) url() string { return fmt.Sprint("nats://127.0.0.1:", s.options.Port) }
+func (s *oneNATS) url() string { return fmt.Sprint("nats://127.0.0.1:", s.options.Port) }
 
 // node starts a node on the server.
-func (s *natsServer) node(id string, changes ...func(*Config)) *system {
+func (s *oneNATS) node(id string, changes ...func(*Config)) *system {
 	s.t.Helper()
 	cfg := config(s.t)
 	cfg.Log, cfg.NodeID = s.url(), id
@@ -70,7 +70,7 @@ func (s *natsServer) node(id string, changes ...func(*Config)) *system {
 }
 
 // client connects as somebody else does.
-func (s *natsServer) client() jetstream.JetStream {
+func (s *oneNATS) client() jetstream.JetStream {
 	s.t.Helper()
 	c, err := nats.Connect(s.url())
 	if err != nil {
