@@ -121,6 +121,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 		n.files = append(n.files, n.types)
 	}
+	if n.peers != nil {
+		if err := n.peers.meet(ctx, n); err != nil {
+			return nil, err
+		}
+	}
 	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
 		if err := n.peers.join(n); err != nil {
