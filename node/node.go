@@ -375,6 +375,10 @@ func (n *Node) lost(err error) {
 	}
 }
 
+// Logger returns the node's logger, which never blocks. After the node has ended it
+// drops what it is given.
+func (n *Node) Logger() *slog.Logger { return n.cfg.Logger }
+
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
