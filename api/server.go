@@ -54,6 +54,9 @@ type Registry interface {
 	Tokens(gatewayID string) ([]auth.Token, error)
 	RevokeToken(ctx context.Context, gatewayID, tokenID string) error
 	Reach(t event.Target) (targets, connected int, unknown string)
+	// CatchUp returns when the registry knows every change that was made on any node
+	// before the call, else why it cannot tell.
+	CatchUp(ctx context.Context) error
 	Away(t event.Target, limit int) (ids []string, total int)
 }
 

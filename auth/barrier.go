@@ -143,6 +143,14 @@ func (s *start) firstVerified(at event.Cursor, now time.Time) event.Cursor {
 	return at
 }
 
+func (s *start) encode() []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("BUG: a start does not marshal: " + err.Error())
+	}
+	return b
+}
+
 // begin returns the registry's start, which is now if there is none.
 func (r *Registry) begin(ctx context.Context) (s start, err error) {
 	for range maxTries {
@@ -158,10 +166,7 @@ func (r *Registry) begin(ctx context.Context) (s start, err error) {
 			return s, err
 		}
 		s.At = r.now().UTC()
-		if value, err = json.Marshal(s); err != nil {
-			panic("BUG: a start does not marshal: " + err.Error())
-		}
-		if _, err = r.store.Create(ctx, startKey, value); !errors.Is(err, ErrConflict) {
+		if _, err = r.store.Create(ctx, startKey, s.encode()); !errors.Is(err, ErrConflict) {
 			return s, err
 		}
 	}

@@ -292,6 +292,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 		Verify:            n.verify,
 		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
+		CatchUp:           n.catchUp,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
@@ -305,7 +306,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 		Barrier:        n.barrierOf,
 		WebSocket:      n.webSocket,
 		Compression:    n.cfg.Compression,
-		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() && n.registry.Synced() },
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
 	}
@@ -400,7 +401,13 @@ func (n *Node) ready(ctx context.Context) error {
 	if !n.tail.healthy() {
 		return errors.New("the event log cannot be read")
 	}
-	return n.log.Check(ctx)
+	if err := n.log.Check(ctx); err != nil {
+		return err
+	}
+	if !n.registry.Synced() {
+		return errors.New("the registry is not in sync with the log's; changes of other nodes may not be known here")
+	}
+	return nil
 }
 
 // Drain ends the node in order: it is no longer ready, accepts nobody, answers
