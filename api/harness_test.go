@@ -214,6 +214,7 @@ type fakeRegistry struct {
 	gateways map[string]auth.Gateway
 	tokens   map[string][]auth.Token
 	fail     error
+	behind   error // of CatchUp
 }
 
 func newFakeRegistry() *fakeRegistry {
@@ -319,6 +320,8 @@ func (r *fakeRegistry) RevokeToken(_ context.Context, id, tokenID string) error 
 	r.tokens[id] = slices.Delete(r.tokens[id], i, i+1)
 	return nil
 }
+
+func (r *fakeRegistry) CatchUp(context.Context) error { return r.behind }
 
 // Reach says that of the gateways g1 is connected.
 func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown string) {

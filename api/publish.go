@@ -156,6 +156,12 @@ func (s *Server) admit(text []byte, parent event.Traceparent) (admitted, error) 
 		return admitted{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
 	}
 	targets, connected, unknown := s.cfg.Registry.Reach(ev.Target)
+	if unknown != "" { // another node may have registered it just now
+		if err := s.catchUp(); err != nil {
+			return admitted{}, unavailable("whether there is a gateway %s cannot be known now: %v", unknown, err)
+		}
+		targets, connected, unknown = s.cfg.Registry.Reach(ev.Target)
+	}
 	if unknown != "" {
 		return admitted{}, notFound("there is no gateway %s; nothing was published", unknown)
 	}
@@ -221,6 +227,12 @@ func (s *Server) firstOf(repeat keyedReceipt) (keyedReceipt, error) {
 		first.targets, first.connected, _ = s.cfg.Registry.Reach(e.Target)
 	}
 	return first, nil
+}
+
+func (s *Server) catchUp() error {
+	ctx, cancel := s.query()
+	defer cancel()
+	return s.cfg.Registry.CatchUp(ctx)
 }
 
 // query returns the context of a look into the log.

@@ -21,6 +21,7 @@ type entry struct {
 	presence *presence // of every entry this gateway ever had
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
+	edits    uint64    // of the record
 	vouched  bool      // by the platform: there is no record
 }
 

@@ -125,6 +125,7 @@ type Log struct {
 	out    *appender
 	// foreign notes what is not gatecast's.
 	foreign *foreignLog
+	link    *link
 	refusal atomic.Pointer[string] // why the servers refused the connection last
 
 	history *history // of the stream of events
@@ -161,7 +162,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1), foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
+	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1), foreign: newForeignLog(cfg.Logger, cfg.OnForeign), link: newLink()}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
@@ -181,6 +182,7 @@ func (l *Log) start(ctx context.Context) error {
 	if l.conn, err = l.connectPatiently(ctx); err != nil {
 		return l.server.unreachable(err)
 	}
+	l.link.gained()
 	// Without a timeout a journal's records that are never answered would count as
 	// under way for ever, and in the end none would be sent.
 	if l.js, err = jetstream.New(l.conn, jetstream.WithPublishAsyncTimeout(appendTimeout)); err != nil {
@@ -391,7 +393,13 @@ func (l *Log) connect() (*nats.Conn, error) {
 		// Nothing is kept back while there is no connection: an append fails at
 		// once, and none is written later behind its caller's back.
 		nats.ReconnectBufSize(-1),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			log.Info("event log: connected to " + l.server.String() + " again")
+			l.link.gained()
+			l.checkSoon()
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			l.link.lost()
 			if err != nil {
 				log.Error("event log: connection to "+l.server.String()+" lost", "err", err)
 			}
@@ -399,7 +407,6 @@ func (l *Log) connect() (*nats.Conn, error) {
 			l.refusal.Store(nil)
 			l.out.failAll(fmt.Errorf("%w: connection to %s lost", ErrUnavailable, l.server))
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { l.checkSoon() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Warn("event log: client", "err", err)
 		}),
@@ -601,7 +608,7 @@ func (l *Log) reading(ctx context.Context) (_ context.Context, done func(), err 
 // ended returns why a context of reading is over: that the log closed, or what
 // its parent says.
 func ended(ctx context.Context) error {
-	if err := context.Cause(ctx); errors.Is(err, errClosed) {
+	if err := context.Cause(ctx); errors.Is(err, errClosed) || errors.Is(err, errCut) {
 		return err
 	}
 	return ctx.Err()

@@ -297,6 +297,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 		Verify:            n.verify,
 		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
+		CatchUp:           n.catchUp,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
@@ -310,7 +311,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 		Barrier:        n.barrierOf,
 		WebSocket:      n.webSocket,
 		Compression:    n.cfg.Compression,
-		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() && n.registry.Synced() },
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
 	}
@@ -380,6 +381,10 @@ func (n *Node) lost(err error) {
 	}
 }
 
+// Logger returns the node's logger, which never blocks. After the node has ended it
+// drops what it is given.
+func (n *Node) Logger() *slog.Logger { return n.cfg.Logger }
+
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
@@ -401,7 +406,13 @@ func (n *Node) ready(ctx context.Context) error {
 	if !n.tail.healthy() {
 		return errors.New("the event log cannot be read")
 	}
-	return n.log.Check(ctx)
+	if err := n.log.Check(ctx); err != nil {
+		return err
+	}
+	if !n.registry.Synced() {
+		return errors.New("the registry is not in sync with the log's; changes of other nodes may not be known here")
+	}
+	return nil
 }
 
 // Drain ends the node in order: it is no longer ready, accepts nobody, answers

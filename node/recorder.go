@@ -73,6 +73,7 @@ type recorder struct {
 	quit    chan struct{} // closed when there will be no more notes
 	ended   chan struct{}
 	synced  chan struct{} // closed when what was recorded before is known
+	emptied atomic.Bool   // the journal of outcomes has lost what it had, and is to be given it
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts  // not written yet
@@ -165,7 +166,15 @@ func (r *recorder) follow(ctx context.Context) {
 			close(r.synced)
 		}
 	}
+	var seen *eventlog.Lineage
 	for ctx.Err() == nil {
+		if lineage, err := r.outcomes.Lineage(ctx); err == nil {
+			if seen != nil && seen.Common(lineage) < last {
+				last = seen.Common(lineage)
+				r.emptied.Store(true)
+			}
+			seen = lineage
+		}
 		err := r.outcomes.Follow(ctx, last, synced, func(rec eventlog.Record) {
 			last = rec.Seq
 			facts, err := outcome.ParseFacts(rec.Data)
@@ -217,6 +226,9 @@ func (r *recorder) run(ctx context.Context) {
 			r.takeNotes(ctx)
 		case <-tick.C:
 			r.writeFacts(ctx)
+			if r.emptied.Swap(false) { // the others know as much: it is the same whoever writes it
+				r.compact(ctx)
+			}
 		case <-trim.C:
 			r.book.Trim(r.log.First())
 		case <-r.quit:
