@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -348,16 +349,23 @@ func (r *Registry) Here(f func(id string)) {
 	}
 }
 
-// Elsewhere says that one node more (n is 1) or one less (-1) has a connection of a
-// gateway. One goroutine at a time may call it.
-func (r *Registry) Elsewhere(gatewayID string, n int32) {
-	e := r.dir.entry(gatewayID)
-	if e == nil && r.dir.open && n > 0 {
-		e = r.vouchedElsewhere(gatewayID)
+// elsewhereBatch bounds for how many gateways the directory is locked at once.
+const elsewhereBatch = 500
+
+// Elsewhere reports that one node more has a connection of each gateway in on, and one
+// less of each in off. A gateway may be reported before this node knows it, or after it
+// has removed it. One goroutine at a time may call it.
+func (r *Registry) Elsewhere(on, off []string) {
+	for ids := range slices.Chunk(on, elsewhereBatch) {
+		unknown := r.dir.elsewhere(ids, 1)
+		for _, id := range unknown {
+			if r.dir.open {
+				r.vouchedElsewhere(id)
+			}
+		}
 	}
-	if e != nil {
-		// It may have been said before the gateway was known.
-		e.presence.elsewhere.Store(max(0, e.presence.elsewhere.Load()+n))
+	for ids := range slices.Chunk(off, elsewhereBatch) {
+		r.dir.elsewhere(ids, -1)
 	}
 }
 

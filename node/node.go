@@ -122,6 +122,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 		n.files = append(n.files, n.types)
 	}
+	if n.peers != nil {
+		if err := n.peers.meet(ctx, n); err != nil {
+			return nil, err
+		}
+	}
 	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
 		if err := n.peers.join(n); err != nil {
@@ -384,6 +389,10 @@ func (n *Node) lost(err error) {
 	default: // it has failed already
 	}
 }
+
+// Logger returns the node's logger, which never blocks. After the node has ended it
+// drops what it is given.
+func (n *Node) Logger() *slog.Logger { return n.cfg.Logger }
 
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }

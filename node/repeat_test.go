@@ -74,13 +74,13 @@ func TestRepeatsAreAnsweredTheSame(t *testing.T) {
 			if !strings.Contains(first, `"targets":2,"connected":0}`) {
 				t.Fatalf("answered %s", first)
 			}
-			b, tokens := a, filepath.Join(cfg.DataDir, "admin.token")
+			tokens := filepath.Join(cfg.DataDir, "admin.token")
 			if name == "another node" {
 				cfg.DataDir, cfg.NodeID, cfg.AdminTokenFile = t.TempDir(), "b", tokens
 			} else {
 				a.drain()
 			}
-			b = start(t, cfg)
+			b := start(t, cfg)
 			b.connect(token)
 			for range 2 {
 				if status, got := b.repeat(b.admin, "k", body); status != 202 || got != first {
