@@ -268,5 +268,8 @@ func draftProblem(err error) *problem {
 // appendProblem is the problem with an event that the log has not confirmed. It
 // may have it all the same, if it was the answer that got lost.
 func appendProblem(err error) *problem {
+	if errors.Is(err, event.ErrTooLarge) {
+		return tooLarge("%v", err)
+	}
 	return unavailable("the event log did not confirm the event, publish it again: %v", err)
 }

@@ -3,7 +3,13 @@
 
 package event
 
-import "unicode/utf8"
+import (
+	"errors"
+	"unicode/utf8"
+)
+
+// ErrTooLarge is wrapped by errors about an event that is larger than the log can take.
+var ErrTooLarge = errors.New("the event is too large for the log")
 
 // Limits on what a publisher may name, in characters: Unicode code points, as JSON
 // Schema counts them.

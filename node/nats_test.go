@@ -4,8 +4,15 @@
 package node
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -210,4 +217,132 @@ func TestStreamsAreMadeAgain(t *testing.T) {
 		return a.call("GET", root+"/deliveries?status=failed", "", &page) == 200 && len(page.Deliveries) == 1 && page.Deliveries[0].EventID == missed
 	})
 	eventually(t, "b knows that it was delivered", func() bool { o := b.outcome(id); return o.Delivered == 1 })
+}
+
+// An event that NATS does not take is refused, and not to be published again; so is such
+// a line of a bulk publish. The others are taken.
+func TestMaxPayloadOfNATS(t *testing.T) {
+	nats := startOneNATS(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
+	n := nats.node("a")
+	n.gateway("edge")
+	event := func(size int) string {
+		return fmt.Sprintf(`{"gatewayId":"edge","type":"a.b","payload":"%s"}`, strings.Repeat("x", size))
+	}
+	var refusal struct{ Error, Message string }
+	if status := n.call("POST", root+"/events", event(100_000), &refusal); status != 413 || !strings.Contains(refusal.Message, "max_payload") || !strings.Contains(refusal.Message, "65536") {
+		t.Errorf("answered with %d, %+v", status, refusal)
+	}
+	if status := n.call("POST", root+"/events", event(60_000), nil); status != 202 {
+		t.Errorf("one that fits is answered with %d", status)
+	}
+	answer := n.bulk(event(10) + "\n" + event(100_000) + "\n" + event(20) + "\n")
+	var results []string
+	for line := range strings.Lines(answer) {
+		var r struct{ ID, Error string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case r.ID != "":
+			results = append(results, "taken")
+		default:
+			results = append(results, r.Error)
+		}
+	}
+	if want := []string{"taken", "payload_too_large", "taken"}; !slices.Equal(results, want) {
+		t.Errorf("lines are %v; want %v", results, want)
+	}
+	if !strings.Contains(n.logs.String(), "is below --max-payload") {
+		t.Error("the log has no warning")
+	}
+}
+
+// bulk publishes lines, and returns the lines of the answer.
+func (s *system) bulk(lines string) string {
+	s.t.Helper()
+	req, err := http.NewRequest("POST", "http://"+s.InternalAddr().String()+root+"/events", strings.NewReader(lines))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.admin)
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := s.http.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// A second node of one name does not start, and the first is not disturbed; when that
+// one has stopped or was killed, the next does.
+func TestTwoNodesOfOneName(t *testing.T) {
+	nats := startOneNATS(t, nil)
+	first := nats.node("same")
+	second := config(t)
+	second.Log, second.NodeID = nats.url(), "same"
+	_, err := Start(t.Context(), second)
+	if wrong, ok := errors.AsType[*ConfigError](err); !ok || wrong.Setting != "node" || !strings.Contains(err.Error(), "same") {
+		t.Fatalf("the second node: %v", err)
+	}
+	if !first.isReady() {
+		t.Error("the first node is not ready")
+	}
+	nats.node("other")
+	first.drain()
+	nats.node("same")
+}
+
+// Of nodes of one name that start at once, one does.
+func TestNodesOfOneNameAtOnce(t *testing.T) {
+	nats := startOneNATS(t, nil)
+	started := make(chan *Node, 3)
+	for range 3 {
+		cfg := config(t)
+		cfg.Log, cfg.NodeID = nats.url(), "same"
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		go func() {
+			n, err := Start(t.Context(), cfg)
+			if wrong, ok := errors.AsType[*ConfigError](err); err != nil && (!ok || wrong.Setting != "node") {
+				t.Error(err)
+			}
+			started <- n
+		}()
+	}
+	var running []*Node
+	for range 3 {
+		if n := <-started; n != nil {
+			running = append(running, n)
+		}
+	}
+	if len(running) != 1 {
+		t.Errorf("%d nodes have started", len(running))
+	}
+	for _, n := range running {
+		if err := n.Drain(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A name that a dead node left behind is free: its subscription may be there for a while,
+// and nobody answers.
+func TestNameOfDeadNode(t *testing.T) {
+	server := startOneNATS(t, nil)
+	dead, err := nats.Connect(server.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Close()
+	if _, err := dead.SubscribeSync("gatecast.bus." + nameSubject + "same"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	server.node("same")
 }

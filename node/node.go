@@ -49,6 +49,7 @@ type Node struct {
 	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
 	peers     *peers // nil while no other node shares the log
+	name      *name  // nil likewise
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
 	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
@@ -131,6 +132,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		if err := n.peers.join(n); err != nil {
 			return nil, err
 		}
+	}
+	if n.name != nil {
+		n.name.started.Store(true)
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", n.logKept(), "cursor", n.log.Last())
@@ -231,6 +235,11 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if n.log.Shared() {
+		if n.name, err = claimName(ctx, n.log.Bus(), n.cfg.NodeID); err != nil {
+			return err
+		}
 	}
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
@@ -488,6 +497,9 @@ func (n *Node) stopAll() {
 	}
 	if n.recorder != nil { // it writes to the log
 		n.recorder.stop()
+	}
+	if n.name != nil {
+		n.name.release()
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {
