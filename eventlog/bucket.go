@@ -43,7 +43,10 @@ const bucketPrefix = "KV_"
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	b := &Bucket{log: l, name: name, stream: bucketPrefix + name}
-	err := l.patiently(ctx, openTry, b.make)
+	err := l.patiently(ctx, openTry, func(ctx context.Context) (err error) {
+		b.kv, err = b.make(ctx)
+		return err
+	})
 	var info *jetstream.StreamInfo
 	if err == nil {
 		info, err = b.info(ctx)
@@ -59,18 +62,17 @@ func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 }
 
 // make finds the bucket's stream, or makes it.
-func (b *Bucket) make(ctx context.Context) error {
+func (b *Bucket) make(ctx context.Context) (jetstream.KeyValue, error) {
 	replicas, _, err := b.log.replicasOf(ctx, b.stream)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.kv, err = b.log.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	return b.log.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket:   b.name,
 		History:  1,
 		Storage:  b.log.storage(),
 		Replicas: replicas,
 	})
-	return err
 }
 
 func (b *Bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {

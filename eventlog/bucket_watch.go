@@ -88,7 +88,7 @@ func (b *Bucket) restore(ctx context.Context) (*jetstream.StreamInfo, error) {
 		}
 	}
 	b.log.cfg.Logger.Error("event log: a bucket was lost, and is made again", "bucket", b.name)
-	if err := b.make(ctx); err != nil {
+	if _, err := b.make(ctx); err != nil {
 		return nil, err
 	}
 	return b.info(ctx)

@@ -26,7 +26,7 @@ const (
 	nameRace = 250 * time.Millisecond
 )
 
-// A claim is what a node says of its name.
+// A claim is what a node says of its name. It is question and answer at once.
 type claim struct {
 	Run     uint64 `json:"run"` // one start of the node
 	Started bool   `json:"started"`
@@ -34,49 +34,79 @@ type claim struct {
 
 // A name is held by a node until it is released.
 type name struct {
-	claim   claim
+	id      string
+	run     uint64
+	bus     *eventlog.Bus
 	started atomic.Bool
+	taken   atomic.Bool // another node has it
 	release func()
 }
 
-// claimName takes a name among the nodes that share a log. Of two that start at once, the
-// one with the lower number gets it.
+// claimName takes a name among the nodes that share a log. Of those that start at once,
+// the one with the lowest number gets it: see settle.
 func claimName(ctx context.Context, bus *eventlog.Bus, id string) (*name, error) {
-	n := &name{claim: claim{Run: max(rand.Uint64(), 1)}}
-	subject := nameSubject + id
+	n := &name{id: id, run: max(rand.Uint64(), 1), bus: bus}
 	// Without a subscription of our own the servers say at once that nobody listens.
-	if err := n.ask(ctx, bus, subject, id, nameAnswer); err != nil {
+	if err := n.ask(ctx, nameAnswer, n.yields); err != nil {
 		return nil, err
 	}
-	stop, err := bus.Subscribe(subject, func(string, []byte) []byte {
-		return marshal(&claim{n.claim.Run, n.started.Load()})
-	})
+	stop, err := bus.Subscribe(nameSubject+id, func(_ string, data []byte) []byte { return n.hear(data) })
 	if err != nil {
 		return nil, err
 	}
 	n.release = stop
-	if err := n.ask(ctx, bus, subject, id, nameRace); err != nil {
+	if err := n.ask(ctx, nameRace, n.yields); err != nil {
 		stop()
 		return nil, err
 	}
 	return n, nil
 }
 
-// ask asks who has the name.
-func (n *name) ask(ctx context.Context, bus *eventlog.Bus, subject, id string, wait time.Duration) error {
+// settle ends the start of the node, if no other has the name by now. Whatever others
+// said in the meantime has been heard before our own question is.
+func (n *name) settle(ctx context.Context) error {
+	err := n.ask(ctx, nameAnswer, func(c claim) bool { return n.yields(c) || c.Run == n.run })
+	if err == nil {
+		n.started.Store(true)
+	}
+	return err
+}
+
+// hear takes another node's claim and returns ours. One that has to yield may not have
+// waited for the answer, so it is told again.
+func (n *name) hear(data []byte) []byte {
+	var c claim
+	if json.Unmarshal(data, &c) != nil || c.Run == 0 {
+		return nil
+	}
+	if !n.yields(c) && c.Run != n.run && !c.Started {
+		_ = n.bus.Publish(nameSubject+n.id, n.claim())
+	}
+	return n.claim()
+}
+
+func (n *name) claim() []byte { return marshal(&claim{n.run, n.started.Load()}) }
+
+// yields reports whether another node has the name rather than this one, and notes it.
+func (n *name) yields(c claim) bool {
+	if c.Run == n.run || n.started.Load() || !c.Started && c.Run > n.run {
+		return false
+	}
+	n.taken.Store(true)
+	return true
+}
+
+// ask makes the claim and hands answers to f until it has enough. It is an error when
+// the name is taken.
+func (n *name) ask(ctx context.Context, wait time.Duration, f func(claim) (enough bool)) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	taken := false
-	err := bus.Ask(ctx, subject, nil, func(answer []byte) bool {
-		var other claim
-		if json.Unmarshal(answer, &other) != nil || other.Run == 0 || other.Run == n.claim.Run {
-			return false
-		}
-		taken = other.Started || n.release == nil || other.Run < n.claim.Run
-		return taken
+	err := n.bus.Ask(ctx, nameSubject+n.id, n.claim(), func(answer []byte) bool {
+		var c claim
+		return json.Unmarshal(answer, &c) == nil && c.Run != 0 && f(c)
 	})
-	if err == nil && taken {
-		return &ConfigError{"node", fmt.Sprintf("another node with the name %s runs on this NATS; give each node a name of its own", id)}
+	if err == nil && n.taken.Load() {
+		return &ConfigError{"node", fmt.Sprintf("another node with the name %s runs on this NATS; give each node a name of its own", n.id)}
 	}
 	return err
 }

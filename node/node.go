@@ -134,7 +134,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 	}
 	if n.name != nil {
-		n.name.started.Store(true)
+		if err := n.name.settle(ctx); err != nil {
+			return nil, err
+		}
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", n.logKept(), "cursor", n.log.Last())
