@@ -32,8 +32,9 @@ const (
 // errSuspect says that a check found another history, which the next will confirm or not.
 var errSuspect = fmt.Errorf("%w: its history is not what it was; looking again", ErrUnavailable)
 
-// errUnsure says that the stream has not been compared since the connection was lost.
-var errUnsure = fmt.Errorf("%w: the connection was lost, and it is not known yet whether its history is what it was", ErrUnavailable)
+// errUnsure says that it is being found out what history the stream has: the connection
+// was lost, the stream is gone, or a check found another history.
+var errUnsure = fmt.Errorf("%w: it is not known yet whether its history is what it was; try again in a moment", ErrUnavailable)
 
 // check compares the stream with what this node has seen of it, and puts right what it
 // finds: a stream that is gone is made again, a marker that is gone or may soon leave the
@@ -88,7 +89,7 @@ func (h *history) noted(s *jetstream.StreamState) {
 
 func (h *history) compare(ctx context.Context) error {
 	cur, last, conns := h.lineage(), h.last.load(), h.log.conns.Load()
-	info, err := h.infoOrMake(ctx)
+	info, err := h.infoWith(ctx, last, h.infoOrMake)
 	if err != nil {
 		return err
 	}
@@ -163,13 +164,38 @@ func (h *history) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, quorum(info.Cluster)
 }
 
-// infoOrMake is info, and makes the stream again if it is gone.
+// A leader may be behind what another of its stream's servers has told a tail, for this
+// long at most.
+const (
+	leaderLag   = time.Second
+	leaderPause = 20 * time.Millisecond
+)
+
+// infoWith asks for the stream's state until that has a sequence that this node has seen,
+// or a server that was only late would have it.
+func (h *history) infoWith(ctx context.Context, seq uint64, ask func(context.Context) (*jetstream.StreamInfo, error)) (*jetstream.StreamInfo, error) {
+	for deadline := time.Now().Add(leaderLag); ; sleep(ctx, leaderPause) {
+		info, err := ask(ctx)
+		if err != nil || info.State.LastSeq >= seq || info.Cluster == nil || len(info.Cluster.Replicas) == 0 || time.Now().After(deadline) || ctx.Err() != nil {
+			return info, err
+		}
+	}
+}
+
+// infoOrMake is info, and makes the stream again if it is gone. It is not made in the
+// moment in which it is found missing: the server may still be removing its files, and
+// takes nothing into a stream whose files it has then removed.
 func (h *history) infoOrMake(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := h.info(ctx)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return info, err
 	}
 	h.unsure.Store(true)
+	if !h.gone {
+		h.gone = true
+		return nil, err
+	}
+	h.gone = false
 	h.log.cfg.Logger.Error("event log: a stream is gone; making it again", "stream", h.name)
 	if _, _, err := h.log.openStream(ctx, h.config); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,10 +127,14 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
+	var unnamed error
 	at, enough := q.After, time.Now().Add(listFor/2)
 	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		if len(list) == q.Limit || at > q.After && time.Now().After(enough) || l.history.unnamed(meta.Sequence.Stream) {
+		if len(list) == q.Limit || at > q.After && time.Now().After(enough) {
 			more = true
+			return false
+		}
+		if unnamed = l.history.settle(ctx, meta.Sequence.Stream); unnamed != nil {
 			return false
 		}
 		at = meta.Sequence.Stream
@@ -140,7 +145,7 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		return true
 	})
 	if err == nil {
-		err = l.same(branch)
+		err = cmp.Or(unnamed, l.same(branch))
 	}
 	if err != nil {
 		return nil, event.Cursor{}, false, err

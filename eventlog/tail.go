@@ -223,4 +223,7 @@ func (t *tail) catchUp(ctx context.Context, to uint64) error {
 
 func (t *tail) stumbled(err error) {
 	t.log.cfg.Logger.Warn("event log: a tail stumbled and goes on", "err", err)
+	if t.log.server.shared() {
+		t.log.checkSoon()
+	}
 }
