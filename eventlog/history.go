@@ -51,8 +51,10 @@ type history struct {
 		conns uint64
 		last  uint64
 	}
-	suspected bool // the last check found another history; guarded by checking
-	gone      bool // the last check found no stream; guarded by checking
+	suspected bool      // the last check found another history; guarded by checking
+	waited    int       // checks that waited for other nodes; guarded by checking
+	goneSince time.Time // when a check found no stream; guarded by checking
+	remade    bool      // this node made the stream again, and it has taken nothing yet; guarded by checking
 	// When the marker at a sequence was appended or came to be known; guarded by checking.
 	markedAt  time.Time
 	markedSeq uint64
