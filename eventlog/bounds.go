@@ -38,9 +38,12 @@ func (l *Log) watch() {
 
 // checkAll checks the histories, and reports whether all are in order.
 func (l *Log) checkAll() (ok bool) {
+	ctx, cancel := context.WithCancel(l.life)
+	defer cancel()
+	l.abort.Store(&cancel)
 	ok = true
 	for i, h := range l.histories() {
-		err := h.check(l.life)
+		err := h.check(ctx)
 		if i == 0 { // of the events
 			l.lost.Store(err != nil && l.life.Err() == nil)
 		}

@@ -85,7 +85,7 @@ func (w *world) kill() {
 // open opens a node's log, with a tail.
 func (w *world) open(i int) {
 	w.t.Helper()
-	l, err := Open(w.t.Context(), Config{URL: w.url(), Node: fmt.Sprint(i), Logger: slog.New(slog.DiscardHandler)})
+	l, err := Open(w.t.Context(), Config{URL: w.url(), Node: fmt.Sprint(i), Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)).With("node", i)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
