@@ -47,8 +47,14 @@ func (l *Log) checkAll() (ok bool) {
 		if i == 0 { // of the events
 			l.lost.Store(err != nil && l.life.Err() == nil)
 		}
-		if err != nil && l.life.Err() == nil {
+		if err == nil {
+			h.failing = false
+		} else if l.life.Err() == nil {
 			ok = false
+			if h.failing {
+				continue
+			}
+			h.failing = true
 			l.cfg.Logger.Warn("event log: a stream could not be checked; trying again", "stream", h.name, "err", err)
 		}
 	}

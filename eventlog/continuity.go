@@ -50,6 +50,9 @@ func (h *history) check(ctx context.Context) error {
 		check = h.keep
 	}
 	err := check(ctx)
+	if h.remade && errors.Is(err, context.DeadlineExceeded) {
+		h.discard()
+	}
 	if err != nil && h.log.life.Err() == nil {
 		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, h.log.server.because())
 	}
@@ -185,6 +188,7 @@ const goneFor = 700 * time.Millisecond
 func (h *history) infoOrMake(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := h.info(ctx)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		h.goneSince = time.Time{}
 		return info, err
 	}
 	h.unsure.Store(true)
@@ -349,30 +353,30 @@ func (h *history) depart(ctx context.Context, s *sight, base *Lineage, after uin
 		options = append(options, jetstream.WithExpectLastSequence(after))
 	}
 	l, err := h.mark(ctx, next, options...)
-	if err != nil { // another node was first, or it is tried again
-		h.discard(ctx, s)
-		return err
+	if err != nil {
+		return err // another node was first, or it is tried again
 	}
 	h.created, h.remade = s.info.Created, false
 	h.take(l, l.marker, true)
 	return nil
 }
 
-// discard deletes a stream that this node has made again and that takes nothing: the
-// server has removed its files with those of the one before.
-func (h *history) discard(ctx context.Context, s *sight) {
-	if !h.remade || s.info.State.LastSeq > 0 || ctx.Err() == nil {
-		return
-	}
+// discard deletes a stream that this node has made again, if it has taken nothing since:
+// the server has removed its files with those of the one before.
+func (h *history) discard() {
 	ctx, cancel := context.WithTimeout(h.log.life, openTry)
 	defer cancel()
+	info, err := h.info(ctx)
+	if err != nil || info.State.LastSeq > 0 {
+		return
+	}
 	_ = h.log.js.DeleteStream(ctx, h.name) // or it is tried again
 }
 
 // follow adopts the epoch that another node has begun.
 func (h *history) follow(s *sight) {
 	forced := s.bad != math.MaxUint64 || s.last > s.info.State.LastSeq || !s.info.Created.Equal(h.created)
-	h.created = s.info.Created
+	h.created, h.remade = s.info.Created, false
 	h.take(s.found, s.info.State.LastSeq, forced)
 }
 

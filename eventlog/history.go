@@ -44,6 +44,8 @@ type history struct {
 	// was lost, or a check found something else. Nothing is named meanwhile.
 	unsure atomic.Bool
 
+	failing bool // the last check failed, which was logged; of the goroutine that checks
+
 	checking sync.Mutex // held by check and open
 	created  time.Time  // of the stream; guarded by checking
 	checked  struct {   // the last check that found all in order; guarded by checking
