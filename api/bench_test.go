@@ -40,9 +40,9 @@ func BenchmarkPublishHandler(b *testing.B) {
 			b.ReportAllocs()
 			ctx.SetUserValue(actKey, new(act))
 			for i := 0; b.Loop(); i++ {
-				key := ""
+				var key publishKey
 				if keyed {
-					key = strconv.Itoa(i)
+					key.key = strconv.Itoa(i)
 				}
 				actOf(&ctx).details = actOf(&ctx).details[:0]
 				if err := s.publishOne(&ctx, text, key, ""); err != nil {

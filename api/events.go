@@ -92,9 +92,16 @@ func logProblem(err error) *problem {
 // no limit, and how many events are held at once.
 const queryPage = 100
 
+// Bounds of a list of events in bytes of their JSON, but for one event's: of those that
+// are held at once, and of the whole answer, whose cursor goes on behind it.
+const (
+	heldBytes = 1 << 20
+	listBytes = 4 << 20
+)
+
 // listEvents is GET /events.
 func (s *Server) listEvents(ctx *fasthttp.RequestCtx) error {
-	a := &eventsAnswer{s: s}
+	a := &eventsAnswer{s: s, bytes: listBytes}
 	var err error
 	if a.query, a.left, err = s.eventsQuery(ctx); err != nil {
 		return err
@@ -156,6 +163,7 @@ type eventsAnswer struct {
 	s     *Server
 	query ListQuery // of the next page
 	left  int       // events that may follow page
+	bytes int       // that may follow page
 
 	page  []Published // to be written
 	more  bool        // there may be another
@@ -167,12 +175,15 @@ type eventsAnswer struct {
 func (a *eventsAnswer) turnPage() (err error) {
 	c, cancel := a.s.query()
 	defer cancel()
-	a.query.Limit = min(a.left, queryPage)
+	a.query.Limit, a.query.Bytes = min(a.left, queryPage), min(a.bytes, heldBytes)
 	if a.page, a.query.After, a.more, err = a.s.cfg.Events.List(c, a.query); err != nil {
 		return logProblem(err)
 	}
 	a.left -= len(a.page)
-	a.more = a.more && a.left > 0
+	for i := range a.page {
+		a.bytes -= len(a.page[i].Body)
+	}
+	a.more = a.more && a.left > 0 && a.bytes > 0
 	return nil
 }
 

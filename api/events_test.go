@@ -308,3 +308,40 @@ func TestEventsThatBreakOffCutTheConnection(t *testing.T) {
 		t.Error("it is not logged")
 	}
 }
+
+// A list of long events ends at so many bytes, and its cursor goes on behind it; few
+// of them are held at once.
+func TestListOfLongEvents(t *testing.T) {
+	const n, size = 20, 1 << 20
+	r := start(t, func(c *Config, _ *limits) { c.MaxPayload = 2 * size })
+	line := `{"gatewayId":"g1","type":"t","payload":"` + strings.Repeat("x", size) + `"}` + "\n"
+	if got := r.bulk(strings.NewReader(strings.Repeat(line, n))); len(got) != n {
+		t.Fatalf("%d receipts", len(got))
+	}
+	since, seen := "", 0
+	for pages := 1; seen < n; pages++ {
+		got := r.do("GET", prefix+"/events?limit=1000"+since, "")
+		var page struct {
+			Events []struct{ ID string }
+			Cursor string
+		}
+		if err := json.Unmarshal([]byte(got.body), &page); err != nil {
+			t.Fatalf("%d %.200s: %v", got.status, got.body, err)
+		}
+		if len(got.body) > listBytes+2*size || len(page.Events) == 0 {
+			t.Fatalf("page %d has %d events and %d bytes", pages, len(page.Events), len(got.body))
+		}
+		for _, e := range page.Events {
+			if seen++; e.ID != fmt.Sprintf("10-%d", seen) {
+				t.Fatalf("%s comes behind %d events", e.ID, seen-1)
+			}
+		}
+		if page.Cursor != fmt.Sprintf("10-%d", seen) {
+			t.Errorf("page %d ends at %d, and its cursor is %s", pages, seen, page.Cursor)
+		}
+		since = "&since=" + page.Cursor
+	}
+	if r.log.mostBytes > heldBytes {
+		t.Errorf("%d bytes were held at once", r.log.mostBytes)
+	}
+}

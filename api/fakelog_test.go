@@ -32,6 +32,8 @@ type fakeLog struct {
 	failReadAt  uint64             // of a list behind this place, if not 0
 	outcomes    map[uint64]Outcome // of events
 	mostListed  int                // the longest list that was asked for
+	lost        int                // events that it had and has no more
+	mostBytes   int                // the most bytes of a list, but for its last event
 	looksAt     int                // events that a List looks at, at most; 0: at all
 
 	inFlight int           // appended and not waited for
@@ -53,7 +55,7 @@ func (l *fakeLog) AppendAsync(ev *event.Event, body []byte) (Pending, error) {
 		return &fakePending{l: l, c: c, duplicate: true}, nil
 	}
 	c := event.Cursor{Epoch: fakeEpoch, Seq: uint64(len(l.taken) + 1)}
-	l.taken = append(l.taken, Published{Cursor: c, Target: ev.Target, Key: ev.Key, Body: slices.Clone(body)})
+	l.taken = append(l.taken, Published{Cursor: c, Target: ev.Target, Key: ev.Key, Body: slices.Clone(body), Receipt: ev.Receipt})
 	if ev.IdempotencyKey != "" {
 		if l.byKey == nil {
 			l.byKey = make(map[string]event.Cursor)
@@ -96,7 +98,9 @@ func (l *fakeLog) unanswered() int {
 }
 
 func (l *fakeLog) Contains(_ context.Context, id event.Cursor) (bool, error) {
-	return id.Epoch == fakeEpoch, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return id.Epoch == fakeEpoch && (id.Seq <= uint64(len(l.taken)) || l.lost == 0), nil
 }
 
 func (l *fakeLog) Event(_ context.Context, id event.Cursor) (Published, error) {
@@ -119,7 +123,7 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 	}
 	l.mostListed = max(l.mostListed, q.Limit)
 	next = event.Cursor{Epoch: fakeEpoch, Seq: max(q.After.Seq, uint64(len(l.taken)))}
-	looked := 0
+	looked, bytes := 0, 0
 	for _, p := range l.taken {
 		if p.Cursor.Seq <= q.After.Seq {
 			continue
@@ -133,7 +137,10 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 		if !mine || q.Type != "" && event.ReadHead(p.Body).Type != q.Type {
 			continue
 		}
-		if list = append(list, p); len(list) == q.Limit {
+		list = append(list, p)
+		bytes += len(p.Body)
+		l.mostBytes = max(l.mostBytes, bytes-len(p.Body))
+		if len(list) == q.Limit || bytes >= q.Bytes {
 			return list, p.Cursor, true, nil
 		}
 	}

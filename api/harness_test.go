@@ -37,6 +37,8 @@ func (a admin) Identify(presented string) (auth.Admin, bool) {
 		return auth.NewAdmin("root", auth.ScopeAdmin), true
 	case "a-reader":
 		return auth.NewAdmin("reader", auth.ScopeRead), true
+	case "another-admin-token": // of an admin of the same name
+		return auth.NewAdmin("root", auth.ScopeAdmin), true
 	case "a-publisher":
 		return auth.NewAdmin("publisher", auth.ScopePublish), true
 	}
@@ -212,6 +214,7 @@ type fakeRegistry struct {
 	gateways map[string]auth.Gateway
 	tokens   map[string][]auth.Token
 	fail     error
+	behind   error // of CatchUp
 }
 
 func newFakeRegistry() *fakeRegistry {
@@ -317,6 +320,8 @@ func (r *fakeRegistry) RevokeToken(_ context.Context, id, tokenID string) error 
 	r.tokens[id] = slices.Delete(r.tokens[id], i, i+1)
 	return nil
 }
+
+func (r *fakeRegistry) CatchUp(context.Context) error { return r.behind }
 
 // Reach says that of the gateways g1 is connected.
 func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown string) {

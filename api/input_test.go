@@ -4,6 +4,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
@@ -220,6 +221,9 @@ func TestQueriesAreExact(t *testing.T) {
 		{"GET", "/stats?limit=1;scope=cluster", 400, "limit"},
 		{"HEAD", "/stats?x", 400, ""},
 		{"DELETE", "/gateways/g1?force=1", 400, "force"},
+		{"DELETE", "/gateways/g1/tokens/t1?x", 400, "x"},
+		{"DELETE", "/verified/g1?x", 400, "x"},
+		{"DELETE", "/connections/x?x", 400, "x"},
 		{"POST", "/events?dry=1", 400, "dry"},
 	} {
 		got := r.do(tt.method, prefix+tt.path, good)
@@ -279,6 +283,10 @@ func TestPropertyDraftsAreAsTheSchemaSays(t *testing.T) {
 			names = append(names, "type")
 		}
 		var members []string
+		if rapid.Bool().Draw(t, "usual") { // else hardly any draft is taken
+			names = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"payload", "correlationId", "key"}), 0, 2, rapid.ID).Draw(t, "names beside")
+			members = []string{`"gatewayId":"g"`, `"type":"a.b"`}
+		}
 		for _, name := range names {
 			members = append(members, fmt.Sprintf("%q:%s", name, member(t, name)))
 		}
@@ -331,4 +339,22 @@ func TestPropertyBodiesAreAsTheSchemaSays(t *testing.T) {
 			t.Fatalf("%s: the reader says %v, the schema %v", text, err, says)
 		}
 	})
+}
+
+// A client that writes all of a long coded body before it reads gets its answer.
+func TestLongCodedBody(t *testing.T) {
+	r := start(t)
+	for _, mediaType := range []string{typeJSON, typeNDJSON} {
+		c := r.dial()
+		body := bytes.Repeat([]byte("x"), discardLimit-1)
+		head := fmt.Sprintf("POST %s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n",
+			prefix, adminToken, mediaType, len(body))
+		if _, err := c.Write(append([]byte(head), body...)); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != http.StatusUnsupportedMediaType {
+			t.Errorf("%s: %v, %v", mediaType, resp, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -74,7 +75,15 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	after, _ := arg(ctx, "after")
-	list, cursor, err := s.messagesOf(kind, MessageQuery{After: after, Limit: limit, Wait: wait})
+	waits := s.waits
+	if wait > 0 {
+		var done func()
+		if waits, done, err = s.waiting(ctx); err != nil {
+			return err
+		}
+		defer done()
+	}
+	list, cursor, err := s.messagesOf(waits, kind, MessageQuery{After: after, Limit: limit, Wait: wait})
 	if err != nil {
 		return journalProblem("after", err)
 	}
@@ -85,12 +94,13 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 }
 
 // messagesOf is messages of one type, unless kind is empty. While those that come are of
-// others it goes on, for as long as a look into the log may take.
-func (s *Server) messagesOf(kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
+// others it goes on, for as long as a look into the log may take. When waits ends there
+// is no more to wait for.
+func (s *Server) messagesOf(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	began := time.Now()
 	until := began.Add(q.Wait)
 	for {
-		list, cursor, err = s.messages(q)
+		list, cursor, err = s.messages(waits, q)
 		if err != nil || kind == "" || len(list) == 0 {
 			return list, cursor, err
 		}
@@ -114,7 +124,7 @@ func messageType(m json.RawMessage) (kind string) {
 
 // messages asks without waiting first: so there is a cursor to answer with when
 // the node drains, and a log out of reach is told of at once.
-func (s *Server) messages(q MessageQuery) (list []json.RawMessage, cursor string, err error) {
+func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	wait := q.Wait
 	q.Wait = 0
 	c, cancel := s.query()
@@ -124,8 +134,8 @@ func (s *Server) messages(q MessageQuery) (list []json.RawMessage, cursor string
 		return list, cursor, err
 	}
 	q.After, q.Wait = cursor, wait
-	list, last, err := s.cfg.Messages.List(s.waits, q)
-	if err != nil && s.waits.Err() != nil {
+	list, last, err := s.cfg.Messages.List(waits, q)
+	if err != nil && waits.Err() != nil {
 		return nil, cursor, nil
 	}
 	return list, last, err

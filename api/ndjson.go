@@ -42,7 +42,7 @@ type bulk struct {
 	s        *Server
 	conn     net.Conn
 	act      *act
-	key      string            // idempotency key of the whole; "" for none
+	key      publishKey        // of the whole
 	parent   event.Traceparent // of every line
 	answers  *spool
 	finished chan struct{} // closed when run has returned
@@ -73,7 +73,7 @@ type inFlight struct {
 }
 
 // publishMany answers a bulk publish.
-func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key string, parent event.Traceparent) {
+func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
 	b := &bulk{
 		s: s, conn: ctx.Conn(), act: actOf(ctx), key: key, parent: parent,
 		answers: newSpool(s.cfg.SpoolDir, &s.spooled, s.limits.spooled), finished: make(chan struct{}),
@@ -180,19 +180,10 @@ func (b *bulk) take() {
 func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
 	defer b.contain(&p)
 	var err error
-	if f.event, err = b.s.submit(text, b.lineKey(), b.parent); err != nil {
+	if f.event, err = b.s.submit(text, b.key.line(b.line), b.parent); err != nil {
 		return b.refused(err)
 	}
 	return nil
-}
-
-// lineKey returns the idempotency key of the line at hand. When the same lines
-// are published again with the same key, each is the same as before.
-func (b *bulk) lineKey() string {
-	if b.key == "" {
-		return ""
-	}
-	return b.key + "#" + strconv.Itoa(b.line)
 }
 
 // settle answers the oldest line, when its event is in the log.

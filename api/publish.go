@@ -4,7 +4,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ import (
 
 // publish is POST /events: one event, or newline-delimited JSON of many.
 func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
-	key, err := idempotencyKey(ctx)
+	key, err := publishKeyOf(ctx)
 	var mediaType string
 	if err == nil {
 		mediaType, err = bodyType(ctx, typeJSON, typeNDJSON)
@@ -37,30 +36,8 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	return err
 }
 
-const (
-	headerIdempotencyKey = "Idempotency-Key"
-	maxIdempotencyKey    = 128 // bytes
-)
-
-// idempotencyKey returns the request's, or "" when it has none.
-func idempotencyKey(ctx *fasthttp.RequestCtx) (string, error) {
-	all := ctx.Request.Header.PeekAll(headerIdempotencyKey)
-	if len(all) == 0 {
-		return "", nil
-	}
-	key := all[0]
-	visible := func(r rune) bool { return '!' <= r && r <= '~' }
-	if len(all) > 1 || len(key) == 0 || len(key) > maxIdempotencyKey || len(bytes.TrimFunc(key, visible)) > 0 {
-		p := problemf(fasthttp.StatusBadRequest, codeBadRequest,
-			"header %s: want it once, with 1 to %d visible ASCII characters", headerIdempotencyKey, maxIdempotencyKey)
-		p.field = headerIdempotencyKey
-		return "", p
-	}
-	return string(key), nil
-}
-
-func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key string, parent event.Traceparent) error {
-	p, err := s.submit(text, key, parent)
+func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key publishKey, parent event.Traceparent) error {
+	p, err := s.submit(text, key.single(), parent)
 	if err != nil {
 		return err
 	}
@@ -81,29 +58,43 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key string, p
 type submission struct {
 	event   *event.Event
 	receipt receipt // without its id, while there is a pending
+	digest  string  // of the publisher's text, when it has a key
 	pending Pending // nil: it was published before, and this is the receipt
 	at      time.Time
 	span    Span // nil: it is not traced
 }
 
 // submit gives an event of a publisher's text to the log, unless its key was
-// used before. It keeps nothing of the text. An error is a problem.
+// used before; key is empty for none. It keeps nothing of the text. An error is a
+// problem.
 func (s *Server) submit(text []byte, key string, parent event.Traceparent) (submission, error) {
+	digest := ""
 	if key != "" {
-		if r, ok := s.receipts.find(key, s.cfg.Now()); ok {
-			return submission{receipt: r}, nil
+		digest = digestOf(text)
+		if k, ok := s.receipts.find(key, s.cfg.Now()); ok && !s.lost(k.id) {
+			return submission{receipt: k.receipt}, k.check(digest)
 		}
 	}
 	span := s.begin(&parent)
-	p, err := s.submitNew(text, key, parent, span)
+	p, err := s.submitNew(text, key, digest, parent, span)
 	if err != nil {
 		end(span, err)
 	}
 	return p, err
 }
 
+// lost reports whether the log does not have an event that it had, because it went
+// back: then its receipt is worth nothing. While the log is out of reach it is not
+// taken for lost.
+func (s *Server) lost(id event.Cursor) bool {
+	c, cancel := s.query()
+	defer cancel()
+	ok, err := s.cfg.Events.Contains(c, id)
+	return err == nil && !ok
+}
+
 // submitNew is submit of what was not published before; span may be nil.
-func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, span Span) (submission, error) {
+func (s *Server) submitNew(text []byte, key, digest string, parent event.Traceparent, span Span) (submission, error) {
 	a, err := s.admit(text, parent)
 	if err != nil {
 		return submission{}, err
@@ -117,7 +108,9 @@ func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, sp
 			s.gate.leave()
 		}
 	}()
-	a.event.IdempotencyKey = key
+	if key != "" {
+		a.event.IdempotencyKey, a.event.Receipt = key, a.receipt.keep(digest)
+	}
 	at := time.Now()
 	if span != nil {
 		span.Append(a.event, a.receipt.targets)
@@ -127,7 +120,7 @@ func (s *Server) submitNew(text []byte, key string, parent event.Traceparent, sp
 		return submission{}, appendProblem(err)
 	}
 	begun = true
-	return submission{a.event, a.receipt, p, at, span}, nil
+	return submission{a.event, a.receipt, digest, p, at, span}, nil
 }
 
 // An admitted event is one that is ready for the log.
@@ -163,6 +156,12 @@ func (s *Server) admit(text []byte, parent event.Traceparent) (admitted, error) 
 		return admitted{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
 	}
 	targets, connected, unknown := s.cfg.Registry.Reach(ev.Target)
+	if unknown != "" { // another node may have registered it just now
+		if err := s.catchUp(); err != nil {
+			return admitted{}, unavailable("whether there is a gateway %s cannot be known now: %v", unknown, err)
+		}
+		targets, connected, unknown = s.cfg.Registry.Reach(ev.Target)
+	}
 	if unknown != "" {
 		return admitted{}, notFound("there is no gateway %s; nothing was published", unknown)
 	}
@@ -192,23 +191,24 @@ func (s *Server) confirmed(p *submission) (receipt, error) {
 	if p.span != nil {
 		p.span.Appended(id, p.pending.Duplicate())
 	}
-	r := p.receipt.of(id)
+	k := keyedReceipt{key: p.event.IdempotencyKey, digest: p.digest, receipt: p.receipt.of(id)}
 	if !p.pending.Duplicate() {
-		s.taken(p.event, &r, p.at)
-	} else if r, err = s.receiptOf(r); err != nil {
+		s.taken(p.event, &k.receipt, p.at)
+	} else if k, err = s.firstOf(k); err != nil {
 		return receipt{}, err
 	}
-	if key := p.event.IdempotencyKey; key != "" {
-		r = s.receipts.keep(key, r, s.cfg.Now())
+	if k.key == "" {
+		return k.receipt, nil
 	}
-	return r, nil
+	k = s.receipts.keep(k, s.cfg.Now())
+	return k.receipt, k.check(p.digest)
 }
 
-// receiptOf returns the receipt of the event that a repeat has named the id of.
-// It was published a moment ago, before a restart, by another node, or by one of
-// very many; its connected gateways are those of now. Of an event that has left
+// firstOf returns the first publish with the key of a repeat, which names the first's
+// id. It was published a moment ago, before a restart, by another node, or by one of
+// very many, and its receipt stands with it in the log. Of an event that has left
 // the log nothing is known but what the repeat says.
-func (s *Server) receiptOf(repeat receipt) (receipt, error) {
+func (s *Server) firstOf(repeat keyedReceipt) (keyedReceipt, error) {
 	c, cancel := s.query()
 	defer cancel()
 	e, err := s.cfg.Events.Event(c, repeat.id)
@@ -216,11 +216,23 @@ func (s *Server) receiptOf(repeat receipt) (receipt, error) {
 		return repeat, nil
 	}
 	if err != nil {
-		return receipt{}, appendProblem(fmt.Errorf("it was published before, as %v, but cannot be read: %w", repeat.id, err))
+		return repeat, appendProblem(fmt.Errorf("it was published before, as %v, but cannot be read: %w", repeat.id, err))
 	}
-	at, _ := event.Published(e.Body)
-	targets, connected, _ := s.cfg.Registry.Reach(e.Target)
-	return receipt{repeat.id, event.ReadHead(e.Body).CorrelationID, at, targets, connected}, nil
+	first := keyedReceipt{key: repeat.key}
+	first.id = repeat.id
+	first.timestamp, _ = event.Published(e.Body)
+	first.correlationID = event.ReadHead(e.Body).CorrelationID
+	if first.read(e.Receipt) != nil { // it was published by a version that kept none
+		first.digest = repeat.digest
+		first.targets, first.connected, _ = s.cfg.Registry.Reach(e.Target)
+	}
+	return first, nil
+}
+
+func (s *Server) catchUp() error {
+	ctx, cancel := s.query()
+	defer cancel()
+	return s.cfg.Registry.CatchUp(ctx)
 }
 
 // query returns the context of a look into the log.
@@ -256,5 +268,8 @@ func draftProblem(err error) *problem {
 // appendProblem is the problem with an event that the log has not confirmed. It
 // may have it all the same, if it was the answer that got lost.
 func appendProblem(err error) *problem {
+	if errors.Is(err, event.ErrTooLarge) {
+		return tooLarge("%v", err)
+	}
 	return unavailable("the event log did not confirm the event, publish it again: %v", err)
 }

@@ -183,3 +183,16 @@ func FuzzPublish(f *testing.F) {
 		}
 	})
 }
+
+// Whether there is a gateway cannot be told while the registry is behind.
+func TestPublishToNewcomer(t *testing.T) {
+	r := start(t)
+	r.registry.behind = errors.New("no connection")
+	got := r.do("POST", prefix+"/events", `{"gatewayId":"nobody","type":"a.b"}`)
+	if got.status != 503 || !strings.Contains(got.body, "cannot be known now") {
+		t.Errorf("answered with %d %s", got.status, got.body)
+	}
+	if got := r.do("POST", prefix+"/events", `{"gatewayId":"g1","type":"a.b"}`); got.status != 202 {
+		t.Errorf("answered with %d %s", got.status, got.body)
+	}
+}

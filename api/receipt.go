@@ -57,32 +57,34 @@ type receipts struct {
 	queue []*keyedReceipt // the oldest first; one whose key has another now is not in byKey
 }
 
+// A keyedReceipt is the receipt of a publish with an idempotency key.
 type keyedReceipt struct {
-	key string
+	key    string // as the log has it, see [publishKey]
+	digest string // of the text that was published, see [digestOf]
 	receipt
 }
 
 func (k *keyedReceipt) expired(now time.Time) bool { return now.Sub(k.timestamp) >= receiptFor }
 
 // find returns the receipt of a key.
-func (r *receipts) find(key string, now time.Time) (receipt, bool) {
+func (r *receipts) find(key string, now time.Time) (keyedReceipt, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.byKey[key]
 	if k == nil || k.expired(now) {
-		return receipt{}, false
+		return keyedReceipt{}, false
 	}
-	return k.receipt, true
+	return *k, true
 }
 
 // keep remembers a receipt and returns it, or the one that was kept before for the
 // same event. So all that publish with one key at once are answered the same,
 // whoever of them is the first to know.
-func (r *receipts) keep(key string, of receipt, now time.Time) receipt {
+func (r *receipts) keep(of keyedReceipt, now time.Time) keyedReceipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if k := r.byKey[key]; k != nil && k.id == of.id {
-		return k.receipt
+	if k := r.byKey[of.key]; k != nil && k.id == of.id {
+		return *k
 	}
 	for len(r.queue) > 0 && (len(r.queue) >= maxReceipts || r.queue[0].expired(now)) {
 		r.drop(r.queue[0])
@@ -92,9 +94,8 @@ func (r *receipts) keep(key string, of receipt, now time.Time) receipt {
 	if r.byKey == nil {
 		r.byKey = make(map[string]*keyedReceipt)
 	}
-	k := &keyedReceipt{key, of}
-	r.byKey[key] = k
-	r.queue = append(r.queue, k)
+	r.byKey[of.key] = &of
+	r.queue = append(r.queue, &of)
 	return of
 }
 

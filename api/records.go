@@ -21,8 +21,8 @@ type Events interface {
 	Event(ctx context.Context, id event.Cursor) (Published, error)
 	// List returns the events that a query asks for, the oldest first, the place to
 	// go on behind, and whether there may be more there. It may return fewer than
-	// the limit, or none, when there are: where they are rare, looking for them
-	// takes long.
+	// the limit, or none, when there are: where they are long, or rare so that looking
+	// for them takes long.
 	List(ctx context.Context, q ListQuery) (list []Published, next event.Cursor, more bool, err error)
 	Outcome(ctx context.Context, id event.Cursor) (Outcome, error)
 	// Contains reports whether the log's history contains what an event's id stands for.
@@ -33,10 +33,11 @@ type Events interface {
 // A Published event is one that the log has. The body is what
 // [event.Event.AppendBody] made.
 type Published struct {
-	Cursor event.Cursor
-	Target event.Target
-	Key    string
-	Body   []byte
+	Cursor  event.Cursor
+	Target  event.Target
+	Key     string
+	Body    []byte
+	Receipt string // [event.Event.Receipt]; set by Event only
 }
 
 // A ListQuery asks for retained events.
@@ -45,6 +46,7 @@ type ListQuery struct {
 	Type      string       // of this type; empty: of any
 	After     event.Cursor // behind this one; zero: from the oldest
 	Limit     int
+	Bytes     int // of their JSON, but for the last one's
 }
 
 // An Outcome is what became of an event at the gateways it was for.

@@ -68,7 +68,16 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 // Content-Type it is the first. A coded body is a problem, and so is a text in another
 // charset than UTF-8, because neither would be read as what it is.
 func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
-	h := &ctx.Request.Header
+	mediaType, err := formOf(&ctx.Request.Header, taken)
+	// Who streams a body without an end gets the answer at once.
+	if stream := ctx.RequestBodyStream(); err != nil && stream != nil && ctx.Request.Header.ContentLength() > 0 {
+		_, _ = io.CopyN(io.Discard, stream, discardLimit)
+	}
+	return mediaType, err
+}
+
+// formOf is bodyType by a request's headers alone.
+func formOf(h *fasthttp.RequestHeader, taken []string) (string, error) {
 	for _, line := range h.PeekAll(fasthttp.HeaderContentEncoding) {
 		for coding := range bytes.SplitSeq(line, []byte(",")) {
 			coding = bytes.TrimSpace(coding)
@@ -79,12 +88,12 @@ func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
 			}
 		}
 	}
-	text := string(h.ContentType())
-	if text == "" || text == taken[0] {
+	text := h.ContentType()
+	if len(text) == 0 || string(text) == taken[0] {
 		return taken[0], nil
 	}
 	// A parameter that cannot be read changes nothing, unless it is the charset.
-	mediaType, parameters, err := mime.ParseMediaType(text)
+	mediaType, parameters, err := mime.ParseMediaType(string(text))
 	charset, given := parameters["charset"]
 	switch {
 	case err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter), !slices.Contains(taken, mediaType):

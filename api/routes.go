@@ -107,11 +107,17 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 
 // identify returns whose token a request has in its Authorization header.
 func (s *Server) identify(authorization []byte) (auth.Admin, bool) {
-	scheme, token, _ := bytes.Cut(authorization, []byte(" "))
-	if !bytes.EqualFold(scheme, []byte("Bearer")) {
+	token, ok := bearer(authorization)
+	if !ok {
 		return auth.Admin{}, false
 	}
-	return s.cfg.Admin.Identify(string(bytes.TrimSpace(token)))
+	return s.cfg.Admin.Identify(string(token))
+}
+
+// bearer returns the token in an Authorization header, and whether there is one.
+func bearer(authorization []byte) (token []byte, ok bool) {
+	scheme, token, _ := bytes.Cut(authorization, []byte(" "))
+	return bytes.TrimSpace(token), bytes.EqualFold(scheme, []byte("Bearer"))
 }
 
 // turnAway answers a request without a token that is known.

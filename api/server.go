@@ -54,6 +54,9 @@ type Registry interface {
 	Tokens(gatewayID string) ([]auth.Token, error)
 	RevokeToken(ctx context.Context, gatewayID, tokenID string) error
 	Reach(t event.Target) (targets, connected int, unknown string)
+	// CatchUp returns when the registry knows every change that was made on any node
+	// before the call, else why it cannot tell.
+	CatchUp(ctx context.Context) error
 	Away(t event.Target, limit int) (ids []string, total int)
 }
 
@@ -134,6 +137,7 @@ type limits struct {
 	nodes  time.Duration // for other nodes to answer
 
 	spooled int64 // bytes of answers in files, of all bulk publishes together
+	polls   int64 // requests that wait for something to happen
 }
 
 var defaultLimits = limits{
@@ -147,6 +151,7 @@ var defaultLimits = limits{
 	nodes:  2 * time.Second,
 
 	spooled: 1 << 30, // receipts of about six million lines
+	polls:   512,
 }
 
 // A Server answers the internal listener. Its methods may be called from any
@@ -163,6 +168,7 @@ type Server struct {
 
 	receipts receipts
 	spooled  atomic.Int64 // bytes in the files of spools
+	polls    atomic.Int64 // requests that wait for something to happen
 	gate     gate         // that events pass to the log
 	draining atomic.Bool  // set when Shutdown begins
 	conns    connSet

@@ -66,8 +66,8 @@ func parseExpiry(body []byte) (at time.Time, err error) {
 		if name != "expiresAt" || o.Null() {
 			return name == "expiresAt"
 		}
-		text, err := o.String(), error(nil)
-		if at, err = strict.Time(text); err != nil {
+		var err error
+		if at, err = strict.Time(o.String()); err != nil {
 			o.Fail(err.Error() + ", or null")
 		}
 		if at.IsZero() { // it would stand for never

@@ -134,12 +134,21 @@ const (
 )
 
 // firstVerified returns the barrier of a gateway of which nothing is known, when the
-// log is at a position. Where the log was empty at the start, nobody was known before.
+// log is at a position. Where the log was empty at the start, but for what it may put
+// there itself, nobody was known before.
 func (s *start) firstVerified(at event.Cursor, now time.Time) event.Cursor {
-	if s.Position.Seq > 0 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
+	if s.Position.Seq > 1 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
 		return s.Position
 	}
 	return at
+}
+
+func (s *start) encode() []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("BUG: a start does not marshal: " + err.Error())
+	}
+	return b
 }
 
 // begin returns the registry's start, which is now if there is none.
@@ -157,10 +166,7 @@ func (r *Registry) begin(ctx context.Context) (s start, err error) {
 			return s, err
 		}
 		s.At = r.now().UTC()
-		if value, err = json.Marshal(s); err != nil {
-			panic("BUG: a start does not marshal: " + err.Error())
-		}
-		if _, err = r.store.Create(ctx, startKey, value); !errors.Is(err, ErrConflict) {
+		if _, err = r.store.Create(ctx, startKey, s.encode()); !errors.Is(err, ErrConflict) {
 			return s, err
 		}
 	}

@@ -72,6 +72,7 @@ func TestFirstVerified(t *testing.T) {
 		{"soon after an upgrade", start{at(5), began}, time.Minute, at(5)},
 		{"late after it", start{at(5), began}, 2 * time.Hour, at(9)},
 		{"the log was empty", start{at(0), began}, time.Minute, at(9)},
+		{"the log had only its own mark", start{at(1), began}, time.Minute, at(9)},
 		{"another log", start{event.Cursor{Epoch: 2, Seq: 5}, began}, time.Minute, at(9)},
 		{"unknown", start{}, time.Minute, at(9)},
 	} {

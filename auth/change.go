@@ -129,6 +129,7 @@ func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) e
 		if err := f(rec); err != nil {
 			return err
 		}
+		rec.Edits++
 		revision, err := r.store.Update(ctx, recordPrefix+id, rec.encode(), revision)
 		if err != nil {
 			return err

@@ -21,6 +21,7 @@ type entry struct {
 	presence *presence // of every entry this gateway ever had
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
+	edits    uint64    // of the record
 	vouched  bool      // by the platform: there is no record
 }
 
@@ -33,6 +34,9 @@ type directory struct {
 	all     members
 	groups  map[string]members
 	ids     idList // of the registered ones
+	// remote counts the other nodes that have a connection of a gateway, also of one
+	// that is not known here yet. The presence of one that is known has the same count.
+	remote map[string]int32
 
 	// open says that any id may be a gateway's, known or not. It is constant.
 	open bool
@@ -67,6 +71,7 @@ func newDirectory() *directory {
 		grants:  make(map[digest]*Grant),
 		all:     make(members),
 		groups:  make(map[string]members),
+		remote:  make(map[string]int32),
 	}
 }
 
@@ -101,6 +106,7 @@ func (d *directory) list(e *entry) {
 	if !e.vouched {
 		d.ids.insert(e.gateway.ID)
 	}
+	e.presence.elsewhere.Store(d.remote[e.gateway.ID])
 	d.all[e.presence] = e.gateway
 	for _, name := range e.gateway.Groups {
 		if d.groups[name] == nil {
@@ -122,6 +128,27 @@ func (d *directory) unlist(e *entry) {
 			delete(d.groups, name)
 		}
 	}
+}
+
+// elsewhere adds n to how many other nodes have a connection of each gateway. It
+// returns those that are not known here.
+func (d *directory) elsewhere(ids []string, n int32) (unknown []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		count := max(0, d.remote[id]+n)
+		if count == 0 {
+			delete(d.remote, id)
+		} else {
+			d.remote[id] = count
+		}
+		if e := d.entries[id]; e != nil {
+			e.presence.elsewhere.Store(count)
+		} else {
+			unknown = append(unknown, id)
+		}
+	}
+	return unknown
 }
 
 // grant returns the grant of a secret's digest, or nil.
@@ -182,7 +209,7 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 		if e == nil && !d.open {
 			return 0, 0, id
 		}
-		if e != nil && e.presence.connected() {
+		if e != nil && e.presence.connected() || e == nil && d.remote[id] > 0 {
 			connected++
 		}
 	}
@@ -222,6 +249,7 @@ func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
 			e := d.entries[id]
 			if e == nil && d.open {
 				e = &entry{gateway: &Gateway{ID: id}, presence: new(presence)}
+				e.presence.elsewhere.Store(d.remote[id])
 			}
 			if e != nil && !yield(e.gateway, e.presence) {
 				return

@@ -15,6 +15,7 @@ type feed struct {
 	r      *Registry
 	loaded chan<- error // has room for one value; who comes later is too late
 	synced bool         // the watch has told all that was there, at least once
+	watch  uint64       // number of the watch, from 1
 }
 
 // report says how the loading went, if nothing has been said yet.
@@ -27,6 +28,14 @@ func (f *feed) report(err error) {
 
 // take carries one change.
 func (f *feed) take(c Change) {
+	if c.Reset {
+		if !f.synced { // this node knows nothing yet
+			return
+		}
+		f.r.log.Error("registry: the store has lost what it had; it is given back what this node knows")
+		f.r.post(func(time.Time) { f.r.keeper.beginRestore() })
+		return
+	}
 	if c.Synced {
 		f.sync()
 		return
@@ -46,13 +55,18 @@ func (f *feed) take(c Change) {
 }
 
 func (f *feed) sync() {
-	first := !f.synced
+	first, watch := !f.synced, f.watch
 	f.synced = true
 	f.r.post(func(now time.Time) {
 		orphans := f.r.keeper.endWatch(now)
 		if first {
 			f.r.orphans = orphans
 		}
+		if f.r.keeper.restoring {
+			f.r.restore(watch)
+			return
+		}
+		f.r.synced.Store(watch)
 		f.report(nil)
 	})
 }

@@ -53,12 +53,19 @@ type keeper struct {
 	loaded  bool                     // the first watch has told all that was there
 	early   []usageChange            // told before that
 	untold  map[string]struct{}      // gateways that a new watch has not told yet; nil when it has told all
+
+	// restoring says that the store lost what it had, and has not been given back yet
+	// what this node knows. Stale is what it has that is older than that, by id, at its
+	// revision.
+	restoring bool
+	stale     map[string]uint64
 }
 
 // A removal is how new a change must be to stand after a gateway was removed.
 type removal struct {
-	revision uint64
-	at       time.Time
+	revision  uint64
+	at        time.Time
+	createdAt time.Time // of the gateway, as far as it was known
 }
 
 // A usageChange is a stored [usage] at its revision.
@@ -83,6 +90,11 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 	if old != nil && !old.vouched && old.revision >= revision || k.removed[rec.ID].revision >= revision {
 		return
 	}
+	if k.restoring && k.outdated(rec, old) {
+		k.stale[rec.ID] = revision
+		return
+	}
+	delete(k.stale, rec.ID)
 	e := makeEntry(rec, revision, old)
 	for _, t := range rec.Tokens {
 		e.grants = append(e.grants, k.grant(old, e, t, now))
@@ -104,9 +116,9 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 func makeEntry(rec *record, revision uint64, old *entry) *entry {
 	g := rec.gateway()
 	if old != nil && sameGateway(old.gateway, &g) {
-		return &entry{gateway: old.gateway, presence: old.presence, revision: revision}
+		return &entry{gateway: old.gateway, presence: old.presence, revision: revision, edits: rec.Edits}
 	}
-	return &entry{gateway: &g, presence: new(presence), revision: revision}
+	return &entry{gateway: &g, presence: new(presence), revision: revision, edits: rec.Edits}
 }
 
 // org returns the count of places of an organization, nil for none.
@@ -183,7 +195,11 @@ func (k *keeper) remove(id string, revision uint64, now time.Time) {
 	if old != nil && old.revision > revision {
 		return
 	}
-	k.removed[id] = removal{max(revision, k.removed[id].revision), now}
+	r := removal{max(revision, k.removed[id].revision), now, k.removed[id].createdAt}
+	if old != nil && !old.vouched {
+		r.createdAt = old.gateway.CreatedAt
+	}
+	k.removed[id] = r
 	if old == nil || old.vouched {
 		return
 	}
@@ -232,12 +248,14 @@ func (k *keeper) told(id string) { delete(k.untold, id) }
 // endWatch says that all gateways were told. What was not told was removed while
 // nobody watched. It returns the usages of gateways that there are not.
 func (k *keeper) endWatch(now time.Time) (orphans []usageChange) {
-	for id := range k.untold {
-		if e := k.dir.entries[id]; e != nil {
-			k.remove(id, e.revision, now)
+	if !k.restoring { // else restore gives them back
+		for id := range k.untold {
+			if e := k.dir.entries[id]; e != nil {
+				k.remove(id, e.revision, now)
+			}
 		}
+		k.untold = nil
 	}
-	k.untold = nil
 	k.loaded = true
 	for _, c := range k.early {
 		if k.dir.entries[c.id] == nil {

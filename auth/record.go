@@ -33,6 +33,9 @@ type record struct {
 	Groups         []string      `json:"groups,omitempty"`
 	CreatedAt      time.Time     `json:"createdAt"`
 	Tokens         []tokenRecord `json:"tokens,omitempty"` // oldest first
+	// Edits counts the changes since the registration: of two records of one
+	// registration the one with more is newer, whatever store they are in.
+	Edits uint64 `json:"edits,omitempty"`
 	// RegisteredAt is the log's position at the registration, JoinedAt those at which
 	// it joined groups later. A record of a version that kept none has none.
 	RegisteredAt event.Cursor            `json:"registeredAt,omitzero"`
@@ -53,6 +56,15 @@ func (t tokenRecord) expired(now time.Time) bool {
 
 func (t tokenRecord) token() Token {
 	return Token{ID: t.ID, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
+}
+
+// before reports whether r is an older record than one with these edits of a
+// registration at createdAt.
+func (r *record) before(createdAt time.Time, edits uint64) bool {
+	if !r.CreatedAt.Equal(createdAt) {
+		return r.CreatedAt.Before(createdAt)
+	}
+	return r.Edits < edits
 }
 
 // encode returns the record's JSON.

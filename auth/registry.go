@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatecast/event"
@@ -45,8 +47,8 @@ type Registry struct {
 	onCorrupt func(error)
 	at        func(context.Context) (event.Cursor, error) // Options.Position
 	dir       *directory
-	start     start         // of the registry's barriers
-	orphans   []usageChange // usages left behind by gateways that were there once
+	start     atomic.Pointer[start] // of the registry's barriers
+	orphans   []usageChange         // usages left behind by gateways that were there once
 
 	tasks chan func(now time.Time) // run by the registry's goroutine
 	done  <-chan struct{}          // closed when Close begins
@@ -54,12 +56,16 @@ type Registry struct {
 	wg    sync.WaitGroup
 	once  sync.Once // of Close
 
+	// watching is the number of the watch that runs, and synced that of the one that has
+	// told all that is in the store.
+	watching, synced atomic.Uint64
+
 	keeper *keeper // owned by the registry's goroutine
 }
 
 const (
 	// watchPause is between a watch that failed and the next.
-	watchPause = time.Second
+	watchPause = 250 * time.Millisecond
 	// storeTimeout bounds what the registry does to the store on its own.
 	storeTimeout = 5 * time.Second
 )
@@ -97,8 +103,10 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 		r.wg.Wait()
 		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
 	}
-	if r.start, err = r.begin(ctx); err != nil { // as on a full disk; the next start will do
-		r.start = start{}
+	begun, err := r.begin(ctx)
+	r.start.Store(&begun)
+	if err != nil { // as on a full disk; the next start will do
+		r.start.Store(new(start))
 		r.log.Warn("registry: when it was first opened cannot be read or kept", "key", startKey, "error", err)
 	}
 	r.wg.Go(func() { r.saveUsages(life) })
@@ -175,7 +183,10 @@ func (r *Registry) apply(task func(now time.Time)) error {
 // It sends one value on loaded: nil when the store has been read, else why not.
 func (r *Registry) watch(ctx context.Context, loaded chan error) {
 	f := feed{r: r, loaded: loaded}
+	failure := ""
 	for {
+		f.watch++
+		r.watching.Store(f.watch)
 		r.post(func(time.Time) { r.keeper.beginWatch() })
 		err := r.store.Watch(ctx, f.take)
 		if ctx.Err() != nil {
@@ -188,11 +199,46 @@ func (r *Registry) watch(ctx context.Context, loaded chan error) {
 			f.report(fmt.Errorf("the store cannot be watched: %w", err))
 			return
 		}
-		r.log.Error("registry: the watch of the store ended; changes of other nodes are late until the next", "error", err)
+		if r.synced.Load() == f.watch || err.Error() != failure { // each once, for it may be tried for long
+			r.log.Error("registry: the watch of the store ended; nobody is let in until the next has told all", "error", err)
+		}
+		failure = err.Error()
+		r.watching.Store(0)
 		if !sleep(ctx, watchPause) {
 			return
 		}
 	}
+}
+
+// Synced reports whether this node knows what is in the store, but for what is on its
+// way. Otherwise a token that it does not know may be a gateway's, and one that it knows
+// may be revoked.
+func (r *Registry) Synced() bool {
+	watch := r.watching.Load()
+	return watch != 0 && r.synced.Load() == watch
+}
+
+// ErrNotSynced says that this node does not know all that is in the store.
+var ErrNotSynced = errors.New("the registry is not in sync with the other nodes'")
+
+// CatchUp returns when the registry knows every change that was made on any node before
+// the call, else why it cannot tell. What the registry then does not know, there is not.
+func (r *Registry) CatchUp(ctx context.Context) error {
+	if shared, ok := r.store.(SharedStore); ok {
+		if !r.Synced() {
+			return ErrNotSynced
+		}
+		if err := shared.CatchUp(ctx); err != nil {
+			return err
+		}
+		if err := r.apply(func(time.Time) {}); err != nil { // what was posted before is done then
+			return err
+		}
+	}
+	if !r.Synced() {
+		return ErrNotSynced
+	}
+	return nil
 }
 
 // sleep waits, and reports whether ctx is still alive.
@@ -303,16 +349,23 @@ func (r *Registry) Here(f func(id string)) {
 	}
 }
 
-// Elsewhere says that one node more (n is 1) or one less (-1) has a connection of a
-// gateway. One goroutine at a time may call it.
-func (r *Registry) Elsewhere(gatewayID string, n int32) {
-	e := r.dir.entry(gatewayID)
-	if e == nil && r.dir.open && n > 0 {
-		e = r.vouchedElsewhere(gatewayID)
+// elsewhereBatch bounds for how many gateways the directory is locked at once.
+const elsewhereBatch = 500
+
+// Elsewhere reports that one node more has a connection of each gateway in on, and one
+// less of each in off. A gateway may be reported before this node knows it, or after it
+// has removed it. One goroutine at a time may call it.
+func (r *Registry) Elsewhere(on, off []string) {
+	for ids := range slices.Chunk(on, elsewhereBatch) {
+		unknown := r.dir.elsewhere(ids, 1)
+		for _, id := range unknown {
+			if r.dir.open {
+				r.vouchedElsewhere(id)
+			}
+		}
 	}
-	if e != nil {
-		// It may have been said before the gateway was known.
-		e.presence.elsewhere.Store(max(0, e.presence.elsewhere.Load()+n))
+	for ids := range slices.Chunk(off, elsewhereBatch) {
+		r.dir.elsewhere(ids, -1)
 	}
 }
 

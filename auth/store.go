@@ -26,6 +26,9 @@ type Change struct {
 	Revision uint64
 	Deleted  bool // the key is gone; Value is empty
 	Synced   bool // nothing but this: every key that was present has been told
+	// Reset says nothing but this: the store has lost what it had, or some of it, since
+	// the watch before. Revisions grow all the same.
+	Reset bool
 }
 
 // A Store keeps values by key for all nodes of a system. A key is changed by
@@ -47,4 +50,12 @@ type Store interface {
 	// goroutine at a time, until ctx ends. It may leave out a value that a newer
 	// one has replaced.
 	Watch(ctx context.Context, f func(Change)) error
+}
+
+// A SharedStore is a [Store] that others change too.
+type SharedStore interface {
+	Store
+	// CatchUp returns when the watch that runs has called its function with every change
+	// that was made before the call. An error says that it cannot.
+	CatchUp(ctx context.Context) error
 }

@@ -278,7 +278,7 @@ func (r *Registry) replaceVerified(ctx context.Context, v Verified, known stored
 		return next, err
 	}
 	if known.record == nil {
-		at = r.start.firstVerified(at, r.now())
+		at = r.start.Load().firstVerified(at, r.now())
 	}
 	next.record = known.record.follow(v, at)
 	if key := verifiedKey + v.GatewayID; known.revision == 0 {

@@ -28,10 +28,14 @@ type Event struct {
 	// Key names what the event is about: of several events of one key, the
 	// newest replaces the others. Empty for an event that nothing replaces.
 	Key string
-	// IdempotencyKey is the publisher's name for this publish: of several with
-	// the same one within two minutes, the log takes the first. Empty for a
-	// publish that is never the same as another. It is no part of the JSON.
+	// IdempotencyKey names this publish: of several with the same one within two
+	// minutes, the log takes the first. Empty for a publish that is never the same as
+	// another. It is no part of the JSON.
 	IdempotencyKey string
+	// Receipt is what the publisher is told besides what the JSON has. The log keeps it
+	// with the event, so that a repeat gets the same from any node. Printable ASCII
+	// without spaces around it, at most [MaxReceiptLen] bytes; no part of the JSON.
+	Receipt string
 }
 
 // A Target says which gateways an event is for. Exactly one of its fields is

@@ -3,7 +3,13 @@
 
 package event
 
-import "unicode/utf8"
+import (
+	"errors"
+	"unicode/utf8"
+)
+
+// ErrTooLarge is wrapped by errors about an event that is larger than the log can take.
+var ErrTooLarge = errors.New("the event is too large for the log")
 
 // Limits on what a publisher may name, in characters: Unicode code points, as JSON
 // Schema counts them.
@@ -12,6 +18,7 @@ const (
 	MaxTypeLen        = 128  // an event's type; ASCII
 	MaxCorrelationLen = 256  // a publisher's correlation id
 	MaxKeyLen         = 256  // an event's key
+	MaxReceiptLen     = 48   // an event's receipt, in bytes
 	MaxGatewayIDs     = 1000 // gateways named one by one in an event; a group has no limit
 )
 

@@ -165,11 +165,19 @@ func (a *appender) keep(p *Pending, msg nats.Msg) {
 }
 
 func (a *appender) publish(number uint64, msg *nats.Msg) {
-	if err := a.log.conn.PublishMsg(msg); err != nil {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.settle(number, ack{}, fmt.Errorf("%w: %w", ErrUnavailable, err))
+	err := a.log.conn.PublishMsg(msg)
+	switch {
+	case err == nil:
+		return
+	case errors.Is(err, nats.ErrMaxPayload): // it always will be
+		err = fmt.Errorf("%w: its %d bytes of JSON and what NATS keeps beside them are more than max_payload, the largest message of %s, which is %d bytes",
+			event.ErrTooLarge, len(msg.Data), a.log.server, a.log.conn.MaxPayload())
+	default:
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settle(number, ack{}, err)
 }
 
 // errInProcess says that an event with the same idempotency key is on its way to a
@@ -405,6 +413,8 @@ func (a *appender) readAck(m *nats.Msg) (ack, error) {
 		return ack{}, fmt.Errorf("%w: an ack cannot be read: %w", ErrUnavailable, err)
 	case answer.Error != nil && answer.Error.Code == server.JSStreamDuplicateMessageConflict:
 		return ack{}, errInProcess
+	case answer.Error != nil && (answer.Error.Code == server.JSStreamMessageExceedsMaximumErr || answer.Error.Code == server.JSStreamHeaderExceedsMaximumErr):
+		return ack{}, fmt.Errorf("%w: %s; the stream %s has a max_msg_size, remove it", event.ErrTooLarge, answer.Error.Description, streamName)
 	case answer.Error != nil:
 		return ack{}, fmt.Errorf("%w: %s", ErrUnavailable, answer.Error.Description)
 	case answer.Seq == 0:

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,8 +23,17 @@ var _ auth.Store = (*Bucket)(nil)
 // and -/_=. and do not begin or end with a dot.
 type Bucket struct {
 	log    *Log
+	name   string
+	stream string // that keeps it
 	kv     jetstream.KeyValue
-	stream string // that it is
+
+	mu      sync.Mutex
+	created time.Time // of the stream that keeps it
+	// base is added to the stream's sequences to make revisions, so that these grow
+	// also when the stream is lost and made again. Newest is the highest revision seen.
+	base, newest uint64
+	told         uint64        // the sequence that the watch has come to
+	moved        chan struct{} // closed when told moves; nil when nobody waits
 }
 
 // bucketPrefix is what the name of a bucket's stream begins with.
@@ -31,28 +42,60 @@ const bucketPrefix = "KV_"
 // Bucket opens the bucket of that name, or makes it. Names consist of letters,
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
-	var kv jetstream.KeyValue
-	err := l.patiently(ctx, openTry, func(ctx context.Context) error {
-		replicas, _, err := l.replicasOf(ctx, bucketPrefix+name)
-		if err != nil {
-			return err
-		}
-		kv, err = l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:   name,
-			History:  1,
-			Storage:  l.storage(),
-			Replicas: replicas,
-		})
-		return err
-	})
+	b := &Bucket{log: l, name: name, stream: bucketPrefix + name}
+	err := l.patiently(ctx, openTry, b.make)
+	var info *jetstream.StreamInfo
+	if err == nil {
+		info, err = b.info(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("event log: open bucket %s: %w%s", name, err, l.server.because())
 	}
-	b := &Bucket{log: l, kv: kv, stream: bucketPrefix + name}
+	b.created, b.newest = info.Created, info.State.LastSeq
 	if l.held != nil {
-		b.noteStream(ctx)
+		l.held.noteStream(info)
 	}
 	return b, nil
+}
+
+// make finds the bucket's stream, or makes it.
+func (b *Bucket) make(ctx context.Context) error {
+	replicas, _, err := b.log.replicasOf(ctx, b.stream)
+	if err != nil {
+		return err
+	}
+	b.kv, err = b.log.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:   b.name,
+		History:  1,
+		Storage:  b.log.storage(),
+		Replicas: replicas,
+	})
+	return err
+}
+
+func (b *Bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	s, err := b.log.js.Stream(ctx, b.stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+// revision returns the revision of what has a sequence in the stream.
+func (b *Bucket) revision(seq uint64) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	revision := b.base + seq
+	b.newest = max(b.newest, revision)
+	return revision
+}
+
+// sequence is the inverse of revision. It is zero for a revision that the bucket had
+// before its stream was lost: no key is at it.
+func (b *Bucket) sequence(revision uint64) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(revision, b.base) - b.base
 }
 
 // Get returns a key's value and revision; [auth.ErrNotFound] when there is none.
@@ -61,7 +104,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision ui
 	if err != nil {
 		return nil, 0, b.wrap(ctx, key, err)
 	}
-	return e.Value(), e.Revision(), nil
+	return e.Value(), b.revision(e.Revision()), nil
 }
 
 // Create adds a key; [auth.ErrConflict] when it exists.
@@ -69,48 +112,51 @@ func (b *Bucket) Create(ctx context.Context, key string, value []byte) (revision
 	if err := b.log.space.take(len(value) + messageOverhead); err != nil {
 		return 0, err
 	}
-	revision, err = b.kv.Create(ctx, key, value)
-	return b.wrote(ctx, key, revision, err)
+	seq, err := b.kv.Create(ctx, key, value)
+	return b.wrote(ctx, key, seq, err)
 }
 
 // Update replaces the value of a key that is at the given revision, else returns
 // [auth.ErrConflict].
 func (b *Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if revision == 0 { // to JetStream it means: when there is none
-		return 0, fmt.Errorf("%s: %w: no key is at revision 0", key, auth.ErrConflict)
+	seq := b.sequence(revision)
+	if seq == 0 { // to JetStream it means: when there is none
+		return 0, fmt.Errorf("%s: %w: no key is at revision %d", key, auth.ErrConflict, revision)
 	}
 	if err := b.log.space.take(len(value) + messageOverhead); err != nil {
 		return 0, err
 	}
-	revision, err := b.kv.Update(ctx, key, value, revision)
-	return b.wrote(ctx, key, revision, err)
+	seq, err := b.kv.Update(ctx, key, value, seq)
+	return b.wrote(ctx, key, seq, err)
 }
 
 // Delete removes a key that is at the given revision, else returns
 // [auth.ErrConflict]. It is allowed on a full disk.
 func (b *Bucket) Delete(ctx context.Context, key string, revision uint64) error {
-	if revision == 0 { // to JetStream it means: whatever the revision
-		return fmt.Errorf("%s: %w: no key is at revision 0", key, auth.ErrConflict)
+	seq := b.sequence(revision)
+	if seq == 0 { // to JetStream it means: whatever the revision
+		return fmt.Errorf("%s: %w: no key is at revision %d", key, auth.ErrConflict, revision)
 	}
-	err := b.kv.Delete(ctx, key, jetstream.LastRevision(revision))
+	err := b.kv.Delete(ctx, key, jetstream.LastRevision(seq))
 	if err == nil && b.log.held != nil {
 		b.noteStream(ctx) // it does not say its own revision
 	}
 	return b.wrap(ctx, key, err)
 }
 
-// wrote ends a write with a revision.
-func (b *Bucket) wrote(ctx context.Context, key string, revision uint64, err error) (uint64, error) {
-	if err == nil {
-		b.log.held.note(b.stream, extent{Last: revision})
+// wrote ends a write, whose place in the stream is seq, and returns its revision.
+func (b *Bucket) wrote(ctx context.Context, key string, seq uint64, err error) (revision uint64, _ error) {
+	if err != nil {
+		return 0, b.wrap(ctx, key, err)
 	}
-	return revision, b.wrap(ctx, key, err)
+	b.log.held.note(b.stream, extent{Last: seq})
+	return b.revision(seq), nil
 }
 
 // noteStream notes how much the bucket holds; when it cannot be asked, less is known.
 func (b *Bucket) noteStream(ctx context.Context) {
-	if s, err := b.log.js.Stream(ctx, b.stream); err == nil {
-		b.log.held.noteStream(s.CachedInfo())
+	if info, err := b.info(ctx); err == nil {
+		b.log.held.noteStream(info)
 	}
 }
 
@@ -130,72 +176,4 @@ func (b *Bucket) wrap(ctx context.Context, key string, err error) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, key, err)
-}
-
-// Watch calls f with every present key, then with Change{Synced: true}, then
-// with every later change until ctx ends, and returns ctx's error; when the log
-// closes, one that matches [ErrUnavailable]. Of several changes to one key in
-// quick succession only the last may be told. F is called on Watch's own
-// goroutine.
-func (b *Bucket) Watch(ctx context.Context, f func(auth.Change)) error {
-	ctx, done, err := b.log.reading(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	w, err := b.kv.WatchAll(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ended(ctx)
-		}
-		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
-	}
-	defer stopWatch(w)
-	told := make(map[string]bool) // keys told before all were; nil after
-	for {
-		select {
-		case <-ctx.Done():
-			return ended(ctx)
-		case e, ok := <-w.Updates():
-			if !ok {
-				return b.cut(ctx)
-			}
-			told = tell(e, told, f)
-		}
-	}
-}
-
-func (b *Bucket) cut(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	return fmt.Errorf("%w: the watch was cut off", ErrUnavailable)
-}
-
-// tell passes one update on. The store keeps a marker for a deleted key; one for
-// a key that was not told before is not worth telling.
-func tell(e jetstream.KeyValueEntry, told map[string]bool, f func(auth.Change)) map[string]bool {
-	if e == nil { // how the watcher says that everything was told
-		f(auth.Change{Synced: true})
-		return nil
-	}
-	c := auth.Change{Key: e.Key(), Value: e.Value(), Revision: e.Revision()}
-	if e.Operation() != jetstream.KeyValuePut {
-		c.Value, c.Deleted = nil, true
-	}
-	if told != nil {
-		if c.Deleted && !told[c.Key] {
-			return told
-		}
-		told[c.Key] = true
-	}
-	f(c)
-	return told
-}
-
-// stopWatch empties the watcher's channel, which it may be waiting to send on.
-func stopWatch(w jetstream.KeyWatcher) {
-	_ = w.Stop() // an error says that it is stopped already
-	for range w.Updates() {
-	}
 }

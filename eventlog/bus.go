@@ -23,6 +23,12 @@ type Bus struct{ conn *nats.Conn }
 // Bus returns the log's bus.
 func (l *Log) Bus() *Bus { return &Bus{l.conn} }
 
+// Connected reports whether messages can be sent and received now.
+func (b *Bus) Connected() bool { return b.conn.IsConnected() }
+
+// MaxMessage returns how many bytes a message may have.
+func (b *Bus) MaxMessage() int { return int(b.conn.MaxPayload()) }
+
 // Publish sends a message to whoever has subscribed.
 func (b *Bus) Publish(subject string, data []byte) error {
 	if err := b.conn.Publish(busPrefix+subject, data); err != nil {

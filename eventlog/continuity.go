@@ -115,7 +115,7 @@ func (h *history) compare(ctx context.Context) error {
 	case !info.Created.Equal(h.created):
 		good, bad = 0, 1
 	default:
-		if good, bad, err = h.compareFootprints(ctx, &state, conns); err != nil {
+		if good, bad, err = h.compareFootprints(ctx, &state, last); err != nil {
 			return err
 		}
 		if last > state.LastSeq {
@@ -208,11 +208,15 @@ func (h *history) infoOrMake(ctx context.Context) (*jetstream.StreamInfo, error)
 
 // compareFootprints returns the newest sequence of which the stream has the message that
 // this node has seen, and the oldest one of which it has another or none, as far as it
-// looked: math.MaxUint64 when there is none.
-func (h *history) compareFootprints(ctx context.Context, state *jetstream.StreamState, conns uint64) (good, bad uint64, err error) {
+// looked: math.MaxUint64 when there is none. Known is the newest sequence that was known
+// before the state was asked for: what this node has seen since may be missing there.
+func (h *history) compareFootprints(ctx context.Context, state *jetstream.StreamState, known uint64) (good, bad uint64, err error) {
 	h.mu.Lock()
 	prints := append(footprints(nil), h.prints...)
 	h.mu.Unlock()
+	for len(prints) > 0 && prints[len(prints)-1].seq > max(known, state.LastSeq) {
+		prints = prints[:len(prints)-1]
+	}
 	bad = math.MaxUint64
 	lo, hi := 0, len(prints) // prints[:lo] are good, prints[hi:] are bad
 	for probe := hi - 1; lo < hi; probe = lo + (hi-lo)/2 {

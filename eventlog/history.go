@@ -302,7 +302,7 @@ func (h *history) newest(ctx context.Context) (*Lineage, error) {
 // newestReadable looks through all markers.
 func (h *history) newestReadable(ctx context.Context) (newest *Lineage, err error) {
 	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, FilterSubject: h.marker}
-	failed := h.log.fetch(ctx, h.name, cfg, fetchBatch, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	failed := h.log.fetch(ctx, h.name, cfg, pullMessages, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		l, bad := parseMarker(m.Data(), meta.Sequence.Stream)
 		switch {
 		case bad == nil:

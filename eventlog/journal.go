@@ -322,54 +322,45 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 
 // followBranch follows the journal until its history goes back.
 func (j *Journal) followBranch(ctx context.Context, after *uint64, turned <-chan struct{}, synced func(), f func(Record)) error {
-	_, last, err := j.Bounds(ctx)
+	ctx, cancel, err := j.log.connected(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := j.log.js.OrderedConsumer(ctx, j.name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       *after + 1,
-		InactiveThreshold: time.Minute,
-	})
-	if err != nil {
-		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
-	}
-	if c.CachedInfo().NumPending == 0 {
-		synced()
-		last = 0
-	}
-	messages, err := c.Messages(jetstream.PullHeartbeat(clusterHeartbeat))
-	if err != nil {
-		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
-	}
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	defer messages.Stop()
+	defer cancel()
 	over := make(chan struct{})
 	defer close(over)
 	j.log.readers.Go(func() {
 		select {
 		case <-turned:
-			messages.Stop()
+			cancel()
 		case <-over:
 		}
 	})
-	for {
-		m, err := messages.Next()
-		switch {
-		case ctx.Err() != nil:
-			return ended(ctx)
-		case isClosed(turned):
-			return errWentBack
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			continue // it looks for another server by itself
-		case err != nil:
-			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	err = j.read(ctx, after, synced, f)
+	switch {
+	case isClosed(turned):
+		return errWentBack
+	case ctx.Err() != nil:
+		return ended(ctx)
+	}
+	return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+}
+
+// read carries records to f until something goes wrong.
+func (j *Journal) read(ctx context.Context, after *uint64, synced func(), f func(Record)) error {
+	_, last, err := j.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	return j.log.consume(ctx, j.name, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   *after + 1,
+	}, func(pending uint64) {
+		if pending == 0 {
+			synced()
+			last = 0
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
-		}
+	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		*after = meta.Sequence.Stream
 		switch r := j.record(m, meta); {
 		case m.Subject() == j.marker:
@@ -386,7 +377,8 @@ func (j *Journal) followBranch(ctx context.Context, after *uint64, turned <-chan
 			synced()
 			last = 0
 		}
-	}
+		return nil
+	})
 }
 
 func isClosed(c <-chan struct{}) bool {

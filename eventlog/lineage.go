@@ -112,8 +112,22 @@ func (l *Lineage) Clamp(c event.Cursor) (seq uint64, ok bool) {
 	return min(c.Seq, l.epochs[i].last), true
 }
 
-// Began returns the sequence that the newest epoch begins after.
-func (l *Lineage) Began() uint64 { return l.start(len(l.epochs) - 1) }
+// Barrier returns the sequence up to which everything in this history is from before a
+// position was taken, or may be. When the history went back to before the position, that
+// is where it went back to: what comes after is new. The numbers of epochs grow with time:
+// an epoch that is not listed any more, or was lost, ended before the next higher one
+// began. One that is higher than all is one that this node has not come to yet.
+func (l *Lineage) Barrier(c event.Cursor) uint64 {
+	if seq, ok := l.Clamp(c); ok {
+		return seq
+	}
+	for i, e := range l.epochs {
+		if e.number > c.Epoch {
+			return l.start(i)
+		}
+	}
+	return c.Seq
+}
 
 // Common returns the last sequence up to which both histories name every sequence alike:
 // math.MaxUint64 when they do everywhere.

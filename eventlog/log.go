@@ -125,6 +125,8 @@ type Log struct {
 	out    *appender
 	// foreign notes what is not gatecast's.
 	foreign *foreignLog
+	link    *link
+	denied  atomic.Pointer[string] // what the servers did not allow last
 	refusal atomic.Pointer[string] // why the servers refused the connection last
 
 	history *history // of the stream of events
@@ -162,7 +164,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1), foreign: newForeignLog(cfg.Logger, cfg.OnForeign)}
+	l := &Log{cfg: cfg, server: server, run: nats.NewInbox(), kick: make(chan struct{}, 1), foreign: newForeignLog(cfg.Logger, cfg.OnForeign), link: newLink()}
 	l.life, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
 	if !cfg.InMemory && cfg.URL == "" {
@@ -182,6 +184,8 @@ func (l *Log) start(ctx context.Context) error {
 	if l.conn, err = l.connectPatiently(ctx); err != nil {
 		return l.server.unreachable(err)
 	}
+	l.link.gained()
+	l.warnOfMaxPayload()
 	// Without a timeout a journal's records that are never answered would count as
 	// under way for ever, and in the end none would be sent.
 	if l.js, err = jetstream.New(l.conn, jetstream.WithPublishAsyncTimeout(appendTimeout)); err != nil {
@@ -205,6 +209,11 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.out.listen(); err != nil {
 		return err
 	}
+	if l.server.shared() {
+		if err := l.allowed(); err != nil {
+			return err
+		}
+	}
 	if err := l.patiently(ctx, openTry, func(ctx context.Context) error {
 		_, _, err := l.Bounds(ctx)
 		return err
@@ -213,6 +222,24 @@ func (l *Log) start(ctx context.Context) error {
 	}
 	l.readers.Go(l.watch)
 	return nil
+}
+
+// keyHeaders is about what an event's key and idempotency key take in a message at most.
+const keyHeaders = 1 << 10
+
+// warnOfMaxPayload says so when the servers do not take the largest events.
+func (l *Log) warnOfMaxPayload() {
+	if !l.server.shared() {
+		return
+	}
+	takes, want := l.conn.MaxPayload(), int64(l.cfg.MaxEventBytes)
+	args := []any{"maxPayload", takes, "largestEvent", want}
+	switch {
+	case takes < want:
+		l.cfg.Logger.Warn("max_payload of "+l.server.String()+" is below --max-payload: larger events are refused; raise the one or lower the other", args...)
+	case takes < want+keyHeaders:
+		l.cfg.Logger.Info("max_payload of "+l.server.String()+" has no room for the headers of the largest events; those with a key or many gateways may be refused", args...)
+	}
 }
 
 // openHistory learns the history of a stream, which is checked from then on.
@@ -286,8 +313,15 @@ func (l *Log) openStream(ctx context.Context, cfg jetstream.StreamConfig) (s jet
 		if cfg.Replicas, made, err = l.replicasOf(ctx, cfg.Name); err != nil {
 			return err
 		}
+		if l.server.shared() && !made {
+			if there, err := l.js.Stream(ctx, cfg.Name); err == nil {
+				if err := adopt(there.CachedInfo().Config, cfg); err != nil {
+					return err
+				}
+			}
+		}
 		s, err = l.js.CreateOrUpdateStream(ctx, cfg)
-		return err
+		return needs(l.judge(err), cfg)
 	})
 	if err == nil {
 		l.held.noteStream(s.CachedInfo())
@@ -322,11 +356,11 @@ func (l *Log) patiently(ctx context.Context, each time.Duration, open func(conte
 	if !l.server.shared() {
 		return open(ctx)
 	}
-	for deadline := time.Now().Add(openPatience); ; {
+	for began := time.Now(); ; {
 		try, cancel := context.WithTimeout(ctx, each)
-		err := open(try)
+		err := l.judge(open(try))
 		cancel()
-		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+		if err == nil || over(ctx, err, began) {
 			return err
 		}
 		l.cfg.Logger.Warn("event log: the cluster is not ready; trying again", "err", err)
@@ -395,7 +429,13 @@ func (l *Log) connect() (*nats.Conn, error) {
 		// Nothing is kept back while there is no connection: an append fails at
 		// once, and none is written later behind its caller's back.
 		nats.ReconnectBufSize(-1),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			log.Info("event log: connected to " + l.server.String() + " again")
+			l.link.gained()
+			l.checkSoon()
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			l.link.lost()
 			if err != nil {
 				log.Error("event log: connection to "+l.server.String()+" lost", "err", err)
 			}
@@ -403,8 +443,8 @@ func (l *Log) connect() (*nats.Conn, error) {
 			l.refusal.Store(nil)
 			l.out.failAll(fmt.Errorf("%w: connection to %s lost", ErrUnavailable, l.server))
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { l.checkSoon() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			l.noteDenied(err)
 			log.Warn("event log: client", "err", err)
 		}),
 	)...)
@@ -605,7 +645,7 @@ func (l *Log) reading(ctx context.Context) (_ context.Context, done func(), err 
 // ended returns why a context of reading is over: that the log closed, or what
 // its parent says.
 func ended(ctx context.Context) error {
-	if err := context.Cause(ctx); errors.Is(err, errClosed) {
+	if err := context.Cause(ctx); errors.Is(err, errClosed) || errors.Is(err, errCut) {
 		return err
 	}
 	return ctx.Err()

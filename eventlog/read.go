@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatecast/event"
@@ -80,6 +81,8 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 	if err != nil { // a marker, or somebody else's
 		return Entry{}, fmt.Errorf("event %v: %w: %w", e.Cursor, ErrNotRetained, err)
 	}
+	e.Receipt = m.Header.Get(headerReceipt)
+	e.Receipt = m.Header.Get(headerReceipt)
 	return e, l.same(branch)
 }
 
@@ -106,6 +109,7 @@ type Query struct {
 	Wants func(event.Target, event.Cursor) bool
 	After uint64 // sequence that what is listed comes behind
 	Limit int
+	Bytes int // of the events' JSON, but for the last one's; 0: without limit
 }
 
 // listFor bounds how long one call of List looks for events; half of it suffices
@@ -113,7 +117,7 @@ type Query struct {
 const listFor = 5 * time.Second
 
 // List returns the events that a query asks for, the oldest first, and the place
-// to go on from: at the limit that of the last one, else that of the newest event
+// to go on from: at a limit that of the last one, else that of the newest event
 // looked at. More reports whether there may be others behind it: there may also be
 // when the list is short or empty, where what is asked for is rare.
 func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Cursor, more bool, err error) {
@@ -127,10 +131,9 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
-	var unnamed error
-	at, enough := q.After, time.Now().Add(listFor/2)
+	at, enough, bytes := q.After, time.Now().Add(listFor/2), 0
 	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		if len(list) == q.Limit || at > q.After && time.Now().After(enough) {
+		if len(list) == q.Limit || q.Bytes > 0 && bytes >= q.Bytes || at > q.After && time.Now().After(enough) || l.history.unnamed(meta.Sequence.Stream) {
 			more = true
 			return false
 		}
@@ -141,6 +144,7 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		e, err := l.entry(m.Subject(), m.Headers(), m.Data(), at, meta.Timestamp)
 		if err == nil && q.wants(&e) {
 			list = append(list, e)
+			bytes += len(e.Body)
 		}
 		return true
 	})
@@ -179,11 +183,9 @@ func (q *Query) wants(e *Entry) bool {
 	return q.GatewayID == "" || e.Target.All || e.Target.Group != "" || slices.Contains(e.Target.GatewayIDs, q.GatewayID)
 }
 
-// fetchBatch is how many messages are asked for at once, when the first are not enough.
-const fetchBatch = 256
-
 // fetch reads what a stream has for a consumer, from where that begins, until f
-// returns false or the newest has been read.
+// returns false or the newest has been read. What is held of it is bounded in bytes,
+// but for one message.
 func (l *Log) fetch(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, batch int, f func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
 	cfg.AckPolicy = jetstream.AckNonePolicy
 	cfg.MemoryStorage, cfg.Replicas = true, 1
@@ -192,27 +194,38 @@ func (l *Log) fetch(ctx context.Context, stream string, cfg jetstream.ConsumerCo
 	if err != nil {
 		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 	}
+	name := c.CachedInfo().Name
 	defer func() { // one that cannot be deleted goes by itself
-		_ = l.js.DeleteConsumer(context.WithoutCancel(ctx), stream, c.CachedInfo().Name)
+		_ = l.js.DeleteConsumer(context.WithoutCancel(ctx), stream, name)
 	}()
-	size := min(max(batch+1, 1), fetchBatch)
-	for left := c.CachedInfo().NumPending; left > 0; size = min(4*size, fetchBatch) {
-		messages, err := c.Fetch(int(min(uint64(size), left)), jetstream.FetchContext(ctx))
-		if err != nil {
+	size := min(max(batch+1, 1), pullMessages)
+	left, more := c.CachedInfo().NumPending, true
+	var unreadable error
+	take := func(m *nats.Msg) bool {
+		var meta *jetstream.MsgMetadata
+		if meta, unreadable = metadata(m); unreadable != nil {
+			return false
+		}
+		left = meta.NumPending
+		more = f(pulled{m: m}, meta)
+		return more
+	}
+	for bytes := pullBytes; left > 0 && more; {
+		n, err := l.pull(ctx, stream, name, int(min(uint64(size), left)), bytes, take)
+		if err = errors.Join(err, unreadable); err != nil {
 			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 		}
-		for m := range messages.Messages() {
-			meta, err := m.Metadata()
+		switch {
+		case n > 0:
+			size, bytes = min(4*size, pullMessages), pullBytes
+		case bytes > 0: // the next is larger than that, and comes alone
+			size, bytes = 1, 0
+		default: // what there was has left the stream meanwhile
+			info, err := c.Info(ctx)
 			if err != nil {
 				return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 			}
-			left = meta.NumPending
-			if !f(m, meta) {
-				return nil
-			}
-		}
-		if err := messages.Error(); err != nil {
-			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+			left, bytes = info.NumPending, pullBytes
 		}
 	}
 	return nil

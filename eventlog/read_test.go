@@ -171,7 +171,7 @@ func TestIdempotency(t *testing.T) {
 	wg.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { told <- e }) })
 	publish := func(l *Log, key, correlation string) (event.Cursor, bool) {
 		t.Helper()
-		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Timestamp: time.Now(), CorrelationID: correlation}
+		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Receipt: "receipt of " + correlation, Timestamp: time.Now(), CorrelationID: correlation}
 		p, err := l.AppendAsync(ev, ev.AppendBody(nil))
 		if err != nil {
 			t.Fatal(err)
@@ -199,6 +199,9 @@ func TestIdempotency(t *testing.T) {
 	l = open(t, Config{Dir: dir})
 	if c, duplicate := publish(l, "k", "four"); !duplicate || c != first {
 		t.Errorf("after a restart: %v, %v", c, duplicate)
+	}
+	if e, err := l.Get(t.Context(), first.Seq); err != nil || e.Receipt != "receipt of one" {
+		t.Errorf("the log keeps %q, %v", e.Receipt, err)
 	}
 }
 
@@ -328,4 +331,53 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// Long events come page by page, bounded in bytes, all of them and in order, also those
+// that are longer than what is asked for at once, beside many short ones.
+func TestListOfLongEvents(t *testing.T) {
+	l := open(t, Config{MaxEventBytes: 4 << 20})
+	sizes := []int{10, 900 << 10, 900 << 10, 2 << 20, 10, 3 << 20, 10, 10, 900 << 10, 900 << 10, 900 << 10, 10}
+	for range 300 {
+		sizes = append(sizes, 100)
+	}
+	for _, size := range sizes {
+		ev := &event.Event{Target: to("a"), Type: "t", Payload: []byte(`"` + strings.Repeat("x", size) + `"`), CorrelationID: "c"}
+		p, err := l.AppendAsync(ev, ev.AppendBody(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const most = 1 << 20
+	at, pages := event.Cursor{}, 0
+	for seen := uint64(0); ; pages++ {
+		list, next, more, err := l.List(t.Context(), Query{After: at.Seq, Limit: 100, Bytes: most})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes := 0
+		for i, e := range list {
+			if seen++; e.Cursor.Seq != seen {
+				t.Fatalf("event %d comes behind %d", e.Cursor.Seq, seen-1)
+			}
+			if i < len(list)-1 {
+				bytes += len(e.Body)
+			}
+		}
+		if bytes >= most || len(list) > 100 {
+			t.Errorf("a page of %d events has %d bytes ahead of its last event", len(list), bytes)
+		}
+		if at = next; !more {
+			if seen != uint64(len(sizes)) {
+				t.Errorf("%d events of %d were listed", seen, len(sizes))
+			}
+			break
+		}
+	}
+	if pages < 5 {
+		t.Errorf("%d pages", pages)
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 )
 
@@ -67,6 +68,21 @@ func (s *single) url(user string) string {
 		user += "@"
 	}
 	return fmt.Sprintf("nats://%s127.0.0.1:%d", user, s.options.Port)
+}
+
+// client connects to the server as somebody else does.
+func (s *single) client() jetstream.JetStream {
+	s.t.Helper()
+	c, err := nats.Connect(s.url(""))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(c.Close)
+	js, err := jetstream.New(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return js
 }
 
 // refusals are the ways in which a server refuses a client, and takes it.

@@ -55,7 +55,7 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	c, err := consumer.Consume(r.onMsg,
 		jetstream.PullMaxMessagesWithBytesLimit(tailEvents, max(tailBytes, 2*(l.cfg.MaxEventBytes+headroom))),
-		jetstream.PullHeartbeat(r.heartbeat()),
+		jetstream.PullHeartbeat(l.heartbeat()),
 		jetstream.ConsumeErrHandler(r.onErr),
 	)
 	if err != nil {
@@ -85,13 +85,6 @@ func (r *replay) run(ctx context.Context) error {
 // ends reports whether the replay ends where the stream does. What stood at the
 // sequence it goes to may be gone: retention takes it, or a power cut did.
 func (r *replay) ends() bool { return r.to != math.MaxUint64 }
-
-func (r *replay) heartbeat() time.Duration {
-	if r.tail.log.server.shared() {
-		return clusterHeartbeat
-	}
-	return replayHeartbeat
-}
 
 func (r *replay) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

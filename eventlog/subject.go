@@ -16,6 +16,7 @@ import (
 const (
 	headerGateways = "Gatecast-Gateways" // ids with commas between them
 	headerKey      = "Gatecast-Key"      // an event's key, see encodeKey
+	headerReceipt  = "Gatecast-Receipt"  // an event's receipt
 
 	kindGateway  = "gateway."
 	kindGroup    = "group."
@@ -43,6 +44,12 @@ func address(ev *event.Event) (subject string, header nats.Header, err error) {
 			header = nats.Header{}
 		}
 		header[nats.MsgIdHdr] = []string{encodeKey(ev.IdempotencyKey)}
+	}
+	if ev.Receipt != "" {
+		if header == nil {
+			header = nats.Header{}
+		}
+		header[headerReceipt] = []string{ev.Receipt}
 	}
 	return subjectPrefix + kind, header, nil
 }

@@ -31,6 +31,7 @@ type Entry struct {
 	Key       string    // the event's, empty for none
 	Body      []byte    // as event.AppendBody made it, without an id; to keep, not to change
 	Published time.Time // what the body says, else when the log took it
+	Receipt   string    // the event's, empty for none; set by [Log.Get] only
 	// Lost says that events before this one, which has no body, may have been lost.
 	Lost bool
 }

@@ -80,11 +80,11 @@ func (e apiEvents) get(ctx context.Context, id event.Cursor) (eventlog.Entry, er
 }
 
 func published(e eventlog.Entry) api.Published {
-	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body}
+	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body, Receipt: e.Receipt}
 }
 
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
-	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit}
+	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit, Bytes: q.Bytes}
 	if g := e.n.registry.Known(q.GatewayID); g != nil {
 		query.Groups = g.Groups
 		query.Wants = func(t event.Target, at event.Cursor) bool { return at.Seq > e.n.begins(g, t) }

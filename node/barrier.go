@@ -13,19 +13,12 @@ import (
 	"gatecast/shard"
 )
 
-// sequence returns the sequence of a barrier in the log as it is now. When the log went
-// back to before it, that is where it went back to: what came then is new. A barrier of an
-// epoch that the log does not know any more lies before its newest epoch, and so does what
-// is not known to be of another gateway.
+// sequence returns the sequence of a barrier in the log, as far as this node has come.
 func (n *Node) sequence(barrier event.Cursor) uint64 {
 	if barrier.IsZero() {
 		return 0
 	}
-	l := n.lineage.Load()
-	if seq, ok := l.Clamp(barrier); ok {
-		return seq
-	}
-	return l.Began()
+	return n.lineage.Load().Barrier(barrier)
 }
 
 // barrierOf returns a gateway's barrier as its shard wants it.

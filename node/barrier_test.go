@@ -5,8 +5,11 @@ package node
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -315,5 +318,65 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 		}
 		a.call("DELETE", root+"/gateways/g", "", nil)
 		eventually(t, "both nodes know that it is gone", func() bool { return b.registry.Known("g") == nil })
+	}
+}
+
+// A barrier outlives the epoch that it was taken in: after a power cut, and after a
+// repair, the earlier gateway's events stay closed.
+func TestBarrierOutlivesItsEpoch(t *testing.T) {
+	cfg := config(t)
+	cfg.Log = LogFile
+	s := start(t, cfg)
+	s.registerIn("acme", "g", "x")
+	before := s.everyTarget("g", "x")
+	s.call("DELETE", root+"/gateways/g", "", nil)
+	token := s.registerIn("other", "g", "x")
+	after := s.everyTarget("g", "x")
+	cfg.DataDir = s.cfg.DataDir
+	for range 2 {
+		s.drain()
+		notClosed(t, cfg.DataDir)
+		s = start(t, cfg)
+		now := s.connect(token)
+		epoch, _, _ := strings.Cut(now.ack["cursor"].(string), "-")
+		for _, since := range []string{epoch + "-0", epoch + "-1", before[0], after[0]} {
+			r := s.resume(token, since)
+			// It may be told to resync, at any event.
+			for live := s.receipt(`"gatewayId":"g"`).ID; ; {
+				frame := r.next()
+				if id, isEvent := frame["id"].(string); isEvent && slices.Contains(before, id) {
+					t.Errorf("from %s it gets %v", since, frame)
+				}
+				if frame["id"] == live || frame["type"] == "resync.required" {
+					break
+				}
+			}
+			_ = r.CloseNow()
+		}
+		listed := s.listed("g")
+		if !slices.Equal(listed[:len(after)], after) {
+			t.Errorf("listed are %v, want %v first", listed, after)
+		}
+	}
+}
+
+// notClosed makes a data folder look as after a power cut.
+func notClosed(t *testing.T, dir string) {
+	t.Helper()
+	name := filepath.Join(dir, "log", "life.json")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var life map[string]any
+	if err := json.Unmarshal(b, &life); err != nil {
+		t.Fatal(err)
+	}
+	life["closed"], life["boot"] = false, "another"
+	if b, err = json.Marshal(life); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -42,7 +42,7 @@ func (s *system) answerPings(token string, silent <-chan struct{}) {
 			return
 		}
 		for {
-			f, err := ws.ReadFrame(br)
+			f, err := readFrame(br)
 			if err != nil {
 				return
 			}

@@ -69,10 +69,10 @@ func (p *keyPair) load() error {
 // used all the same: other programs may have made it so.
 func (p *keyPair) exposed() error {
 	info, err := os.Stat(p.key)
-	if err != nil {
-		return nil // it was read a moment ago, and is being replaced
+	if err == nil { // else it was read a moment ago, and is being replaced
+		return secretfile.Check(info)
 	}
-	return secretfile.Check(info)
+	return nil
 }
 
 func (p *keyPair) files() []string { return []string{p.cert, p.key} }

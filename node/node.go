@@ -49,6 +49,7 @@ type Node struct {
 	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
 	peers     *peers // nil while no other node shares the log
+	name      *name  // nil likewise
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
 	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
@@ -121,11 +122,19 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 		n.files = append(n.files, n.types)
 	}
+	if n.peers != nil {
+		if err := n.peers.meet(ctx, n); err != nil {
+			return nil, err
+		}
+	}
 	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
 		if err := n.peers.join(n); err != nil {
 			return nil, err
 		}
+	}
+	if n.name != nil {
+		n.name.started.Store(true)
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", n.logKept(), "cursor", n.log.Last())
@@ -227,6 +236,11 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if n.log.Shared() {
+		if n.name, err = claimName(ctx, n.log.Bus(), n.cfg.NodeID); err != nil {
+			return err
+		}
+	}
 	if n.recorder, err = openRecorder(ctx, n); err != nil {
 		return err
 	}
@@ -285,14 +299,14 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 	return err
 }
 
-// serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
 	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
-	n.front = front.New(front.Config{
+	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
 		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
+		CatchUp:           n.catchUp,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
@@ -306,10 +320,15 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Barrier:        n.barrierOf,
 		WebSocket:      n.webSocket,
 		Compression:    n.cfg.Compression,
-		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() },
+		Available:      func() bool { return n.tail.healthy() && n.log.Reachable() && n.registry.Synced() },
 		Node:           n.counts,
 		Logger:         n.cfg.Logger,
-	})
+	}
+}
+
+// serve starts both listeners.
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
 		cluster = n.peers
@@ -371,6 +390,10 @@ func (n *Node) lost(err error) {
 	}
 }
 
+// Logger returns the node's logger, which never blocks. After the node has ended it
+// drops what it is given.
+func (n *Node) Logger() *slog.Logger { return n.cfg.Logger }
+
 // Failed tells when the node can no longer serve.
 func (n *Node) Failed() <-chan error { return n.failed }
 
@@ -392,7 +415,13 @@ func (n *Node) ready(ctx context.Context) error {
 	if !n.tail.healthy() {
 		return errors.New("the event log cannot be read")
 	}
-	return n.log.Check(ctx)
+	if err := n.log.Check(ctx); err != nil {
+		return err
+	}
+	if !n.registry.Synced() {
+		return errors.New("the registry is not in sync with the log's; changes of other nodes may not be known here")
+	}
+	return nil
 }
 
 // Drain ends the node in order: it is no longer ready, accepts nobody, answers
@@ -468,6 +497,9 @@ func (n *Node) stopAll() {
 	}
 	if n.recorder != nil { // it writes to the log
 		n.recorder.stop()
+	}
+	if n.name != nil {
+		n.name.release()
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {

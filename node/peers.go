@@ -6,7 +6,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -42,6 +41,7 @@ const (
 	helloIdle    = time.Second            // between hellos when nothing has
 	helloFull    = 30 * time.Second       // between hellos that say everything
 	helloIDs     = 5000                   // gateways in one hello
+	helloSettle  = 2 * helloChanges       // until the other nodes have answered one that starts
 
 	// peerSilence is how long a node may be silent before its gateways count as
 	// not connected, and peerMemory for how long it is then missed.
@@ -55,25 +55,6 @@ const (
 	maxPage = 10_000
 )
 
-// A hello is what a node says of itself.
-type hello struct {
-	Node string   `json:"node"`
-	Run  uint64   `json:"run"`            // one start of the node
-	N    uint64   `json:"n"`              // counts the hellos of a run
-	Full bool     `json:"full,omitempty"` // On is everything, together with the hellos that follow at once
-	Bye  bool     `json:"bye,omitempty"`
-	On   []string `json:"on,omitempty"`  // gateways that have a connection now
-	Off  []string `json:"off,omitempty"` // gateways that have none any more
-}
-
-// A peer is another node.
-type peer struct {
-	run, n   uint64
-	heard    time.Time
-	silent   bool
-	gateways map[string]struct{}
-}
-
 // peers is what a node knows of the others. Its methods may be called by any
 // goroutine.
 type peers struct {
@@ -81,6 +62,9 @@ type peers struct {
 	run      uint64
 	bus      *eventlog.Bus
 	registry *auth.Registry
+	here     func(f func(gatewayID string)) // calls f with those that have a connection to this node
+	send     func(hello)
+	most     int // gateways in one hello
 	logger   *slog.Logger
 	foreign  func(subject string, err error) // notes a message that no node has sent
 	stops    []func()
@@ -94,38 +78,69 @@ type peers struct {
 	nodes map[string]*peer
 
 	// Of the goroutine that says hello.
-	n     uint64
-	told  map[string]struct{}
-	spare map[string]struct{} // for the next told
+	n      uint64
+	told   map[string]struct{}
+	spare  map[string]struct{} // for the next told
+	missed time.Time           // when miss was called last
 }
 
 // newPeers returns the peers of a node that has not joined them yet.
 func newPeers(n *Node) *peers {
-	return &peers{
+	p := &peers{
 		name: n.cfg.NodeID, run: max(rand.Uint64(), 1), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
 		foreign: func(subject string, err error) { n.log.Foreign(eventlog.SourceBus, subject, err) },
 		quit:    make(chan struct{}), ended: make(chan struct{}),
 		nodes: make(map[string]*peer), told: make(map[string]struct{}), spare: make(map[string]struct{}),
 	}
+	p.here = p.registry.Here
+	p.send = func(h hello) { _ = p.bus.Publish(helloSubject+p.name, marshal(&h)) } // what is lost is asked for
+	p.most = max(1, min(helloIDs, (p.bus.MaxMessage()-helloBytes)/idBytes))
+	return p
+}
+
+// Bounds of the JSON of a hello: without gateways, and what each takes.
+const (
+	helloBytes = 512
+	idBytes    = event.MaxNameLen + len(`"",`)
+)
+
+// meet returns when the other nodes have said which gateways they have, or should have:
+// a node that starts must not take those for disconnected. Where there is no other node
+// it returns at once. It is called before join.
+func (p *peers) meet(ctx context.Context, n *Node) error {
+	err := p.subscribe(n, helloSubject+"*", func(subject string, data []byte) []byte { p.heard(subject, data); return nil })
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, helloSettle)
+	defer cancel()
+	_ = p.bus.Ask(ctx, pleaseSubject, nil, func([]byte) bool { return false }) // who does not hear it speaks up anyway
+	return nil
+}
+
+func (p *peers) subscribe(n *Node, subject string, f func(subject string, data []byte) []byte) error {
+	stop, err := p.bus.Subscribe(subject, n.contained(f))
+	if err != nil {
+		return fmt.Errorf("join the other nodes: %w", err)
+	}
+	p.stops = append(p.stops, stop)
+	return nil
 }
 
 // join makes the node known to the others.
 func (p *peers) join(n *Node) error {
 	for subject, f := range map[string]func(subject string, data []byte) []byte{
-		helloSubject + "*": func(subject string, data []byte) []byte { p.heard(subject, data); return nil },
-		pleaseSubject:      func(string, []byte) []byte { p.asked.Store(true); return nil },
-		closeSubject:       func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
-		verifiedSubject:    func(_ string, data []byte) []byte { return p.endVerifiedHere(data) },
-		statsSubject:       func(_ string, data []byte) []byte { return p.statsHere(n.api, data) },
+		pleaseSubject:   func(string, []byte) []byte { p.asked.Store(true); return nil },
+		closeSubject:    func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
+		verifiedSubject: func(_ string, data []byte) []byte { return p.endVerifiedHere(data) },
+		statsSubject:    func(_ string, data []byte) []byte { return p.statsHere(n.api, data) },
 	} {
-		stop, err := p.bus.Subscribe(subject, n.contained(f))
-		if err != nil {
-			return fmt.Errorf("join the other nodes: %w", err)
+		if err := p.subscribe(n, subject, f); err != nil {
+			return err
 		}
-		p.stops = append(p.stops, stop)
 	}
 	p.asked.Store(true)
-	_ = p.bus.Publish(pleaseSubject, nil) // who did not hear it speaks up anyway
+	_ = p.bus.Publish(pleaseSubject, nil) // of those that started while this one did
 	p.joined = true
 	go p.speak()
 	return nil
@@ -160,181 +175,6 @@ func (p *peers) leave() {
 		<-p.ended
 	}
 	p.unsubscribe()
-}
-
-// speak says hello until leave.
-func (p *peers) speak() {
-	defer close(p.ended)
-	tick := time.NewTicker(helloChanges)
-	defer tick.Stop()
-	var last, full time.Time
-	for {
-		select {
-		case <-p.quit:
-			p.say(hello{Bye: true})
-			return
-		case now := <-tick.C:
-			p.miss(now)
-			switch {
-			case p.asked.Swap(false) || now.Sub(full) >= helloFull:
-				last, full = now, now
-				p.sayAll()
-			case p.sayChanges() || now.Sub(last) < helloIdle:
-			default:
-				last = now
-				p.say(hello{})
-			}
-		}
-	}
-}
-
-func (p *peers) say(h hello) {
-	p.n++
-	h.Node, h.Run, h.N = p.name, p.run, p.n
-	_ = p.bus.Publish(helloSubject+p.name, marshal(&h)) // what is lost is asked for
-}
-
-// sayAll says everything.
-func (p *peers) sayAll() {
-	clear(p.told)
-	p.registry.Here(func(id string) { p.told[id] = struct{}{} })
-	h := hello{Full: true}
-	for ids := range slices.Chunk(slices.Collect(maps.Keys(p.told)), helloIDs) {
-		h.On = ids
-		p.say(h)
-		h.Full = false
-	}
-	if h.Full { // there is nobody
-		p.say(h)
-	}
-}
-
-// sayChanges says what has changed, and reports whether something has.
-func (p *peers) sayChanges() bool {
-	var h hello
-	here := p.spare
-	clear(here)
-	p.registry.Here(func(id string) {
-		here[id] = struct{}{}
-		if _, known := p.told[id]; !known {
-			h.On = append(h.On, id)
-		}
-	})
-	for id := range p.told {
-		if _, there := here[id]; !there {
-			h.Off = append(h.Off, id)
-		}
-	}
-	if len(h.On)+len(h.Off) > helloIDs { // more than one message takes
-		p.sayAll()
-		return true
-	}
-	p.told, p.spare = here, p.told
-	if len(h.On)+len(h.Off) == 0 {
-		return false
-	}
-	p.say(h)
-	return true
-}
-
-// parseHello reads the hello of a node, as it stands under a subject. It takes only
-// what a node can say, so that nothing after it need check again.
-func parseHello(subject string, data []byte) (h hello, err error) {
-	if err := json.Unmarshal(data, &h); err != nil {
-		return hello{}, err
-	}
-	switch {
-	case !event.ValidName(h.Node) || subject != helloSubject+h.Node:
-		return hello{}, fmt.Errorf("it is of node %q", h.Node)
-	case h.Run == 0 || h.N == 0:
-		return hello{}, errors.New("it has no number")
-	case len(h.On) > helloIDs || len(h.Off) > helloIDs:
-		return hello{}, errors.New("it names too many gateways")
-	}
-	for _, ids := range [][]string{h.On, h.Off} {
-		for _, id := range ids {
-			if !event.ValidName(id) {
-				return hello{}, fmt.Errorf("it names a gateway %q", id)
-			}
-		}
-	}
-	return h, nil
-}
-
-// heard takes another node's hello.
-func (p *peers) heard(subject string, data []byte) {
-	h, err := parseHello(subject, data)
-	if err != nil {
-		p.foreign(subject, err)
-		return
-	}
-	if h.Node == p.name {
-		if h.Run != p.run {
-			p.logger.Error("another node has this one's name; give each its own with --node", "node", p.name)
-		}
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := p.nodes[h.Node]
-	if n == nil && len(p.nodes) >= maxPeers {
-		p.foreign(subject, errors.New("there are too many nodes"))
-		return
-	}
-	switch {
-	case h.Bye:
-		p.forget(n)
-		delete(p.nodes, h.Node)
-		return
-	case h.Full:
-		p.forget(n)
-		n = &peer{gateways: make(map[string]struct{})}
-		p.nodes[h.Node] = n
-	case n == nil || n.run != h.Run || n.n+1 != h.N:
-		_ = p.bus.Publish(pleaseSubject, nil)
-		return
-	}
-	n.run, n.n, n.heard, n.silent = h.Run, h.N, time.Now(), false
-	for _, id := range h.On {
-		if _, known := n.gateways[id]; !known {
-			n.gateways[id] = struct{}{}
-			p.registry.Elsewhere(id, 1)
-		}
-	}
-	for _, id := range h.Off {
-		if _, known := n.gateways[id]; known {
-			delete(n.gateways, id)
-			p.registry.Elsewhere(id, -1)
-		}
-	}
-}
-
-// forget takes what a node has for gone. Mu is held.
-func (p *peers) forget(n *peer) {
-	if n == nil {
-		return
-	}
-	for id := range n.gateways {
-		p.registry.Elsewhere(id, -1)
-	}
-	clear(n.gateways)
-}
-
-// miss notes which nodes have been silent for too long.
-func (p *peers) miss(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for name, n := range p.nodes {
-		switch quiet := now.Sub(n.heard); {
-		case quiet > peerMemory:
-			delete(p.nodes, name)
-		case quiet > peerSilence && !n.silent:
-			n.silent = true
-			n.run = 0 // when it speaks again it is to say everything
-			p.forget(n)
-			p.logger.Warn("another node does not answer; its gateways count as not connected", "node", name)
-		}
-	}
 }
 
 // names returns the other nodes, and those of them that do not answer. To nil

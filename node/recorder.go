@@ -26,7 +26,7 @@ const (
 	failuresJournal = "failures"
 
 	failuresFor   = 24 * time.Hour
-	failuresBytes = 256 << 20
+	failuresBytes = 256 << 20 // at most, see journalBytes
 	messagesBytes = 1 << 30
 	outcomesBytes = 256 << 20
 )
@@ -63,8 +63,10 @@ type recorder struct {
 	failures *eventlog.Journal
 	book     *outcome.Book
 	deployed *deployments
-	counts   *stats.Node
-	logger   *slog.Logger
+	// compactAfter is how many bytes of outcomes are written between compactions.
+	compactAfter int
+	counts       *stats.Node
+	logger       *slog.Logger
 
 	notes   poller.Inbox[note]
 	waiting atomic.Int64  // weight of the notes
@@ -73,6 +75,7 @@ type recorder struct {
 	quit    chan struct{} // closed when there will be no more notes
 	ended   chan struct{}
 	synced  chan struct{} // closed when what was recorded before is known
+	emptied atomic.Bool   // the journal of outcomes has lost what it had, and is to be given it
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts  // not written yet
@@ -121,20 +124,34 @@ type failedDelivery struct {
 	Status        string `json:"status"`
 }
 
+// minJournalBytes is the least that a journal keeps.
+const minJournalBytes = 4 << 20
+
+// journalBytes returns how large a journal grows: a share of what the events may take,
+// within bounds. Without a limit for these it is the most. NATS sets all of it aside when
+// the journal is made.
+func journalBytes(share, most int64) int64 {
+	if share <= 0 {
+		return most
+	}
+	return min(max(share, minJournalBytes), most)
+}
+
 // openRecorder opens the journals and reads what was recorded before.
 func openRecorder(ctx context.Context, n *Node) (*recorder, error) {
 	r := &recorder{
 		nodeID: n.cfg.NodeID, log: n.log, counts: n.counts, logger: n.cfg.Logger,
-		book: outcome.NewBook(maxAnswers), deployed: newDeployments(),
+		compactAfter: int(min(compactAfter, journalBytes(n.cfg.RetentionBytes/4, outcomesBytes)/8)),
+		book:         outcome.NewBook(maxAnswers), deployed: newDeployments(),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}), synced: make(chan struct{}),
 	}
 	for _, j := range []struct {
 		journal **eventlog.Journal
 		config  eventlog.JournalConfig
 	}{
-		{&r.outcomes, eventlog.JournalConfig{Name: outcomesJournal, Retention: n.cfg.Retention, Bytes: outcomesBytes}},
-		{&r.messages, eventlog.JournalConfig{Name: messagesJournal, Retention: max(n.cfg.Retention, failuresFor), Bytes: messagesBytes, Valid: isReport}},
-		{&r.failures, eventlog.JournalConfig{Name: failuresJournal, Retention: failuresFor, Bytes: failuresBytes, Valid: isReport}},
+		{&r.outcomes, eventlog.JournalConfig{Name: outcomesJournal, Retention: n.cfg.Retention, Bytes: journalBytes(n.cfg.RetentionBytes/4, outcomesBytes)}},
+		{&r.messages, eventlog.JournalConfig{Name: messagesJournal, Retention: max(n.cfg.Retention, failuresFor), Bytes: journalBytes(n.cfg.RetentionBytes, messagesBytes), Valid: isReport}},
+		{&r.failures, eventlog.JournalConfig{Name: failuresJournal, Retention: failuresFor, Bytes: journalBytes(n.cfg.RetentionBytes/4, failuresBytes), Valid: isReport}},
 	} {
 		var err error
 		if *j.journal, err = n.log.Journal(ctx, j.config); err != nil {
@@ -165,7 +182,15 @@ func (r *recorder) follow(ctx context.Context) {
 			close(r.synced)
 		}
 	}
+	var seen *eventlog.Lineage
 	for ctx.Err() == nil {
+		if lineage, err := r.outcomes.Lineage(ctx); err == nil {
+			if seen != nil && seen.Common(lineage) < last {
+				last = seen.Common(lineage)
+				r.emptied.Store(true)
+			}
+			seen = lineage
+		}
 		err := r.outcomes.Follow(ctx, last, synced, func(rec eventlog.Record) {
 			last = rec.Seq
 			facts, err := outcome.ParseFacts(rec.Data)
@@ -217,6 +242,9 @@ func (r *recorder) run(ctx context.Context) {
 			r.takeNotes(ctx)
 		case <-tick.C:
 			r.writeFacts(ctx)
+			if r.emptied.Swap(false) { // the others know as much: it is the same whoever writes it
+				r.compact(ctx)
+			}
 		case <-trim.C:
 			r.book.Trim(r.log.First())
 		case <-r.quit:
@@ -353,7 +381,7 @@ func (r *recorder) writeFacts(ctx context.Context) {
 	}
 	r.facts = outcome.Facts{}
 	r.write(ctx, r.outcomes, records)
-	if r.written > compactAfter {
+	if r.written > r.compactAfter {
 		r.compact(ctx)
 	}
 }

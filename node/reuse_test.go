@@ -66,7 +66,7 @@ func checkUpgraded(t *testing.T, s *system, c net.Conn, br *bufio.Reader, gatewa
 	}
 	frame := func(want ws.OpCode) []byte {
 		t.Helper()
-		f, err := ws.ReadFrame(br)
+		f, err := readFrame(br)
 		if err != nil || f.Header.OpCode != want {
 			t.Fatalf("frame %v %q, %v; want %v", f.Header, f.Payload, err, want)
 		}
@@ -287,3 +287,13 @@ func TestUpgradeWhileDraining(t *testing.T) {
 }
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+// readFrame reads a frame of the server's.
+func readFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}

@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gatecast/auth"
@@ -30,11 +31,33 @@ func (n *Node) knownRegistered(token string) *auth.Grant {
 	return grant
 }
 
+// catchUpTimeout bounds how long a gateway waits that this node does not know.
+const catchUpTimeout = 2 * time.Second
+
+// verifyRegistered verifies a token by the registry. Where other nodes share it, one that
+// this node does not know is refused only when nobody has added it: real gateways exit
+// for good when they are refused.
 func (n *Node) verifyRegistered(token string) (*auth.Grant, error) {
 	if grant, ok := n.registry.Verify(token); ok {
 		return grant, nil
 	}
+	if err := n.catchUp(); err != nil {
+		return nil, err
+	}
+	if grant, ok := n.registry.Verify(token); ok {
+		return grant, nil
+	}
 	return nil, auth.ErrRefused
+}
+
+// catchUp waits until this node knows what the others have changed.
+func (n *Node) catchUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
+	defer cancel()
+	if err := n.registry.CatchUp(ctx); err != nil {
+		return fmt.Errorf("%w: %w", auth.ErrNotSynced, err)
+	}
+	return nil
 }
 
 // verified counts a question to the platform.

@@ -47,6 +47,7 @@ type Inbound struct {
 // An Ownership says whether an event was for a gateway.
 type Ownership uint8
 
+// What a loop knows of an event's owner.
 const (
 	OwnerUnknown Ownership = iota // the event is older than the shard's window, or not dispatched here yet
 	OwnerYes

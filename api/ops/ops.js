@@ -449,6 +449,7 @@ function openKick(connection, button) {
   opener = button;
   say($('kick-text'), `Gateway ${connection.gatewayId} at ${connection.remoteAddr}, connection ${connection.connectionId}.`);
   $('kick').showModal();
+  $('kick-no').focus(); // the answer that changes nothing
 }
 
 async function kick() {

@@ -8,6 +8,7 @@ package memstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 
 	"gatecast/auth"
@@ -20,6 +21,7 @@ type Store struct {
 	revision uint64 // of the newest write; every write has its own
 	values   map[string]value
 	watchers map[*watcher]struct{}
+	lost     bool // see Lose
 }
 
 type value struct {
@@ -92,6 +94,37 @@ func (s *Store) write(ctx context.Context, c auth.Change, revision uint64) (uint
 	return c.Revision, nil
 }
 
+// ErrLost ends the watches of a store that has lost what it had.
+var ErrLost = errors.New("the store has lost what it had")
+
+// Lose makes the store as it was when values returned what it has now; nil: empty. It
+// ends every watch, and later ones say so.
+func (s *Store) Lose(values map[string][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = true
+	s.values = make(map[string]value)
+	for key, b := range values {
+		s.revision++
+		s.values[key] = value{bytes.Clone(b), s.revision}
+	}
+	for w := range s.watchers {
+		close(w.lost)
+	}
+	clear(s.watchers)
+}
+
+// Values returns what the store has.
+func (s *Store) Values() map[string][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	values := make(map[string][]byte, len(s.values))
+	for key, v := range s.values {
+		values[key] = bytes.Clone(v.bytes)
+	}
+	return values
+}
+
 // Watch implements [auth.Store].
 func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
 	w := s.watch()
@@ -109,6 +142,8 @@ func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
 		}
 		select {
 		case <-w.wake:
+		case <-w.lost:
+			return ErrLost
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -119,6 +154,7 @@ func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
 type watcher struct {
 	queue []auth.Change // not yet told
 	wake  chan struct{} // holds one token while there may be a queue
+	lost  chan struct{} // closed when the store has lost what it had
 }
 
 func (w *watcher) tell(c auth.Change) {
@@ -134,7 +170,10 @@ func (w *watcher) tell(c auth.Change) {
 func (s *Store) watch() *watcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := &watcher{wake: make(chan struct{}, 1)}
+	w := &watcher{wake: make(chan struct{}, 1), lost: make(chan struct{})}
+	if s.lost {
+		w.tell(auth.Change{Reset: true})
+	}
 	for key, v := range s.values {
 		w.tell(auth.Change{Key: key, Value: v.bytes, Revision: v.revision})
 	}

@@ -63,7 +63,7 @@ func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 			return errors.Join(err, out.Flush())
 		}
 		if first { // not before there is an answer
-			out.WriteString("{\n  \"gateways\": [")
+			_, _ = out.WriteString("{\n  \"gateways\": [") // Flush reports errors
 		}
 		if err := writeList(out, page.Gateways, printed == 0); err != nil {
 			return err
@@ -72,9 +72,9 @@ func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 		cursor = page.Cursor
 	}
 	if printed > 0 {
-		out.WriteString("\n  ")
+		_, _ = out.WriteString("\n  ")
 	}
-	out.WriteString("]")
+	_, _ = out.WriteString("]")
 	if cursor != "" {
 		fmt.Fprintf(out, ",\n  \"cursor\": %q", cursor)
 	}

@@ -93,6 +93,9 @@ func (c *serveCmd) Run(ctx context.Context, w world) error {
 	if n == nil || err != nil {
 		return err
 	}
+	// net/http's transports write what servers do wrong to package log's standard
+	// logger, and so to standard error, which may be a pipe that nobody reads.
+	slog.SetDefault(n.Logger())
 	for {
 		select {
 		case <-hangups:

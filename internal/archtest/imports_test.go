@@ -79,7 +79,7 @@ var soleImporters = map[string][]string{
 	"golang.org/x/time":               {"auth"},
 	"golang.org/x/term":               {"cmd/gatecast"},
 	"github.com/chromedp":             {},
-	"golang.org/x/sys":                {"poller", "node", "eventlog", "bench", "internal/testenv"},
+	"golang.org/x/sys":                {"api", "poller", "node", "eventlog", "bench", "internal/testenv"},
 	"github.com/santhosh-tekuri":      {"internal/eventtypes", "internal/spec/spectest"},
 	"golang.org/x/text":               {"internal/eventtypes"},
 	"go.opentelemetry.io":             {"internal/tracing"},

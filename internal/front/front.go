@@ -40,8 +40,11 @@ type Config struct {
 	// VerifyCertificate is asked about a verified client certificate, where there is
 	// no token. It may be nil when TLS asks for none.
 	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)
-	Limiter           *auth.IPLimiter
-	Limits            Limits
+	// CatchUp returns when gateways that another node has registered are known here, or an
+	// error that matches [auth.ErrNotSynced]; nil: no other node registers any.
+	CatchUp func() error
+	Limiter *auth.IPLimiter
+	Limits  Limits
 	// AllowFrom is where gateways may connect from; empty: from anywhere.
 	AllowFrom []netip.Prefix
 	// AllowedOrigins are the web origins whose pages may connect, as browsers write
@@ -347,6 +350,10 @@ func (f *Front) decide(head *http1.Head, remote netip.AddrPort, cert *x509.Certi
 	switch {
 	case errors.Is(err, auth.ErrUnreachable):
 		return nil, nil, nil, unavailable("tokens cannot be verified now: the platform is out of reach")
+	case errors.Is(err, auth.ErrNotSynced):
+		return nil, nil, nil, unavailable("what other nodes have registered cannot be known now")
+	case err != nil && !f.cfg.Available(): // it became so meanwhile; the token may be a newcomer's
+		return nil, nil, nil, unavailable("the event log is out of reach")
 	case err != nil:
 		return nil, nil, nil, unauthorized()
 	}
@@ -358,6 +365,14 @@ func (f *Front) decide(head *http1.Head, remote netip.AddrPort, cert *x509.Certi
 func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, error) {
 	if token != "" || cert == nil {
 		return f.cfg.Verify(token)
+	}
+	if grant, ok := f.cfg.VerifyCertificate(cert); ok {
+		return grant, nil
+	}
+	if f.cfg.CatchUp != nil {
+		if err := f.cfg.CatchUp(); err != nil {
+			return nil, err
+		}
 	}
 	if grant, ok := f.cfg.VerifyCertificate(cert); ok {
 		return grant, nil

@@ -178,7 +178,7 @@ const maxEmpty = 1 << 10
 // skipEmptyLines skips what empty lines have arrived, and reports whether there are
 // not too many.
 func (c *Conn) skipEmptyLines() bool {
-	if c.given == 0 && !(c.exact && c.serving.Load()) {
+	if c.given == 0 && (!c.exact || !c.serving.Load()) {
 		if n := EmptyLines(c.buf); n > 0 {
 			c.drop(n)
 			c.empty += n
@@ -191,7 +191,7 @@ func (c *Conn) skipEmptyLines() bool {
 // readHead reads and vets the next head, with p for scratch. An error ends the
 // connection for the server.
 func (c *Conn) readHead(p []byte) error {
-	end := 0
+	var end int
 	for {
 		if !c.skipEmptyLines() {
 			return c.refuse(ErrNotHTTP)

@@ -47,7 +47,7 @@ func Read(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()      // it was only read
 	if info, err = f.Stat(); err != nil { // of what was opened: the path may name another by now
 		return nil, err
 	}

@@ -1,0 +1,219 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"gatecast/event"
+)
+
+// A store that is lost while nodes run, or goes back to an older copy, is given back
+// what they know. Each node writes what is missing, and replaces what is older than what
+// it knows, by revision: so nodes do not fight, and the newest record of each gateway
+// stays, whoever knows it. A token that was revoked, or a gateway that was removed in
+// the last ten minutes, stays so if one of the nodes that run knew of it.
+
+// beginRestore says that the store has lost what it had.
+func (k *keeper) beginRestore() {
+	k.restoring = true
+	k.stale = make(map[string]uint64)
+}
+
+// outdated reports whether a record is older than what this node knows of its gateway,
+// whose entry is old.
+func (k *keeper) outdated(rec *record, old *entry) bool {
+	if r, ok := k.removed[rec.ID]; ok && (old == nil || old.vouched) {
+		return !rec.CreatedAt.After(r.createdAt)
+	}
+	return old != nil && !old.vouched && rec.before(old.gateway.CreatedAt, old.edits)
+}
+
+// A repair is one change that a store is to have. A nil value deletes the key.
+type repair struct {
+	key      string
+	value    []byte
+	revision uint64  // that the key is at; 0: there is none
+	rec      *record // that value is of, if it is a gateway's
+}
+
+// repairs returns what the store lacks.
+func (k *keeper) repairs() (list []repair) {
+	for id := range k.untold {
+		if e := k.dir.entries[id]; e != nil && !e.vouched {
+			list = append(list, repairOf(e, 0))
+		}
+	}
+	for id, revision := range k.stale {
+		if e := k.dir.entries[id]; e != nil && !e.vouched {
+			list = append(list, repairOf(e, revision))
+		} else {
+			list = append(list, repair{key: recordPrefix + id, revision: revision})
+		}
+	}
+	for id, s := range k.records {
+		list = append(list, repair{key: verifiedKey + id, value: s.record.encode()})
+	}
+	return list
+}
+
+func repairOf(e *entry, revision uint64) repair {
+	rec := e.record()
+	return repair{key: recordPrefix + rec.ID, value: rec.encode(), revision: revision, rec: rec}
+}
+
+// record returns the record that the entry is of.
+func (e *entry) record() *record {
+	g := e.gateway
+	rec := &record{
+		ID: g.ID, Name: g.Name, OrganizationID: g.OrganizationID, Groups: g.Groups, CreatedAt: g.CreatedAt,
+		Edits: e.edits, RegisteredAt: g.Barrier.Own,
+	}
+	for i, at := range g.Barrier.Groups {
+		if at != g.Barrier.All {
+			if rec.JoinedAt == nil {
+				rec.JoinedAt = make(map[string]event.Cursor)
+			}
+			rec.JoinedAt[g.Groups[i]] = at
+		}
+	}
+	for _, t := range e.grants {
+		rec.Tokens = append(rec.Tokens, tokenRecord{ID: t.TokenID, SHA256: t.digest, CreatedAt: t.createdAt, ExpiresAt: t.expiresAt})
+	}
+	return rec
+}
+
+// endRestore says that the store has everything again.
+func (k *keeper) endRestore() {
+	k.restoring, k.stale, k.untold = false, nil, nil
+	for _, e := range k.dir.entries {
+		for _, g := range e.grants {
+			g.saved.Store(0) // last uses are stored again
+		}
+	}
+}
+
+// restorers is how many repairs are made at once.
+const restorers = 16
+
+// restore gives the store back what it lacks, on a goroutine of its own, unless another
+// watch has begun since. It is called on the registry's goroutine.
+func (r *Registry) restore(watch uint64) {
+	list := r.keeper.repairs()
+	if s := r.start.Load(); s != nil && !s.At.IsZero() {
+		list = append(list, repair{key: startKey, value: s.encode()})
+	}
+	r.wg.Go(func() {
+		if !r.repairAll(watch, list) {
+			return
+		}
+		r.post(func(time.Time) {
+			if r.watching.Load() != watch {
+				return // the next watch restores what is left
+			}
+			r.keeper.endRestore()
+			r.synced.Store(watch)
+			r.log.Info("registry: the store has everything again", "entries", len(list))
+		})
+	})
+}
+
+// repairAll makes repairs, and reports whether all are made.
+func (r *Registry) repairAll(watch uint64, list []repair) bool {
+	var failed sync.Once
+	good := true
+	work := make(chan *repair)
+	var workers sync.WaitGroup
+	for range restorers {
+		workers.Go(func() {
+			for p := range work {
+				if !r.repair(watch, p) {
+					failed.Do(func() { good = false })
+				}
+			}
+		})
+	}
+	for i := range list {
+		work <- &list[i]
+	}
+	close(work)
+	workers.Wait()
+	return good
+}
+
+// repair makes one repair, trying again while the store cannot be written. It reports
+// whether it is made.
+func (r *Registry) repair(watch uint64, p *repair) bool {
+	for r.watching.Load() == watch {
+		err := r.tryRepair(p)
+		if err == nil {
+			return true
+		}
+		select {
+		case <-r.done:
+			return false
+		default:
+		}
+		r.log.Warn("registry: an entry cannot be given back to the store; trying again", "key", p.key, "error", err)
+		select {
+		case <-time.After(watchPause):
+		case <-r.done:
+			return false
+		}
+	}
+	return false
+}
+
+// tryRepair makes one repair. Where another node has written the key since, its value is
+// compared with ours.
+func (r *Registry) tryRepair(p *repair) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	for range maxTries {
+		revision := p.revision
+		switch {
+		case p.value == nil:
+			err = r.store.Delete(ctx, p.key, p.revision)
+		case p.revision == 0:
+			revision, err = r.store.Create(ctx, p.key, p.value)
+		default:
+			revision, err = r.store.Update(ctx, p.key, p.value, p.revision)
+		}
+		switch {
+		case errors.Is(err, ErrConflict):
+			if done, err := r.reconsider(ctx, p); done || err != nil {
+				return err
+			}
+			continue
+		case err != nil || p.rec == nil:
+			return err
+		}
+		rec := p.rec
+		return r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+	}
+	return err
+}
+
+// reconsider looks at what the store has in place of what a repair expects, and reports
+// whether nothing is left to do.
+func (r *Registry) reconsider(ctx context.Context, p *repair) (done bool, err error) {
+	value, revision, err := r.store.Get(ctx, p.key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		p.revision = 0
+		return p.value == nil, nil
+	case err != nil:
+		return false, err
+	case p.rec == nil: // another's word is as good as ours; a deletion is only of what was seen
+		return true, nil
+	}
+	if rec, err := parseRecord(p.rec.ID, value); err == nil && !rec.before(p.rec.CreatedAt, p.rec.Edits) {
+		return true, nil
+	}
+	p.revision = revision
+	return false, nil
+}
