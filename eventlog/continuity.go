@@ -179,9 +179,6 @@ func (h *history) infoWith(ctx context.Context, seq uint64, ask func(context.Con
 	}
 }
 
-// goneFor is how long a stream is missing before it is made again.
-const goneFor = 700 * time.Millisecond
-
 // infoOrMake is info, and makes the stream again if it is gone. It is not made in the
 // moment in which it is found missing: the server may still be removing its files, and
 // takes nothing into a stream whose files it has then removed.

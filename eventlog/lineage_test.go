@@ -42,7 +42,7 @@ func TestLineage(t *testing.T) {
 			t.Errorf("%v: contained %v, clamped to %d, %v; want %+v", c.position, got, seq, known, c)
 		}
 	}
-	if l.Began() != 12 || l.Epoch() != 20 {
+	if l.Epoch() != 20 {
 		t.Errorf("%+v", l)
 	}
 	if all := firstEpoch(7).next(8, 0); all.Contains(at(7, 0)) || !all.Contains(at(8, 0)) || len(all.epochs) != 1 {

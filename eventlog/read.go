@@ -131,9 +131,10 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
+	var unnamed error
 	at, enough, bytes := q.After, time.Now().Add(listFor/2), 0
 	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		if len(list) == q.Limit || q.Bytes > 0 && bytes >= q.Bytes || at > q.After && time.Now().After(enough) || l.history.unnamed(meta.Sequence.Stream) {
+		if len(list) == q.Limit || q.Bytes > 0 && bytes >= q.Bytes || at > q.After && time.Now().After(enough) {
 			more = true
 			return false
 		}
