@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 // A gateway that has seen more than a backup has is told so, and no id is given out twice.
@@ -76,17 +73,17 @@ func private(dir string) error {
 // NATS comes back with older files while nodes run. Live connections are told and go on,
 // ids agree and are new, and what was known of the lost events' delivery is forgotten.
 func TestLogGoesBack(t *testing.T) {
-	n := startOneNATS(t)
+	n := startOneNATS(t, nil)
 	a, b := n.node("a"), n.node("b")
 	token, _ := a.gateway("g")
 	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
 	first := a.publish("g", `1`)
 	backup := filepath.Join(t.TempDir(), "backup")
-	n.kill()
+	n.stop()
 	if err := os.CopyFS(backup, os.DirFS(n.options.StoreDir)); err != nil {
 		t.Fatal(err)
 	}
-	n.run()
+	n.start()
 	awaitReady(a, b)
 	live := []*replica{a.resume(token, first), b.resume(token, first)}
 	var lost []string
@@ -97,11 +94,11 @@ func TestLogGoesBack(t *testing.T) {
 		r.expect(lost...)
 	}
 	eventually(t, "it is known that the events were delivered", func() bool { return a.outcome(lost[4]).Delivered == 1 })
-	n.kill()
+	n.stop()
 	if err := errors.Join(os.RemoveAll(n.options.StoreDir), os.CopyFS(n.options.StoreDir, os.DirFS(backup))); err != nil {
 		t.Fatal(err)
 	}
-	n.run()
+	n.start()
 	awaitReady(a, b)
 	var next []string
 	for i, s := range []*system{a, b, a, b, a} {
@@ -139,41 +136,4 @@ func awaitReady(nodes ...*system) {
 func epochOf(id string) string {
 	epoch, _, _ := strings.Cut(id, "-")
 	return epoch
-}
-
-// A oneNATS is a NATS server without a cluster.
-type oneNATS struct {
-	*natsCluster
-	options *server.Options
-	srv     *server.Server
-}
-
-func startOneNATS(t *testing.T) *oneNATS {
-	t.Helper()
-	n := &oneNATS{
-		natsCluster: &natsCluster{t: t},
-		options: &server.Options{Host: "127.0.0.1", Port: freePort(t), JetStream: true, StoreDir: filepath.Join(t.TempDir(), "js"), NoLog: true, NoSigs: true,
-			Username: "gatecast", Password: natsPassword},
-	}
-	n.natsCluster.options = []*server.Options{n.options}
-	n.run()
-	t.Cleanup(n.kill)
-	return n
-}
-
-func (n *oneNATS) run() {
-	n.t.Helper()
-	s, err := server.NewServer(n.options.Clone())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	s.Start()
-	if n.srv = s; !s.ReadyForConnections(20 * time.Second) {
-		n.t.Fatal("the server does not start")
-	}
-}
-
-func (n *oneNATS) kill() {
-	n.srv.Shutdown()
-	n.srv.WaitForShutdown()
 }
