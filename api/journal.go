@@ -93,7 +93,7 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// messagesOf is messages of one type, unless kind is empty. While those that come are of
+// messagesOf is messages of one type, and gaps, unless kind is empty. While those that come are of
 // others it goes on, for as long as a look into the log may take. When waits ends there
 // is no more to wait for.
 func (s *Server) messagesOf(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
@@ -104,13 +104,19 @@ func (s *Server) messagesOf(waits context.Context, kind string, q MessageQuery) 
 		if err != nil || kind == "" || len(list) == 0 {
 			return list, cursor, err
 		}
-		list = slices.DeleteFunc(list, func(m json.RawMessage) bool { return messageType(m) != kind })
+		list = slices.DeleteFunc(list, func(m json.RawMessage) bool {
+			t := messageType(m)
+			return t != kind && t != typeGap
+		})
 		if len(list) > 0 || time.Since(began) > max(q.Wait, s.limits.query) {
 			return list, cursor, nil
 		}
 		q.After, q.Wait = cursor, max(0, time.Until(until))
 	}
 }
+
+// typeGap is the type of what stands where messages are missing.
+const typeGap = "gap"
 
 // messageType returns the type of a message, as the journal has it.
 func messageType(m json.RawMessage) (kind string) {

@@ -60,6 +60,9 @@ func (b *Bucket) cut(ctx context.Context, err error) error {
 // find sees that the bucket's stream is there. Reset is true when it is not the one it
 // was, or has gone back: what it had may be gone.
 func (b *Bucket) find(ctx context.Context) (reset bool, err error) {
+	b.mu.Lock()
+	newest := b.newest // before the stream is asked, which may go on meanwhile
+	b.mu.Unlock()
 	info, err := b.info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && b.log.server.shared() {
 		info, err = b.restore(ctx)
@@ -69,7 +72,7 @@ func (b *Bucket) find(ctx context.Context) (reset bool, err error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if info.Created.Equal(b.created) && b.base+info.State.LastSeq >= b.newest {
+	if info.Created.Equal(b.created) && b.base+info.State.LastSeq >= newest {
 		return false, nil
 	}
 	b.created, b.base, b.told = info.Created, b.newest, 0

@@ -40,6 +40,9 @@ type Record struct {
 	// Epoch is one of the log of events: what Data says of sequences there is meant in its
 	// history. Zero is the one that the log had before there were markers.
 	Epoch uint64
+	// Missing is set in a gap, which [Journal.ReadOn] gives: so many records up to Seq
+	// have left the journal. At is about when.
+	Missing uint64
 
 	id string // of what is appended, see Journal.Append
 }
@@ -216,6 +219,32 @@ const readBytes = 4 << 20
 // Read returns the records that a query asks for, the oldest first; fewer than the
 // limit also when they are large.
 func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, err error) {
+	records, _, err = j.readAfter(ctx, q, false)
+	return records, err
+}
+
+// ReadOn is Read for somebody who goes on from position to position and is to miss
+// nothing unnoticed: of everybody's records, with a gap, which counts as one, where some
+// have left the journal. Next is the position to go on from, also when there are none.
+func (j *Journal) ReadOn(ctx context.Context, q JournalQuery) (records []Record, next event.Cursor, err error) {
+	first, _, err := j.Bounds(ctx)
+	if err != nil {
+		return nil, event.Cursor{}, err
+	}
+	records, upTo, err := j.readAfter(ctx, q, true)
+	if err != nil {
+		return nil, event.Cursor{}, err
+	}
+	if upTo+1 < first && len(records) < q.Limit { // nothing is behind the gap yet
+		gap := Record{Seq: first - 1, Missing: first - 1 - upTo, At: time.Now()}
+		gap.Cursor = j.lineage().CursorOf(gap.Seq)
+		records, upTo = append(records, gap), gap.Seq
+	}
+	return records, j.lineage().CursorOf(upTo), nil
+}
+
+// readAfter returns what a query asks for and the sequence up to which it has looked.
+func (j *Journal) readAfter(ctx context.Context, q JournalQuery, gaps bool) (records []Record, upTo uint64, err error) {
 	in := q.In
 	if in == nil {
 		in = j.lineage()
@@ -228,8 +257,16 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 		cfg.FilterSubject = j.subject(q.Name)
 	}
 	bytes := 0
+	upTo = q.After
 	err = j.log.fetch(ctx, j.name, cfg, q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		r := j.record(m, meta)
+		if gaps && r.Seq > upTo+1 {
+			records = append(records, Record{Seq: r.Seq - 1, Missing: r.Seq - 1 - upTo, At: r.At})
+			if upTo = r.Seq - 1; len(records) == q.Limit {
+				return false
+			}
+		}
+		upTo = r.Seq
 		switch {
 		case m.Subject() == j.marker:
 			return true
@@ -245,20 +282,20 @@ func (j *Journal) Read(ctx context.Context, q JournalQuery) (records []Record, e
 		bytes += len(r.Data)
 		return len(records) < q.Limit && bytes < readBytes
 	})
-	if err != nil || len(records) == 0 {
-		return nil, err
+	if err != nil {
+		return nil, 0, err
 	}
-	if err := j.settle(ctx, records[len(records)-1].Seq); err != nil {
-		return nil, err
+	if err := j.settle(ctx, upTo); err != nil {
+		return nil, 0, err
 	}
 	now := j.lineage()
 	if now.branch != in.branch {
-		return nil, errWentBack
+		return nil, 0, errWentBack
 	}
 	for i := range records {
 		records[i].Cursor = now.CursorOf(records[i].Seq)
 	}
-	return records, nil
+	return records, upTo, nil
 }
 
 func (j *Journal) record(m jetstream.Msg, meta *jetstream.MsgMetadata) Record {

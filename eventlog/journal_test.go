@@ -409,3 +409,87 @@ func TestForeignRecords(t *testing.T) {
 		t.Errorf("they were counted %d times", n)
 	}
 }
+
+// Who goes on from position to position is told of what has left the journal there, once,
+// and of nothing that only was never theirs to read.
+func TestJournalGaps(t *testing.T) {
+	j := openJournal(t, open(t, Config{}), JournalConfig{})
+	read := func(after uint64, limit int) (got string, next uint64) {
+		t.Helper()
+		records, at, err := j.ReadOn(t.Context(), JournalQuery{After: after, Limit: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if r.Missing > 0 {
+				got += fmt.Sprintf("[%d up to %d]", r.Missing, r.Seq)
+			} else {
+				got += fmt.Sprintf("%s%d ", r.Name, r.Seq)
+			}
+			if r.Cursor.Seq != r.Seq {
+				t.Errorf("record %d has the position %v", r.Seq, r.Cursor)
+			}
+		}
+		return got, at.Seq
+	}
+	check := func(what string, after uint64, limit int, want string, wantNext uint64) {
+		t.Helper()
+		if got, next := read(after, limit); got != want || next != wantNext {
+			t.Errorf("%s: %q, go on from %d, want %q from %d", what, got, next, want, wantNext)
+		}
+	}
+	purge := func(name string, before uint64) {
+		t.Helper()
+		if err := j.Purge(t.Context(), name, before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note(t, j, "a", "b", "b", "a", "b", "c") // 1 to 6
+	check("nothing is gone", 0, 10, "a1 b2 b3 a4 b5 c6 ", 6)
+	purge("b", 5)
+	check("within", 0, 10, "a1 [2 up to 3]a4 b5 c6 ", 6)
+	check("at the position", 1, 10, "[2 up to 3]a4 b5 c6 ", 6)
+	check("a part of it", 2, 10, "[1 up to 3]a4 b5 c6 ", 6)
+	check("after it", 3, 10, "a4 b5 c6 ", 6)
+	check("a gap counts as one", 0, 2, "a1 [2 up to 3]", 3)
+	check("a gap alone", 1, 1, "[2 up to 3]", 3)
+	purge("a", 100)
+	check("at the beginning", 0, 10, "[4 up to 4]b5 c6 ", 6)
+	check("more at the position", 3, 10, "[1 up to 4]b5 c6 ", 6)
+	purge("b", 100)
+	purge("c", 100)
+	check("all", 0, 10, "[6 up to 6]", 6)
+	check("all after the position", 4, 10, "[2 up to 6]", 6)
+	check("nothing after the position", 6, 10, "", 6)
+	note(t, j, "d")
+	check("before a new one", 4, 10, "[2 up to 6]d7 ", 7)
+	check("none before a new one", 6, 10, "d7 ", 7)
+}
+
+// Markers and records that are not the journal's are no gaps, and who reads goes on from
+// them.
+func TestJournalGapsAreRecords(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir})
+	cfg := JournalConfig{Valid: func(r Record) bool { return r.Name != "junk" }}
+	j := openJournal(t, l, cfg)
+	note(t, j, "a", "junk", "junk", "b", "junk")
+	closeLog(t, l)
+	j = openJournal(t, open(t, Config{Dir: dir}), cfg) // which begins an epoch
+	marked := j.last.load()
+	last := note(t, j, "c")
+	for _, c := range []struct{ after, want uint64 }{{0, 3}, {1, 2}, {4, 1}, {last - 1, 1}} {
+		records, next, err := j.ReadOn(t.Context(), JournalQuery{After: c.after, Limit: 10})
+		if err != nil || uint64(len(records)) != c.want || next.Seq != last {
+			t.Errorf("after %d there are %d records, next %v, %v", c.after, len(records), next, err)
+		}
+		for _, r := range records {
+			if r.Missing > 0 {
+				t.Errorf("after %d: %d are missing up to %d", c.after, r.Missing, r.Seq)
+			}
+		}
+	}
+	if marked != last-1 {
+		t.Errorf("the marker is at %d, the record at %d", marked, last)
+	}
+}

@@ -189,32 +189,49 @@ func (m apiMessages) List(ctx context.Context, q api.MessageQuery) (list []json.
 	if err != nil {
 		return nil, "", err
 	}
-	at := in.CursorOf(after)
-	records, err := m.read(ctx, eventlog.JournalQuery{After: after, In: in, Limit: q.Limit}, q.Wait)
+	if q.After == "" { // what left the journal before somebody read it is no gap
+		first, _, err := m.journal.Bounds(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		after = first - 1
+	}
+	records, at, err := m.read(ctx, eventlog.JournalQuery{After: after, In: in, Limit: q.Limit}, q.Wait)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, r := range records {
-		at = r.Cursor
-		list = append(list, event.AppendWithID(nil, r.Data, at))
+		data := r.Data
+		if r.Missing > 0 {
+			data = marshal(&gapMessage{Type: "gap", Timestamp: r.At.UTC().Format(event.TimeFormat), Missing: r.Missing})
+		}
+		list = append(list, event.AppendWithID(nil, data, r.Cursor))
 	}
 	return list, at.String(), nil
 }
 
-func (m apiMessages) read(ctx context.Context, query eventlog.JournalQuery, wait time.Duration) ([]eventlog.Record, error) {
-	records, err := m.journal.Read(ctx, query)
+// A gapMessage stands where messages have left the journal before they were read.
+type gapMessage struct {
+	Type      string `json:"type"`
+	Timestamp string `json:"timestamp"`
+	Missing   uint64 `json:"missing"`
+}
+
+func (m apiMessages) read(ctx context.Context, query eventlog.JournalQuery, wait time.Duration) ([]eventlog.Record, event.Cursor, error) {
+	records, next, err := m.journal.ReadOn(ctx, query)
 	if err != nil || len(records) > 0 || wait <= 0 {
-		return records, err
+		return records, next, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	query.After = max(query.After, next.Seq)
 	switch err := m.journal.Await(waiting, query.After); {
 	case err == nil:
-		return m.journal.Read(ctx, query)
+		return m.journal.ReadOn(ctx, query)
 	case ctx.Err() == nil && waiting.Err() != nil: // none came
-		return nil, nil
+		return nil, next, nil
 	default:
-		return nil, err
+		return nil, next, err
 	}
 }
 

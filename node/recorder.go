@@ -32,12 +32,19 @@ const (
 )
 
 const (
-	// maxRecords bounds what waits to be recorded: messages of gateways, failed
-	// deliveries, and reports of how far connections have come, each with its size.
-	// More is dropped and counted: it takes a log that has been out of reach for long.
-	maxRecords = 1 << 17
+	// maxWaiting bounds what waits to be recorded, in bytes of memory: messages of
+	// gateways, failed deliveries, and reports of how far connections have come. More is
+	// dropped and counted: it takes a log that has been out of reach for long. A broadcast
+	// to a million connections is reported within it.
+	maxWaiting = 128 << 20
+	// recordBytes is about what a record takes beside its text, and placeBytes what a
+	// report of one connection does.
+	recordBytes = 256
+	placeBytes  = 64
 	// recordEvery is how often it is written how far gateways have come.
 	recordEvery = time.Second
+	// evictedEvery is how often it is logged that messages are evicted.
+	evictedEvery = time.Minute
 	// recordRetry is the pause after the log could not take a record.
 	recordRetry = time.Second
 	// maxAnswers bounds what is known of gateways' answers, of all events together.
@@ -69,7 +76,7 @@ type recorder struct {
 	logger       *slog.Logger
 
 	notes   poller.Inbox[note]
-	waiting atomic.Int64  // weight of the notes
+	waiting atomic.Int64  // bytes of the notes, and of facts
 	wake    chan struct{} // has a token when there may be notes
 	cancel  context.CancelFunc
 	quit    chan struct{} // closed when there will be no more notes
@@ -79,8 +86,11 @@ type recorder struct {
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts  // not written yet
+	held    int64          // bytes of facts, as they count in waiting
 	epoch   uint64         // of the log, which facts are meant in
 	written int            // bytes of outcomes since the last compaction
+	shares  *shares        // of the journal of messages
+	evicted time.Time      // when it was logged last that messages were
 	recent  answeredEvents // that were answered last: often many gateways answer one
 
 	// wasFor reports whether an event was for a gateway. It is set before the first
@@ -95,23 +105,24 @@ type note struct {
 	notice *shard.Notice    // of kind Failed: deliveries that a loop gave up
 }
 
-// weight is what a note counts for in maxRecords. Messages that a notice keeps in
-// memory count for their size too.
-func (n *note) weight() int64 {
-	weight := 1 + len(n.report.Began) + len(n.report.Progress) + len(n.report.Inbound) + len(n.failed)
+// size returns about how many bytes a note takes, and how many records it is. Messages
+// of a notice count in full: it may be the last to keep them.
+func (n *note) size() (bytes int64, records int) {
+	places := len(n.report.Began) + len(n.report.Progress)
+	records = places + len(n.report.Inbound) + len(n.failed)
+	size := places*placeBytes + (1+records-places)*recordBytes
 	for i := range n.report.Inbound {
-		weight += len(n.report.Inbound[i].Payload) / recordBytes
+		m := &n.report.Inbound[i]
+		size += len(m.Payload) + len(m.Status) + len(m.Error) + len(m.DeploymentID) + len(m.PerformedAt)
 	}
 	if n.notice != nil {
+		records += len(n.notice.Messages)
 		for _, m := range n.notice.Messages {
-			weight += 1 + len(m.Body)/recordBytes
+			size += recordBytes + len(m.Wire)
 		}
 	}
-	return int64(weight)
+	return int64(size), records
 }
-
-// recordBytes is how many bytes count as one more record in maxRecords.
-const recordBytes = 1 << 10
 
 // A failedDelivery is one as it stands in the journal.
 type failedDelivery struct {
@@ -156,6 +167,9 @@ func openRecorder(ctx context.Context, n *Node) (*recorder, error) {
 		var err error
 		if *j.journal, err = n.log.Journal(ctx, j.config); err != nil {
 			return nil, err
+		}
+		if j.journal == &r.messages {
+			r.shares = newShares(j.config.Bytes, j.config.Retention)
 		}
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -217,9 +231,10 @@ func (r *recorder) fail(failed []failedDelivery) { r.push(note{failed: failed}) 
 func (r *recorder) lost(n shard.Notice) { r.push(note{notice: &n}) }
 
 func (r *recorder) push(n note) {
-	if weight := n.weight(); r.waiting.Add(weight) > maxRecords {
-		r.waiting.Add(-weight)
-		r.counts.RecordsDropped.Add(float64(weight - 1))
+	bytes, records := n.size()
+	if r.waiting.Add(bytes) > maxWaiting {
+		r.waiting.Add(-bytes)
+		r.counts.RecordsDropped.Add(float64(records))
 		return
 	}
 	if r.notes.Push(n) {
@@ -245,8 +260,11 @@ func (r *recorder) run(ctx context.Context) {
 			if r.emptied.Swap(false) { // the others know as much: it is the same whoever writes it
 				r.compact(ctx)
 			}
-		case <-trim.C:
+		case now := <-trim.C:
 			r.book.Trim(r.log.First())
+			if first, _, err := r.messages.Bounds(ctx); err == nil { // else the next time will do
+				r.shares.trim(first, now)
+			}
 		case <-r.quit:
 			r.takeNotes(ctx)
 			r.writeFacts(ctx)
@@ -262,10 +280,11 @@ func (r *recorder) run(ctx context.Context) {
 func (r *recorder) takeNotes(ctx context.Context) {
 	notes := r.notes.Take(nil)
 	var messages, failures []eventlog.Record
-	weight, began := int64(0), false
+	took, began := int64(0), false
 	for i := range notes {
 		n := &notes[i]
-		weight += n.weight()
+		bytes, _ := n.size()
+		took += bytes
 		if n.report.Epoch != 0 && n.report.Epoch != r.epoch {
 			r.writeFacts(ctx) // of the log's history until then
 			r.epoch = n.report.Epoch
@@ -296,9 +315,53 @@ func (r *recorder) takeNotes(ctx context.Context) {
 	if began { // a node that is killed within a second must have written it
 		r.writeFacts(ctx)
 	}
-	r.write(ctx, r.messages, messages)
+	r.writeMessages(ctx, messages)
 	r.write(ctx, r.failures, failures)
-	r.waiting.Add(-weight)
+	held := placeBytes * int64(len(r.facts.Progress)+len(r.facts.Answers))
+	r.waiting.Add(held - r.held - took)
+	r.held = held
+}
+
+// writeMessages writes what gateways said, and keeps each gateway to its share of the
+// journal.
+func (r *recorder) writeMessages(ctx context.Context, messages []eventlog.Record) {
+	for len(messages) > 0 {
+		n := 0
+		for bytes := 0; n < len(messages) && bytes < r.shares.batch(); n++ {
+			bytes += recordSize(&messages[n])
+		}
+		last := r.write(ctx, r.messages, messages[:n])
+		if last == 0 {
+			return
+		}
+		now := time.Now()
+		for i := range messages[:n] {
+			m := &messages[i]
+			if upTo, gone := r.shares.add(m.Name, recordSize(m), last, now); upTo > 0 {
+				r.evict(ctx, m.Name, upTo, gone)
+			}
+		}
+		messages = messages[n:]
+	}
+}
+
+// recordSize returns about how many bytes a record takes in a journal.
+func recordSize(r *eventlog.Record) int { return len(r.Data) + 2*len(r.Name) + 128 }
+
+// evict removes a gateway's oldest messages from the journal, because it fills more than
+// its share. Who reads on there finds a gap.
+func (r *recorder) evict(ctx context.Context, gateway string, upTo uint64, messages int) {
+	if err := r.messages.Purge(ctx, gateway, upTo+1); err != nil {
+		if ctx.Err() == nil {
+			r.logger.Warn("the oldest messages of a gateway that fills more than its share cannot be removed", "gateway", gateway, "error", err)
+		}
+		return
+	}
+	r.counts.MessagesEvicted.Add(float64(messages))
+	if now := time.Now(); now.Sub(r.evicted) > evictedEvery {
+		r.evicted = now
+		r.logger.Warn("a gateway fills more than its share of the journal of messages; its oldest messages are removed", "gateway", gateway, "messages", messages)
+	}
 }
 
 // takeBegan records where a connection begins, and what its gateway must have received
@@ -351,21 +414,23 @@ func marshal(v any) []byte {
 }
 
 // write puts records into a journal, and tries until it could: nothing of it is
-// dropped because the log is out of reach for a while.
-func (r *recorder) write(ctx context.Context, j *eventlog.Journal, records []eventlog.Record) {
+// dropped because the log is out of reach for a while. It returns the place of the last
+// one, or 0 when there is none or the node ends.
+func (r *recorder) write(ctx context.Context, j *eventlog.Journal, records []eventlog.Record) (last uint64) {
 	for len(records) > 0 && ctx.Err() == nil {
-		if _, err := j.Append(ctx, records...); err == nil {
-			return
+		if last, err := j.Append(ctx, records...); err == nil {
+			return last
 		} else if ctx.Err() == nil {
 			r.logger.Error("the log does not take what gateways said; trying again", "records", len(records), "error", err)
 		}
 		select {
 		case <-r.quit: // the node ends; a log that cannot be written then will not come back
-			return
+			return 0
 		default:
 			pause(ctx, recordRetry)
 		}
 	}
+	return 0
 }
 
 // writeFacts writes down how far gateways have come.
@@ -381,6 +446,8 @@ func (r *recorder) writeFacts(ctx context.Context) {
 	}
 	r.facts = outcome.Facts{}
 	r.write(ctx, r.outcomes, records)
+	r.waiting.Add(-r.held)
+	r.held = 0
 	if r.written > r.compactAfter {
 		r.compact(ctx)
 	}

@@ -27,6 +27,7 @@ type Node struct {
 	Panics              *prometheus.CounterVec // of handlers, contained, by listener
 	RecordsDropped      prometheus.Counter     // what was to be recorded of gateways' answers and failed deliveries
 	AcksIgnored         *prometheus.CounterVec // answers of gateways that count for no event, by reason
+	MessagesEvicted     prometheus.Counter     // of gateways that filled more than their share of the journal
 	SpansDropped        prometheus.Counter     // of tracing
 	ForeignMessages     *prometheus.CounterVec // what others wrote where gatecast keeps its own, by where
 
@@ -80,7 +81,7 @@ func NewNode(version string) *Node {
 		Panics: prometheus.NewCounterVec(opts("panics_total",
 			"Panics of one connection's or request's handler, which ended nothing else, by where it was: at the listeners gateways and internal, or in cluster, for a message of another node. Each is a bug, and logged with its stack."), []string{"listener"}),
 		RecordsDropped: prometheus.NewCounter(opts("records_dropped_total",
-			"Answers of gateways and failed deliveries that were not recorded, because the log could not take them for too long.")),
+			"Messages of gateways, failed deliveries and reports of delivery that were not recorded, because the log could not take them for too long.")),
 		ForeignMessages: prometheus.NewCounterVec(opts("foreign_messages_total",
 			"Messages in NATS that are not gatecast's, and were skipped, by where they were: in the streams of events and journals, in the registry, or on the bus between nodes."), []string{"source"}),
 		EventsCompressed: prometheus.NewCounter(opts("events_compressed_total",
@@ -89,6 +90,8 @@ func NewNode(version string) *Node {
 			"Bytes by which compressed events are shorter, counted once an event and not once a connection.")),
 		AcksIgnored: prometheus.NewCounterVec(opts("acks_ignored_total",
 			"Acks of gateways that count as no answer: the event was not for the gateway, is not known, or the status is no answer."), []string{"reason"}),
+		MessagesEvicted: prometheus.NewCounter(opts("messages_evicted_total",
+			"Messages of gateways that were removed before the rest, read or not, because their gateway filled more than its share of the journal of messages.")),
 		SpansDropped: prometheus.NewCounter(opts("trace_spans_dropped_total",
 			"Spans that were not exported, because the collector was too slow or out of reach.")),
 		buildInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("build_info",
@@ -127,7 +130,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
-		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.AcksIgnored, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
+		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.AcksIgnored, n.MessagesEvicted, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
 		n.EventsCompressed, n.CompressionSaved, n.ForeignMessages,
 	}
 }
