@@ -38,14 +38,23 @@ func (l *Log) watch() {
 
 // checkAll checks the histories, and reports whether all are in order.
 func (l *Log) checkAll() (ok bool) {
+	ctx, cancel := context.WithCancel(l.life)
+	defer cancel()
+	l.abort.Store(&cancel)
 	ok = true
 	for i, h := range l.histories() {
-		err := h.check(l.life)
+		err := h.check(ctx)
 		if i == 0 { // of the events
 			l.lost.Store(err != nil && l.life.Err() == nil)
 		}
-		if err != nil && l.life.Err() == nil {
+		if err == nil {
+			h.failing = false
+		} else if l.life.Err() == nil {
 			ok = false
+			if h.failing {
+				continue
+			}
+			h.failing = true
 			l.cfg.Logger.Warn("event log: a stream could not be checked; trying again", "stream", h.name, "err", err)
 		}
 	}

@@ -32,8 +32,9 @@ const (
 // errSuspect says that a check found another history, which the next will confirm or not.
 var errSuspect = fmt.Errorf("%w: its history is not what it was; looking again", ErrUnavailable)
 
-// errUnsure says that the stream has not been compared since the connection was lost.
-var errUnsure = fmt.Errorf("%w: the connection was lost, and it is not known yet whether its history is what it was", ErrUnavailable)
+// errUnsure says that it is being found out what history the stream has: the connection
+// was lost, the stream is gone, or a check found another history.
+var errUnsure = fmt.Errorf("%w: it is not known yet whether its history is what it was; try again in a moment", ErrUnavailable)
 
 // check compares the stream with what this node has seen of it, and puts right what it
 // finds: a stream that is gone is made again, a marker that is gone or may soon leave the
@@ -49,6 +50,9 @@ func (h *history) check(ctx context.Context) error {
 		check = h.keep
 	}
 	err := check(ctx)
+	if h.remade && errors.Is(err, context.DeadlineExceeded) {
+		h.discard()
+	}
 	if err != nil && h.log.life.Err() == nil {
 		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, h.log.server.because())
 	}
@@ -88,7 +92,7 @@ func (h *history) noted(s *jetstream.StreamState) {
 
 func (h *history) compare(ctx context.Context) error {
 	cur, last, conns := h.lineage(), h.last.load(), h.log.conns.Load()
-	info, err := h.infoOrMake(ctx)
+	info, err := h.infoWith(ctx, last, h.infoOrMake)
 	if err != nil {
 		return err
 	}
@@ -118,17 +122,11 @@ func (h *history) compare(ctx context.Context) error {
 			bad = min(bad, state.LastSeq+1)
 		}
 	}
-	target := cur
-	if found != nil && !found.equal(cur) {
-		target = found
-	}
-	switch common := cur.Common(target); {
-	case bad <= common && bad != math.MaxUint64:
-		err = h.depart(ctx, info, cur, found, good)
-	case found != nil && target != cur && found.marker >= cur.marker || !info.Created.Equal(h.created) && found != nil:
-		err = h.follow(info, found, last)
-	case cur.marker > 0 && (found == nil || found.marker < cur.marker || h.due(&state, cur)):
-		err = h.renew(ctx, cur, found)
+	seen := sight{info: info, cur: cur, found: found, last: last, good: good, bad: bad}
+	if h.checked.conns != conns {
+		err = h.afterLoss(ctx, &seen)
+	} else {
+		err = h.whileConnected(ctx, &seen)
 	}
 	if err != nil {
 		return err
@@ -144,7 +142,7 @@ func (h *history) compare(ctx context.Context) error {
 			h.mu.Unlock()
 		}
 	}
-	h.suspected = false
+	h.suspected, h.waited = false, 0
 	h.checked.at, h.checked.conns, h.checked.last = time.Now(), conns, state.LastSeq
 	if h.log.conns.Load() == conns {
 		h.unsure.Store(false)
@@ -163,13 +161,41 @@ func (h *history) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, quorum(info.Cluster)
 }
 
-// infoOrMake is info, and makes the stream again if it is gone.
+// A leader may be behind what another of its stream's servers has told a tail, for this
+// long at most.
+const (
+	leaderLag   = time.Second
+	leaderPause = 20 * time.Millisecond
+)
+
+// infoWith asks for the stream's state until that has a sequence that this node has seen,
+// or a server that was only late would have it.
+func (h *history) infoWith(ctx context.Context, seq uint64, ask func(context.Context) (*jetstream.StreamInfo, error)) (*jetstream.StreamInfo, error) {
+	for deadline := time.Now().Add(leaderLag); ; sleep(ctx, leaderPause) {
+		info, err := ask(ctx)
+		if err != nil || info.State.LastSeq >= seq || info.Cluster == nil || len(info.Cluster.Replicas) == 0 || time.Now().After(deadline) || ctx.Err() != nil {
+			return info, err
+		}
+	}
+}
+
+// infoOrMake is info, and makes the stream again if it is gone. It is not made in the
+// moment in which it is found missing: the server may still be removing its files, and
+// takes nothing into a stream whose files it has then removed.
 func (h *history) infoOrMake(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := h.info(ctx)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		h.goneSince = time.Time{}
 		return info, err
 	}
 	h.unsure.Store(true)
+	if h.goneSince.IsZero() {
+		h.goneSince = time.Now()
+	}
+	if time.Since(h.goneSince) < goneFor {
+		return nil, err
+	}
+	h.goneSince, h.remade = time.Time{}, true
 	h.log.cfg.Logger.Error("event log: a stream is gone; making it again", "stream", h.name)
 	if _, _, err := h.log.openStream(ctx, h.config); err != nil {
 		return nil, err
@@ -231,33 +257,128 @@ func (h *history) has(ctx context.Context, p footprint, state *jetstream.StreamS
 	return m.Time.UnixNano() == p.time, nil
 }
 
-// depart begins an epoch after the last sequence that is known to be common to what this
-// node has seen and what the stream has now.
-func (h *history) depart(ctx context.Context, info *jetstream.StreamInfo, cur, found *Lineage, common uint64) error {
+// A sight is what a check has found.
+type sight struct {
+	info  *jetstream.StreamInfo
+	cur   *Lineage // what this node knows
+	found *Lineage // what the newest marker says; nil: there is none
+	last  uint64   // the newest sequence that this node has seen
+	// Up to good the stream has what this node has seen; at bad, if that is not
+	// math.MaxUint64, it has something else, or nothing.
+	good, bad uint64
+}
+
+// whileConnected draws the consequences for a node that has been connected since the last
+// check. No server has come back with another store unseen; but the stream may have been
+// deleted or made again, and its other servers may have lost something.
+func (h *history) whileConnected(ctx context.Context, s *sight) error {
+	target := s.cur
+	if s.found != nil && !s.found.equal(s.cur) {
+		target = s.found
+	}
+	remade := !s.info.Created.Equal(h.created)
+	switch common := s.cur.Common(target); {
+	case s.bad <= common && s.bad != math.MaxUint64:
+		return h.depart(ctx, s, s.cur, s.good)
+	case s.found != nil && (target != s.cur && s.found.marker >= s.cur.marker || remade):
+		h.follow(s)
+	case s.cur.marker > 0 && (s.found == nil || s.found.marker < s.cur.marker || h.due(&s.info.State, s.cur)):
+		return h.renew(ctx, s.cur, s.found)
+	}
+	return nil
+}
+
+// afterLoss draws the consequences for a node that has lost the connection since the last
+// check. The server may have come back with any store there once was, and so with markers
+// of epochs that have gone on elsewhere: a marker that this node does not know counts only
+// when another node vouches for it.
+func (h *history) afterLoss(ctx context.Context, s *sight) error {
+	same := s.info.Created.Equal(h.created) && s.bad == math.MaxUint64
+	switch {
+	case same && s.found != nil && s.found.equal(s.cur):
+		if h.due(&s.info.State, s.cur) {
+			return h.renew(ctx, s.cur, s.found)
+		}
+		return nil
+	case same && s.found == nil && s.cur.marker == 0:
+		return nil
+	case same && s.found == nil: // purged
+		return h.renew(ctx, s.cur, nil)
+	}
+	if s.found != nil && !s.found.equal(s.cur) {
+		vouched, said, err := h.ask(ctx, s.found, s.found, s.info)
+		switch {
+		case err != nil:
+			return err
+		case vouched != nil:
+			h.follow(s)
+			return nil
+		case said == disagree && h.waited < maxWaits:
+			h.waited++
+			h.unsure.Store(true)
+			return errSuspect
+		}
+	}
+	// The stream's own markers say what it has. After that it has lost something, or may
+	// have; if nobody has put another message where this node knows one.
+	base, after := s.found, s.info.State.LastSeq
+	if base == nil {
+		base = firstEpoch(uint64(s.info.Created.UnixMilli()))
+	}
+	if s.info.Created.Equal(h.created) && s.bad <= min(after, s.cur.Common(base)) {
+		after = s.good
+	}
+	return h.depart(ctx, s, base, after)
+}
+
+// maxWaits is how many checks wait for other nodes to find out what has become of the
+// stream before this one decides by itself.
+const maxWaits = 8
+
+// depart begins an epoch after a sequence of a lineage: what comes next is not what this
+// node has seen, or may not be.
+func (h *history) depart(ctx context.Context, s *sight, base *Lineage, after uint64) error {
 	if !h.suspected {
 		h.suspected = true
 		h.unsure.Store(true)
 		return errSuspect
 	}
-	newest, after := cur.Epoch(), uint64(0)
-	if found != nil {
-		newest, after = max(newest, found.Epoch()), found.marker
+	newest, marker := max(s.cur.Epoch(), base.Epoch()), uint64(0)
+	if s.found != nil {
+		newest, marker = max(newest, s.found.Epoch()), s.found.marker
 	}
-	l, err := h.mark(ctx, cur.next(newEpoch(newest), common), jetstream.WithExpectLastSequencePerSubject(after))
+	next := base.next(newEpoch(newest), after)
+	next.branch = s.cur.branch
+	options := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(marker)}
+	if after == s.info.State.LastSeq {
+		options = append(options, jetstream.WithExpectLastSequence(after))
+	}
+	l, err := h.mark(ctx, next, options...)
 	if err != nil {
 		return err // another node was first, or it is tried again
 	}
-	h.created = info.Created
+	h.created, h.remade = s.info.Created, false
 	h.take(l, l.marker, true)
 	return nil
 }
 
+// discard deletes a stream that this node has made again, if it has taken nothing since:
+// the server has removed its files with those of the one before.
+func (h *history) discard() {
+	ctx, cancel := context.WithTimeout(h.log.life, openTry)
+	defer cancel()
+	info, err := h.info(ctx)
+	if err != nil || info.State.LastSeq > 0 {
+		return
+	}
+	_ = h.log.js.DeleteStream(ctx, h.name) // or it is tried again
+}
+
 // follow adopts the epoch that another node has begun.
-func (h *history) follow(info *jetstream.StreamInfo, found *Lineage, last uint64) error {
-	forced := last > info.State.LastSeq || !info.Created.Equal(h.created)
-	h.created = info.Created
-	h.take(found, info.State.LastSeq, forced)
-	return nil
+func (h *history) follow(s *sight) {
+	forced := s.bad != math.MaxUint64 || s.last > s.info.State.LastSeq || !s.info.Created.Equal(h.created)
+	h.created, h.remade = s.info.Created, false
+	h.take(s.found, s.info.State.LastSeq, forced)
 }
 
 // renew appends the current lineage's marker again.

@@ -15,8 +15,11 @@
 //
 //   - An append that returned a cursor is in the log, and a killed process does
 //     not lose it. A power cut may take the last few seconds, unless
-//     Config.SyncAlways is set. Their places are then given to other events, in
+//     Config.SyncAlways is set. Their sequences are then given to other events, in
 //     another epoch.
+//   - A name, [event.Cursor], is one event's for ever. [Lineage] says which names the
+//     log's present history has; the history of a shared log may go back while a
+//     node runs, which [Follower] is told.
 //   - An append that failed with a timeout, a lost connection or an ended context
 //     may still be in the log. One that the log refused is not.
 //   - Retention takes events away at the front of the stream only. A hole that a
@@ -31,6 +34,7 @@
 //	gatecast.event.group.GROUP   a group
 //	gatecast.event.all           every gateway
 //	gatecast.event.gateways      those in the header Gatecast-Gateways
+//	gatecast.event.epoch         no event: a marker, which begins an epoch
 //
 // An event's key stands in the header Gatecast-Key. An event for one gateway
 // without a key has no header.

@@ -44,6 +44,8 @@ type history struct {
 	// was lost, or a check found something else. Nothing is named meanwhile.
 	unsure atomic.Bool
 
+	failing bool // the last check failed, which was logged; of the goroutine that checks
+
 	checking sync.Mutex // held by check and open
 	created  time.Time  // of the stream; guarded by checking
 	checked  struct {   // the last check that found all in order; guarded by checking
@@ -51,7 +53,10 @@ type history struct {
 		conns uint64
 		last  uint64
 	}
-	suspected bool // the last check found another history; guarded by checking
+	suspected bool      // the last check found another history; guarded by checking
+	waited    int       // checks that waited for other nodes; guarded by checking
+	goneSince time.Time // when a check found no stream; guarded by checking
+	remade    bool      // this node made the stream again, and it has taken nothing yet; guarded by checking
 	// When the marker at a sequence was appended or came to be known; guarded by checking.
 	markedAt  time.Time
 	markedSeq uint64
@@ -158,7 +163,7 @@ func (h *history) begin(ctx context.Context) error {
 func (h *history) mark(ctx context.Context, l *Lineage, options ...jetstream.PublishOpt) (*Lineage, error) {
 	ack, err := h.log.js.PublishMsg(ctx, &nats.Msg{Subject: h.marker, Data: l.appendMarker(nil)}, options...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("append a marker: %w", err)
 	}
 	h.markedAt, h.markedSeq = time.Now(), ack.Sequence
 	marked := *l
@@ -238,17 +243,17 @@ func (h *history) passed(ctx context.Context, branch, from, seq uint64, at time.
 	return nil
 }
 
-// unnamed reports whether the name of a sequence is not final yet.
-func (h *history) unnamed(seq uint64) bool { return h.shared && h.known.load() < seq }
-
 // settle waits until the names of sequences up to seq are final.
 func (h *history) settle(ctx context.Context, seq uint64) error {
-	for h.shared && h.known.load() < seq {
+	if !h.shared {
+		return nil
+	}
+	for h.known.load() < seq {
 		if err := h.refresh(ctx); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // refresh asks the stream for its newest marker.
@@ -257,10 +262,7 @@ func (h *history) refresh(ctx context.Context) error {
 		return errUnsure
 	}
 	cur, last := h.lineage(), h.last.load()
-	info, err := h.stream.Info(ctx)
-	if err == nil {
-		err = quorum(info.Cluster)
-	}
+	info, err := h.infoWith(ctx, last, h.info)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -288,7 +290,7 @@ func (h *history) newest(ctx context.Context) (*Lineage, error) {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("read its newest marker: %w", err)
 	}
 	l, err := parseMarker(m.Data, m.Sequence)
 	if errors.Is(err, errMarker) { // somebody else's

@@ -136,11 +136,12 @@ type Log struct {
 	first atomic.Uint64
 	lost  atomic.Bool // the log did not answer when it was last asked
 
-	run   string        // names this opening of the log to other nodes; constant
-	alone bool          // of a shared log: no other node was there when it was opened; constant after
-	conns atomic.Uint64 // counts losses of the connection
-	kick  chan struct{} // has a token when the histories are to be checked now
-	tails atomic.Int32  // of a shared log, how many tails follow it
+	run   string                             // names this opening of the log to other nodes; constant
+	alone bool                               // of a shared log: no other node was there when it was opened; constant after
+	conns atomic.Uint64                      // counts losses of the connection
+	kick  chan struct{}                      // has a token when the histories are to be checked now
+	abort atomic.Pointer[context.CancelFunc] // of the check under way
+	tails atomic.Int32                       // of a shared log, how many tails follow it
 
 	// life ends with errClosed in Close, and with it every tail and watch.
 	life context.Context
@@ -273,6 +274,9 @@ func (l *Log) historyOf(stream string) *history {
 // doubt has all shared streams compared before anything more is named.
 func (l *Log) doubt() {
 	l.conns.Add(1)
+	if abort := l.abort.Load(); abort != nil { // it would wait for answers that do not come
+		(*abort)()
+	}
 	if !l.server.shared() {
 		return
 	}

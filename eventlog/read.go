@@ -4,6 +4,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,7 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 		return Entry{}, fmt.Errorf("event %v: %w: %w", e.Cursor, ErrNotRetained, err)
 	}
 	e.Receipt = m.Header.Get(headerReceipt)
+	e.Receipt = m.Header.Get(headerReceipt)
 	return e, l.same(branch)
 }
 
@@ -129,10 +131,14 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	if err != nil {
 		return nil, event.Cursor{}, false, err
 	}
+	var unnamed error
 	at, enough, bytes := q.After, time.Now().Add(listFor/2), 0
 	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		if len(list) == q.Limit || q.Bytes > 0 && bytes >= q.Bytes || at > q.After && time.Now().After(enough) || l.history.unnamed(meta.Sequence.Stream) {
+		if len(list) == q.Limit || q.Bytes > 0 && bytes >= q.Bytes || at > q.After && time.Now().After(enough) {
 			more = true
+			return false
+		}
+		if unnamed = l.history.settle(ctx, meta.Sequence.Stream); unnamed != nil {
 			return false
 		}
 		at = meta.Sequence.Stream
@@ -144,7 +150,7 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		return true
 	})
 	if err == nil {
-		err = l.same(branch)
+		err = cmp.Or(unnamed, l.same(branch))
 	}
 	if err != nil {
 		return nil, event.Cursor{}, false, err

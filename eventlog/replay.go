@@ -117,7 +117,7 @@ func (r *replay) onMsg(m jetstream.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	seq := meta.Sequence.Stream
-	if r.over || seq <= t.last {
+	if r.over || seq <= t.last || !r.sure() {
 		return
 	}
 	if gap := seq - t.last - 1; gap > 0 && t.last > 0 {
@@ -162,6 +162,25 @@ func (r *replay) onMsg(m jetstream.Msg) {
 
 // errNotEvent says that a message's data is not an event's.
 var errNotEvent = errors.New("its data is not an event's JSON")
+
+// sure waits while it is not known whether the stream still has the history that is read,
+// and reports whether it has.
+func (r *replay) sure() bool {
+	h := r.tail.log.history
+	for h.unsure.Load() {
+		select {
+		case <-r.turned:
+			return false
+		case <-r.ctx.Done():
+			return false
+		case <-time.After(surePause):
+		}
+	}
+	return h.lineage().branch == r.branch
+}
+
+// surePause is how soon a tail notices that a check has come to an end.
+const surePause = 5 * time.Millisecond
 
 // entry reads a message. One that is no event of ours has an entry without a body,
 // and an error that says why. Whatever stands in it, an entry with a body is one that

@@ -224,4 +224,8 @@ func (t *tail) catchUp(ctx context.Context, to uint64) error {
 
 func (t *tail) stumbled(err error) {
 	t.log.cfg.Logger.Warn("event log: a tail stumbled and goes on", "err", err)
+	if t.log.server.shared() { // what it reads next may be another history
+		t.log.history.unsure.Store(true)
+		t.log.checkSoon()
+	}
 }

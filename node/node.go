@@ -116,11 +116,8 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	if cfg.EventTypes != "" {
-		if n.types, err = loadEventTypes(cfg); err != nil {
-			return nil, err
-		}
-		n.files = append(n.files, n.types)
+	if err := n.loadTypes(); err != nil {
+		return nil, err
 	}
 	if n.peers != nil {
 		if err := n.peers.meet(ctx, n); err != nil {
@@ -141,6 +138,17 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
 		"shards", cfg.Shards, "log", n.logKept(), "cursor", n.log.Last())
 	return n, nil
+}
+
+// loadTypes loads the event types, if there are any.
+func (n *Node) loadTypes() (err error) {
+	if n.cfg.EventTypes == "" {
+		return nil
+	}
+	if n.types, err = loadEventTypes(n.cfg); err == nil {
+		n.files = append(n.files, n.types)
+	}
+	return err
 }
 
 // logKept says where the log is, in words that may be logged.
@@ -219,22 +227,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
 		return err
 	}
-	n.log, err = eventlog.Open(ctx, eventlog.Config{
-		Dir:            filepath.Join(n.cfg.DataDir, "log"),
-		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == LogMemory,
-		URL:            n.cfg.logURL(),
-		Replicas:       n.cfg.LogReplicas,
-		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == SyncAlways,
-		Repair:         n.cfg.Repair,
-		Retention:      n.cfg.Retention,
-		RetentionBytes: n.cfg.RetentionBytes,
-		MaxEventBytes:  n.cfg.MaxPayload,
-		OnLost:         n.lost,
-		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
-		Logger:         n.cfg.Logger,
-	})
+	n.log, err = eventlog.Open(ctx, n.logConfig())
 	if err != nil {
 		return err
 	}
@@ -259,18 +252,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err = n.startShards(start); err != nil {
 		return err
 	}
-	bucket, err := n.log.Bucket(ctx, registryBucket)
-	if err != nil {
-		return fmt.Errorf("registry: %w", err)
-	}
-	n.registry, err = auth.Open(ctx, bucket, auth.Options{
-		Logger:    n.cfg.Logger,
-		Open:      n.cfg.VerifyURL != "",
-		Position:  n.log.Position,
-		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
-		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
-	})
-	if err != nil {
+	if err = n.openRegistry(ctx); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
 	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
@@ -279,6 +261,42 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	}
 	// Gateways that come back after a restart find what they missed in memory.
 	return n.tail.reach(ctx, before)
+}
+
+// openRegistry opens the registry in the log's bucket.
+func (n *Node) openRegistry(ctx context.Context) error {
+	bucket, err := n.log.Bucket(ctx, registryBucket)
+	if err != nil {
+		return err
+	}
+	n.registry, err = auth.Open(ctx, bucket, auth.Options{
+		Logger:    n.cfg.Logger,
+		Open:      n.cfg.VerifyURL != "",
+		Position:  n.log.Position,
+		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
+		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
+	})
+	return err
+}
+
+// logConfig returns how the log is kept.
+func (n *Node) logConfig() eventlog.Config {
+	return eventlog.Config{
+		Dir:            filepath.Join(n.cfg.DataDir, "log"),
+		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
+		InMemory:       n.cfg.Log == LogMemory,
+		URL:            n.cfg.logURL(),
+		Replicas:       n.cfg.LogReplicas,
+		Node:           n.cfg.NodeID,
+		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		Repair:         n.cfg.Repair,
+		Retention:      n.cfg.Retention,
+		RetentionBytes: n.cfg.RetentionBytes,
+		MaxEventBytes:  n.cfg.MaxPayload,
+		OnLost:         n.lost,
+		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
+		Logger:         n.cfg.Logger,
+	}
 }
 
 // startShards starts the loops at a place in the log.
