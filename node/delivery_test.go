@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatecast/event"
+	"gatecast/eventlog"
 	"gatecast/shard"
 	"gatecast/stats"
 
@@ -179,5 +180,113 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 	})
 	if s.notices.dropped.Load() == 0 {
 		t.Error("the notice was not dropped from the log's queue")
+	}
+}
+
+// A performedAt is the same time however it is written.
+func TestDeploymentAckOfATime(t *testing.T) {
+	d := newDeployments()
+	times := []string{"2026-01-02T03:04:05Z", "2026-01-02T03:04:05.5Z", "2026-01-02T03:04:06Z", "yesterday", ""}
+	for i, at := range times {
+		body := fmt.Appendf(nil, `{"type":"t","payload":{"deploymentId":"d","performedAt":%q}}`, at)
+		d.note(&eventlog.Entry{Cursor: event.Cursor{Epoch: 1, Seq: uint64(i + 1)}, Body: body})
+	}
+	for at, want := range map[string]uint64{
+		"2026-01-02T03:04:05Z": 1, "2026-01-02t03:04:05.000z": 1, "2026-01-02T04:04:05+01:00": 1, "2026-01-02T03:04:05.500000000Z": 2,
+		"2026-01-02T03:04:06-00:00": 3, "yesterday": 4, "Yesterday": 5, "": 5, "2026-01-02T03:04:07Z": 5,
+	} {
+		if got, ok := d.find("d", at, func(*deploymentEvent) bool { return true }); !ok || got.Seq != want {
+			t.Errorf("%q is of event %d, want %d", at, got.Seq, want)
+		}
+	}
+}
+
+// A gateway may get an event from one node and answer it to another, which has not seen
+// it yet.
+func TestAckToALateNode(t *testing.T) {
+	cfg := config(t)
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	late := start(t, cfg)
+	token, _ := late.gateway("g")
+	answers := late.connect(token)
+	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"
+	b := start(t, cfg)
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	receives := b.connect(token)
+
+	late.tail.stop() // from now on it sees nothing
+	acked, failed := b.publish("g", "1"), b.publish("g", `{"deploymentId":"d"}`)
+	receives.expect(acked, failed)
+	answers.say(fmt.Sprintf(`{"type":"event.ack","id":%q}`, acked))
+	answers.say(deploymentAck("d", "failed", ""))
+	eventually(t, "the ack counts", func() bool { return b.outcome(acked).Acked == 1 })
+	eventually(t, "the platform is told", func() bool { return len(b.messages()) == 1 })
+	c, err := event.ParseCursor(failed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := late.log.Get(t.Context(), c.Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.recorder.deployed.note(&e) // as its tail would
+	eventually(t, "the deployment.ack counts", func() bool { return b.outcome(failed).Failed == 1 })
+	var list struct {
+		Deliveries []struct{ EventID, Reason string }
+	}
+	eventually(t, "the failure is recorded", func() bool {
+		list.Deliveries = nil
+		b.call("GET", root+"/deliveries", "", &list)
+		return len(list.Deliveries) == 1 && list.Deliveries[0].EventID == failed && list.Deliveries[0].Reason == "rejected"
+	})
+	if n := testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(stats.AckUnknownEvent)); n != 0 {
+		t.Errorf("%v acks are ignored", n)
+	}
+	answers.say(deploymentAck("of no event", "failed", ""))
+	eventually(t, "an ack of nothing is given up", func() bool {
+		return testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(stats.AckUnknownEvent)) == 1
+	})
+	late.tail = startTail(late.log, late.log.Lineage(), late.tail.at.Load(), late.Node.dispatch, late.Node.turn, late.Node.cfg.Logger) // for the drain
+}
+
+// What a gateway skipped on one node is not claimed by another one, to which it comes at
+// once.
+func TestSkippedOnAnotherNode(t *testing.T) {
+	cfg := config(t)
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	a := start(t, cfg)
+	token, _ := a.gateway("g", "prod")
+	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"
+	b := start(t, cfg)
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	gone := func(s *system) {
+		eventually(t, "it is gone", func() bool { return s.front.Live() == 0 })
+	}
+	for range 4 {
+		first := a.connect(token)
+		received := a.publish("g", "1")
+		first.expect(received)
+		first.CloseNow()
+		gone(a)
+		skipped := []string{a.publish("g", "2"), a.publishGroup("prod")}
+		b.dispatched()
+		eventually(t, "B has them", func() bool { return b.tail.at.Load() >= a.log.Last().Seq })
+		live := b.connect(token)
+		back := a.resume(token, live.ack["cursor"].(string)) // at once
+		live.CloseNow()
+		last := a.publish("g", "3")
+		back.expect(last)
+		for _, s := range []*system{a, b} {
+			eventually(t, "the last is delivered", func() bool { return s.outcome(last).Delivered == 1 })
+			eventually(t, "the first is delivered", func() bool { return s.outcome(received).Delivered == 1 })
+			for _, id := range skipped {
+				if o := s.outcome(id); o.Pending != 1 {
+					t.Fatalf("%s was sent to nobody, and has %+v", id, o)
+				}
+			}
+		}
+		back.CloseNow()
+		gone(a)
+		gone(b)
 	}
 }

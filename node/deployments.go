@@ -38,7 +38,7 @@ type deploymentEvent struct {
 	cursor      event.Cursor
 	target      event.Target
 	published   time.Time
-	performedAt string // the payload's, empty for none
+	performedAt string // the payload's, see instant; empty for none
 }
 
 func newDeployments() *deployments { return &deployments{events: make(map[string][]deploymentEvent)} }
@@ -61,7 +61,7 @@ func (d *deployments) note(e *eventlog.Entry) {
 	if len(list) == maxDeploymentEvents {
 		list = append(list[:0], list[1:]...)
 	}
-	d.events[id] = append(list, deploymentEvent{e.Cursor, e.Target, e.Published, performedAt})
+	d.events[id] = append(list, deploymentEvent{e.Cursor, e.Target, e.Published, instant(performedAt)})
 	switch {
 	case len(list) > 0:
 	case len(d.ring) < maxDeployments:
@@ -108,10 +108,21 @@ func readDeployment(body []byte) (id, performedAt string) {
 	return id, performedAt
 }
 
+// instant returns a text that is the same for every way to write a time: a gateway may not
+// repeat the event's letter by letter. Of what is no time it is the text itself.
+func instant(text string) string {
+	t, err := strict.Time(text)
+	if err != nil {
+		return text
+	}
+	return t.Format(event.TimeFormat)
+}
+
 // find returns the event that a deployment.ack answers: of those that name the
 // deployment and that wanted accepts, the newest with the same performedAt, else the
 // newest.
 func (d *deployments) find(id, performedAt string, wanted func(*deploymentEvent) bool) (event.Cursor, bool) {
+	performedAt = instant(performedAt)
 	d.mu.Lock()
 	list := slices.Clone(d.events[id])
 	d.mu.Unlock()

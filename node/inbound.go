@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"gatecast/event"
@@ -32,7 +33,7 @@ type answeredEvents [64]answeredEvent
 func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *outcome.Facts, messages, failures *[]eventlog.Record) {
 	id, known := r.answered(ctx, m)
 	if known {
-		facts.Answers = append(facts.Answers, outcome.Answer{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
+		r.answer(ctx, m, id, facts, failures)
 	}
 	if m.Kind == stats.EventAck && (!known || !m.Failed) {
 		return
@@ -48,15 +49,21 @@ func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *out
 		text.Status, text.Error = m.Status, m.Error
 	}
 	*messages = append(*messages, eventlog.Record{Name: m.GatewayID, Data: marshal(&text)})
-	if known && m.Failed {
-		r.counts.Failures.Fail(stats.Rejected, 1, m.At)
-		var head event.Head // stays empty when the event has left the log
-		if e, err := r.event(ctx, id); err == nil {
-			head = e.head
-		}
-		failed := newFailed(m.At, id, head.Type, head.CorrelationID, m.GatewayID, stats.Rejected)
-		*failures = append(*failures, failureRecord(&failed))
+}
+
+// answer records a gateway's answer to an event that was for it.
+func (r *recorder) answer(ctx context.Context, m *shard.Inbound, id event.Cursor, facts *outcome.Facts, failures *[]eventlog.Record) {
+	facts.Answers = append(facts.Answers, outcome.Answer{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
+	if !m.Failed {
+		return
 	}
+	r.counts.Failures.Fail(stats.Rejected, 1, m.At)
+	var head event.Head // stays empty when the event has left the log
+	if e, err := r.event(ctx, id); err == nil {
+		head = e.head
+	}
+	failed := newFailed(m.At, id, head.Type, head.CorrelationID, m.GatewayID, stats.Rejected)
+	*failures = append(*failures, failureRecord(&failed))
 }
 
 // An inboundMessage is what a gateway said, as it stands in the journal.
@@ -82,16 +89,17 @@ func (r *recorder) answered(ctx context.Context, m *shard.Inbound) (id event.Cur
 		return ignored(stats.AckUnknownStatus)
 	}
 	if m.Kind == stats.DeploymentAck {
-		id, ok = r.deployed.find(m.DeploymentID, m.PerformedAt, func(e *deploymentEvent) bool {
-			// Not one that was published after the ack came. Clocks of nodes differ, so
-			// what was dispatched here before the ack is never later than it.
-			late := e.cursor.Seq > m.Dispatched && e.published.After(m.At)
-			return !late && r.wasFor(m.GatewayID, e.target, e.cursor, e.published)
-		})
-		if !ok {
-			return ignored(stats.AckUnknownEvent)
+		id, ok = r.deployment(m)
+		switch {
+		case ok:
+			return id, true
+		case r.log.Shared() && m.DeploymentID != "" && len(r.late) < maxLate:
+			late := lateAck{*m, time.Now().Add(lateFor)}
+			late.m.Payload = nil
+			r.late = append(r.late, late)
+			return event.Cursor{}, false
 		}
-		return id, true
+		return ignored(stats.AckUnknownEvent)
 	}
 	switch m.Owner {
 	case shard.OwnerYes:
@@ -115,11 +123,8 @@ func (r *recorder) event(ctx context.Context, id event.Cursor) (*answeredEvent, 
 	if last.cursor == id {
 		return last, nil
 	}
-	if _, ok := r.log.Resolve(id); !ok || id.Seq == 0 {
-		return nil, eventlog.ErrNotRetained
-	}
 	for {
-		e, err := r.log.Get(ctx, id.Seq)
+		e, err := r.find(ctx, id)
 		switch {
 		case err == nil:
 			*last = answeredEvent{id, e.Target, e.Published, event.ReadHead(e.Body)}
@@ -134,4 +139,67 @@ func (r *recorder) event(ctx context.Context, id event.Cursor) (*answeredEvent, 
 			pause(ctx, recordRetry)
 		}
 	}
+}
+
+// find returns the event with an id, which another node may have sent to the gateway
+// before this one has seen it.
+func (r *recorder) find(ctx context.Context, id event.Cursor) (eventlog.Entry, error) {
+	seq, ok, err := r.log.Find(ctx, id)
+	switch {
+	case err != nil:
+		return eventlog.Entry{}, err
+	case !ok || seq == 0:
+		return eventlog.Entry{}, eventlog.ErrNotRetained
+	}
+	return r.log.Get(ctx, seq)
+}
+
+// deployment returns the event that a deployment.ack answers.
+func (r *recorder) deployment(m *shard.Inbound) (event.Cursor, bool) {
+	return r.deployed.find(m.DeploymentID, m.PerformedAt, func(e *deploymentEvent) bool {
+		// Not one that was published after the ack came. Clocks of nodes differ, so
+		// what was dispatched here before the ack is never later than it.
+		late := e.cursor.Seq > m.Dispatched && e.published.After(m.At)
+		return !late && r.wasFor(m.GatewayID, e.target, e.cursor, e.published)
+	})
+}
+
+const (
+	// lateFor is how long this node may be behind the one that has sent an event to its
+	// gateway, until a deployment.ack of that counts as of none.
+	lateFor = 3 * time.Second
+	maxLate = 1000
+)
+
+// A lateAck is a deployment.ack that answers no event which this node has seen. The
+// platform has been told of it.
+type lateAck struct {
+	m     shard.Inbound
+	until time.Time
+}
+
+// takeLate counts the deployment.acks whose events have come since, and gives up those that
+// have waited for long.
+func (r *recorder) takeLate(ctx context.Context, now time.Time) {
+	if len(r.late) == 0 {
+		return
+	}
+	var facts outcome.Facts
+	var failures []eventlog.Record
+	r.late = slices.DeleteFunc(r.late, func(a lateAck) bool {
+		m := &a.m
+		id, ok := r.deployment(m)
+		switch {
+		case ok:
+			r.answer(ctx, m, id, &facts, &failures)
+		case now.After(a.until):
+			r.counts.AcksIgnored.WithLabelValues(stats.AckUnknownEvent).Inc()
+			ok = true
+		}
+		return ok
+	})
+	facts = facts.UpTo(r.log.Valid(ctx, r.epoch))
+	r.book.Apply(facts)
+	r.facts.Answers = append(r.facts.Answers, facts.Answers...)
+	r.write(ctx, r.failures, failures)
 }

@@ -37,11 +37,12 @@ const (
 	statsSubject    = "stats"    // asks everybody for their stats
 	verifiedSubject = "verified" // asks everybody to take back what the platform said of a gateway
 
-	helloChanges = 250 * time.Millisecond // until what has changed is told
-	helloIdle    = time.Second            // between hellos when nothing has
-	helloFull    = 30 * time.Second       // between hellos that say everything
-	helloIDs     = 5000                   // gateways in one hello
-	helloSettle  = 2 * helloChanges       // until the other nodes have answered one that starts
+	helloChanges  = 250 * time.Millisecond // until what has changed is told
+	helloIdle     = time.Second            // between hellos when nothing has
+	helloFull     = 30 * time.Second       // between hellos that say everything
+	helloIDs      = 5000                   // gateways in one hello
+	helloSettle   = 2 * helloChanges       // that a node which starts gives the others to answer
+	helloPatience = 5 * time.Second        // the most that it waits for those who have begun to
 
 	// peerSilence is how long a node may be silent before its gateways count as
 	// not connected, and peerMemory for how long it is then missed.
@@ -112,10 +113,56 @@ func (p *peers) meet(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, helloSettle)
-	defer cancel()
-	_ = p.bus.Ask(ctx, pleaseSubject, nil, func([]byte) bool { return false }) // who does not hear it speaks up anyway
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, helloPatience)
+	answered := make(chan string)
+	asked := make(chan struct{}) // closed when nobody listens, or ctx has ended
+	go func() {
+		defer close(asked)
+		_ = p.bus.Ask(ctx, pleaseSubject, nil, func(name []byte) bool {
+			select {
+			case answered <- string(name):
+			case <-ctx.Done():
+			}
+			return false
+		})
+	}()
+	defer func() { cancel(); <-asked }()
+	settle, look := time.NewTimer(helloSettle), time.NewTicker(helloChanges/10)
+	defer settle.Stop()
+	defer look.Stop()
+	var names []string
+	settled := false
+	for {
+		select {
+		case <-asked: // who did not answer in time speaks up anyway
+			return nil
+		case name := <-answered:
+			names = append(names, name)
+		case <-settle.C:
+			settled = true
+		case <-look.C:
+		}
+		if settled && p.met(names) {
+			return nil
+		}
+	}
+}
+
+// met reports whether all of some nodes have said everything; without names, whether any
+// node has: one of the version before does not answer with its name.
+func (p *peers) met(names []string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	whole := func(n *peer) bool { return n != nil && n.next == nil }
+	if len(names) == 0 {
+		for _, n := range p.nodes {
+			if whole(n) {
+				return true
+			}
+		}
+		return false
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return name != p.name && !whole(p.nodes[name]) })
 }
 
 func (p *peers) subscribe(n *Node, subject string, f func(subject string, data []byte) []byte) error {
@@ -130,7 +177,7 @@ func (p *peers) subscribe(n *Node, subject string, f func(subject string, data [
 // join makes the node known to the others.
 func (p *peers) join(n *Node) error {
 	for subject, f := range map[string]func(subject string, data []byte) []byte{
-		pleaseSubject:   func(string, []byte) []byte { p.asked.Store(true); return nil },
+		pleaseSubject:   func(string, []byte) []byte { p.asked.Store(true); return []byte(p.name) },
 		closeSubject:    func(_ string, data []byte) []byte { return p.closeHere(n.router, data) },
 		verifiedSubject: func(_ string, data []byte) []byte { return p.endVerifiedHere(data) },
 		statsSubject:    func(_ string, data []byte) []byte { return p.statsHere(n.api, data) },

@@ -22,7 +22,8 @@ func TestNewNodeKnowsWhoIsConnected(t *testing.T) {
 		cfg.DataDir, cfg.NodeID = t.TempDir(), fmt.Sprint("b", i)
 		b := start(t, cfg)
 		var receipt struct{ Targets, Connected int }
-		if b.call("POST", root+"/events", `{"group":"all","type":"t"}`, &receipt); receipt.Targets != gateways || receipt.Connected != gateways {
+		eventually(t, "the log takes it", func() bool { return b.call("POST", root+"/events", `{"group":"all","type":"t"}`, &receipt) == 202 })
+		if receipt.Targets != gateways || receipt.Connected != gateways {
 			t.Errorf("node %d: %+v", i, receipt)
 		}
 	}

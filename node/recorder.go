@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,8 @@ const (
 	placeBytes  = 64
 	// recordEvery is how often it is written how far gateways have come.
 	recordEvery = time.Second
+	// maxCatchUp bounds how many records are read before a resume is taken.
+	maxCatchUp = 1000
 	// evictedEvery is how often it is logged that messages are evicted.
 	evictedEvery = time.Minute
 	// recordRetry is the pause after the log could not take a record.
@@ -83,6 +86,8 @@ type recorder struct {
 	ended   chan struct{}
 	synced  chan struct{} // closed when what was recorded before is known
 	emptied atomic.Bool   // the journal of outcomes has lost what it had, and is to be given it
+	// followed is the place in the journal of outcomes up to which the book has it.
+	followed atomic.Uint64
 
 	// Of the goroutine that writes.
 	facts   outcome.Facts  // not written yet
@@ -91,6 +96,7 @@ type recorder struct {
 	written int            // bytes of outcomes since the last compaction
 	shares  *shares        // of the journal of messages
 	evicted time.Time      // when it was logged last that messages were
+	late    []lateAck      // deployment.acks whose events this node may not have seen yet
 	recent  answeredEvents // that were answered last: often many gateways answer one
 
 	// wasFor reports whether an event was for a gateway. It is set before the first
@@ -205,19 +211,46 @@ func (r *recorder) follow(ctx context.Context) {
 			}
 			seen = lineage
 		}
+		r.followed.Store(last)
 		err := r.outcomes.Follow(ctx, last, synced, func(rec eventlog.Record) {
+			r.apply(ctx, rec)
 			last = rec.Seq
-			facts, err := outcome.ParseFacts(rec.Data)
-			if err != nil {
-				r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
-				return
-			}
-			r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
+			r.followed.Store(last)
 		})
 		if ctx.Err() == nil {
 			r.logger.Error("records of what became of events cannot be read; trying again", "error", err)
 			pause(ctx, recordRetry)
 		}
+	}
+}
+
+// apply carries a record of the journal of outcomes into the book. It may be called
+// twice with the same.
+func (r *recorder) apply(ctx context.Context, rec eventlog.Record) {
+	facts, err := outcome.ParseFacts(rec.Data)
+	if err != nil {
+		r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
+		return
+	}
+	r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
+}
+
+// catchUp carries into the book what other nodes have written a moment ago: a gateway may
+// have been connected there until just now. When the log cannot be read in time, the
+// book has what it has.
+func (r *recorder) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, recordRetry)
+	defer cancel()
+	after := r.followed.Load()
+	if _, last, err := r.outcomes.Bounds(ctx); err != nil || last <= after {
+		return
+	}
+	records, err := r.outcomes.Read(ctx, eventlog.JournalQuery{After: after, Limit: maxCatchUp})
+	if err != nil {
+		return
+	}
+	for _, rec := range records {
+		r.apply(ctx, rec)
 	}
 }
 
@@ -255,7 +288,8 @@ func (r *recorder) run(ctx context.Context) {
 		select {
 		case <-r.wake:
 			r.takeNotes(ctx)
-		case <-tick.C:
+		case now := <-tick.C:
+			r.takeLate(ctx, now)
 			r.writeFacts(ctx)
 			if r.emptied.Swap(false) { // the others know as much: it is the same whoever writes it
 				r.compact(ctx)
@@ -281,6 +315,9 @@ func (r *recorder) takeNotes(ctx context.Context) {
 	notes := r.notes.Take(nil)
 	var messages, failures []eventlog.Record
 	took, began := int64(0), false
+	if r.log.Shared() && slices.ContainsFunc(notes, resumed) {
+		r.catchUp(ctx)
+	}
 	for i := range notes {
 		n := &notes[i]
 		bytes, _ := n.size()
@@ -362,6 +399,11 @@ func (r *recorder) evict(ctx context.Context, gateway string, upTo uint64, messa
 		r.evicted = now
 		r.logger.Warn("a gateway fills more than its share of the journal of messages; its oldest messages are removed", "gateway", gateway, "messages", messages)
 	}
+}
+
+// resumed reports whether a connection of a note names a position.
+func resumed(n note) bool {
+	return slices.ContainsFunc(n.report.Began, func(c shard.Began) bool { return c.Resumed })
 }
 
 // takeBegan records where a connection begins, and what its gateway must have received

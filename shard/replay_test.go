@@ -302,6 +302,33 @@ func TestProgressIsReported(t *testing.T) {
 	}
 }
 
+// Where a connection begins is reported together with how far its gateway's others have
+// come: what they received before that is known then, whatever happens to this process.
+func TestOthersAreReportedWhenOneBegins(t *testing.T) {
+	var got []string
+	r := newRig(Config{Report: func(rep Report) {
+		for _, p := range rep.Progress {
+			got = append(got, fmt.Sprintf("%s %d-%d", p.GatewayID, p.From, p.To))
+		}
+		for _, g := range rep.Began {
+			got = append(got, fmt.Sprintf("%s began at %d", g.GatewayID, g.At))
+		}
+	}})
+	r.connect("g")
+	r.connect("other")
+	for range 3 {
+		r.publish(to("g"))
+		r.publish(to("other"))
+	}
+	r.settle()
+	r.connect("g")
+	r.settle()
+	want := []string{"g began at 100", "other began at 100", "g 100-105", "g began at 106"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A catchUp model drives a shard with a small window and a log that is trimmed,
 // with connections that resume from anywhere and read as they like.
 type catchUpModel struct {

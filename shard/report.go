@@ -32,9 +32,14 @@ type Began struct {
 	Resumed bool
 }
 
-// began puts where the connection begins into the report of this turn. It is called by
-// commands only: a report is handed over before the turn writes to sockets.
+// began puts where the connection begins into the report of this turn, and how far the
+// gateway's others have come: should this process be killed, what is known of those
+// ends there. It is called by commands only: a report is handed over before the turn
+// writes to sockets.
 func (c *conn) began(resumed bool) {
+	for _, other := range c.s.gateways[c.gatewayID].conns {
+		other.tellProgress()
+	}
 	c.s.report.Began = append(c.s.report.Began, Began{c.gatewayID, c.pos, resumed})
 }
 
