@@ -290,20 +290,23 @@ func (h *history) whileConnected(ctx context.Context, s *sight) error {
 
 // afterLoss draws the consequences for a node that has lost the connection since the last
 // check. The server may have come back with any store there once was, and so with markers
-// of epochs that have gone on elsewhere: a marker that this node does not know counts only
-// when another node vouches for it.
+// of epochs that have gone on elsewhere; and it may have lost what only another node has
+// seen. So the node goes on in an epoch only when another node vouches for it, which has
+// not lost the connection or has asked before.
 func (h *history) afterLoss(ctx context.Context, s *sight) error {
 	same := s.info.Created.Equal(h.created) && s.bad == math.MaxUint64
-	switch {
-	case same && s.found != nil && s.found.equal(s.cur):
-		if h.due(&s.info.State, s.cur) {
+	if same && (s.found == nil || s.found.equal(s.cur)) {
+		vouched, said, err := h.ask(ctx, s.cur, s.found, s.info)
+		switch {
+		case err != nil:
+			return err
+		case (vouched == nil || !vouched.equal(s.cur)) && said != older:
+			h.suspected = true // nothing contradicts, and there is nothing to look at again
+			return h.depart(ctx, s, s.cur, s.info.State.LastSeq)
+		case s.cur.marker > 0 && (s.found == nil || h.due(&s.info.State, s.cur)): // purged, or about to leave
 			return h.renew(ctx, s.cur, s.found)
 		}
 		return nil
-	case same && s.found == nil && s.cur.marker == 0:
-		return nil
-	case same && s.found == nil: // purged
-		return h.renew(ctx, s.cur, nil)
 	}
 	if s.found != nil && !s.found.equal(s.cur) {
 		vouched, said, err := h.ask(ctx, s.found, s.found, s.info)
@@ -491,7 +494,11 @@ func (h *history) join(ctx context.Context) error {
 			h.take(found, info.State.LastSeq, false)
 			return nil
 		}
-		vouched, others, err := h.ask(ctx, base, found, info)
+		var vouched *Lineage
+		others := none
+		if h.name == streamName || !h.log.alone { // else it is as it was a moment ago, with the events
+			vouched, others, err = h.ask(ctx, base, found, info)
+		}
 		if h.name == streamName {
 			h.log.alone = vouched == nil && others == none
 		}
@@ -540,9 +547,6 @@ const (
 // ask asks the other nodes for a stream's lineage. Base is what the stream says, and
 // found its marker's, nil when it has none.
 func (h *history) ask(ctx context.Context, base, found *Lineage, info *jetstream.StreamInfo) (vouched *Lineage, said others, err error) {
-	if h.name != streamName && h.log.alone { // as it was a moment ago, with the events
-		return nil, none, nil
-	}
 	q, err := json.Marshal(lineageQuestion{h.log.run, h.name})
 	if err != nil {
 		panic("BUG: a question does not marshal: " + err.Error())
@@ -567,7 +571,12 @@ func (h *history) ask(ctx context.Context, base, found *Lineage, info *jetstream
 	}
 	wait, cancel = context.WithTimeout(ctx, askFor)
 	defer cancel()
-	err = h.log.Bus().Ask(wait, everybody, nil, func([]byte) bool { said = older; return true })
+	err = h.log.Bus().Ask(wait, everybody, nil, func(node []byte) bool {
+		if string(node) != h.log.cfg.Node { // this node may answer too
+			said = older
+		}
+		return said == older
+	})
 	return nil, said, err
 }
 
