@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -363,7 +364,7 @@ func testLossOfQuorum(t *testing.T, r *rig, l *Log) {
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() {
-			if _, err := j.Append(context.Background(), many...); !errors.Is(err, ErrUnavailable) {
+			if _, err := j.Append(context.Background(), slices.Clone(many)...); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("append to a journal without a quorum: %v", err)
 			}
 		})
