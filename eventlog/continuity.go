@@ -110,11 +110,8 @@ func (h *history) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	good, bad := uint64(math.MaxUint64), uint64(math.MaxUint64)
-	switch {
-	case !info.Created.Equal(h.created):
-		good, bad = 0, 1
-	default:
+	good, bad := uint64(0), uint64(1) // of a stream that was made again nothing is known
+	if info.Created.Equal(h.created) {
 		if good, bad, err = h.compareFootprints(ctx, &state, last); err != nil {
 			return err
 		}
@@ -580,10 +577,24 @@ func (h *history) ask(ctx context.Context, base, found *Lineage, info *jetstream
 	return nil, said, err
 }
 
+// readLineageAnswer reads an answer and the lineage in it; nil when the node is busy, or
+// when the answer cannot be read: then it vouches for nothing.
+func readLineageAnswer(answer []byte) (a lineageAnswer, l *Lineage) {
+	if json.Unmarshal(answer, &a) != nil || a.Busy {
+		return a, nil
+	}
+	l, err := parseMarker(a.Marker, math.MaxInt64)
+	if err != nil {
+		return a, nil
+	}
+	l.marker = a.At
+	return a, l
+}
+
 // agrees returns the lineage of a node whose answer fits what the stream has.
 func (h *history) agrees(ctx context.Context, answer []byte, base, found *Lineage, info *jetstream.StreamInfo) (*Lineage, error) {
-	var a lineageAnswer
-	if json.Unmarshal(answer, &a) != nil || a.Busy {
+	a, l := readLineageAnswer(answer)
+	if l == nil {
 		return nil, nil
 	}
 	if max(a.Last, a.Seq) > info.State.LastSeq { // it may have come since
@@ -595,11 +606,6 @@ func (h *history) agrees(ctx context.Context, answer []byte, base, found *Lineag
 			return nil, nil
 		}
 	}
-	l, err := parseMarker(a.Marker, math.MaxInt64)
-	if err != nil {
-		return nil, nil
-	}
-	l.marker = a.At
 	if found != nil && !l.equal(base) {
 		return nil, nil
 	}

@@ -243,7 +243,7 @@ func (w *world) check() {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			if gone := c.Seq < state.FirstSeq; ok != has[c] && !(ok && gone) {
+			if gone := c.Seq < state.FirstSeq; ok != has[c] && (!ok || !gone) {
 				w.t.Errorf("%v is honoured: %v; it is in the stream: %v (%d to %d); lineage %+v", c, ok, has[c], state.FirstSeq, state.LastSeq, l.Lineage())
 			}
 		}

@@ -139,8 +139,7 @@ const appendBatch = 1024
 // Append adds records, of which it takes Name and Data, and returns the place of
 // the last one once the log has all. When it fails, some may be there. Called again with
 // the same slice within two minutes, it adds those that are not: each record in the slice
-// is given an id, by which the journal takes it once. So two calls must not share a slice
-// at the same time.
+// is given an id, by which the journal takes it once. The slice is one caller's at a time.
 func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()

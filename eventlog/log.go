@@ -194,7 +194,7 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.server.recovered(ctx, l.js); err != nil {
 		return err
 	}
-	made := false
+	var made bool
 	if l.stream, made, err = l.openStream(ctx, l.streamConfig()); err != nil {
 		return fmt.Errorf("event log: open the stream: %w%s", err, l.server.because())
 	}

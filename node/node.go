@@ -72,6 +72,14 @@ type Node struct {
 	failed   chan error // what ended a listener that should not have ended
 }
 
+// newNode returns a node that has not begun anything but its log's queue.
+func newNode(cfg Config) *Node {
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 3), counts: stats.NewNode(cfg.Version)}
+	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
+	n.cfg.Logger = slog.New(n.logs.Handler())
+	return n
+}
+
 // Start starts a node. When it returns, gateways can connect and events can be
 // published. An error about a setting is a [*ConfigError].
 func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
@@ -82,10 +90,8 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := raiseDescriptorLimit(cfg.MaxConnections); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 3), counts: stats.NewNode(cfg.Version)}
-	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
-	cfg.Logger = slog.New(n.logs.Handler())
-	n.cfg.Logger = cfg.Logger
+	n := newNode(cfg)
+	cfg = n.cfg
 	defer func() {
 		if err != nil {
 			n.stop()

@@ -78,7 +78,7 @@ func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 	if cursor != "" {
 		fmt.Fprintf(out, ",\n  \"cursor\": %q", cursor)
 	}
-	out.WriteString("\n}\n")
+	_, _ = out.WriteString("\n}\n")
 	return out.Flush()
 }
 
