@@ -292,6 +292,12 @@ func (r *Registry) Known(id string) *Gateway {
 	return e.gateway
 }
 
+// Has reports whether a gateway has a connection to this node.
+func (r *Registry) Has(gatewayID string) bool {
+	e := r.dir.entry(gatewayID)
+	return e != nil && e.presence.here.Load() > 0
+}
+
 // List returns up to limit gateways, but at least one, in the order of their
 // ids, from the first id that is greater than after. When there are more, next
 // is the after of the next page.

@@ -261,6 +261,12 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err = n.openRegistry(ctx); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
+	begun := func(gatewayID string) {
+		if n.registry.Has(gatewayID) {
+			n.router.ReportNow(gatewayID)
+		}
+	}
+	n.recorder.begun.Store(&begun)
 	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
 	if n.log.Shared() {
 		n.peers = newPeers(n)

@@ -90,18 +90,24 @@ type recorder struct {
 	followed atomic.Uint64
 
 	// Of the goroutine that writes.
-	facts   outcome.Facts  // not written yet
-	held    int64          // bytes of facts, as they count in waiting
-	epoch   uint64         // of the log, which facts are meant in
-	written int            // bytes of outcomes since the last compaction
-	shares  *shares        // of the journal of messages
-	evicted time.Time      // when it was logged last that messages were
-	late    []lateAck      // deployment.acks whose events this node may not have seen yet
-	recent  answeredEvents // that were answered last: often many gateways answer one
+	facts   outcome.Facts // not written yet
+	held    int64         // bytes of facts, as they count in waiting
+	epoch   uint64        // of the log, which facts are meant in
+	written int           // bytes of outcomes since the last compaction
+	shares  *shares       // of the journal of messages
+	evicted time.Time     // when it was logged last that messages were
+	late    []lateAck     // deployment.acks whose events this node may not have seen yet
+
+	gaps   heldGaps       // of gateways that have resumed here
+	recent answeredEvents // that were answered last: often many gateways answer one
 
 	// wasFor reports whether an event was for a gateway. It is set before the first
 	// report and does not change.
 	wasFor func(gatewayID string, t event.Target, at event.Cursor, published time.Time) bool
+	// begun is called when a connection of a gateway has begun on another node: what this
+	// node's have received so far is to be written down, for should it be killed, what is
+	// known of them ends there. It is nil until the shards are there, and must not block.
+	begun atomic.Pointer[func(gatewayID string)]
 }
 
 // A note is something to record. One of its fields is set.
@@ -233,6 +239,20 @@ func (r *recorder) apply(ctx context.Context, rec eventlog.Record) {
 		return
 	}
 	r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))
+	for _, p := range facts.Progress {
+		if p.From == p.To {
+			r.gaps.start(p)
+		}
+	}
+	begun := r.begun.Load()
+	if begun == nil || rec.Name == r.nodeID {
+		return
+	}
+	for _, p := range facts.Progress {
+		if p.From == p.To {
+			(*begun)(p.GatewayID)
+		}
+	}
 }
 
 // catchUp carries into the book what other nodes have written a moment ago: a gateway may
@@ -290,6 +310,7 @@ func (r *recorder) run(ctx context.Context) {
 			r.takeNotes(ctx)
 		case now := <-tick.C:
 			r.takeLate(ctx, now)
+			r.takeHeld(ctx, now, false)
 			r.writeFacts(ctx)
 			if r.emptied.Swap(false) { // the others know as much: it is the same whoever writes it
 				r.compact(ctx)
@@ -301,6 +322,7 @@ func (r *recorder) run(ctx context.Context) {
 			}
 		case <-r.quit:
 			r.takeNotes(ctx)
+			r.takeHeld(ctx, time.Now(), true)
 			r.writeFacts(ctx)
 			return
 		case <-ctx.Done():
@@ -349,7 +371,8 @@ func (r *recorder) takeNotes(ctx context.Context) {
 			}
 		}
 	}
-	if began { // a node that is killed within a second must have written it
+	if began || slices.ContainsFunc(notes, func(n note) bool { return n.report.Now }) {
+		// A node that is killed within a second must have written it.
 		r.writeFacts(ctx)
 	}
 	r.writeMessages(ctx, messages)
@@ -401,6 +424,16 @@ func (r *recorder) evict(ctx context.Context, gateway string, upTo uint64, messa
 	}
 }
 
+// takeHeld records the gaps that have been held for long enough, or all.
+func (r *recorder) takeHeld(ctx context.Context, now time.Time, all bool) {
+	valid := r.log.Valid(ctx, r.epoch)
+	for _, gap := range r.gaps.due(now, all) {
+		if gap.To <= valid {
+			r.takeGap(gap)
+		}
+	}
+}
+
 // resumed reports whether a connection of a note names a position.
 func resumed(n note) bool {
 	return slices.ContainsFunc(n.report.Began, func(c shard.Began) bool { return c.Resumed })
@@ -409,21 +442,42 @@ func resumed(n note) bool {
 // takeBegan records where a connection begins, and what its gateway must have received
 // by then. It reports whether it is news.
 func (r *recorder) takeBegan(c shard.Began) (news bool) {
-	add := func(p outcome.Progress) {
-		news = true
-		facts := outcome.Facts{Progress: []outcome.Progress{p}}
-		r.book.Apply(facts)
-		r.facts.Progress = append(r.facts.Progress, p)
+	start := outcome.Progress{GatewayID: c.GatewayID, From: c.At, To: c.At}
+	if !c.Resumed {
+		r.gaps.start(start)
+		return r.takeStart(start)
 	}
-	if c.Resumed {
-		if gap, ok := r.book.Gap(c.GatewayID, c.At); ok {
-			add(gap)
-		}
+	gap, ok := r.book.Gap(c.GatewayID, c.At)
+	if !ok {
+		gap = start
 	}
-	if !r.book.Knows(c.GatewayID, c.At) {
-		add(outcome.Progress{GatewayID: c.GatewayID, From: c.At, To: c.At})
+	if r.log.Shared() && r.gaps.hold(gap, time.Now()) {
+		return false
 	}
-	return news
+	return r.takeGap(gap)
+}
+
+// takeGap records what a gateway has that resumed, and reports whether it is news.
+func (r *recorder) takeGap(gap outcome.Progress) bool {
+	if gap.From < gap.To {
+		r.add(gap)
+	}
+	return r.takeStart(outcome.Progress{GatewayID: gap.GatewayID, From: gap.To, To: gap.To}) || gap.From < gap.To
+}
+
+// takeStart records where a connection begins, and reports whether it is news.
+func (r *recorder) takeStart(p outcome.Progress) bool {
+	if r.book.Knows(p.GatewayID, p.To) {
+		return false
+	}
+	r.add(p)
+	return true
+}
+
+// add puts what is to be written into the book.
+func (r *recorder) add(p outcome.Progress) {
+	r.book.Apply(outcome.Facts{Progress: []outcome.Progress{p}})
+	r.facts.Progress = append(r.facts.Progress, p)
 }
 
 func failureRecord(f *failedDelivery) eventlog.Record {

@@ -172,6 +172,11 @@ func (c *conn) finish(why stats.Disconnect, detail string) {
 		c.s.leave(c)
 		c.dropQueue(why)
 	}
+	if c.seq > c.told { // its gateway may not come back before this process is killed
+		c.tellProgress()
+		c.s.report.Now = true
+		c.s.ring()
+	}
 	c.state = closed
 	c.transport.Close()
 	c.s.wheel.remove(c)

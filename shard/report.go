@@ -20,6 +20,8 @@ type Report struct {
 	Progress []outcome.Progress
 	Began    []Began
 	Inbound  []Inbound
+	// Now: it is to be written down at once.
+	Now bool
 }
 
 // A Began reports where a connection begins, before anything is sent to it: every event
@@ -72,6 +74,20 @@ func (s *state) tellProgress() {
 	}
 	s.moved = s.moved[:0]
 	s.tell()
+}
+
+// reportNow reports how far the connections of a gateway have come.
+func (s *state) reportNow(gatewayID string) {
+	g := s.gateways[gatewayID]
+	if g == nil {
+		return
+	}
+	for _, c := range g.conns {
+		c.tellProgress()
+	}
+	s.report.Now = true
+	s.tell()
+	s.report.Now = false // when there was nothing to report
 }
 
 // heard puts a gateway's message into the next report, which is told in the next

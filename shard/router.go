@@ -149,6 +149,12 @@ func (r *Router) Register(reg *Registration) {
 	r.of(reg.Peer.GatewayID).post(command{register: reg})
 }
 
+// ReportNow has the shard of a gateway report at once how far its connections have come.
+// Any goroutine may call it.
+func (r *Router) ReportNow(gatewayID string) {
+	r.of(gatewayID).post(command{do: func(s *state) { s.reportNow(gatewayID) }})
+}
+
 // Kick closes a gateway's connections: those of one token, or all when tokenID
 // is empty. Any goroutine may call it.
 func (r *Router) Kick(gatewayID, tokenID string, why stats.Disconnect) {
