@@ -133,22 +133,32 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	}
 	var unnamed error
 	at, enough, bytes := q.After, time.Now().Add(listFor/2), 0
-	err = l.fetch(ctx, streamName, l.consumer(q), q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+	look := func(seq uint64, entry func() (Entry, error)) bool {
 		if len(list) == q.Limit || q.Bytes > 0 && bytes >= q.Bytes || at > q.After && time.Now().After(enough) {
 			more = true
 			return false
 		}
-		if unnamed = l.history.settle(ctx, meta.Sequence.Stream); unnamed != nil {
+		if unnamed = l.history.settle(ctx, seq); unnamed != nil {
 			return false
 		}
-		at = meta.Sequence.Stream
-		e, err := l.entry(m.Subject(), m.Headers(), m.Data(), at, meta.Timestamp)
+		at = seq
+		e, err := entry()
 		if err == nil && q.wants(&e) {
 			list = append(list, e)
 			bytes += len(e.Body)
 		}
 		return true
+	}
+	cfg := l.consumer(q)
+	err = l.fetch(ctx, streamName, cfg, q.Limit, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		seq := meta.Sequence.Stream
+		return look(seq, func() (Entry, error) { return l.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp) })
 	})
+	if err == nil && unnamed == nil && !more && l.server.shared() {
+		err = l.newest(ctx, cfg.FilterSubjects, at, last, q.Limit+1, func(m *jetstream.RawStreamMsg) bool {
+			return look(m.Sequence, func() (Entry, error) { return l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time) })
+		})
+	}
 	if err == nil {
 		err = cmp.Or(unnamed, l.same(branch))
 	}
@@ -159,6 +169,40 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		at = max(at, last)
 	}
 	return list, l.CursorOf(at), more, nil
+}
+
+// newest calls f with the messages of some subjects after a sequence, up to last, in
+// order and limit of a subject at most, until f returns false. It asks the stream's
+// leader: the consumer of a list may be on a server that does not have the newest
+// messages yet, and so end before them.
+func (l *Log) newest(ctx context.Context, subjects []string, after, last uint64, limit int, f func(*jetstream.RawStreamMsg) bool) error {
+	if len(subjects) == 0 {
+		subjects = []string{subjectPrefix + ">"}
+	}
+	var found []*jetstream.RawStreamMsg
+	for _, subject := range subjects {
+		for seq, n := after+1, 0; seq <= last && n < limit; n++ {
+			m, err := l.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+			}
+			if m.Sequence > last {
+				break
+			}
+			found = append(found, m)
+			seq = m.Sequence + 1
+		}
+	}
+	slices.SortFunc(found, func(a, b *jetstream.RawStreamMsg) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	for _, m := range found {
+		if !f(m) {
+			break
+		}
+	}
+	return nil
 }
 
 // consumer returns the consumer that reads what a query may want.
