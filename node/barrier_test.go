@@ -316,8 +316,12 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 				}
 			}
 		}
-		a.call("DELETE", root+"/gateways/g", "", nil)
-		eventually(t, "both nodes know that it is gone", func() bool { return b.registry.Known("g") == nil })
+		if status := a.call("DELETE", root+"/gateways/g", "", nil); status != 204 {
+			t.Fatalf("DELETE: %d", status)
+		}
+		eventually(t, "both nodes know that it is gone", func() bool {
+			return a.registry.Known("g") == nil && b.registry.Known("g") == nil
+		})
 	}
 }
 
