@@ -155,9 +155,11 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		return look(seq, func() (Entry, error) { return l.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp) })
 	})
 	if err == nil && unnamed == nil && !more && l.server.shared() {
-		err = l.newest(ctx, cfg.FilterSubjects, at, last, q.Limit+1, func(m *jetstream.RawStreamMsg) bool {
+		var upTo uint64
+		upTo, err = l.newest(ctx, cfg.FilterSubjects, at, last, func(m *jetstream.RawStreamMsg) bool {
 			return look(m.Sequence, func() (Entry, error) { return l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time) })
 		})
+		more = more || upTo < last
 	}
 	if err == nil {
 		err = cmp.Or(unnamed, l.same(branch))
@@ -171,25 +173,34 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	return list, l.CursorOf(at), more, nil
 }
 
+// maxNewest bounds the messages of a subject that newest holds at once.
+const maxNewest = 16
+
 // newest calls f with the messages of some subjects after a sequence, up to last, in
-// order and limit of a subject at most, until f returns false. It asks the stream's
-// leader: the consumer of a list may be on a server that does not have the newest
-// messages yet, and so end before them.
-func (l *Log) newest(ctx context.Context, subjects []string, after, last uint64, limit int, f func(*jetstream.RawStreamMsg) bool) error {
+// order, until f returns false. It returns the sequence up to which there are no others:
+// less than last when a subject has more than maxNewest. It asks the stream's leader: the
+// consumer of a list may be on a server that does not have the newest messages yet, and
+// so end before them.
+func (l *Log) newest(ctx context.Context, subjects []string, after, last uint64, f func(*jetstream.RawStreamMsg) bool) (upTo uint64, err error) {
 	if len(subjects) == 0 {
 		subjects = []string{subjectPrefix + ">"}
 	}
+	upTo = last
 	var found []*jetstream.RawStreamMsg
 	for _, subject := range subjects {
-		for seq, n := after+1, 0; seq <= last && n < limit; n++ {
+		for seq, n := after+1, 0; seq <= upTo; n++ {
+			if n == maxNewest { // what other subjects have after these waits too
+				upTo = seq - 1
+				break
+			}
 			m, err := l.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				break
 			}
 			if err != nil {
-				return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+				return 0, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 			}
-			if m.Sequence > last {
+			if m.Sequence > upTo {
 				break
 			}
 			found = append(found, m)
@@ -198,11 +209,11 @@ func (l *Log) newest(ctx context.Context, subjects []string, after, last uint64,
 	}
 	slices.SortFunc(found, func(a, b *jetstream.RawStreamMsg) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for _, m := range found {
-		if !f(m) {
+		if m.Sequence > upTo || !f(m) {
 			break
 		}
 	}
-	return nil
+	return upTo, nil
 }
 
 // consumer returns the consumer that reads what a query may want.
