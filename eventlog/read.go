@@ -154,12 +154,10 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 		seq := meta.Sequence.Stream
 		return look(seq, func() (Entry, error) { return l.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp) })
 	})
-	if err == nil && unnamed == nil && !more && l.server.shared() {
-		var upTo uint64
-		upTo, err = l.newest(ctx, cfg.FilterSubjects, at, last, func(m *jetstream.RawStreamMsg) bool {
+	for upTo := at; err == nil && unnamed == nil && !more && upTo < last && l.server.shared(); {
+		upTo, err = l.newest(ctx, cfg.FilterSubjects, upTo, last, func(m *jetstream.RawStreamMsg) bool {
 			return look(m.Sequence, func() (Entry, error) { return l.entry(m.Subject, m.Header, m.Data, m.Sequence, m.Time) })
 		})
-		more = more || upTo < last
 	}
 	if err == nil {
 		err = cmp.Or(unnamed, l.same(branch))
