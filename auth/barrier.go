@@ -173,6 +173,18 @@ func (r *Registry) begin(ctx context.Context) (s start, err error) {
 	return s, fmt.Errorf("%w: %s", ErrConflict, startKey)
 }
 
+// beginPatiently is begin, again until patience is over when the store cannot be read.
+func (r *Registry) beginPatiently(ctx context.Context, patience time.Duration) (start, error) {
+	for began := time.Now(); ; {
+		try, cancel := context.WithTimeout(ctx, storeTimeout)
+		s, err := r.begin(try)
+		cancel()
+		if err == nil || time.Since(began) >= patience || !sleep(ctx, watchPause) {
+			return s, err
+		}
+	}
+}
+
 // verified returns what the platform last said of the gateway.
 func (r *verifiedRecord) verified() Verified {
 	return Verified{GatewayID: r.ID, OrganizationID: r.OrganizationID, Groups: slices.Sorted(maps.Keys(r.JoinedAt))}

@@ -34,6 +34,9 @@ type Options struct {
 	// lies after it. It becomes the barrier of who is registered now. Nil: there are no
 	// barriers.
 	Position func(context.Context) (event.Cursor, error)
+	// Patience is how long Open tries again when the store cannot be read: a cluster of
+	// servers may be choosing a leader. 0: Open fails at the first error.
+	Patience time.Duration
 }
 
 // A Registry knows the gateways and their tokens. Its methods may be called by
@@ -97,13 +100,13 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	}
 	r.dir.open = o.Open
 	r.keeper = newKeeper(r.dir, o)
-	err := r.load(ctx, life)
+	err := r.load(ctx, life, o.Patience)
 	if err != nil {
 		stop()
 		r.wg.Wait()
 		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
 	}
-	begun, err := r.begin(ctx)
+	begun, err := r.beginPatiently(ctx, o.Patience)
 	r.start.Store(&begun)
 	if err != nil { // as on a full disk; the next start will do
 		r.start.Store(new(start))
@@ -113,11 +116,12 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	return r, nil
 }
 
-// load starts the goroutines and waits until the store has been read.
-func (r *Registry) load(ctx, life context.Context) error {
+// load starts the goroutines and waits until the store has been read. It tries again
+// for as long as patience says.
+func (r *Registry) load(ctx, life context.Context, patience time.Duration) error {
 	loaded := make(chan error, 1)
 	r.wg.Go(func() { r.run(life) })
-	r.wg.Go(func() { r.watch(life, loaded) })
+	r.wg.Go(func() { r.watch(life, loaded, patience) })
 	select {
 	case err := <-loaded:
 		return err
@@ -180,10 +184,11 @@ func (r *Registry) apply(task func(now time.Time)) error {
 }
 
 // watch carries the store's changes to the registry's goroutine until ctx ends.
-// It sends one value on loaded: nil when the store has been read, else why not.
-func (r *Registry) watch(ctx context.Context, loaded chan error) {
+// It sends one value on loaded: nil when the store has been read, else why it could not
+// be read before patience was over.
+func (r *Registry) watch(ctx context.Context, loaded chan error, patience time.Duration) {
 	f := feed{r: r, loaded: loaded}
-	failure := ""
+	began, failure := time.Now(), ""
 	for {
 		f.watch++
 		r.watching.Store(f.watch)
@@ -195,7 +200,7 @@ func (r *Registry) watch(ctx context.Context, loaded chan error) {
 		if err == nil {
 			err = errors.New("the store ended it")
 		}
-		if !f.synced {
+		if !f.synced && time.Since(began) >= patience {
 			f.report(fmt.Errorf("the store cannot be watched: %w", err))
 			return
 		}

@@ -6,6 +6,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,42 @@ func TestOpenFails(t *testing.T) {
 	s.set(func(h *hooks) { h.watch = func(ctx context.Context) (context.Context, error) { return ctx, broken } })
 	_, err := auth.Open(t.Context(), s, auth.Options{})
 	wantIs(t, err, broken)
+}
+
+// A store whose servers have no leader yet can be read a little later.
+func TestOpenIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hook()
+		broken, watches, reads := errors.New("no leader"), 0, 0
+		s.set(func(h *hooks) {
+			h.watch = func(ctx context.Context) (context.Context, error) {
+				if watches++; watches < 4 {
+					return ctx, broken
+				}
+				return ctx, nil
+			}
+			h.get = func(string) error {
+				if reads++; reads < 4 {
+					return broken
+				}
+				return nil
+			}
+		})
+		r, err := auth.Open(t.Context(), s, auth.Options{Patience: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Close(); watches != 4 || reads != 4 {
+			t.Errorf("watched %d and read %d times, want 4 and 4", watches, reads)
+		}
+		watches = math.MinInt
+		began := time.Now()
+		_, err = auth.Open(t.Context(), s, auth.Options{Patience: 10 * time.Second})
+		wantIs(t, err, broken)
+		if tried := time.Since(began); tried < 10*time.Second || tried > 11*time.Second {
+			t.Errorf("tried for %v, want 10 s", tried)
+		}
+	})
 }
 
 func TestOpenTimeout(t *testing.T) {

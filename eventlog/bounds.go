@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"gatecast/event"
 )
 
@@ -127,7 +129,11 @@ func (l *Log) First() uint64 { return l.first.Load() }
 // Back returns the place in the log behind which its newest events lie, of about
 // so many bytes.
 func (l *Log) Back(ctx context.Context, bytes int64) (event.Cursor, error) {
-	info, err := l.stream.Info(ctx)
+	var info *jetstream.StreamInfo
+	err := l.patiently(ctx, openTry, func(ctx context.Context) (err error) {
+		info, err = l.stream.Info(ctx)
+		return err
+	})
 	if err != nil {
 		return event.Cursor{}, fmt.Errorf("%w: %w%s", ErrUnavailable, err, l.server.because())
 	}

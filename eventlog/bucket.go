@@ -43,14 +43,13 @@ const bucketPrefix = "KV_"
 // digits, _ and -.
 func (l *Log) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	b := &Bucket{log: l, name: name, stream: bucketPrefix + name}
+	var info *jetstream.StreamInfo
 	err := l.patiently(ctx, openTry, func(ctx context.Context) (err error) {
-		b.kv, err = b.make(ctx)
+		if b.kv, err = b.make(ctx); err == nil {
+			info, err = b.info(ctx)
+		}
 		return err
 	})
-	var info *jetstream.StreamInfo
-	if err == nil {
-		info, err = b.info(ctx)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("event log: open bucket %s: %w%s", name, err, l.server.because())
 	}

@@ -343,15 +343,15 @@ func (l *Log) replicasOf(ctx context.Context, stream string) (n int, missing boo
 }
 
 const (
-	// openPatience is how long a cluster may take to have a leader when a node
+	// OpenPatience is how long a cluster may take to have a leader when a node
 	// starts, which it may do just because a server was lost.
-	openPatience = 30 * time.Second
+	OpenPatience = 30 * time.Second
 	openTry      = 3 * time.Second
 	openPause    = 250 * time.Millisecond
 )
 
 // patiently does what opens a part of the log: once with a server of our own, and
-// with a cluster until it can be done or openPatience is over, each time for so long.
+// with a cluster until it can be done or OpenPatience is over, each time for so long.
 func (l *Log) patiently(ctx context.Context, each time.Duration, open func(context.Context) error) error {
 	if !l.server.shared() {
 		return open(ctx)

@@ -74,7 +74,7 @@ func (l *Log) judge(err error) error {
 	case ok:
 		return &remedyError{err, remedy, 0}
 	case code == jetstream.ErrorCode(server.JSClusterNoPeersErrF):
-		return &remedyError{err, remedyReplicas, openPatience} // servers may yet come
+		return &remedyError{err, remedyReplicas, OpenPatience} // servers may yet come
 	}
 	return err
 }
@@ -141,7 +141,7 @@ func (l *Log) allowed() error {
 
 // over reports whether an error that was met since began is not worth another try.
 func over(ctx context.Context, err error, began time.Time) bool {
-	patience := openPatience
+	patience := OpenPatience
 	if e := (*remedyError)(nil); errors.As(err, &e) {
 		patience = e.wait
 	}

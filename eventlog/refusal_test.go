@@ -75,7 +75,7 @@ func TestOpenNamesTheRemedy(t *testing.T) {
 			}
 			cfg := c.cfg
 			cfg.URL, cfg.Logger = s.url(c.user), slog.New(slog.DiscardHandler)
-			ctx, cancel := context.WithTimeout(t.Context(), openPatience-absentFor)
+			ctx, cancel := context.WithTimeout(t.Context(), OpenPatience-absentFor)
 			defer cancel()
 			l, err := Open(ctx, cfg)
 			if err == nil {

@@ -281,10 +281,15 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	patience := time.Duration(0)
+	if n.log.Shared() { // its servers may be choosing a leader
+		patience = eventlog.OpenPatience
+	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:    n.cfg.Logger,
 		Open:      n.cfg.VerifyURL != "",
 		Position:  n.log.Position,
+		Patience:  patience,
 		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
 		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
