@@ -45,14 +45,14 @@ bench-peers: ## other WebSocket libraries under the same load, and ratios; twent
 	cd bench/peers && $(GO) run .
 
 bench-hostile: ## what 1,000 connections notice of each attack on the server; half an hour
-	$(GO) test ./internal/hostile -run '^$$' -bench Bystanders -benchtime 1x -timeout 90m
+	$(GO) test ./test/hostile -run '^$$' -bench Bystanders -benchtime 1x -timeout 90m
 
 soak: ## the server under everything at once for SOAK, as in SOAK=2h; fails if an event is lost or memory rises
-	$(GO) run ./internal/soak --for $(SOAK)
+	$(GO) run ./test/soak --for $(SOAK)
 
-clients: ## foreign WebSocket clients against the binary; see internal/clients
-	npm ci --silent --no-fund --no-audit --prefix internal/clients/node
-	$(GO) test -tags clients -count 1 -timeout 10m ./internal/clients
+clients: ## foreign WebSocket clients against the binary; see test/clients
+	npm ci --silent --no-fund --no-audit --prefix test/clients/node
+	$(GO) test -tags clients -count 1 -timeout 10m ./test/clients
 
 spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral; and that oapi-codegen makes Go of the first that compiles
 	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint

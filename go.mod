@@ -1,4 +1,4 @@
-module gatecast
+module github.com/gatecast/gatecast
 
 go 1.26.0
 

@@ -13,9 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"gatecast/event"
-	"gatecast/internal/secretfile"
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/secretfile"
+	"github.com/gatecast/gatecast/internal/strict"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A Barrier says where in the log the events of a gateway begin. What lies at a

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"

@@ -9,10 +9,10 @@ import (
 	"runtime"
 	"testing"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
-	"gatecast/event"
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // many is how many gateways the benchmarks have.

@@ -9,8 +9,8 @@ import (
 	"encoding/hex"
 	"time"
 
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // certificatePrefix is what the ids of certificates' grants begin with.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/uuid"
 )

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gatecast/event"
-	"gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // An entry is a gateway with its grants. It is not changed once it is in the

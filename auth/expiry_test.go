@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/stats"
 )
 
 func TestExpiry(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"gatecast/event"
-	"gatecast/internal/activity"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // Limits of the registry.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/internal/netaddr"
+	"github.com/gatecast/gatecast/internal/netaddr"
 
 	"golang.org/x/time/rate"
 )

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/stats"
 )
 
 const (

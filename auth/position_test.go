@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
-	"gatecast/event"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/go-cmp/cmp"
 )

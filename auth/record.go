@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/uuid"
 )

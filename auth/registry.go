@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // Options say how a [Registry] works. The zero Options are ready for use.

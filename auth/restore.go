@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A store that is lost while nodes run, or goes back to an older copy, is given back

@@ -10,10 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // A store that is lost is given back what the nodes know, and nobody notices.

@@ -12,9 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // These tests are about stores that are slow, late, broken or gone.

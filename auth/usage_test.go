@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
 )
 
 func TestLastUsed(t *testing.T) {

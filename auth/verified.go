@@ -11,8 +11,8 @@ import (
 	"maps"
 	"time"
 
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // verifiedPrefix is what the ids of verified tokens' grants begin with.

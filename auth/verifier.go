@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/strict"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // Sizes that are not flags.

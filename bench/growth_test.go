@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"testing"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // growthSizes are the connections of [BenchmarkGrowth]; -conns does not concern

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A ledger has what was published to whom. Events are entered in the order in

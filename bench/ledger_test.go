@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 func TestLedger(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
-	"gatecast/bench"
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/bench"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 var (

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"pgregory.net/rapid"
 )

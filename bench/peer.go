@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 
 	"golang.org/x/sys/unix"
 )

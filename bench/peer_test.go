@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 )
 
 // script starts a server that calls do with one upgrade's connection, and then

@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A publisher publishes events one by one over one keep-alive connection. It

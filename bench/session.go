@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A session is one connection of a gateway, which may have several one after the

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // smokeConns is how many connections every workload is run with, so that it

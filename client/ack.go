@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 )
 
 // maxReason bounds the text of an error that the server is told, in bytes.

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 )
 
 // A server that goes away leaves with all its gateways at once; they come back

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 )
 
 const (

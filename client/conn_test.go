@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 )
 
 // A RefusedError is the server's refusal of a connection.

@@ -13,8 +13,8 @@ import (
 	"net/http/httptest"
 	"strings"
 
-	"gatecast/client"
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/client"
+	"github.com/gatecast/gatecast/frame"
 
 	"github.com/gobwas/ws"
 )

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -305,9 +305,9 @@ func TestDependencies(t *testing.T) {
 	}
 	for dep := range strings.FieldsSeq(string(out)) {
 		first, _, _ := strings.Cut(dep, "/")
-		ours := dep == "gatecast/client" || dep == "gatecast/frame"
+		ours := dep == "github.com/gatecast/gatecast/client" || dep == "github.com/gatecast/gatecast/frame"
 		ws := strings.HasPrefix(dep, "github.com/gobwas/") || strings.HasPrefix(dep, "github.com/klauspost/compress/")
-		if std := !strings.Contains(first, ".") && first != "gatecast"; !std && !ours && !ws {
+		if std := !strings.Contains(first, "."); !std && !ours && !ws {
 			t.Errorf("the client brings %s", dep)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/frame"
-	"gatecast/internal/spec/spectest"
+	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/test/spectest"
 
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"pgregory.net/rapid"
 )

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/gobwas/ws"
 )

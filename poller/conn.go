@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 
 	"golang.org/x/sys/unix"
 )

@@ -9,7 +9,7 @@ import (
 	"net"
 	"testing"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // A handmade client has crypto/tls do its handshake, and seals and opens its

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
 // A recordConn is a connection between its handshake and its loop: blocking, and

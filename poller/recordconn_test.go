@@ -16,7 +16,7 @@ import (
 	"sync"
 	"testing"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
 // A oneListener gives one connection, and then waits to be closed.

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"io"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
 // A recordStream is a Stream whose records package tlsrecord seals and opens.

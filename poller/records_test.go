@@ -10,7 +10,7 @@ import (
 	"slices"
 	"testing"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
 // taken returns a stream whose records were taken over, and a handmade far end.

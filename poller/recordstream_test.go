@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"testing"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
 // records returns a peer's stream, for use on its loop.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"go.uber.org/goleak"
 )

@@ -10,7 +10,7 @@ import (
 	"net"
 	"testing"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // forms are the streams there are.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"testing"
 
-	"gatecast/internal/tlsrecord"
+	"github.com/gatecast/gatecast/internal/tlsrecord"
 
 	"golang.org/x/sys/unix"
 )

@@ -12,7 +12,7 @@ import (
 	"testing"
 	_ "unsafe" // for linkname
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // What crypto/tls offers and takes, on machines with and without instructions for

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/internal/activity"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // A gateway that is silent while its own request is in progress is alive, as long as

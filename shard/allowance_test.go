@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // wantOver has do done until the connection ends for it, and returns how often.

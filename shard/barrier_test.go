@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -8,7 +8,7 @@ import (
 	"io"
 	"testing"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // BenchmarkAppend measures one event's way into the send queues of connections

@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/event"
-	"gatecast/internal/activity"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

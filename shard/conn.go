@@ -9,9 +9,9 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"gatecast/event"
-	"gatecast/internal/activity"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

@@ -6,7 +6,7 @@ package shard
 import (
 	"time"
 
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // close ends an open connection in the peer's hearing: a goodbye that says why,

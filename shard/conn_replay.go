@@ -6,7 +6,7 @@ package shard
 import (
 	"encoding/json"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A replayState is how far a connection that resumes has come. A connection

@@ -6,7 +6,7 @@ package shard
 import (
 	"time"
 
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // deliver queues an event, if the connection is open and live. It returns how

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // both posts an event with both forms, of which the plain one is longer by pad.

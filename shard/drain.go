@@ -7,7 +7,7 @@ import (
 	"math"
 	"time"
 
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // A drainPlan spreads the closing of a shard's connections over a time, so that

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/event"
-	"gatecast/internal/strict"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/strict"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

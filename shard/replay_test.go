@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

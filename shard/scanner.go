@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A Reader reads the log from behind a place: it calls f with every event in

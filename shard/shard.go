@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/poller"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // maxInbox is the weight of the commands that may wait for a shard before

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // ErrPage says that a text does not come from an earlier page.

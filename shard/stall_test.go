@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // stallRig has 400 events of a size in its window, and a gateway that resumes from

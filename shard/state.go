@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"gatecast/poller"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // Bounds on the work of one turn. A connection's flush is a system call or two;

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
-	"gatecast/internal/testenv"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/google/go-cmp/cmp"
 )

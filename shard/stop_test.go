@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
-	"gatecast/poller"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

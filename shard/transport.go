@@ -4,9 +4,9 @@
 package shard
 
 import (
-	"gatecast/event"
-	"gatecast/poller"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // A Message is an event as it goes onto the wire: made once, shared by all its

@@ -6,7 +6,7 @@ package shard
 import (
 	"math"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A Lineage names the sequences of the log's present history. It does not change.

@@ -7,10 +7,10 @@ import (
 	"io"
 	"sync/atomic"
 
-	"gatecast/event"
-	"gatecast/frame"
-	"gatecast/poller"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // This file is the WebSocket form of [Transport], and all that the package knows

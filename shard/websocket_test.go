@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
-	"gatecast/frame"
-	"gatecast/poller"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/uuid"
 )

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/uuid"
 )

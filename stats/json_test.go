@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"

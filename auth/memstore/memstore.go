@@ -11,7 +11,7 @@ import (
 	"errors"
 	"sync"
 
-	"gatecast/auth"
+	"github.com/gatecast/gatecast/auth"
 )
 
 // A Store is an [auth.Store] that is gone with the process. Several registries

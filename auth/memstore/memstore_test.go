@@ -11,8 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"gatecast/auth"
-	"gatecast/auth/memstore"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/auth/memstore"
 
 	"go.uber.org/goleak"
 )

@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"syscall"
 
-	"gatecast/bench"
-	"gatecast/bench/peers/jetstream"
+	"github.com/gatecast/gatecast/bench"
+	"github.com/gatecast/gatecast/bench/peers/jetstream"
 )
 
 // measureJetStream is the part of publishing in bulk that is JetStream's. It is

@@ -1,13 +1,13 @@
-module gatecast/bench/peers
+module github.com/gatecast/gatecast/bench/peers
 
 go 1.26.0
 
-replace gatecast => ../..
+replace github.com/gatecast/gatecast => ../..
 
 require (
-	gatecast v0.0.0
 	github.com/centrifugal/centrifuge v0.40.1
 	github.com/coder/websocket v1.8.15
+	github.com/gatecast/gatecast v0.0.0
 	github.com/gobwas/ws v1.5.0
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/websocket v1.5.3

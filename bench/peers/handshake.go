@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // measureHandshakes is the part of the storm that is crypto/tls's: as many

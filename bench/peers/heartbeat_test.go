@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/gobwas/ws"
 )

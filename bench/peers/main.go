@@ -19,7 +19,7 @@ import (
 	"slices"
 	"syscall"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 )
 
 func main() {

@@ -12,7 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // loadGOGC lets the load collect its garbage seldom, as in bench.

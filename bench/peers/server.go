@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"os"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // spare is how many connections a server must allow besides a workload's.

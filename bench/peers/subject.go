@@ -6,9 +6,9 @@ package main
 import (
 	"context"
 
-	"gatecast/bench"
-	"gatecast/bench/peers/hub"
-	"gatecast/bench/peers/library"
+	"github.com/gatecast/gatecast/bench"
+	"github.com/gatecast/gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/library"
 )
 
 // A subject is something that is measured.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // print prints a table for each workload and transport, and how near gatecast is

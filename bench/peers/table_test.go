@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // measured returns a record of a fan-out without TLS.

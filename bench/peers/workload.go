@@ -7,7 +7,7 @@ import (
 	"context"
 	"time"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // A workload is one of bench's, and which of its figures are shown.

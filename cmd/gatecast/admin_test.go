@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/internal/testenv"
-	"gatecast/node"
+	"github.com/gatecast/gatecast/internal/node"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // An operator is someone at a shell, with a node to work on.

@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/internal/certs"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/certs"
 )
 
 // startPatience is how long a client command waits for a node that is starting: for

@@ -25,7 +25,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/node"
+	"github.com/gatecast/gatecast/internal/node"
 
 	"github.com/alecthomas/kong"
 )

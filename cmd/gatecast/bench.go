@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 type benchCmd struct {

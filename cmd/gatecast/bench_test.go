@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/bench"
+	"github.com/gatecast/gatecast/bench"
 )
 
 // benchConns is fewer than the attempts that a node takes from an address by

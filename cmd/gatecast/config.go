@@ -12,7 +12,7 @@ import (
 	"os"
 	"slices"
 
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/strict"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"

@@ -18,8 +18,8 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/client"
-	"gatecast/node"
+	"github.com/gatecast/gatecast/client"
+	"github.com/gatecast/gatecast/internal/node"
 
 	"github.com/google/uuid"
 )

@@ -16,8 +16,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"gatecast/internal/stopsignal"
-	"gatecast/node"
+	"github.com/gatecast/gatecast/internal/node"
+	"github.com/gatecast/gatecast/internal/stopsignal"
 
 	"github.com/alecthomas/kong"
 )

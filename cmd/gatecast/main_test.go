@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/alecthomas/kong"
 )

@@ -14,8 +14,8 @@ import (
 	"net/http"
 	"os"
 
-	"gatecast/event"
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/strict"
 
 	"github.com/alecthomas/kong"
 )

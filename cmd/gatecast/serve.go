@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"gatecast/node"
+	"github.com/gatecast/gatecast/internal/node"
 
 	"github.com/alecthomas/kong"
 )

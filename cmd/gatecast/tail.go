@@ -11,8 +11,8 @@ import (
 	"io"
 	"time"
 
-	"gatecast/client"
-	"gatecast/internal/certs"
+	"github.com/gatecast/gatecast/client"
+	"github.com/gatecast/gatecast/internal/certs"
 )
 
 type tailCmd struct {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/frame"
+	"github.com/gatecast/gatecast/frame"
 
 	"github.com/gobwas/ws"
 )

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/internal/netaddr"
+	"github.com/gatecast/gatecast/internal/netaddr"
 )
 
 // seconds is a time given as a number of seconds, or with a unit as in 1m30s.

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )

@@ -10,7 +10,7 @@ import (
 	"math"
 	"runtime"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )

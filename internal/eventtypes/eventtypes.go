@@ -13,8 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"gatecast/event"
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/strict"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A file of types is taken whole or not at all; each of its types can be an event's;

@@ -14,7 +14,7 @@ import (
 	"regexp"
 	"strings"
 
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/strict"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"

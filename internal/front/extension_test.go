@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/http1"
 )
 
 func TestNegotiateDeflate(t *testing.T) {

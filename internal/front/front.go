@@ -17,12 +17,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/internal/http1"
-	"gatecast/internal/netaddr"
-	"gatecast/poller"
-	"gatecast/shard"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/netaddr"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/shard"
+	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )

@@ -19,12 +19,12 @@ import (
 	"testing"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/internal/http1"
-	"gatecast/internal/testenv"
-	"gatecast/poller"
-	"gatecast/shard"
-	"gatecast/stats"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/shard"
+	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/http1"
 )
 
 // What is upgraded is a request that net/http reads too, as the same one, and that

@@ -7,7 +7,7 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/http1"
 
 	"golang.org/x/net/http/httpguts"
 )

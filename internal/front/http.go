@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/internal/http1"
-	"gatecast/poller"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/poller"
 )
 
 // maxHTTP is how many connections of ordinary HTTP may be open at once; with a

@@ -12,10 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatecast/auth"
-	"gatecast/internal/activity"
-	"gatecast/internal/http1"
-	"gatecast/poller"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/poller"
 )
 
 // An httpConn is a connection that net/http serves, until a request on it is for

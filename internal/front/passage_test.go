@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"gatecast/auth"
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )

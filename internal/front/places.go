@@ -6,7 +6,7 @@ package front
 import (
 	"sync/atomic"
 
-	"gatecast/auth"
+	"github.com/gatecast/gatecast/auth"
 )
 
 // Limits bound the connections of a node. Zero is no limit, but for Total.

@@ -11,8 +11,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"gatecast/internal/http1"
-	"gatecast/internal/netaddr"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/netaddr"
 
 	"github.com/pires/go-proxyproto"
 )

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/http1"
 )
 
 // A refusal is why a request is not upgraded, as its sender is told.

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"gatecast/internal/http1"
-	"gatecast/internal/strict"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/strict"
 
 	"github.com/gobwas/ws"
 )

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/http1"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"time"
 	_ "unsafe" // for linkname
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 
 	"pgregory.net/rapid"
 )

@@ -8,7 +8,7 @@ import (
 	"math"
 	"testing"
 
-	"gatecast/internal/testenv"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // text returns n bytes that tell a misplaced piece.

@@ -6,7 +6,7 @@ package tracing
 import (
 	"context"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/event"
+	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/uuid"
 )

@@ -11,7 +11,7 @@ import (
 	"net"
 	"net/http"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/centrifugal/centrifuge"
 	"github.com/gobwas/ws"

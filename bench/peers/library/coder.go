@@ -11,7 +11,7 @@ import (
 	"net/http"
 	"time"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/coder/websocket"
 )

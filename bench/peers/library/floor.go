@@ -11,7 +11,7 @@ import (
 	"sync"
 	"unsafe"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"

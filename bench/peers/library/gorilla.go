@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/gorilla/websocket"
 )

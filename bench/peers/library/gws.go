@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/lxzan/gws"
 )

@@ -16,7 +16,7 @@ import (
 	"net/http"
 	"time"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 )
 
 // writeTimeout is how long one connection may hold up a broadcast, where the

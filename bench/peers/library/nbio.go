@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/http"
 
-	"gatecast/bench/peers/hub"
+	"github.com/gatecast/gatecast/bench/peers/hub"
 
 	"github.com/lesismal/llib/std/crypto/tls"
 	"github.com/lesismal/nbio/logging"

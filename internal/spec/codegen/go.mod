@@ -1,4 +1,4 @@
-module gatecast/internal/spec/codegen
+module github.com/gatecast/gatecast/internal/spec/codegen
 
 go 1.26.0
 

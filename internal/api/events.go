@@ -1,0 +1,248 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"io"
+
+	"github.com/gatecast/gatecast/internal/event"
+
+	"github.com/valyala/fasthttp"
+)
+
+// showEvent is GET /events/{id}: what became of it.
+func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
+	id, err := s.eventArg(ctx)
+	if err != nil {
+		return err
+	}
+	c, cancel := s.query()
+	defer cancel()
+	e, err := s.cfg.Events.Event(c, id)
+	if err != nil {
+		return eventProblem(id, err)
+	}
+	o, err := s.cfg.Events.Outcome(c, id)
+	if err != nil {
+		return eventProblem(id, err)
+	}
+	head := event.ReadHead(e.Body)
+	at, _ := event.Published(e.Body)
+	failed, pending := listed(o.FailedGateways), listed(o.PendingGateways)
+	return answer(ctx, fasthttp.StatusOK, struct {
+		ID              string    `json:"id"`
+		Type            string    `json:"type"`
+		Timestamp       timestamp `json:"timestamp"`
+		CorrelationID   string    `json:"correlationId"`
+		Targets         int       `json:"targets"`
+		Delivered       int       `json:"delivered"`
+		Acked           int       `json:"acked"`
+		Failed          int       `json:"failed"`
+		Pending         int       `json:"pending"`
+		FailedGateways  []string  `json:"failedGateways"`
+		PendingGateways []string  `json:"pendingGateways"`
+		Truncated       bool      `json:"truncated"`
+		NotAnswered     []string  `json:"notAnswered,omitempty"`
+	}{
+		id.String(), head.Type, timestamp(at), head.CorrelationID,
+		o.Targets, o.Delivered, o.Acked, o.Failed, o.Pending,
+		failed, pending, len(failed) < o.Failed || len(pending) < o.Pending, o.NotAnswered,
+	})
+}
+
+// listed returns as many gateways as an answer names.
+func listed(gateways []string) []string {
+	return notNil(gateways[:min(len(gateways), MaxListed)])
+}
+
+// eventArg returns the event's id in the path.
+func (s *Server) eventArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
+	id, err := event.ParseCursor(pathArg(ctx, "id"))
+	if err != nil {
+		p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "id: %v", err)
+		p.field = "id"
+		return event.Cursor{}, p
+	}
+	c, cancel := s.query()
+	defer cancel()
+	switch ok, err := s.cfg.Events.Contains(c, id); {
+	case err != nil:
+		return event.Cursor{}, logProblem(err)
+	case !ok || id.Seq == 0:
+		return event.Cursor{}, eventProblem(id, ErrNotRetained)
+	}
+	return id, nil
+}
+
+func eventProblem(id event.Cursor, err error) *problem {
+	if errors.Is(err, ErrNotRetained) {
+		return notFound("there is no event %v, or it is not retained any more", id)
+	}
+	return logProblem(err)
+}
+
+// logProblem is the problem with a look into the log that failed.
+func logProblem(err error) *problem {
+	return unavailable("the event log cannot be read now: %v", err)
+}
+
+// queryPage is how many entries a list of what the log has gives to who asks for
+// no limit, and how many events are held at once.
+const queryPage = 100
+
+// Bounds of a list of events in bytes of their JSON, but for one event's: of those that
+// are held at once, and of the whole answer, whose cursor goes on behind it.
+const (
+	heldBytes = 1 << 20
+	listBytes = 4 << 20
+)
+
+// listEvents is GET /events.
+func (s *Server) listEvents(ctx *fasthttp.RequestCtx) error {
+	a := &eventsAnswer{s: s, bytes: listBytes}
+	var err error
+	if a.query, a.left, err = s.eventsQuery(ctx); err != nil {
+		return err
+	}
+	if err := a.turnPage(); err != nil { // while it can still be answered
+		return err
+	}
+	ctx.SetContentType(typeJSON)
+	s.answerStream(ctx, a)
+	return nil
+}
+
+// eventsQuery returns what a request for events asks for, and its limit.
+func (s *Server) eventsQuery(ctx *fasthttp.RequestCtx) (q ListQuery, limit int, err error) {
+	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
+		return q, 0, err
+	}
+	if q.Type, err = typeArg(ctx); err != nil {
+		return q, 0, err
+	}
+	if q.After, err = s.sinceArg(ctx); err != nil {
+		return q, 0, err
+	}
+	if limit, err = limitArg(ctx, queryPage); err != nil {
+		return q, 0, err
+	}
+	if q.GatewayID != "" && s.cfg.EndVerified == nil { // else any id may be a gateway's
+		if _, ok := s.cfg.Registry.Get(q.GatewayID); !ok {
+			return q, 0, noGateway(q.GatewayID)
+		}
+	}
+	return q, limit, nil
+}
+
+// sinceArg returns the parameter "since", or the zero Cursor when there is none.
+func (s *Server) sinceArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
+	text, ok := arg(ctx, "since")
+	if !ok {
+		return event.Cursor{}, nil
+	}
+	since, err := event.ParseCursor(text)
+	if err != nil {
+		return event.Cursor{}, badArg("since", err.Error())
+	}
+	c, cancel := s.query()
+	defer cancel()
+	switch ok, err := s.cfg.Events.Contains(c, since); {
+	case err != nil:
+		return event.Cursor{}, logProblem(err)
+	case !ok:
+		return event.Cursor{}, badArg("since", "is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event")
+	}
+	return since, nil
+}
+
+// An eventsAnswer makes the JSON of a list of events, a page at a time: events
+// can be long.
+type eventsAnswer struct {
+	s     *Server
+	query ListQuery // of the next page
+	left  int       // events that may follow page
+	bytes int       // that may follow page
+
+	page  []Published // to be written
+	more  bool        // there may be another
+	begun bool
+	some  bool // an event is written
+}
+
+// turnPage gets the next page.
+func (a *eventsAnswer) turnPage() (err error) {
+	c, cancel := a.s.query()
+	defer cancel()
+	a.query.Limit, a.query.Bytes = min(a.left, queryPage), min(a.bytes, heldBytes)
+	if a.page, a.query.After, a.more, err = a.s.cfg.Events.List(c, a.query); err != nil {
+		return logProblem(err)
+	}
+	a.left -= len(a.page)
+	for i := range a.page {
+		a.bytes -= len(a.page[i].Body)
+	}
+	a.more = a.more && a.left > 0 && a.bytes > 0
+	return nil
+}
+
+// produce implements [producer].
+func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
+	if !a.begun {
+		a.begun = true
+		dst = append(dst, `{"events":[`...)
+	}
+	for i := range a.page {
+		if a.some {
+			dst = append(dst, ',')
+		}
+		a.some = true
+		dst = appendEvent(dst, &a.page[i])
+	}
+	if !a.more {
+		dst = append(dst, `],"cursor":"`...)
+		dst = a.query.After.AppendText(dst)
+		return append(dst, `"}`+"\n"...), io.EOF
+	}
+	if err := a.turnPage(); err != nil {
+		a.s.cfg.Logger.Warn("internal listener: a list of events broke off", "error", err)
+		return dst, err
+	}
+	return dst, nil
+}
+
+// Close implements [producer].
+func (a *eventsAnswer) Close() error { return nil }
+
+// appendEvent appends an event as its gateways get it, and besides whom it is for
+// and its key.
+func appendEvent(dst []byte, p *Published) []byte {
+	dst = event.AppendWithID(dst, p.Body, p.Cursor)
+	dst = dst[:len(dst)-len(`}`)]
+	switch t := p.Target; {
+	case t.All:
+		dst = append(dst, `,"all":true`...)
+	case t.Group != "":
+		dst = append(dst, `,"group":`...)
+		dst = event.AppendString(dst, t.Group)
+	case len(t.GatewayIDs) > 1: // a single one is in the body
+		dst = appendStrings(append(dst, `,"gatewayIds":`...), t.GatewayIDs)
+	}
+	if p.Key != "" {
+		dst = append(dst, `,"key":`...)
+		dst = event.AppendString(dst, p.Key)
+	}
+	return append(dst, '}')
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = event.AppendString(dst, v)
+	}
+	return append(dst, ']')
+}

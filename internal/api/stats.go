@@ -1,0 +1,134 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
+
+	"github.com/valyala/fasthttp"
+)
+
+// statsPage is how many connections are asked for and written at once.
+const statsPage = 500
+
+// showStats is GET /stats.
+func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
+	gatewayID, err := nameArg(ctx, "gatewayId")
+	if err != nil {
+		return err
+	}
+	cluster, err := scopeArg(ctx)
+	if err != nil {
+		return err
+	}
+	limit, err := limitArg(ctx, unlimited)
+	if err != nil {
+		return err
+	}
+	cursor, _ := arg(ctx, "cursor")
+	if cluster {
+		if limit == unlimited {
+			limit = statsPage
+		}
+		return s.showClusterStats(ctx, PageQuery{GatewayID: gatewayID, After: cursor, Limit: limit})
+	}
+	a := &statsAnswer{s: s, gatewayID: gatewayID, next: cursor, left: limit}
+	if err := a.turnPage(); err != nil { // while it can still be answered
+		return err
+	}
+	ctx.SetContentType(typeJSON)
+	s.answerStream(ctx, a)
+	return nil
+}
+
+// scopeArg reports whether the parameter "scope" asks for all nodes.
+func scopeArg(ctx *fasthttp.RequestCtx) (cluster bool, err error) {
+	switch scope, ok := arg(ctx, "scope"); {
+	case !ok, scope == "node":
+		return false, nil
+	case scope == "cluster":
+		return true, nil
+	}
+	return false, badArg("scope", "want node or cluster")
+}
+
+const unlimited = -1
+
+// A statsAnswer makes the JSON of the stats, a page of connections at a time.
+type statsAnswer struct {
+	s         *Server
+	gatewayID string
+
+	page  []stats.Connection // to be written
+	next  string             // the cursor after page
+	left  int                // connections that may follow page, or unlimited
+	begun bool
+	some  bool // a connection is written
+}
+
+// turnPage gets the next page.
+func (a *statsAnswer) turnPage() error {
+	n := statsPage
+	if a.left != unlimited {
+		n = min(n, a.left)
+	}
+	page, next, err := a.s.cfg.Connections.Page(a.s.ctx, a.gatewayID, a.next, n)
+	if errors.Is(err, ErrCursor) {
+		return badArg("cursor", err.Error())
+	}
+	if err != nil {
+		return unavailable("the connections cannot be listed now: %v", err)
+	}
+	a.page, a.next = page, next
+	if a.left != unlimited {
+		a.left = max(a.left-len(page), 0)
+	}
+	return nil
+}
+
+// produce implements [producer].
+func (a *statsAnswer) produce(dst []byte) ([]byte, error) {
+	if !a.begun {
+		a.begun = true
+		dst = append(dst, `{"gatewayConnections":{"totalActive":`...)
+		dst = strconv.AppendInt(dst, stats.TotalConnections(a.s.cfg.Shards), 10)
+		dst = append(dst, `,"connections":[`...)
+	}
+	for i := range a.page {
+		if a.some {
+			dst = append(dst, ',')
+		}
+		a.some = true
+		dst = stats.AppendConnection(dst, &a.page[i], a.s.cfg.NodeID)
+	}
+	if a.next == "" || a.left == 0 {
+		return a.end(dst), io.EOF
+	}
+	if err := a.turnPage(); err != nil {
+		a.s.cfg.Logger.Warn("internal listener: the stats broke off", "error", err)
+		return dst, err
+	}
+	return dst, nil
+}
+
+func (a *statsAnswer) end(dst []byte) []byte {
+	dst = append(dst, ']')
+	if a.next != "" {
+		dst = append(dst, `,"cursor":`...)
+		dst = event.AppendString(dst, a.next)
+	}
+	dst = append(dst, `},"eventDelivery":`...)
+	dst = stats.AppendDelivery(dst, a.s.cfg.Shards, &a.s.cfg.Node.Failures)
+	dst = append(dst, `,"node":`...)
+	dst = stats.AppendNode(dst, a.s.cfg.NodeID, a.s.cfg.Version, a.s.cfg.StartedAt, a.s.cfg.Shards)
+	return append(dst, '}', '\n')
+}
+
+// Close implements [producer].
+func (a *statsAnswer) Close() error { return nil }

@@ -1,0 +1,116 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/strict"
+
+	"github.com/valyala/fasthttp"
+)
+
+type tokenJSON struct {
+	ID         string    `json:"id"`
+	CreatedAt  timestamp `json:"createdAt"`
+	ExpiresAt  timestamp `json:"expiresAt"`  // null: never
+	LastUsedAt timestamp `json:"lastUsedAt"` // null: never
+}
+
+func toTokenJSON(t auth.Token) tokenJSON {
+	return tokenJSON{t.ID, timestamp(t.CreatedAt), timestamp(t.ExpiresAt), timestamp(t.LastUsedAt)}
+}
+
+// addToken is POST /gateways/{id}/tokens. The answer is the only place that ever
+// shows the token.
+func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
+	id, err := gatewayArg(ctx)
+	if err != nil {
+		return err
+	}
+	var expiresAt time.Time
+	err = s.withBody(ctx, func(b []byte) (err error) {
+		expiresAt, err = parseExpiry(b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c, cancel := s.manage()
+	defer cancel()
+	actOf(ctx).note("gateway", id)
+	tok, secret, err := s.cfg.Registry.AddToken(c, id, expiresAt)
+	if err != nil {
+		return registryProblem(err, codeInvalidToken)
+	}
+	actOf(ctx).note("token", tok.ID)
+	noStore(ctx)
+	return answer(ctx, fasthttp.StatusCreated, struct {
+		ID        string    `json:"id"`
+		Token     string    `json:"token"`
+		CreatedAt timestamp `json:"createdAt"`
+		ExpiresAt timestamp `json:"expiresAt"`
+	}{tok.ID, secret, timestamp(tok.CreatedAt), timestamp(tok.ExpiresAt)})
+}
+
+// parseExpiry reads the body of a request for a token. An empty one asks for a
+// token that never expires, and so does one without expiresAt.
+func parseExpiry(body []byte) (at time.Time, err error) {
+	if len(bytes.TrimSpace(strict.TrimBOM(body))) == 0 {
+		return at, nil
+	}
+	err = decode(body, codeInvalidToken, func(o *strict.Object, name string) bool {
+		if name != "expiresAt" || o.Null() {
+			return name == "expiresAt"
+		}
+		var err error
+		if at, err = strict.Time(o.String()); err != nil {
+			o.Fail(err.Error() + ", or null")
+		}
+		if at.IsZero() { // it would stand for never
+			at = at.Add(1)
+		}
+		return true
+	})
+	return at, err
+}
+
+// listTokens is GET /gateways/{id}/tokens.
+func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
+	id, err := gatewayArg(ctx)
+	if err != nil {
+		return err
+	}
+	tokens, err := s.cfg.Registry.Tokens(id)
+	if err != nil {
+		return registryProblem(err, codeInvalidToken)
+	}
+	list := struct {
+		Tokens []tokenJSON `json:"tokens"`
+	}{make([]tokenJSON, 0, len(tokens))}
+	for _, t := range tokens {
+		list.Tokens = append(list.Tokens, toTokenJSON(t))
+	}
+	return answer(ctx, fasthttp.StatusOK, list)
+}
+
+// revokeToken is DELETE /gateways/{id}/tokens/{tokenId}.
+func (s *Server) revokeToken(ctx *fasthttp.RequestCtx) error {
+	id, err := gatewayArg(ctx)
+	if err != nil {
+		return err
+	}
+	c, cancel := s.manage()
+	defer cancel()
+	actOf(ctx).note("gateway", id)
+	token := pathArg(ctx, "tokenId")
+	if err := s.cfg.Registry.RevokeToken(c, id, token); err != nil {
+		return registryProblem(err, codeInvalidToken)
+	}
+	actOf(ctx).note("token", token) // not before it is known to be an id and no secret
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return nil
+}

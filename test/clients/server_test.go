@@ -1,0 +1,185 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build clients
+
+package clients
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gatecast/gatecast/test/testenv"
+)
+
+// binary is the gatecast under test.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "gatecast-clients-")
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "gatecast")
+	args := []string{"build", "-o", binary}
+	if testenv.Race {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "./cmd/gatecast")...)
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		log.Printf("%v: %v\n%s", build.Args, err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// A server is a gatecast process. Its methods may be called by any goroutine.
+type server struct {
+	// Constant after startServer.
+	cmd      *exec.Cmd
+	gateways string // host:port
+	internal string // http://host:port
+	ca       string // PEM file
+	admin    string
+
+	exited chan struct{} // closed when the process has ended, as err says
+	err    error
+
+	term sync.Once // a second SIGTERM would cut the drain short
+
+	log *testenv.Log // no secret may be in it
+}
+
+// startServer starts gatecast on free ports. It ends with the test, if not
+// before, and must end well.
+func startServer(t *testing.T, flags ...string) *server {
+	t.Helper()
+	data := t.TempDir()
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0", "--data-dir", data, "--log-format", "json"}
+	s := &server{
+		cmd:    exec.Command(binary, append(args, flags...)...),
+		ca:     filepath.Join(data, "self-signed.crt"),
+		exited: make(chan struct{}),
+		log:    testenv.NewLog(t),
+	}
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan startLine, 1)
+	go func() {
+		s.follow(stderr, started)
+		s.err = s.cmd.Wait()
+		close(s.exited)
+	}()
+	t.Cleanup(func() { s.end(t) })
+	s.await(t, started)
+	token, err := os.ReadFile(filepath.Join(data, "admin.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.admin = strings.TrimSpace(string(token))
+	s.log.Hide("the admin token", s.admin)
+	s.log.HidePEM(filepath.Join(data, "self-signed.key"))
+	return s
+}
+
+// A startLine is what the log says when the server serves.
+type startLine struct{ Msg, Gateways, Internal string }
+
+// follow keeps the log until it ends, and hands on the line that names the
+// addresses.
+func (s *server) follow(stderr io.Reader, started chan<- startLine) {
+	for lines := bufio.NewReader(stderr); ; {
+		line, err := lines.ReadBytes('\n')
+		s.log.Write(line)
+		if err != nil {
+			return
+		}
+		var l startLine
+		if json.Unmarshal(line, &l) == nil && l.Msg == "node started" {
+			started <- l
+		}
+	}
+}
+
+func (s *server) await(t *testing.T, started <-chan startLine) {
+	t.Helper()
+	select {
+	case l := <-started:
+		s.gateways, s.internal = l.Gateways, "http://"+l.Internal
+	case <-s.exited:
+		t.Fatalf("gatecast did not start: %v", s.err)
+	case <-time.After(patience):
+		t.Fatalf("gatecast did not start in %v", patience)
+	}
+}
+
+// terminate asks the process to end, once.
+func (s *server) terminate(t *testing.T) {
+	t.Helper()
+	s.term.Do(func() {
+		if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Errorf("SIGTERM: %v", err)
+		}
+	})
+}
+
+// wait returns how the process ended.
+func (s *server) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case <-s.exited:
+		return s.err
+	case <-time.After(patience):
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+		return fmt.Errorf("still there %v after SIGTERM", patience)
+	}
+}
+
+// end ends the process and looks at what it left.
+func (s *server) end(t *testing.T) {
+	select {
+	case <-s.exited:
+	default:
+		s.terminate(t)
+	}
+	if err := s.wait(t); err != nil {
+		t.Errorf("gatecast ended with: %v", err)
+	}
+	log := s.log.String()
+	inspect(t, log)
+	if t.Failed() {
+		t.Logf("gatecast's log, to its last 16 KiB:\n%s", log[max(0, len(log)-16<<10):])
+	}
+}
+
+// inspect looks for what no log should have. Failed deliveries are errors to the
+// platform's people, and nothing here: some scenarios publish to nobody.
+func inspect(t *testing.T, log string) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"level":"ERROR"`) && !strings.Contains(line, `"msg":"delivery failed"`) {
+			t.Errorf("an error in the log: %s", line)
+		}
+	}
+}

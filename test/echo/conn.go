@@ -1,0 +1,151 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"time"
+
+	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/shard"
+	"github.com/gatecast/gatecast/stats"
+)
+
+const (
+	// maxQueued bounds what a peer that does not read is kept, in bytes.
+	maxQueued = 4 * maxMessage
+	// endTimeout is how long a peer has to read the last frame, and to hang up.
+	endTimeout = 2 * time.Second
+)
+
+// A conn sends back what it receives. It is used on the loop only.
+type conn struct {
+	s         *server
+	transport shard.Transport
+	released  func()
+
+	queue  [][]byte // wire, the first without what is sent of it
+	queued int      // bytes of queue
+
+	ending   bool // a close frame is the last of the queue
+	deadline time.Time
+	closed   bool
+}
+
+// open answers an upgrade and begins to echo.
+func (s *server) open(r *shard.Registration) {
+	c := &conn{s: s, released: r.Closed}
+	t, err := r.Open(s.loop, c)
+	if err != nil {
+		r.Closed()
+		return
+	}
+	c.transport = t
+	s.conns[c] = struct{}{}
+	c.send(r.Greeting)
+	if !c.closed {
+		t.Start()
+	}
+}
+
+// Message implements [shard.Receiver].
+func (c *conn) Message(text []byte) { c.echo(frame.OpText, text) }
+
+// Binary implements [shard.BinaryReceiver].
+func (c *conn) Binary(payload []byte) { c.echo(frame.OpBinary, payload) }
+
+// echo sends a message back, compressed where that was negotiated and it gets
+// shorter.
+func (c *conn) echo(op frame.OpCode, payload []byte) {
+	if c.transport.Deflates() {
+		if wire, ok := frame.AppendDeflated(nil, op, payload); ok {
+			c.send(wire)
+			return
+		}
+	}
+	c.send(frame.Append(nil, op, payload))
+}
+
+// Reply implements [shard.Receiver]. Every ping is answered, in its place.
+func (c *conn) Reply(wire []byte) { c.send(wire) }
+
+// Hangup implements [shard.Receiver].
+func (c *conn) Hangup(reply []byte) { c.end(reply) }
+
+// Violation implements [shard.Receiver].
+func (c *conn) Violation(_ stats.Disconnect, _ string, goodbye []byte) { c.end(goodbye) }
+
+// Heard implements [shard.Receiver].
+func (c *conn) Heard(int) bool { return true }
+
+// Alive implements [shard.Receiver].
+func (c *conn) Alive() {}
+
+// Frames implements [shard.Receiver].
+func (c *conn) Frames(int) bool { return true }
+
+// Lost implements [shard.Receiver].
+func (c *conn) Lost(error) { c.finish() }
+
+// Writable implements [shard.Receiver].
+func (c *conn) Writable() { c.flush() }
+
+// end sends the last frame. The peer is left to hang up, for closing on what it
+// still sends would reset the connection.
+func (c *conn) end(wire []byte) {
+	c.ending, c.deadline = true, time.Now().Add(endTimeout)
+	c.send(wire)
+}
+
+func (c *conn) send(wire []byte) {
+	if c.queued+c.transport.Unsent()+len(wire) > maxQueued {
+		c.finish()
+		return
+	}
+	waiting := c.queued+c.transport.Unsent() > 0 // for Writable
+	c.queue = append(c.queue, wire)
+	c.queued += len(wire)
+	if !waiting {
+		c.flush()
+	}
+}
+
+// flush sends what the socket takes.
+func (c *conn) flush() {
+	n, err := c.transport.Write(c.queue)
+	if err != nil {
+		c.finish()
+		return
+	}
+	c.advance(n)
+	if c.queued > 0 || c.transport.Unsent() > 0 {
+		return
+	}
+	c.queue = nil
+	if c.ending {
+		c.transport.CloseWrite()
+	}
+}
+
+// advance takes n sent bytes off the front.
+func (c *conn) advance(n int) {
+	c.queued -= n
+	for n > 0 {
+		k := min(n, len(c.queue[0]))
+		n -= k
+		if c.queue[0] = c.queue[0][k:]; len(c.queue[0]) == 0 {
+			c.queue = c.queue[1:]
+		}
+	}
+}
+
+// finish ends the connection, from whatever state.
+func (c *conn) finish() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.transport.Close()
+	delete(c.s.conns, c)
+	c.released()
+}

@@ -1,0 +1,127 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package hostile_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gatecast/gatecast/bench"
+	"github.com/gatecast/gatecast/test/hostile"
+)
+
+// tempDir is for what outlives one test.
+var tempDir string
+
+// binary builds the server, once.
+var binary = sync.OnceValues(func() (string, error) {
+	return bench.Build(context.Background(), "../..", tempDir)
+})
+
+// attackVariable is set for the process that attacks: this program again. It has
+// an order.
+const attackVariable = "GATECAST_HOSTILE_ATTACK"
+
+func TestMain(m *testing.M) {
+	if order := os.Getenv(attackVariable); order != "" {
+		if err := serveAttack(order); err != nil {
+			fmt.Fprintln(os.Stderr, "attack:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	flag.Parse()
+	// Attackers wait for timeouts, most of the time.
+	if err := flag.Set("test.parallel", "20"); err != nil {
+		panic(err)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if tempDir, err = os.MkdirTemp("", "gatecast-hostile-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(tempDir)
+	return m.Run()
+}
+
+// startServer starts a server with a gateway that is the attacker's.
+func startServer(tb testing.TB, cpus *bench.CPUSet, connections int, flags ...string) (bench.Target, hostile.Target) {
+	tb.Helper()
+	path, err := binary()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := bench.StartServer(tb.Context(), bench.ServerConfig{
+		Binary: path, Folder: tb.TempDir(), CPUs: cpus, Connections: connections, Flags: flags,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			tb.Errorf("%v\n%s", err, s.LogTail())
+		}
+	})
+	t := hostile.Target{
+		Gateways: s.Target.Gateways, GatewayID: "mallory",
+		Internal: s.Target.Internal, AdminToken: s.Target.AdminToken,
+	}
+	if t.Token, err = register(t); err != nil {
+		tb.Fatal(err)
+	}
+	return s.Target, t
+}
+
+// register registers the attacker's gateway and returns its token.
+func register(t hostile.Target) (token string, err error) {
+	body := fmt.Sprintf(`{"name":%q,"id":%q}`, t.GatewayID, t.GatewayID)
+	req, err := http.NewRequest(http.MethodPost, "http://"+t.Internal+"/api/internal/v1/gateways", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+t.AdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var answer struct{ Token string }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	return answer.Token, err
+}
+
+// metrics returns what the server's metrics are, by name and labels.
+func metrics(tb testing.TB, t hostile.Target) map[string]float64 {
+	tb.Helper()
+	resp, err := http.Get("http://" + t.Internal + "/metrics")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer resp.Body.Close()
+	all := make(map[string]float64)
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
+			all[name] = v
+		}
+	}
+	if len(all) == 0 {
+		tb.Fatal(errors.New("no metrics"))
+	}
+	return all
+}
