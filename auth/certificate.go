@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // certificatePrefix is what the ids of certificates' grants begin with.
@@ -70,7 +69,7 @@ func (k *keeper) certify(c certificate, now time.Time) *Grant {
 func (k *keeper) endCertified(gateway *Gateway) {
 	for c, g := range k.certified {
 		if g.Gateway == gateway {
-			k.end(g, stats.GatewayRemoved)
+			k.end(g, event.GatewayRemoved)
 			delete(k.certified, c)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 func TestExpiry(t *testing.T) {
@@ -28,11 +28,11 @@ func TestExpiry(t *testing.T) {
 		n[1].refuse(t, soon) // whether or not the timer has run
 		synctest.Wait()
 		n[1].verify(t, late)
-		n[1].wantEnded(t, soon, stats.TokenExpired)
+		n[1].wantEnded(t, soon, event.TokenExpired)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		n[1].wantEnded(t, late, stats.TokenExpired)
-		n[0].wantEnded(t, late, stats.TokenExpired)
+		n[1].wantEnded(t, late, event.TokenExpired)
+		n[0].wantEnded(t, late, event.TokenExpired)
 	})
 }
 
@@ -44,7 +44,7 @@ func TestRevokedBeforeExpiry(t *testing.T) {
 		n[0].revoke(t, short)
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		n[0].wantEnded(t, short, stats.TokenRevoked)
+		n[0].wantEnded(t, short, event.TokenRevoked)
 	})
 }
 
@@ -58,7 +58,7 @@ func TestExpiryClockJump(t *testing.T) {
 		n[0].refuse(t, short)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		n[0].wantEnded(t, short, stats.TokenExpired)
+		n[0].wantEnded(t, short, event.TokenExpired)
 		n[0].setSkew(0)
 		n[0].refuse(t, short) // its connections were told that it has ended
 		n[0].verify(t, c)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/gatecast/gatecast/internal/activity"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // Limits of the registry.
@@ -96,20 +95,20 @@ type Grant struct {
 	saved   atomic.Int64  // what of used the store has
 }
 
-// Revoked reports whether the grant has ended, and why: stats.TokenRevoked,
-// stats.TokenExpired or stats.GatewayRemoved. It is set before Options.OnRevoke
+// Revoked reports whether the grant has ended, and why: event.TokenRevoked,
+// event.TokenExpired or event.GatewayRemoved. It is set before Options.OnRevoke
 // is called, so whoever looks after adding a connection, and whoever closes the
 // connections that are there when called, miss none between them.
-func (g *Grant) Revoked() (stats.Disconnect, bool) {
+func (g *Grant) Revoked() (event.CloseReason, bool) {
 	v := g.revoked.Load()
 	if v == 0 {
 		return 0, false
 	}
-	return stats.Disconnect(v - 1), true
+	return event.CloseReason(v - 1), true
 }
 
 // revoke ends the grant and reports whether this call did.
-func (g *Grant) revoke(reason stats.Disconnect) bool {
+func (g *Grant) revoke(reason event.CloseReason) bool {
 	return g.revoked.CompareAndSwap(0, uint32(reason)+1)
 }
 
@@ -143,7 +142,7 @@ func (g *Grant) token() Token {
 type Revocation struct {
 	GatewayID string
 	TokenID   string
-	Reason    stats.Disconnect
+	Reason    event.CloseReason
 }
 
 // check returns the request with its groups sorted, each once, or a

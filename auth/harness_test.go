@@ -18,7 +18,6 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"go.uber.org/goleak"
 )
@@ -31,8 +30,8 @@ type node struct {
 	*auth.Registry
 
 	mu    sync.Mutex
-	skew  time.Duration                 // how far its clock is ahead
-	ended map[string][]stats.Disconnect // by token id
+	skew  time.Duration                  // how far its clock is ahead
+	ended map[string][]event.CloseReason // by token id
 	log   bytes.Buffer
 }
 
@@ -68,7 +67,7 @@ func (n *node) setSkew(d time.Duration) {
 }
 
 // endings returns why a token's connections were ended on this node.
-func (n *node) endings(tokenID string) []stats.Disconnect {
+func (n *node) endings(tokenID string) []event.CloseReason {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.ended[tokenID])
@@ -89,7 +88,7 @@ func open(t fataler, s auth.Store) *node {
 // openWith is open with more options.
 func openWith(t fataler, s auth.Store, o auth.Options) *node {
 	t.Helper()
-	n := &node{ended: make(map[string][]stats.Disconnect)}
+	n := &node{ended: make(map[string][]event.CloseReason)}
 	o.Now, o.Logger, o.OnRevoke = n.now, slog.New(slog.NewTextHandler(n, nil)), n.revoked
 	r, err := auth.Open(context.Background(), s, o)
 	if err != nil {
@@ -177,7 +176,7 @@ func (n *node) refuse(t fataler, c credential) {
 }
 
 // wantEnded checks that a token's connections were ended once, for this reason.
-func (n *node) wantEnded(t fataler, c credential, why stats.Disconnect) {
+func (n *node) wantEnded(t fataler, c credential, why event.CloseReason) {
 	t.Helper()
 	if got := n.endings(c.token.ID); len(got) != 1 || got[0] != why {
 		t.Fatalf("token %s ended for %v; want once for %v", c.token.ID, got, why)

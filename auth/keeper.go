@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 const (
@@ -105,7 +105,7 @@ func (k *keeper) put(rec *record, revision uint64, now time.Time) {
 		k.endMissing(old, e, now)
 		if old.gateway != e.gateway {
 			k.endCertified(old.gateway)
-			k.endAllVerified(rec.ID, stats.GatewayChanged)
+			k.endAllVerified(rec.ID, event.GatewayChanged)
 		}
 	}
 	k.dir.replace(old, e)
@@ -148,7 +148,7 @@ func (k *keeper) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
 	}
 	g := k.newGrant(e, t)
 	if g.expired(now) {
-		g.revoke(stats.TokenExpired) // nobody had it, so nobody is told
+		g.revoke(event.TokenExpired) // nobody had it, so nobody is told
 	} else {
 		k.expiries.add(g)
 	}
@@ -170,17 +170,17 @@ func (k *keeper) endMissing(old, e *entry, now time.Time) {
 		switch {
 		case slices.Contains(e.grants, g):
 		case e.gateway != old.gateway:
-			k.end(g, stats.GatewayRemoved)
+			k.end(g, event.GatewayRemoved)
 		case g.expired(now):
-			k.end(g, stats.TokenExpired)
+			k.end(g, event.TokenExpired)
 		default:
-			k.end(g, stats.TokenRevoked)
+			k.end(g, event.TokenRevoked)
 		}
 	}
 }
 
 // end ends a grant, if it still stands.
-func (k *keeper) end(g *Grant, reason stats.Disconnect) {
+func (k *keeper) end(g *Grant, reason event.CloseReason) {
 	k.expiries.drop(g)
 	if g.revoke(reason) {
 		k.log.Info("token ended", "gateway", g.Gateway.ID, "token", g.TokenID, "reason", reason)
@@ -205,10 +205,10 @@ func (k *keeper) remove(id string, revision uint64, now time.Time) {
 	}
 	k.dir.replace(old, nil)
 	for _, g := range old.grants {
-		k.end(g, stats.GatewayRemoved)
+		k.end(g, event.GatewayRemoved)
 	}
 	k.endCertified(old.gateway)
-	k.endAllVerified(id, stats.GatewayRemoved)
+	k.endAllVerified(id, event.GatewayRemoved)
 }
 
 // use carries in when a gateway's tokens were last used.
@@ -270,7 +270,7 @@ func (k *keeper) endWatch(now time.Time) (orphans []usageChange) {
 // tick ends what has expired, and returns when to tick again at the latest.
 func (k *keeper) tick(now time.Time) time.Duration {
 	for len(k.expiries) > 0 && k.expiries[0].expired(now) {
-		k.end(k.expiries[0], stats.TokenExpired)
+		k.end(k.expiries[0], event.TokenExpired)
 	}
 	if now.Sub(k.swept).Abs() >= maxWait {
 		k.sweep(now)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"pgregory.net/rapid"
 )
@@ -126,7 +125,7 @@ func TestKeeperReplaced(t *testing.T) {
 	if e.presence == old.presence || e.gateway == old.gateway {
 		t.Error("the gateways share something")
 	}
-	want := []Revocation{{GatewayID: "g", TokenID: old.grants[0].TokenID, Reason: stats.GatewayRemoved}}
+	want := []Revocation{{GatewayID: "g", TokenID: old.grants[0].TokenID, Reason: event.GatewayRemoved}}
 	if !slices.Equal(r.ended, want) {
 		t.Errorf("ended %v; want %v", r.ended, want)
 	}
@@ -143,7 +142,7 @@ func TestKeeperDroppedAsExpired(t *testing.T) {
 	without.Tokens = rec.Tokens[1:]
 	r.put(&without, 2, r.now)
 	r.tick(r.now)
-	want := []Revocation{{GatewayID: "g", TokenID: rec.Tokens[0].ID, Reason: stats.TokenExpired}}
+	want := []Revocation{{GatewayID: "g", TokenID: rec.Tokens[0].ID, Reason: event.TokenExpired}}
 	if !slices.Equal(r.ended, want) {
 		t.Errorf("ended %v; want %v", r.ended, want)
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"pgregory.net/rapid"
 )
@@ -67,8 +66,8 @@ type modelGateway struct {
 
 type modelToken struct {
 	credential
-	end  *stats.Disconnect // nil: it stands
-	told map[*node]bool    // nodes that knew the token when it ended
+	end  *event.CloseReason // nil: it stands
+	told map[*node]bool     // nodes that knew the token when it ended
 }
 
 var modelIDs = []string{"a", "b", "c"}
@@ -92,7 +91,7 @@ func (m *model) put(g *modelGateway, c credential) {
 	m.tokens = append(m.tokens, tok)
 }
 
-func (m *model) end(tok *modelToken, why stats.Disconnect) {
+func (m *model) end(tok *modelToken, why event.CloseReason) {
 	if tok.end != nil {
 		return
 	}
@@ -133,7 +132,7 @@ func (m *model) remove(t *rapid.T) {
 
 func (m *model) removed(id string) {
 	for _, tok := range m.gateways[id].tokens {
-		m.end(tok, stats.GatewayRemoved)
+		m.end(tok, event.GatewayRemoved)
 	}
 	delete(m.gateways, id)
 }
@@ -175,7 +174,7 @@ func (m *model) revoke(t *rapid.T) {
 }
 
 func (m *model) revoked(tok *modelToken) {
-	m.end(tok, stats.TokenRevoked)
+	m.end(tok, event.TokenRevoked)
 	g := m.gateways[tok.gateway.ID]
 	g.tokens = slices.DeleteFunc(g.tokens, func(o *modelToken) bool { return o == tok })
 }
@@ -185,7 +184,7 @@ func (m *model) sleep(t *rapid.T) {
 	for _, g := range m.gateways {
 		for _, tok := range g.tokens {
 			if at := tok.token.ExpiresAt; !at.IsZero() && !time.Now().Before(at) {
-				m.end(tok, stats.TokenExpired)
+				m.end(tok, event.TokenExpired)
 			}
 		}
 	}

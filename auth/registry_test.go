@@ -17,7 +17,6 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -160,14 +159,14 @@ func TestRevokeToken(t *testing.T) {
 		grants := []*auth.Grant{n[0].verify(t, old), n[1].verify(t, old)}
 		n[1].revoke(t, old)
 		n[1].refuse(t, old) // at once
-		n[1].wantEnded(t, old, stats.TokenRevoked)
+		n[1].wantEnded(t, old, event.TokenRevoked)
 		synctest.Wait()
 		for i, n := range n { // and everywhere soon
 			n.refuse(t, old)
-			n.wantEnded(t, old, stats.TokenRevoked)
+			n.wantEnded(t, old, event.TokenRevoked)
 			n.verify(t, fresh)
 			n.wantStanding(t, fresh)
-			if why, revoked := grants[i].Revoked(); !revoked || why != stats.TokenRevoked {
+			if why, revoked := grants[i].Revoked(); !revoked || why != event.TokenRevoked {
 				t.Errorf("node %d: the grant's end is %v, %t", i, why, revoked)
 			}
 		}
@@ -232,12 +231,12 @@ func TestRemove(t *testing.T) {
 		for range 2 {
 			for _, c := range []credential{one, two} {
 				n[0].refuse(t, c)
-				n[0].wantEnded(t, c, stats.GatewayRemoved)
+				n[0].wantEnded(t, c, event.GatewayRemoved)
 			}
 			synctest.Wait()
 			n[0], n[1] = n[1], n[0]
 		}
-		if why, revoked := grant.Revoked(); !revoked || why != stats.GatewayRemoved {
+		if why, revoked := grant.Revoked(); !revoked || why != event.GatewayRemoved {
 			t.Errorf("the grant's end is %v, %t", why, revoked)
 		}
 		if targets, _, _ := n[0].Reach(event.Target{Group: "all-of-them"}); targets != 0 || n[0].Len() != 0 {
@@ -294,7 +293,7 @@ func TestTwoTokens(t *testing.T) {
 		if want := []string{one.token.ID, three.token.ID}; !slices.Equal(ids, want) {
 			t.Errorf("tokens are %v; want %v", ids, want)
 		}
-		n[0].wantEnded(t, two, stats.TokenExpired)
+		n[0].wantEnded(t, two, event.TokenExpired)
 	})
 }
 

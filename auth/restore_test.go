@@ -13,7 +13,6 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // A store that is lost is given back what the nodes know, and nobody notices.
@@ -60,7 +59,7 @@ func TestStoreIsGivenBack(t *testing.T) {
 		for _, n := range n {
 			n.refuse(t, second)
 			n.refuse(t, kept)
-			n.wantEnded(t, kept, stats.GatewayRemoved)
+			n.wantEnded(t, kept, event.GatewayRemoved)
 			n.verify(t, added)
 			n.verify(t, other)
 		}

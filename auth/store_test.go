@@ -14,7 +14,7 @@ import (
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // These tests are about stores that are slow, late, broken or gone.
@@ -281,8 +281,8 @@ func TestOwnChangesBeforeTheWatch(t *testing.T) {
 			n.refuse(t, c)
 			n.refuse(t, second)
 			n.verify(t, again)
-			n.wantEnded(t, c, stats.TokenRevoked)
-			n.wantEnded(t, second, stats.GatewayRemoved)
+			n.wantEnded(t, c, event.TokenRevoked)
+			n.wantEnded(t, second, event.GatewayRemoved)
 			n.wantStanding(t, again)
 		}
 		g.set(true)
@@ -354,7 +354,7 @@ func TestWatchBreaks(t *testing.T) {
 			t.Error("a gateway that stayed has another grant")
 		}
 		n.refuse(t, goes)
-		n.wantEnded(t, goes, stats.GatewayRemoved)
+		n.wantEnded(t, goes, event.GatewayRemoved)
 		n.refuse(t, turns)
 		if len(n.endings(turns.token.ID)) != 1 || n.Len() != 3 {
 			t.Errorf("ended %v; %d gateways", n.endings(turns.token.ID), n.Len())
@@ -409,7 +409,7 @@ func TestRemoveWhileWatchBegins(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		n.refuse(t, goes)
-		n.wantEnded(t, goes, stats.GatewayRemoved)
+		n.wantEnded(t, goes, event.GatewayRemoved)
 		n.verify(t, stays)
 		n.wantStanding(t, stays)
 	})

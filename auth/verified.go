@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // verifiedPrefix is what the ids of verified tokens' grants begin with.
@@ -80,7 +79,7 @@ func (r *Registry) admit(d digest, v Verified, before *Grant, round uint64) (g *
 
 // refuse ends the grant of a token that the platform knows no more.
 func (r *Registry) refuse(before *Grant) error {
-	return r.apply(func(time.Time) { r.keeper.endVerified(before, stats.TokenRevoked) })
+	return r.apply(func(time.Time) { r.keeper.endVerified(before, event.TokenRevoked) })
 }
 
 // EndVerified takes back what the platform said of a gateway's tokens, which ends
@@ -89,14 +88,14 @@ func (r *Registry) refuse(before *Grant) error {
 func (r *Registry) EndVerified(gatewayID string) error {
 	return r.apply(func(time.Time) {
 		r.keeper.round++
-		r.keeper.endAllVerified(gatewayID, stats.TokenRevoked)
+		r.keeper.endAllVerified(gatewayID, event.TokenRevoked)
 	})
 }
 
 // admit carries in what the platform says of a token, whose gateway has a record.
 func (k *keeper) admit(d digest, v Verified, rec *verifiedRecord, before *Grant, now time.Time) *Grant {
 	if before != nil && before.Gateway.ID != v.GatewayID {
-		k.endVerified(before, stats.TokenRevoked)
+		k.endVerified(before, event.TokenRevoked)
 	}
 	e := k.vouched(v, rec)
 	g := k.verified[v.GatewayID][d]
@@ -110,7 +109,7 @@ func (k *keeper) admit(d digest, v Verified, rec *verifiedRecord, before *Grant,
 	k.expiries.drop(g)
 	g.expiresAt = v.ExpiresAt // of a verified grant, only this goroutine reads it
 	if g.expired(now) {
-		k.endVerified(g, stats.TokenExpired)
+		k.endVerified(g, event.TokenExpired)
 		return nil
 	}
 	k.expiries.add(g)
@@ -135,18 +134,18 @@ func (k *keeper) vouched(v Verified, rec *verifiedRecord) *entry {
 		}
 		e.presence = old.presence
 	}
-	k.endAllVerified(v.GatewayID, stats.GatewayChanged) // first, as in put
+	k.endAllVerified(v.GatewayID, event.GatewayChanged) // first, as in put
 	k.dir.replace(old, e)
 	return e
 }
 
 // endVerified ends the grant of a verified token.
-func (k *keeper) endVerified(g *Grant, reason stats.Disconnect) {
+func (k *keeper) endVerified(g *Grant, reason event.CloseReason) {
 	k.end(g, reason)
 	k.forgetVerified(g)
 }
 
-func (k *keeper) endAllVerified(gatewayID string, reason stats.Disconnect) {
+func (k *keeper) endAllVerified(gatewayID string, reason event.CloseReason) {
 	for _, g := range k.verified[gatewayID] {
 		k.end(g, reason)
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // A platform answers a verifier without a network. Only one goroutine uses it.
@@ -70,7 +69,7 @@ func verified(t *testing.T, f func(t *testing.T, n *node, p *platform, verify fu
 	})
 }
 
-func wantReason(t *testing.T, g *auth.Grant, want stats.Disconnect) {
+func wantReason(t *testing.T, g *auth.Grant, want event.CloseReason) {
 	t.Helper()
 	if why, ended := g.Revoked(); !ended || why != want {
 		t.Errorf("ended %v for %v, want %v", ended, why, want)
@@ -127,7 +126,7 @@ func TestVerifierChangesItsMind(t *testing.T) {
 		time.Sleep(time.Minute)
 		p.says["x"] = auth.Verified{GatewayID: "h"}
 		h := verify("x")
-		wantReason(t, g, stats.TokenRevoked)
+		wantReason(t, g, event.TokenRevoked)
 		if h.Gateway.ID != "h" {
 			t.Errorf("the gateway is %s", h.Gateway.ID)
 		}
@@ -136,8 +135,8 @@ func TestVerifierChangesItsMind(t *testing.T) {
 		if verify("x") != nil {
 			t.Error("not refused")
 		}
-		wantReason(t, h, stats.TokenRevoked)
-		if got := n.endings(h.TokenID); !slices.Equal(got, []stats.Disconnect{stats.TokenRevoked, stats.TokenRevoked}) {
+		wantReason(t, h, event.TokenRevoked)
+		if got := n.endings(h.TokenID); !slices.Equal(got, []event.CloseReason{event.TokenRevoked, event.TokenRevoked}) {
 			t.Errorf("told of %v", got) // the two had one token
 		}
 	})
@@ -153,8 +152,8 @@ func TestVerifierGroups(t *testing.T) {
 		p.says["y"] = auth.Verified{GatewayID: "g", Groups: []string{"c"}}
 		time.Sleep(time.Minute)
 		y2 := verify("y")
-		wantReason(t, x, stats.GatewayChanged)
-		wantReason(t, y, stats.GatewayChanged)
+		wantReason(t, x, event.GatewayChanged)
+		wantReason(t, y, event.GatewayChanged)
 		wantGrant(t, y2, verify("y"))
 		if x.Live != y2.Live || x.Places != y2.Places {
 			t.Error("the gateway's connections are counted anew")
@@ -180,7 +179,7 @@ func TestVerifierExpiry(t *testing.T) {
 		time.Sleep(89 * time.Second)
 		wantGrant(t, g, g)
 		time.Sleep(2 * time.Second)
-		wantReason(t, g, stats.TokenExpired)
+		wantReason(t, g, event.TokenExpired)
 		say(-time.Second)
 		if verify("x") != nil {
 			t.Error("an expired token was granted")
@@ -199,13 +198,13 @@ func TestVerifierAndRegistry(t *testing.T) {
 			t.Errorf("groups are %v", x.Gateway.Groups)
 		}
 		n.remove(t, "g")
-		wantReason(t, x, stats.GatewayRemoved)
+		wantReason(t, x, event.GatewayRemoved)
 		y := verify("x")
 		if !slices.Equal(y.Gateway.Groups, []string{"said"}) {
 			t.Errorf("then groups are %v", y.Gateway.Groups)
 		}
 		n.add(t, auth.NewGateway{ID: "g", Name: "g"})
-		wantReason(t, y, stats.GatewayChanged)
+		wantReason(t, y, event.GatewayChanged)
 		if verify("x") == nil {
 			t.Error("not granted")
 		}
@@ -225,7 +224,7 @@ func TestVerifierForgets(t *testing.T) {
 		z.Places.Add(1)
 		reach := func() int { got, _, _ := n.Reach(event.Target{Group: "a"}); return got }
 		time.Sleep(23 * time.Hour)
-		wantReason(t, z, stats.TokenExpired)
+		wantReason(t, z, event.TokenExpired)
 		if got := reach(); got != 2 {
 			t.Errorf("after 23 hours there are %d", got)
 		}

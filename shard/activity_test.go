@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/activity"
+	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
 )
 
@@ -44,7 +45,7 @@ func TestRequestsAreSignsOfLife(t *testing.T) {
 		t.Fatal("closed before it could answer")
 	}
 	r.wait(2 * time.Second)
-	if p.closed != 1 || r.lastDisconnect(t).Disconnect != stats.HeartbeatTimeout {
+	if p.closed != 1 || r.lastDisconnect(t).Disconnect != event.HeartbeatTimeout {
 		t.Fatal("still open")
 	}
 }

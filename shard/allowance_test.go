@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // wantOver has do done until the connection ends for it, and returns how often.
@@ -21,7 +21,7 @@ func (r *rig) wantOver(t *testing.T, p *pipe, atMost int, do func()) (times int)
 		do()
 	}
 	r.settle()
-	if d := c.why; d != stats.RateExceeded {
+	if d := c.why; d != event.RateExceeded {
 		t.Errorf("ended for %v", d)
 	}
 	return times

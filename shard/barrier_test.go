@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -76,7 +75,7 @@ func TestBarrierOfTheNextRegistration(t *testing.T) {
 	p := &pipe{room: unlimited, live: new(atomic.Int32)}
 	registration := p.registration("g", "y")
 	registration.Resume, registration.Peer.Barrier = &Resume{After: 100}, Barrier{Own: 101, All: 101}
-	r.post(command{do: func(s *state) { s.kick("g", "", stats.GatewayRemoved) }})
+	r.post(command{do: func(s *state) { s.kick("g", "", event.GatewayRemoved) }})
 	r.post(command{register: registration})
 	r.publish(event.Target{Group: "x"})
 	r.publish(event.Target{Group: "y"})

@@ -13,7 +13,6 @@ import (
 
 	"github.com/gatecast/gatecast/internal/activity"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )
@@ -119,7 +118,7 @@ type Peer struct {
 	// Revoked reports whether, and why, the peer may not be connected any more.
 	// It is asked once, when the connection is registered: whoever revokes makes
 	// it true first and then calls [Router.Kick], so one of the two is seen.
-	Revoked func() (stats.Disconnect, bool)
+	Revoked func() (event.CloseReason, bool)
 }
 
 // A Barrier says where the events of a gateway begin: those at a sequence or before
@@ -204,10 +203,10 @@ type Notice struct {
 	GatewayID    string
 	ConnectionID uuid.UUID // zero in a failed delivery to nobody
 	Remote       netip.AddrPort
-	Disconnect   stats.Disconnect
+	Disconnect   event.CloseReason
 	Detail       string // of a disconnect: what the peer did or the socket said
 	Lived        time.Duration
 	EventsSent   uint64
-	Failure      stats.Failure
+	Failure      event.FailureReason
 	Messages     []*Message
 }

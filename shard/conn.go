@@ -11,7 +11,6 @@ import (
 
 	"github.com/gatecast/gatecast/internal/activity"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )
@@ -58,7 +57,7 @@ type conn struct {
 	peerBye bool // the peer has said goodbye
 	deaf    bool // the peer broke the protocol; nothing more is received
 	moved   bool // in s.moved
-	why     stats.Disconnect
+	why     event.CloseReason
 	detail  string
 
 	out *outbox // nil while nothing is to be sent
@@ -176,9 +175,9 @@ func (c *conn) expire() {
 	case c.state == closing:
 	case c.deadAt() <= now && c.atWork(): // looked at again when that will have been too long
 	case c.deadAt() <= now:
-		c.finish(stats.HeartbeatTimeout, "")
+		c.finish(event.HeartbeatTimeout, "")
 	case c.out.stalled() <= now:
-		c.close(stats.SlowConsumer, "its send queue did not move")
+		c.close(event.SlowConsumer, "its send queue did not move")
 	case c.pingDue <= now:
 		c.ping()
 	}

@@ -6,24 +6,24 @@ package shard
 import (
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // close ends an open connection in the peer's hearing: a goodbye that says why,
 // the peer's answer, and the end. Queued events are dropped, but for a shutdown,
 // which says goodbye behind them.
-func (c *conn) close(why stats.Disconnect, detail string) {
+func (c *conn) close(why event.CloseReason, detail string) {
 	if c.state != open {
 		return
 	}
-	if why != stats.Shutdown {
+	if why != event.Shutdown {
 		c.dropQueue(why)
 	}
 	c.part(why, detail, c.transport.Goodbye(why))
 }
 
 // part takes an open connection from its gateway and queues its last message.
-func (c *conn) part(why stats.Disconnect, detail string, goodbye []byte) {
+func (c *conn) part(why event.CloseReason, detail string, goodbye []byte) {
 	c.s.leave(c)
 	c.state, c.why, c.detail = closing, why, detail
 	c.closeDue = c.s.now.add(c.s.cfg.CloseTimeout)
@@ -74,7 +74,7 @@ func (c *conn) Frames(n int) bool {
 // exceed ends a connection whose peer sends more than it may.
 func (c *conn) exceed(detail string) {
 	if c.state == open {
-		c.Violation(stats.RateExceeded, detail, c.transport.Goodbye(stats.RateExceeded))
+		c.Violation(event.RateExceeded, detail, c.transport.Goodbye(event.RateExceeded))
 	}
 }
 
@@ -94,14 +94,14 @@ func (c *conn) Message(text []byte) {
 	}
 	m, ok := parseInbound(text)
 	if !ok {
-		c.close(stats.InvalidData, "a message is not JSON")
+		c.close(event.InvalidData, "a message is not JSON")
 		return
 	}
 	c.s.stats.Received.Inc(int(m.Kind))
-	if m.Kind != stats.UnknownMessage {
+	if m.Kind != event.UnknownMessage {
 		m.GatewayID, m.ConnectionID, m.At = c.gatewayID, c.id, c.s.clock()
 		m.Dispatched = c.s.seq
-		if m.Kind == stats.EventAck {
+		if m.Kind == event.EventAck {
 			m.Owner = c.s.ownership(c.s.gateways[c.gatewayID], m.Event)
 		}
 		c.s.heard(m)
@@ -129,15 +129,15 @@ func (c *conn) Hangup(reply []byte) {
 	c.peerBye = true
 	switch {
 	case c.state == open:
-		c.dropQueue(stats.PeerClosed)
-		c.part(stats.PeerClosed, "", reply)
+		c.dropQueue(event.PeerClosed)
+		c.part(event.PeerClosed, "", reply)
 	case c.state == closing && c.pending() == 0:
 		c.goodbyeSent()
 	}
 }
 
 // Violation implements [Receiver].
-func (c *conn) Violation(why stats.Disconnect, detail string, goodbye []byte) {
+func (c *conn) Violation(why event.CloseReason, detail string, goodbye []byte) {
 	if c.state == closing { // it answers our goodbye with nonsense
 		c.finish(c.why, c.detail)
 		return
@@ -156,15 +156,15 @@ func (c *conn) Lost(err error) {
 		}
 		c.finish(c.why, c.detail)
 	case err != nil:
-		c.finish(stats.ConnectionLost, err.Error())
+		c.finish(event.ConnectionLost, err.Error())
 	default:
-		c.finish(stats.ConnectionLost, "end of file without a close frame")
+		c.finish(event.ConnectionLost, "end of file without a close frame")
 	}
 }
 
 // finish ends the connection, from whatever state: the descriptor is closed and
 // nothing refers to the connection any more.
-func (c *conn) finish(why stats.Disconnect, detail string) {
+func (c *conn) finish(why event.CloseReason, detail string) {
 	if c.state == closed {
 		return
 	}
@@ -191,7 +191,7 @@ func (c *conn) finish(why stats.Disconnect, detail string) {
 }
 
 // depart counts and tells of the end.
-func (c *conn) depart(why stats.Disconnect, detail string) {
+func (c *conn) depart(why event.CloseReason, detail string) {
 	c.s.stats.Disconnects.Inc(int(why))
 	c.s.cfg.Notify(Notice{
 		Kind: Disconnected, At: c.s.clock(),

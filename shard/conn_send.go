@@ -6,7 +6,7 @@ package shard
 import (
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // deliver queues an event, if the connection is open and live. It returns how
@@ -17,7 +17,7 @@ func (c *conn) deliver(m *Message) int {
 	}
 	n := len(m.form(c.deflates))
 	if c.pending()+n > c.s.cfg.SendQueueBytes && !c.makeRoom(n) {
-		c.fail(stats.FailedSlowConsumer, []*Message{m})
+		c.fail(event.FailedSlowConsumer, []*Message{m})
 		return 1
 	}
 	c.pos = m.Cursor.Seq
@@ -36,7 +36,7 @@ func (c *conn) makeRoom(n int) bool {
 		return false
 	}
 	if p := c.pending(); p > 0 && p+n > c.s.cfg.SendQueueBytes {
-		c.close(stats.SlowConsumer, "its send queue is full")
+		c.close(event.SlowConsumer, "its send queue is full")
 		return false
 	}
 	return true
@@ -107,7 +107,7 @@ func (c *conn) flush() {
 		c.written(n)
 	}
 	if err != nil {
-		c.finish(stats.ConnectionLost, err.Error())
+		c.finish(event.ConnectionLost, err.Error())
 		return
 	}
 	c.blocked = n < total || c.transport.Unsent() > 0
@@ -186,10 +186,10 @@ func (c *conn) Writable() {
 }
 
 // dropQueue forgets the events that can no longer be sent.
-func (c *conn) dropQueue(why stats.Disconnect) {
-	failure := stats.FailedLost
-	if why == stats.SlowConsumer {
-		failure = stats.FailedSlowConsumer
+func (c *conn) dropQueue(why event.CloseReason) {
+	failure := event.FailedLost
+	if why == event.SlowConsumer {
+		failure = event.FailedSlowConsumer
 	}
 	if c.out == nil {
 		return
@@ -200,7 +200,7 @@ func (c *conn) dropQueue(why stats.Disconnect) {
 }
 
 // fail counts events that this connection will not get.
-func (c *conn) fail(why stats.Failure, events []*Message) {
+func (c *conn) fail(why event.FailureReason, events []*Message) {
 	c.s.failed(why, Notice{
 		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(), Messages: events,
 	})

@@ -7,7 +7,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A drainPlan spreads the closing of a shard's connections over a time, so that
@@ -40,7 +40,7 @@ func (d *drainPlan) step(s *state) {
 func (d *drainPlan) closeUpTo(s *state, due int) {
 	for ; d.closed < due && d.next < len(s.conns.items); d.next++ {
 		if c := s.conns.items[d.next]; c != nil && c.state == open {
-			c.close(stats.Shutdown, "")
+			c.close(event.Shutdown, "")
 			d.closed++
 		}
 	}

@@ -54,7 +54,7 @@ func newCrowd(n int) *crowd {
 func (c *crowd) connect() {
 	start := time.Unix(1_000_000, 0)
 	c.state = newState(Config{}.withDefaults(), 0, stats.NewShard(), func() {}, func() time.Time { return start })
-	notRevoked := func() (stats.Disconnect, bool) { return 0, false }
+	notRevoked := func() (event.CloseReason, bool) { return 0, false }
 	open := func(*poller.Loop, Receiver) (Transport, error) { return &c.void, nil }
 	for i, id := range c.ids {
 		c.pending = append(c.pending, command{register: &Registration{
@@ -150,11 +150,11 @@ func (v *void) Write(vec [][]byte) (n int, err error) {
 // voidWire is the wire of everything but events.
 var voidWire = make([]byte, 100)
 
-func (*void) Start()                          {}
-func (*void) Deflates() bool                  { return false }
-func (*void) Unsent() int                     { return 0 }
-func (*void) Encode([]byte) []byte            { return voidWire }
-func (*void) Ping() []byte                    { return voidWire }
-func (*void) Goodbye(stats.Disconnect) []byte { return voidWire }
-func (*void) CloseWrite()                     {}
-func (*void) Close()                          {}
+func (*void) Start()                           {}
+func (*void) Deflates() bool                   { return false }
+func (*void) Unsent() int                      { return 0 }
+func (*void) Encode([]byte) []byte             { return voidWire }
+func (*void) Ping() []byte                     { return voidWire }
+func (*void) Goodbye(event.CloseReason) []byte { return voidWire }
+func (*void) CloseWrite()                      {}
+func (*void) Close()                           {}

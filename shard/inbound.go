@@ -12,14 +12,13 @@ import (
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/strict"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )
 
 // An Inbound is a message of a gateway's that means something.
 type Inbound struct {
-	Kind         stats.Inbound
+	Kind         event.MessageKind
 	GatewayID    string
 	ConnectionID uuid.UUID
 	At           time.Time
@@ -89,9 +88,9 @@ type inboundJSON struct {
 // newer than the node: so is one that parsers could read in different ways, by a name
 // that is there twice or in other letters. It keeps nothing of the text.
 func parseInbound(text []byte) (m Inbound, ok bool) {
-	unknown := Inbound{Kind: stats.UnknownMessage}
+	unknown := Inbound{Kind: event.UnknownMessage}
 	if c, ok := scanAck(text); ok {
-		return Inbound{Kind: stats.EventAck, Event: c, Answers: true}, true
+		return Inbound{Kind: event.EventAck, Event: c, Answers: true}, true
 	}
 	j, err := readInbound(text)
 	switch {
@@ -101,9 +100,9 @@ func parseInbound(text []byte) (m Inbound, ok bool) {
 		return unknown, true
 	}
 	switch j.kind {
-	case stats.EventAck.String():
+	case event.EventAck.String():
 		return eventAck(&j), true
-	case stats.DeploymentAck.String():
+	case event.DeploymentAck.String():
 		return deploymentAck(&j), true
 	}
 	return unknown, true
@@ -157,21 +156,21 @@ func scanAck(text []byte) (event.Cursor, bool) {
 func eventAck(j *inboundJSON) Inbound {
 	c, err := event.ParseCursor(j.id)
 	if err != nil { // of no event of ours
-		return Inbound{Kind: stats.UnknownMessage}
+		return Inbound{Kind: event.UnknownMessage}
 	}
-	m := Inbound{Kind: stats.EventAck, Event: c, Status: clip(j.status), Error: clip(j.errorText)}
+	m := Inbound{Kind: event.EventAck, Event: c, Status: clip(j.status), Error: clip(j.errorText)}
 	m.Answers, m.Failed = answer(j.status)
 	return m
 }
 
 func deploymentAck(j *inboundJSON) Inbound {
-	m := Inbound{Kind: stats.DeploymentAck, Payload: bytes.Clone(j.payload)}
+	m := Inbound{Kind: event.DeploymentAck, Payload: bytes.Clone(j.payload)}
 	var status, code string
 	o := strict.Read(j.payload)
 	for o.Next() {
 		switch name := string(o.Name()); {
 		case o.Misspelt(deploymentNames...):
-			return Inbound{Kind: stats.UnknownMessage}
+			return Inbound{Kind: event.UnknownMessage}
 		case o.Null():
 		case name == "deploymentId":
 			m.DeploymentID = o.String()

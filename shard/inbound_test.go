@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -46,16 +45,16 @@ func FuzzInbound(f *testing.F) {
 		if d := cmp.Diff(long, m); ok != longOK || d != "" {
 			t.Errorf("the long way %v, the short way %v: %s", longOK, ok, d)
 		}
-		if !ok && m.Kind != stats.UnknownMessage || len(m.Error) > maxError || len(m.Status) > maxError {
+		if !ok && m.Kind != event.UnknownMessage || len(m.Error) > maxError || len(m.Status) > maxError {
 			t.Errorf("%v, %d and %d bytes kept", m.Kind, len(m.Error), len(m.Status))
 		}
-		if m.Kind == stats.EventAck == (m.Event == event.Cursor{}) {
+		if m.Kind == event.EventAck == (m.Event == event.Cursor{}) {
 			t.Errorf("%v of %v", m.Kind, m.Event)
 		}
-		if len(m.Payload) > 0 && (m.Kind != stats.DeploymentAck || !json.Valid(m.Payload)) {
+		if len(m.Payload) > 0 && (m.Kind != event.DeploymentAck || !json.Valid(m.Payload)) {
 			t.Errorf("%v has payload %q", m.Kind, m.Payload)
 		}
-		if m.Kind != stats.UnknownMessage {
+		if m.Kind != event.UnknownMessage {
 			sameInbound(t, text, &m)
 		}
 		clear(text)
@@ -89,11 +88,11 @@ func sameInbound(t *testing.T, text []byte, m *Inbound) {
 		t.Errorf("%q is taken for %v", text, m.Kind)
 	}
 	switch m.Kind {
-	case stats.EventAck:
+	case event.EventAck:
 		if j.ID != m.Event.String() || clip(j.Status) != m.Status || clip(j.Error) != m.Error || !answersAs(*m, j.Status) {
 			t.Errorf("%q is read as %+v", text, m)
 		}
-	case stats.DeploymentAck:
+	case event.DeploymentAck:
 		var p struct {
 			DeploymentID string `json:"deploymentId"`
 			Status       string `json:"status"`
@@ -111,30 +110,30 @@ func sameInbound(t *testing.T, text []byte, m *Inbound) {
 func TestInboundIsExact(t *testing.T) {
 	for _, c := range []struct {
 		text string
-		kind stats.Inbound
+		kind event.MessageKind
 	}{
-		{`{"type":"event.ack","id":"k-1","status":"failed"}`, stats.EventAck},
-		{`{"type":"event.ack","id":"k-1","status":null,"error":null}`, stats.EventAck},
-		{`{"type":"event.ack","id":"k-1","more":{"Status":1}}`, stats.EventAck},
-		{`{"type":"event.ack","id":"k-1","error":"cut \ud83d"}`, stats.EventAck},
-		{`{"type":"event.ack","i\u0064":"k-1"}`, stats.EventAck},
-		{"\ufeff" + `{"type":"event.ack","id":"k-1"}`, stats.EventAck},
-		{`{"type":"event.ack","id":"k-1","Status":"failed"}`, stats.UnknownMessage},
-		{`{"type":"event.ack","id":"k-1","ſtatus":"failed"}`, stats.UnknownMessage},
-		{`{"TYPE":"event.ack","id":"k-1"}`, stats.UnknownMessage},
-		{`{"type":"event.ack","type":"event.ack","id":"k-1"}`, stats.UnknownMessage},
-		{`{"type":"event.ack","id":"k-1","status":"failed","status":"applied"}`, stats.UnknownMessage},
-		{`{"type":"event.ack","id":"k-1","status":"failed","s\u0074atus":"applied"}`, stats.UnknownMessage},
-		{`{"type":"event.ack","id":"k-1","status":"\ud800"}`, stats.UnknownMessage},
-		{`{"type":"event.ack","id":"k-1","x":1,"x":2}`, stats.UnknownMessage},
-		{`{"type":"event.ack","id":"k-1","status":7}`, stats.UnknownMessage},
-		{`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","errorCode":7}}`, stats.DeploymentAck},
-		{`{"type":"deployment.ack","payload":{"deploymentId":"d","details":{"Status":"x"}}}`, stats.DeploymentAck},
-		{`{"type":"deployment.ack","payload":{"deploymentId":"d","Status":"failed"}}`, stats.UnknownMessage},
-		{`{"type":"deployment.ack","payload":{"deploymentid":"d","status":"failed"}}`, stats.UnknownMessage},
-		{`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","status":"success"}}`, stats.UnknownMessage},
-		{`{"type":"deployment.ack","payload":{"a":{"b":1,"b":2}}}`, stats.UnknownMessage},
-		{`{"type":"deployment.ack","payload":{},"Payload":{}}`, stats.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"failed"}`, event.EventAck},
+		{`{"type":"event.ack","id":"k-1","status":null,"error":null}`, event.EventAck},
+		{`{"type":"event.ack","id":"k-1","more":{"Status":1}}`, event.EventAck},
+		{`{"type":"event.ack","id":"k-1","error":"cut \ud83d"}`, event.EventAck},
+		{`{"type":"event.ack","i\u0064":"k-1"}`, event.EventAck},
+		{"\ufeff" + `{"type":"event.ack","id":"k-1"}`, event.EventAck},
+		{`{"type":"event.ack","id":"k-1","Status":"failed"}`, event.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","ſtatus":"failed"}`, event.UnknownMessage},
+		{`{"TYPE":"event.ack","id":"k-1"}`, event.UnknownMessage},
+		{`{"type":"event.ack","type":"event.ack","id":"k-1"}`, event.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"failed","status":"applied"}`, event.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"failed","s\u0074atus":"applied"}`, event.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":"\ud800"}`, event.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","x":1,"x":2}`, event.UnknownMessage},
+		{`{"type":"event.ack","id":"k-1","status":7}`, event.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","errorCode":7}}`, event.DeploymentAck},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","details":{"Status":"x"}}}`, event.DeploymentAck},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","Status":"failed"}}`, event.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"deploymentid":"d","status":"failed"}}`, event.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"deploymentId":"d","status":"failed","status":"success"}}`, event.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{"a":{"b":1,"b":2}}}`, event.UnknownMessage},
+		{`{"type":"deployment.ack","payload":{},"Payload":{}}`, event.UnknownMessage},
 	} {
 		if m, ok := parseInbound([]byte(c.text)); m.Kind != c.kind || !ok {
 			t.Errorf("%s is taken for %v (JSON: %v), want %v", c.text, m.Kind, ok, c.kind)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"pgregory.net/rapid"
 )
@@ -80,7 +79,7 @@ func (m *model) steps() map[string]func(*rapid.T) {
 					c.live = false
 				}
 			}
-			m.post(command{do: func(s *state) { s.kick(gateway, "", stats.GatewayRemoved) }})
+			m.post(command{do: func(s *state) { s.kick(gateway, "", event.GatewayRemoved) }})
 		},
 		"close": func(t *rapid.T) {
 			if c := m.any(t); c != nil {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -546,22 +545,22 @@ func TestParseInbound(t *testing.T) {
 		ok         bool
 		want       Inbound
 	}{
-		{"ack", `{"type":"event.ack","id":"7-42"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true}},
-		{"ack in other words", ` {"id":"7-42", "type":"event.ack","status":"applied","new":1}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true, Status: "applied"}},
-		{"failed", `{"type":"event.ack","id":"7-42","status":"failed","error":"no room"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Answers: true, Failed: true, Status: "failed", Error: "no room"}},
-		{"in between", `{"type":"event.ack","id":"7-42","status":"in_progress"}`, true, Inbound{Kind: stats.EventAck, Event: ack, Status: "in_progress"}},
+		{"ack", `{"type":"event.ack","id":"7-42"}`, true, Inbound{Kind: event.EventAck, Event: ack, Answers: true}},
+		{"ack in other words", ` {"id":"7-42", "type":"event.ack","status":"applied","new":1}`, true, Inbound{Kind: event.EventAck, Event: ack, Answers: true, Status: "applied"}},
+		{"failed", `{"type":"event.ack","id":"7-42","status":"failed","error":"no room"}`, true, Inbound{Kind: event.EventAck, Event: ack, Answers: true, Failed: true, Status: "failed", Error: "no room"}},
+		{"in between", `{"type":"event.ack","id":"7-42","status":"in_progress"}`, true, Inbound{Kind: event.EventAck, Event: ack, Status: "in_progress"}},
 		{"completed", `{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}}`, true,
-			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", PerformedAt: "2026-01-02T03:04:05Z", Answers: true, Status: "completed", Payload: json.RawMessage(`{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}`)}},
-		{"of no event", `{"type":"event.ack","id":"x"}`, true, Inbound{Kind: stats.UnknownMessage}},
+			Inbound{Kind: event.DeploymentAck, DeploymentID: "d1", PerformedAt: "2026-01-02T03:04:05Z", Answers: true, Status: "completed", Payload: json.RawMessage(`{"deploymentId":"d1","status":"completed","performedAt":"2026-01-02T03:04:05Z"}`)}},
+		{"of no event", `{"type":"event.ack","id":"x"}`, true, Inbound{Kind: event.UnknownMessage}},
 		{"deployment", `{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"failed","errorCode":"E7"}}`, true,
-			Inbound{Kind: stats.DeploymentAck, DeploymentID: "d1", Answers: true, Failed: true, Status: "failed", Error: "E7", Payload: json.RawMessage(`{"deploymentId":"d1","status":"failed","errorCode":"E7"}`)}},
-		{"deployment of another shape", `{"type":"deployment.ack","payload":[1]}`, true, Inbound{Kind: stats.DeploymentAck, Answers: true, Payload: json.RawMessage(`[1]`)}},
-		{"deployment of nothing", `{"type":"deployment.ack"}`, true, Inbound{Kind: stats.DeploymentAck, Answers: true}},
-		{"unknown", `{"type":"new"}`, true, Inbound{Kind: stats.UnknownMessage}},
-		{"no object", `[]`, true, Inbound{Kind: stats.UnknownMessage}},
-		{"a number for a name", `{"type":7}`, true, Inbound{Kind: stats.UnknownMessage}},
-		{"no JSON", `{"type":"event.ack","id":"7-42"`, false, Inbound{Kind: stats.UnknownMessage}},
-		{"no JSON behind", `{"type":"event.ack","id":"7-42"}}`, false, Inbound{Kind: stats.UnknownMessage}},
+			Inbound{Kind: event.DeploymentAck, DeploymentID: "d1", Answers: true, Failed: true, Status: "failed", Error: "E7", Payload: json.RawMessage(`{"deploymentId":"d1","status":"failed","errorCode":"E7"}`)}},
+		{"deployment of another shape", `{"type":"deployment.ack","payload":[1]}`, true, Inbound{Kind: event.DeploymentAck, Answers: true, Payload: json.RawMessage(`[1]`)}},
+		{"deployment of nothing", `{"type":"deployment.ack"}`, true, Inbound{Kind: event.DeploymentAck, Answers: true}},
+		{"unknown", `{"type":"new"}`, true, Inbound{Kind: event.UnknownMessage}},
+		{"no object", `[]`, true, Inbound{Kind: event.UnknownMessage}},
+		{"a number for a name", `{"type":7}`, true, Inbound{Kind: event.UnknownMessage}},
+		{"no JSON", `{"type":"event.ack","id":"7-42"`, false, Inbound{Kind: event.UnknownMessage}},
+		{"no JSON behind", `{"type":"event.ack","id":"7-42"}}`, false, Inbound{Kind: event.UnknownMessage}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, ok := parseInbound([]byte(c.text))

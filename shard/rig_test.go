@@ -125,7 +125,7 @@ const unlimited = 1 << 60
 type pipe struct {
 	receiver Receiver
 	live     *atomic.Int32
-	revoked  *stats.Disconnect
+	revoked  *event.CloseReason
 
 	room     int // bytes that still go through
 	seal     int // like TLS, it takes so many bytes at once and keeps what does not go through; 0: it keeps none
@@ -145,7 +145,7 @@ func (p *pipe) registration(gateway string, groups ...string) *Registration {
 	return &Registration{
 		Peer: Peer{
 			GatewayID: gateway, TokenID: "token of " + gateway, Groups: groups, Live: p.live,
-			Revoked: func() (stats.Disconnect, bool) {
+			Revoked: func() (event.CloseReason, bool) {
 				if p.revoked == nil {
 					return 0, false
 				}
@@ -200,11 +200,11 @@ func (p *pipe) Deflates() bool { return p.deflates }
 
 func (p *pipe) Unsent() int { return len(p.held) }
 
-func (p *pipe) Encode(text []byte) []byte           { return append([]byte("ack "), append(text, '\n')...) }
-func (p *pipe) Ping() []byte                        { return []byte("ping\n") }
-func (p *pipe) Goodbye(why stats.Disconnect) []byte { return fmt.Appendf(nil, "bye %v\n", why) }
-func (p *pipe) CloseWrite()                         { p.shut = true }
-func (p *pipe) Close()                              { p.closed++ }
+func (p *pipe) Encode(text []byte) []byte            { return append([]byte("ack "), append(text, '\n')...) }
+func (p *pipe) Ping() []byte                         { return []byte("ping\n") }
+func (p *pipe) Goodbye(why event.CloseReason) []byte { return fmt.Appendf(nil, "bye %v\n", why) }
+func (p *pipe) CloseWrite()                          { p.shut = true }
+func (p *pipe) Close()                               { p.closed++ }
 
 // give makes room for n bytes more.
 func (p *pipe) give(n int) {

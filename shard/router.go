@@ -157,11 +157,11 @@ func (r *Router) ReportNow(gatewayID string) {
 
 // Kick closes a gateway's connections: those of one token, or all when tokenID
 // is empty. Any goroutine may call it.
-func (r *Router) Kick(gatewayID, tokenID string, why stats.Disconnect) {
+func (r *Router) Kick(gatewayID, tokenID string, why event.CloseReason) {
 	r.of(gatewayID).post(command{do: func(s *state) { s.kick(gatewayID, tokenID, why) }})
 }
 
-func (s *state) kick(gatewayID, tokenID string, why stats.Disconnect) {
+func (s *state) kick(gatewayID, tokenID string, why event.CloseReason) {
 	g := s.gateways[gatewayID]
 	if g == nil {
 		return
@@ -188,7 +188,7 @@ func (r *Router) CloseConnection(id uuid.UUID) (found bool) {
 func (s *state) closeByID(id uuid.UUID) bool {
 	for _, c := range s.conns.items {
 		if c != nil && c.state == open && c.id == id {
-			c.close(stats.Kicked, "by an operator")
+			c.close(event.Kicked, "by an operator")
 			return true
 		}
 	}

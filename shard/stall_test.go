@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // stallRig has 400 events of a size in its window, and a gateway that resumes from
@@ -70,7 +69,7 @@ func TestStoppedReplayIsStalled(t *testing.T) {
 			r.publish(to("gw"))
 			r.settle()
 		}
-		if n := r.stats.Disconnects.Load(int(stats.SlowConsumer)); n != 1 && p.receiver.(*conn).why != stats.SlowConsumer {
+		if n := r.stats.Disconnects.Load(int(event.SlowConsumer)); n != 1 && p.receiver.(*conn).why != event.SlowConsumer {
 			t.Errorf("sealed by %d: it is not closed as a slow consumer", seal)
 		}
 	}

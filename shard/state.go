@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/stats"
 )
@@ -239,7 +240,7 @@ func (s *state) register(r *Registration) (cost int) {
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
 	if err != nil {
-		c.depart(stats.InternalError, err.Error())
+		c.depart(event.InternalError, err.Error())
 		return 0
 	}
 	c.transport, c.deflates = t, t.Deflates()
@@ -283,7 +284,7 @@ func (s *state) stop() {
 	s.stopped = true
 	for _, c := range s.conns.items {
 		if c != nil {
-			c.finish(stats.Shutdown, "")
+			c.finish(event.Shutdown, "")
 		}
 	}
 	s.tellProgress()
@@ -333,7 +334,7 @@ func (s *state) leave(c *conn) {
 }
 
 // failed counts and tells of deliveries that failed.
-func (s *state) failed(why stats.Failure, n Notice) {
+func (s *state) failed(why event.FailureReason, n Notice) {
 	n.Kind, n.Failure, n.At = Failed, why, s.clock()
 	s.stats.Fail(why, len(n.Messages), n.At)
 	s.cfg.Notify(n)

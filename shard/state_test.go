@@ -51,9 +51,9 @@ func TestGreetingComesFirst(t *testing.T) {
 		want []string
 	}{
 		{"ack", func(*rig, *pipe) {}, []string{"101", "ack"}},
-		{"revoked meanwhile", func(_ *rig, p *pipe) { p.revoked = new(stats.TokenRevoked) }, []string{"101", "bye token_revoked"}},
+		{"revoked meanwhile", func(_ *rig, p *pipe) { p.revoked = new(event.TokenRevoked) }, []string{"101", "bye token_revoked"}},
 		{"kicked at once", func(r *rig, _ *pipe) {
-			r.post(command{do: func(s *state) { s.kick("g", "", stats.GatewayRemoved) }})
+			r.post(command{do: func(s *state) { s.kick("g", "", event.GatewayRemoved) }})
 		}, []string{"101", "ack", "bye gateway_removed"}},
 		{"pinged at once", func(r *rig, p *pipe) {
 			r.post(command{do: func(*state) { p.receiver.Reply([]byte("pong\n")) }})
@@ -240,7 +240,7 @@ func TestSlowConsumerByBytes(t *testing.T) {
 	if n := len(slow.events()); n != 1 {
 		t.Errorf("the slow connection got %d events, want the one begun", n)
 	}
-	if n := r.stats.Failed.Load(int(stats.FailedSlowConsumer)); n != 17 {
+	if n := r.stats.Failed.Load(int(event.FailedSlowConsumer)); n != 17 {
 		t.Errorf("%d deliveries failed, want 17", n)
 	}
 	if n := r.stats.Delivered.Load(); n != 41 {
@@ -265,7 +265,7 @@ func TestSlowConsumerByTime(t *testing.T) {
 		t.Fatal("still open although nothing moved for ten seconds")
 	}
 	r.wait(6 * time.Second) // nor does the goodbye
-	if d := r.lastDisconnect(t); p.closed != 1 || d.Disconnect != stats.SlowConsumer {
+	if d := r.lastDisconnect(t); p.closed != 1 || d.Disconnect != event.SlowConsumer {
 		t.Errorf("closed %d times, disconnect = %v", p.closed, d.Disconnect)
 	}
 }
@@ -291,7 +291,7 @@ func TestHeartbeat(t *testing.T) {
 	if pings != 3 {
 		t.Errorf("%d pings in 65 s, want 3", pings)
 	}
-	if vanished.closed != 1 || r.lastDisconnect(t).Disconnect != stats.HeartbeatTimeout {
+	if vanished.closed != 1 || r.lastDisconnect(t).Disconnect != event.HeartbeatTimeout {
 		t.Errorf("the silent one was closed %d times, for %v", vanished.closed, r.lastDisconnect(t).Disconnect)
 	}
 	if lived := r.lastDisconnect(t).Lived; lived < 30*time.Second || lived > 30*time.Second+2*tick {
@@ -363,12 +363,12 @@ func TestKick(t *testing.T) {
 	r := newRig(Config{})
 	a, b, other := r.connect("g"), r.connect("g"), r.connect("h")
 	r.publish(to("g", "h")) // queued, and dropped by the kick
-	r.post(command{do: func(s *state) { s.kick("g", "another token", stats.TokenRevoked) }})
+	r.post(command{do: func(s *state) { s.kick("g", "another token", event.TokenRevoked) }})
 	r.settle()
 	if len(a.lines()) != 2 {
 		t.Fatal("kicked by another's token")
 	}
-	r.post(command{do: func(s *state) { s.kick("g", "token of g", stats.TokenRevoked) }})
+	r.post(command{do: func(s *state) { s.kick("g", "token of g", event.TokenRevoked) }})
 	r.settle()
 	for _, p := range []*pipe{a, b} {
 		if lines := p.lines(); lines[len(lines)-1] != "bye token_revoked" {
@@ -393,7 +393,7 @@ func TestKick(t *testing.T) {
 func TestRevokedOnTheWay(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connecting("g")
-	p.revoked = new(stats.TokenRevoked)
+	p.revoked = new(event.TokenRevoked)
 	r.settle()
 	if diff := cmp.Diff([]string{"bye token_revoked"}, p.lines()); diff != "" {
 		t.Error(diff)
@@ -408,7 +408,7 @@ func TestPeerSaysGoodbye(t *testing.T) {
 	if diff := cmp.Diff([]string{"ack", "reply"}, p.lines()); diff != "" {
 		t.Error(diff)
 	}
-	if !p.shut || p.closed != 1 || p.released != 1 || r.lastDisconnect(t).Disconnect != stats.PeerClosed {
+	if !p.shut || p.closed != 1 || p.released != 1 || r.lastDisconnect(t).Disconnect != event.PeerClosed {
 		t.Errorf("shut %v, closed %d, released %d: %v", p.shut, p.closed, p.released, r.lastDisconnect(t).Disconnect)
 	}
 }
@@ -416,7 +416,7 @@ func TestPeerSaysGoodbye(t *testing.T) {
 func TestViolation(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
-	p.receiver.Violation(stats.ProtocolError, "no mask", []byte("bye 1002\n"))
+	p.receiver.Violation(event.ProtocolError, "no mask", []byte("bye 1002\n"))
 	r.settle()
 	if diff := cmp.Diff([]string{"ack", "bye 1002"}, p.lines()); diff != "" {
 		t.Error(diff)
@@ -425,7 +425,7 @@ func TestViolation(t *testing.T) {
 		t.Errorf("shut %v, closed %d: want the peer to have a moment to read", p.shut, p.closed)
 	}
 	r.wait(lingerTimeout + tick)
-	if d := r.lastDisconnect(t); p.closed != 1 || d.Disconnect != stats.ProtocolError || d.Detail != "no mask" {
+	if d := r.lastDisconnect(t); p.closed != 1 || d.Disconnect != event.ProtocolError || d.Detail != "no mask" {
 		t.Errorf("closed %d times: %v, %s", p.closed, d.Disconnect, d.Detail)
 	}
 }
@@ -439,8 +439,8 @@ func TestLost(t *testing.T) {
 			r.publish(to("g"))
 			r.settle()
 			p.receiver.Lost(err)
-			if p.closed != 1 || p.released != 1 || r.stats.Failed.Load(int(stats.FailedLost)) != 1 {
-				t.Errorf("closed %d, released %d, failed %d", p.closed, p.released, r.stats.Failed.Load(int(stats.FailedLost)))
+			if p.closed != 1 || p.released != 1 || r.stats.Failed.Load(int(event.FailedLost)) != 1 {
+				t.Errorf("closed %d, released %d, failed %d", p.closed, p.released, r.stats.Failed.Load(int(event.FailedLost)))
 			}
 			r.settle()
 		})
@@ -460,14 +460,14 @@ func TestOpenFails(t *testing.T) {
 func TestInboundMessages(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
-		want       stats.Inbound
+		want       event.MessageKind
 		closes     bool
 	}{
-		{name: "event ack", text: `{"type":"event.ack","id":"7-1"}`, want: stats.EventAck},
-		{name: "deployment ack", text: `{"type":"deployment.ack","payload":{}}`, want: stats.DeploymentAck},
-		{name: "unknown type", text: `{"type":"weather"}`, want: stats.UnknownMessage},
-		{name: "type of another kind", text: `{"type":5}`, want: stats.UnknownMessage},
-		{name: "not an object", text: `[1]`, want: stats.UnknownMessage},
+		{name: "event ack", text: `{"type":"event.ack","id":"7-1"}`, want: event.EventAck},
+		{name: "deployment ack", text: `{"type":"deployment.ack","payload":{}}`, want: event.DeploymentAck},
+		{name: "unknown type", text: `{"type":"weather"}`, want: event.UnknownMessage},
+		{name: "type of another kind", text: `{"type":5}`, want: event.UnknownMessage},
+		{name: "not an object", text: `[1]`, want: event.UnknownMessage},
 		{name: "not JSON", text: `{"type":`, closes: true},
 		{name: "empty", text: ``, closes: true},
 	} {
@@ -534,7 +534,7 @@ func TestPages(t *testing.T) {
 		p := r.connect(fmt.Sprint(i % 5))
 		ids[p.receiver.(*conn).id.String()] = true
 	}
-	r.conns.items[3].finish(stats.Kicked, "") // a hole
+	r.conns.items[3].finish(event.Kicked, "") // a hole
 	delete(ids, "")
 	seen := 0
 	for slot := 0; slot >= 0; {

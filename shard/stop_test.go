@@ -13,7 +13,6 @@ import (
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/poller"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )
@@ -30,9 +29,9 @@ func exercise(t *testing.T, r *Router, abandoned, closed *atomic.Int64) {
 	if r.CloseConnection(uuid.New()) {
 		t.Error("a connection that there is not was closed")
 	}
-	r.Kick("gw", "", stats.TokenRevoked)
+	r.Kick("gw", "", event.TokenRevoked)
 	r.Register(&Registration{
-		Peer: Peer{GatewayID: "gw", Live: new(atomic.Int32), Revoked: func() (stats.Disconnect, bool) { return 0, false }},
+		Peer: Peer{GatewayID: "gw", Live: new(atomic.Int32), Revoked: func() (event.CloseReason, bool) { return 0, false }},
 		ID:   uuid.New(),
 		Open: func(*poller.Loop, Receiver) (Transport, error) {
 			abandoned.Add(1) // a failed Open closes the connection too

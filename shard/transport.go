@@ -6,7 +6,6 @@ package shard
 import (
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/poller"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // A Message is an event as it goes onto the wire: made once, shared by all its
@@ -59,7 +58,7 @@ type Transport interface {
 	// Ping returns the wire form of a question for a sign of life.
 	Ping() []byte
 	// Goodbye returns the wire form of the last message, which says why.
-	Goodbye(why stats.Disconnect) []byte
+	Goodbye(why event.CloseReason) []byte
 	// CloseWrite tells the peer that nothing more will come.
 	CloseWrite()
 	// Close ends the transport. The receiver is not called again.
@@ -88,7 +87,7 @@ type Receiver interface {
 	Hangup(reply []byte)
 	// Violation says that the peer broke the protocol: after it the transport
 	// receives nothing more. goodbye is what to tell the peer.
-	Violation(why stats.Disconnect, detail string, goodbye []byte)
+	Violation(why event.CloseReason, detail string, goodbye []byte)
 	// Lost says that the connection is gone. err is nil at an end of file.
 	Lost(err error)
 	// Writable says that a transport that refused bytes takes more.

@@ -10,7 +10,6 @@ import (
 	"github.com/gatecast/gatecast/frame"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/poller"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // This file is the WebSocket form of [Transport], and all that the package knows
@@ -164,7 +163,7 @@ func closeReply(payload []byte) []byte { return payload[:min(len(payload), 2)] }
 // violated tells the receiver what the peer did wrong.
 func (t *webSocket) violated(err error) {
 	t.deaf = true
-	why, code, reason := stats.ProtocolError, frame.CloseProtocolError, err.Error()
+	why, code, reason := event.ProtocolError, frame.CloseProtocolError, err.Error()
 	if e, ok := err.(*frame.Error); ok {
 		code, reason = e.Code, e.Reason
 		why = violations[code]
@@ -172,11 +171,11 @@ func (t *webSocket) violated(err error) {
 	t.receiver.Violation(why, reason, frame.AppendClose(nil, code, reason))
 }
 
-var violations = map[frame.CloseCode]stats.Disconnect{
-	frame.CloseProtocolError:   stats.ProtocolError,
-	frame.CloseUnsupportedData: stats.UnsupportedData,
-	frame.CloseInvalidData:     stats.InvalidData,
-	frame.CloseMessageTooBig:   stats.MessageTooBig,
+var violations = map[frame.CloseCode]event.CloseReason{
+	frame.CloseProtocolError:   event.ProtocolError,
+	frame.CloseUnsupportedData: event.UnsupportedData,
+	frame.CloseInvalidData:     event.InvalidData,
+	frame.CloseMessageTooBig:   event.MessageTooBig,
 }
 
 // Write implements [Transport].
@@ -195,25 +194,25 @@ func (t *webSocket) Encode(text []byte) []byte { return frame.Append(nil, frame.
 func (t *webSocket) Ping() []byte { return pingWire }
 
 // Goodbye implements [Transport].
-func (t *webSocket) Goodbye(why stats.Disconnect) []byte {
+func (t *webSocket) Goodbye(why event.CloseReason) []byte {
 	switch why {
-	case stats.Shutdown:
+	case event.Shutdown:
 		return frame.AppendClose(nil, t.common.ShutdownCode, "the server is shutting down")
-	case stats.TokenRevoked:
+	case event.TokenRevoked:
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the token was revoked")
-	case stats.TokenExpired:
+	case event.TokenExpired:
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the token has expired")
-	case stats.GatewayRemoved:
+	case event.GatewayRemoved:
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "the gateway was removed")
-	case stats.GatewayChanged:
+	case event.GatewayChanged:
 		return frame.AppendClose(nil, frame.CloseNormal, "the gateway's groups have changed: reconnect")
-	case stats.RateExceeded:
+	case event.RateExceeded:
 		return frame.AppendClose(nil, frame.ClosePolicyViolation, "more messages than a gateway may send")
-	case stats.SlowConsumer:
+	case event.SlowConsumer:
 		return frame.AppendClose(nil, frame.CloseTryAgainLater, "slow consumer: reconnect and resume")
-	case stats.InvalidData:
+	case event.InvalidData:
 		return frame.AppendClose(nil, frame.CloseInvalidData, "a message is not JSON")
-	case stats.Kicked:
+	case event.Kicked:
 		return frame.AppendClose(nil, frame.CloseNormal, "closed by an operator")
 	default:
 		return frame.AppendClose(nil, frame.CloseInternalError, "internal error")

@@ -17,7 +17,6 @@ import (
 	"github.com/gatecast/gatecast/frame"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/poller"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 )
@@ -74,7 +73,7 @@ func (h *hall) connect(gateway string, early ...byte) *guest {
 	h.t.Cleanup(func() { far.Close() })
 	far.SetDeadline(time.Now().Add(20 * time.Second))
 	h.Register(&Registration{
-		Peer: Peer{GatewayID: gateway, Live: new(atomic.Int32), Revoked: func() (stats.Disconnect, bool) { return 0, false }},
+		Peer: Peer{GatewayID: gateway, Live: new(atomic.Int32), Revoked: func() (event.CloseReason, bool) { return 0, false }},
 		ID:   uuid.New(), Open: h.ws.Opener(c, early, false), Closed: func() { close(g.closed) },
 	})
 	return g
@@ -200,7 +199,7 @@ func TestWebSocketEarlyBytes(t *testing.T) {
 func TestWebSocketGoodbye(t *testing.T) {
 	h := newHall(t, Config{CloseTimeout: 2 * tick})
 	polite, silent := h.connect("g").greeted(), h.connect("g").greeted()
-	h.Kick("g", "", stats.GatewayRemoved)
+	h.Kick("g", "", event.GatewayRemoved)
 	for _, g := range []*guest{polite, silent} {
 		if code := g.end(); code != 1008 {
 			t.Errorf("code %d, want 1008", code)

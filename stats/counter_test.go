@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 func TestHistogram(t *testing.T) {
@@ -37,7 +39,7 @@ func TestVec(t *testing.T) {
 
 // Every reason has a name, and no two the same.
 func TestNames(t *testing.T) {
-	for _, names := range [][]string{disconnectNames[:], failureNames[:], failureTexts[:], inboundNames[:]} {
+	for _, names := range [][]string{event.CloseReasonNames(), event.FailureReasonNames(), event.MessageKindNames()} {
 		seen := map[string]bool{}
 		for i, n := range names {
 			if n == "" || seen[n] {

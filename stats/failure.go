@@ -6,6 +6,8 @@ package stats
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 // A lastFailure is when and why a delivery failed last. Anyone may load it.
@@ -15,12 +17,14 @@ type lastFailure struct {
 
 type failureAt struct {
 	at     time.Time
-	reason Failure
+	reason event.FailureReason
 }
 
-func (l *lastFailure) store(at time.Time, reason Failure) { l.v.Store(&failureAt{at, reason}) }
+func (l *lastFailure) store(at time.Time, reason event.FailureReason) {
+	l.v.Store(&failureAt{at, reason})
+}
 
-func (l *lastFailure) load() (at time.Time, reason Failure, ok bool) {
+func (l *lastFailure) load() (at time.Time, reason event.FailureReason, ok bool) {
 	f := l.v.Load()
 	if f == nil {
 		return time.Time{}, 0, false
@@ -32,19 +36,19 @@ func (l *lastFailure) load() (at time.Time, reason Failure, ok bool) {
 // that were not connected, and those that gateways rejected. It may have many
 // writers. The zero Failures has counted none.
 type Failures struct {
-	counts [numFailures]atomic.Uint64
+	counts [event.NumFailureReasons]atomic.Uint64
 	last   lastFailure
 }
 
 // Fail counts n failed deliveries for one reason.
-func (f *Failures) Fail(reason Failure, n int, at time.Time) {
+func (f *Failures) Fail(reason event.FailureReason, n int, at time.Time) {
 	f.counts[reason].Add(uint64(n))
 	f.last.store(at, reason)
 }
 
-// each calls fn with every reason and its count.
-func (f *Failures) each(fn func(label string, n uint64)) {
+// Each calls fn with every reason and its count.
+func (f *Failures) Each(fn func(label string, n uint64)) {
 	for i := range f.counts {
-		fn(Failure(i).String(), f.counts[i].Load())
+		fn(event.FailureReason(i).String(), f.counts[i].Load())
 	}
 }

@@ -51,7 +51,7 @@ func AppendConnection(dst []byte, c *Connection, node string) []byte {
 func AppendDelivery(dst []byte, shards []*Shard, other *Failures) []byte {
 	at, reason, ok := lastFailureOf(shards, other)
 	dst = append(dst, `{"totalEventsSent":`...)
-	dst = strconv.AppendUint(dst, sum(shards, func(s *Shard) uint64 { return s.Delivered.Load() }), 10)
+	dst = strconv.AppendUint(dst, Sum(shards, func(s *Shard) uint64 { return s.Delivered.Load() }), 10)
 	dst = append(dst, `,"failedDeliveries":`...)
 	dst = strconv.AppendUint(dst, TotalFailures(shards, other), 10)
 	dst = append(dst, `,"lastFailureTime":`...)
@@ -97,7 +97,7 @@ func (s *Shard) appendJSON(dst []byte) []byte {
 
 // TotalConnections returns how many connections the shards have now.
 func TotalConnections(shards []*Shard) int64 {
-	return sum(shards, func(s *Shard) int64 { return s.Connections.Load() })
+	return Sum(shards, func(s *Shard) int64 { return s.Connections.Load() })
 }
 
 // TotalFailures returns how many deliveries failed since the node started.
@@ -106,11 +106,11 @@ func TotalFailures(shards []*Shard, other *Failures) (total uint64) {
 	for _, s := range shards {
 		s.Failed.Each(add)
 	}
-	other.each(add)
+	other.Each(add)
 	return total
 }
 
-func lastFailureOf(shards []*Shard, other *Failures) (at time.Time, reason Failure, ok bool) {
+func lastFailureOf(shards []*Shard, other *Failures) (at time.Time, reason event.FailureReason, ok bool) {
 	at, reason, ok = other.last.load()
 	for _, s := range shards {
 		if t, r, failed := s.LastFailure(); failed && (!ok || t.After(at)) {

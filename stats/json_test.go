@@ -55,6 +55,30 @@ func TestAppendConnection(t *testing.T) {
 	}
 }
 
+// twoShards returns the counts of two shards that have done different things.
+func twoShards() []*Shard {
+	a, b := NewShard(), NewShard()
+	a.Connections.Set(3)
+	b.Connections.Set(4)
+	a.Gateways.Set(2)
+	b.Gateways.Set(1)
+	b.QueuedBytes.Set(512)
+	a.Delivered.Add(10)
+	b.Delivered.Add(5)
+	a.Pings.Add(7)
+	a.Disconnects.Inc(int(event.SlowConsumer))
+	b.Disconnects.Inc(int(event.SlowConsumer))
+	b.Disconnects.Inc(int(event.HeartbeatTimeout))
+	a.Received.Inc(int(event.EventAck))
+	b.Received.Add(int(event.UnknownMessage), 2)
+	a.Fail(event.NotConnected, 2, time.Unix(100, 0))
+	b.Fail(event.FailedLost, 1, time.Unix(200, 0))
+	a.Latency.Observe(200 * time.Microsecond)
+	b.Latency.Observe(200 * time.Microsecond)
+	b.Latency.Observe(time.Minute)
+	return []*Shard{a, b}
+}
+
 func TestAppendDelivery(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -75,7 +99,7 @@ func TestAppendDelivery(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var other Failures
 			for _, at := range tt.other {
-				other.Fail(NotConnected, 1, at)
+				other.Fail(event.NotConnected, 1, at)
 			}
 			if got := string(AppendDelivery(nil, tt.shards, &other)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)

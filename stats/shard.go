@@ -3,7 +3,11 @@
 
 package stats
 
-import "time"
+import (
+	"time"
+
+	"github.com/gatecast/gatecast/internal/event"
+)
 
 // A Shard holds the counts of one shard. The shard's loop writes them; anyone
 // may load them.
@@ -13,9 +17,9 @@ type Shard struct {
 	QueuedBytes Gauge // in send queues, not yet taken by a socket
 
 	Delivered   Counter // events written to a socket, once for each connection
-	Failed      *Vec    // by [Failure]
-	Disconnects *Vec    // by [Disconnect]
-	Received    *Vec    // messages from gateways, by [Inbound]
+	Failed      *Vec    // by [event.FailureReason]
+	Disconnects *Vec    // by [event.CloseReason]
+	Received    *Vec    // messages from gateways, by [event.MessageKind]
 	Pings       Counter // pings sent
 
 	Replayed     Counter // events queued for connections that resumed
@@ -34,9 +38,9 @@ type Shard struct {
 // NewShard returns the counts of a shard that has done nothing yet.
 func NewShard() *Shard {
 	return &Shard{
-		Failed:      NewVec(failureNames[:]...),
-		Disconnects: NewVec(disconnectNames[:]...),
-		Received:    NewVec(inboundNames[:]...),
+		Failed:      NewVec(event.FailureReasonNames()...),
+		Disconnects: NewVec(event.CloseReasonNames()...),
+		Received:    NewVec(event.MessageKindNames()...),
 		Latency: NewHistogram(
 			100*time.Microsecond, 250*time.Microsecond, 500*time.Microsecond,
 			time.Millisecond, 2500*time.Microsecond, 5*time.Millisecond,
@@ -46,11 +50,21 @@ func NewShard() *Shard {
 }
 
 // Fail counts n failed deliveries for one reason. Owner only.
-func (s *Shard) Fail(reason Failure, n int, at time.Time) {
+func (s *Shard) Fail(reason event.FailureReason, n int, at time.Time) {
 	s.Failed.Add(int(reason), uint64(n))
 	s.lastFailure.store(at, reason)
 }
 
 // LastFailure returns when and why a delivery failed last; ok is false when none
 // did.
-func (s *Shard) LastFailure() (at time.Time, reason Failure, ok bool) { return s.lastFailure.load() }
+func (s *Shard) LastFailure() (at time.Time, reason event.FailureReason, ok bool) {
+	return s.lastFailure.load()
+}
+
+// Sum returns the sum of one counter of all shards.
+func Sum[N int64 | uint64](shards []*Shard, load func(*Shard) N) (total N) {
+	for _, s := range shards {
+		total += load(s)
+	}
+	return total
+}

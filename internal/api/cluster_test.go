@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 
 	"pgregory.net/rapid"
 )
@@ -61,7 +63,7 @@ func carry(from, to any) {
 func unserved(id string, connections int) *Server {
 	return New(Config{
 		NodeID: id, Version: "1.2.3", StartedAt: time.Unix(1000, 0), Connections: &fakeConnections{n: connections},
-		Shards: []*stats.Shard{stats.NewShard()}, Node: stats.NewNode("1.2.3"),
+		Shards: []*stats.Shard{stats.NewShard()}, Node: metrics.NewNode("1.2.3"),
 	})
 }
 
@@ -69,16 +71,16 @@ func TestClusterStatsAsOneText(t *testing.T) {
 	other := unserved("n0", 1)
 	other.cfg.Shards[0].Connections.Set(1)
 	other.cfg.Shards[0].Delivered.Add(5)
-	other.cfg.Shards[0].Fail(stats.FailedLost, 1, time.Unix(4000, 0))
+	other.cfg.Shards[0].Fail(event.FailedLost, 1, time.Unix(4000, 0))
 	older := unserved("n2", 0)
-	older.cfg.Node.Failures.Fail(stats.Rejected, 4, time.Unix(2000, 0))
+	older.cfg.Node.Failures.Fail(event.Rejected, 4, time.Unix(2000, 0))
 	cluster := &fakeCluster{nodes: []*Server{older, other}, missing: []string{"n9", "n3"}}
 	r := start(t, func(c *Config, _ *limits) { c.Cluster = cluster })
 	r.conns.n = 1
 	s := r.cfg.Shards[0]
 	s.Connections.Set(2)
 	s.Delivered.Add(7)
-	s.Fail(stats.NotConnected, 2, time.Unix(3000, 0))
+	s.Fail(event.NotConnected, 2, time.Unix(3000, 0))
 
 	const n0 = `{"id":"n0","version":"1.2.3","startedAt":"1970-01-01T00:16:40.000000000Z","shards":[{"connections":1,"gateways":0,"queued":0,"delivered":5}]}`
 	const n1 = `{"id":"n1","version":"1.2.3","startedAt":"1970-01-01T00:16:40.000000000Z","shards":[` +

@@ -21,6 +21,7 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 	"github.com/gatecast/gatecast/test/spectest"
 	"github.com/gatecast/gatecast/test/testenv"
 
@@ -99,7 +100,7 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
 		Admin: admin(adminToken), Log: r.log, Registry: r.registry, Connections: r.conns,
 		Events: r.log, Failures: r.failures, Messages: r.messages,
-		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: stats.NewNode("1.2.3"),
+		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: metrics.NewNode("1.2.3"),
 		Ready:  func(context.Context) error { return nil },
 		Logger: r.lines.Logger(),
 		Now:    func() time.Time { return time.Unix(2000, 7) },
@@ -109,7 +110,7 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 			r.missed = append(r.missed, m)
 		},
 	}
-	cfg.Metrics = stats.Handler(stats.NewRegistry(cfg.Node, cfg.Shards))
+	cfg.Metrics = metrics.Handler(metrics.NewRegistry(cfg.Node, cfg.Shards))
 	l := defaultLimits
 	for _, change := range changes {
 		change(&cfg, &l)

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
-
 	"github.com/chromedp/chromedp"
+
+	"github.com/gatecast/gatecast/internal/event"
 )
 
 func TestOpsFiles(t *testing.T) {
@@ -194,7 +194,7 @@ func TestOpsPageFigures(t *testing.T) {
 	s[0].Gateways.Set(1100)
 	s[1].QueuedBytes.Set(5 << 10)
 	s[1].Delivered.Add(7)
-	s[1].Fail(stats.FailedSlowConsumer, 3, time.Now())
+	s[1].Fail(event.FailedSlowConsumer, 3, time.Now())
 	r.conns.n = 120
 	hostile := `{"time":"2027-01-31T10:00:00Z","eventId":"n-7","type":"<b id=owned>a</b>","gatewayId":"<img src=x onerror=alert(1)>","correlationId":"c","reason":"slow_consumer","status":"failed"}`
 	r.failures.all = append(r.failures.all, json.RawMessage(hostile))
@@ -202,7 +202,7 @@ func TestOpsPageFigures(t *testing.T) {
 	p.enter("#token", adminToken)
 	for selector, text := range map[string]string{
 		"#connections": "1,500", "#gateways": "1,100", "#queued": "5.0 KiB", "#delivered": "7 since the start",
-		"#failed": "3", "#last-failure": " s ago", "#last-reason": stats.FailedSlowConsumer.Text(),
+		"#failed": "3", "#last-failure": " s ago", "#last-reason": event.FailedSlowConsumer.Text(),
 		"#shards tr:nth-child(2)": "300", "#node-facts": "version 1.2.3",
 		"#failures": "<img src=x onerror=alert(1)>", "#failures td:nth-child(3)": "slow consumer",
 	} {

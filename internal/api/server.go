@@ -15,6 +15,7 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -109,7 +110,7 @@ type Config struct {
 	Missed func(Missed)
 
 	Shards  []*stats.Shard
-	Node    *stats.Node
+	Node    *metrics.Node
 	Metrics http.Handler // answers GET /metrics
 
 	// Ready returns why the node cannot accept gateways or reach its log, or

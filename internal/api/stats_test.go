@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
 )
 
@@ -36,7 +37,7 @@ func TestStatsAsOneText(t *testing.T) {
 	s.Connections.Set(1)
 	s.Gateways.Set(1)
 	s.Delivered.Add(7)
-	s.Fail(stats.NotConnected, 2, time.Unix(3000, 0))
+	s.Fail(event.NotConnected, 2, time.Unix(3000, 0))
 	got := r.do("GET", prefix+"/stats", "")
 	const want = `{"gatewayConnections":{"totalActive":1,"connections":[` +
 		`{"gatewayId":"g1","connectionId":"01000000-0000-0000-0000-000000000000","connectedAt":"1970-01-01T00:25:00.000000000Z","lastHeartbeat":"1970-01-01T00:31:40.000000000Z","status":"connected","remoteAddr":"192.0.2.1:4000","eventsSent":0,"queuedBytes":0,"cursor":"10-7","node":"n1","shard":0}]},` +

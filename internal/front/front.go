@@ -22,7 +22,7 @@ import (
 	"github.com/gatecast/gatecast/internal/netaddr"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 
 	"github.com/google/uuid"
 )
@@ -63,7 +63,7 @@ type Config struct {
 	Platform http.Handler
 	// Available reports whether events can be delivered at all.
 	Available func() bool
-	Node      *stats.Node
+	Node      *metrics.Node
 	Logger    *slog.Logger
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/gatecast/gatecast/internal/http1"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,7 +71,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		},
 		WebSocket: &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
 		Available: h.available.Load,
-		Node:      stats.NewNode("test"),
+		Node:      metrics.NewNode("test"),
 		Logger:    logs.Logger(),
 	}
 	if useTLS {

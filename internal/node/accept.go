@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // A patientListener waits where accepting fails for want of something that will
@@ -21,7 +21,7 @@ import (
 type patientListener struct {
 	net.Listener
 	name   string // as in the metric
-	counts *stats.Node
+	counts *metrics.Node
 	logger *slog.Logger
 }
 

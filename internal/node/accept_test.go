@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 	"github.com/gatecast/gatecast/test/testenv"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -37,7 +37,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 func TestPatientListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := testenv.NewLog(t)
-		counts := stats.NewNode("test")
+		counts := metrics.NewNode("test")
 		failing := &failingListener{}
 		for range 20 {
 			failing.errs = append(failing.errs, syscall.EMFILE)

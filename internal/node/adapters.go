@@ -141,15 +141,15 @@ func list(ids []string, id string) []string {
 
 // missed takes an event that some of its gateways had no connection for.
 func (n *Node) missed(m api.Missed) {
-	n.counts.Failures.Fail(stats.NotConnected, m.Total, m.At)
+	n.counts.Failures.Fail(event.NotConnected, m.Total, m.At)
 	failed := make([]failedDelivery, len(m.Gateways))
 	for i, id := range m.Gateways {
-		failed[i] = newFailed(m.At, m.ID, m.Type, m.CorrelationID, id, stats.NotConnected)
+		failed[i] = newFailed(m.At, m.ID, m.Type, m.CorrelationID, id, event.NotConnected)
 	}
 	if m.Total == 1 {
 		logFailed(n.cfg.Logger, failed)
 	} else {
-		n.cfg.Logger.Error("deliveries failed", "gateways", m.Total, "reason", stats.NotConnected.String(),
+		n.cfg.Logger.Error("deliveries failed", "gateways", m.Total, "reason", event.NotConnected.String(),
 			"event", m.ID, "type", m.Type, "correlationId", m.CorrelationID)
 	}
 	n.recorder.fail(failed)

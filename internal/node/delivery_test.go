@@ -13,7 +13,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -89,7 +89,7 @@ func TestDeploymentAckOfOneOfSeveral(t *testing.T) {
 	again := publish("deploy", "2026-01-02T03:04:07Z")
 	c.say(deploymentAck("d", "success", "2026-01-01T00:00:00Z")) // of none of them: the newest
 	answered(again, applied)
-	if got := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(stats.AckUnknownStatus)); got != 1 {
+	if got := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownStatus)); got != 1 {
 		t.Errorf("%v acks counted as of an unknown status, want 1", got)
 	}
 	eventually(t, "the platform is told of every status", func() bool { return len(s.messages()) == 4 })
@@ -121,7 +121,7 @@ func TestAckOfAnotherGatewaysEvent(t *testing.T) {
 					t.Errorf("%s: %+v", id, o)
 				}
 			}
-			for reason, want := range map[string]float64{stats.AckNotForGateway: 4, stats.AckUnknownEvent: 2} {
+			for reason, want := range map[string]float64{metrics.AckNotForGateway: 4, metrics.AckUnknownEvent: 2} {
 				if got := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(reason)); got != want {
 					t.Errorf("%v acks ignored as %s, want %v", got, reason, want)
 				}
@@ -131,7 +131,7 @@ func TestAckOfAnotherGatewaysEvent(t *testing.T) {
 					t.Errorf("the platform is told %+v", m)
 				}
 			}
-			if n := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(stats.AckUnknownStatus)); n != 0 {
+			if n := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownStatus)); n != 0 {
 				t.Errorf("%v of an unknown status", n)
 			}
 			_ = s.connect(theirs)
@@ -172,7 +172,7 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 	defer s.notices.waiting.Add(-maxNotices)
 	body := []byte(`{"type":"t","payload":1,"timestamp":"2026-01-02T03:04:05.000000000Z","correlationId":"c"}`)
 	m := shard.NewMessage(event.Cursor{Epoch: s.log.Epoch(), Seq: 1}, "", body, 0)
-	s.notify(shard.Notice{Kind: shard.Failed, At: time.Now(), GatewayID: "g", Failure: stats.FailedLost, Messages: []*shard.Message{m}})
+	s.notify(shard.Notice{Kind: shard.Failed, At: time.Now(), GatewayID: "g", Failure: event.FailedLost, Messages: []*shard.Message{m}})
 	var answer struct{ Deliveries []json.RawMessage }
 	eventually(t, "the failure is recorded", func() bool {
 		s.call("GET", root+"/deliveries?status=failed", "", &answer)
@@ -239,12 +239,12 @@ func TestAckToALateNode(t *testing.T) {
 		b.call("GET", root+"/deliveries", "", &list)
 		return len(list.Deliveries) == 1 && list.Deliveries[0].EventID == failed && list.Deliveries[0].Reason == "rejected"
 	})
-	if n := testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(stats.AckUnknownEvent)); n != 0 {
+	if n := testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownEvent)); n != 0 {
 		t.Errorf("%v acks are ignored", n)
 	}
 	answers.say(deploymentAck("of no event", "failed", ""))
 	eventually(t, "an ack of nothing is given up", func() bool {
-		return testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(stats.AckUnknownEvent)) == 1
+		return testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownEvent)) == 1
 	})
 	late.tail = startTail(late.log, late.log.Lineage(), late.tail.at.Load(), late.Node.dispatch, late.Node.turn, late.Node.cfg.Logger) // for the drain
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // An answeredEvent is what answers are checked with.
@@ -35,7 +35,7 @@ func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *del
 	if known {
 		r.answer(ctx, m, id, facts, failures)
 	}
-	if m.Kind == stats.EventAck && (!known || !m.Failed) {
+	if m.Kind == event.EventAck && (!known || !m.Failed) {
 		return
 	}
 	text := inboundMessage{
@@ -45,7 +45,7 @@ func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *del
 	if known {
 		text.EventID = id.String()
 	}
-	if m.Kind == stats.EventAck {
+	if m.Kind == event.EventAck {
 		text.Status, text.Error = m.Status, m.Error
 	}
 	*messages = append(*messages, eventlog.Record{Name: m.GatewayID, Data: marshal(&text)})
@@ -57,12 +57,12 @@ func (r *recorder) answer(ctx context.Context, m *shard.Inbound, id event.Cursor
 	if !m.Failed {
 		return
 	}
-	r.counts.Failures.Fail(stats.Rejected, 1, m.At)
+	r.counts.Failures.Fail(event.Rejected, 1, m.At)
 	var head event.Head // stays empty when the event has left the log
 	if e, err := r.event(ctx, id); err == nil {
 		head = e.head
 	}
-	failed := newFailed(m.At, id, head.Type, head.CorrelationID, m.GatewayID, stats.Rejected)
+	failed := newFailed(m.At, id, head.Type, head.CorrelationID, m.GatewayID, event.Rejected)
 	*failures = append(*failures, failureRecord(&failed))
 }
 
@@ -86,9 +86,9 @@ func (r *recorder) answered(ctx context.Context, m *shard.Inbound) (id event.Cur
 		return event.Cursor{}, false
 	}
 	if !m.Answers {
-		return ignored(stats.AckUnknownStatus)
+		return ignored(metrics.AckUnknownStatus)
 	}
-	if m.Kind == stats.DeploymentAck {
+	if m.Kind == event.DeploymentAck {
 		id, ok = r.deployment(m)
 		switch {
 		case ok:
@@ -99,19 +99,19 @@ func (r *recorder) answered(ctx context.Context, m *shard.Inbound) (id event.Cur
 			r.late = append(r.late, late)
 			return event.Cursor{}, false
 		}
-		return ignored(stats.AckUnknownEvent)
+		return ignored(metrics.AckUnknownEvent)
 	}
 	switch m.Owner {
 	case shard.OwnerYes:
 		return m.Event, true
 	case shard.OwnerNo:
-		return ignored(stats.AckNotForGateway)
+		return ignored(metrics.AckNotForGateway)
 	}
 	switch e, err := r.event(ctx, m.Event); {
 	case err != nil:
-		return ignored(stats.AckUnknownEvent)
+		return ignored(metrics.AckUnknownEvent)
 	case !r.wasFor(m.GatewayID, e.target, e.cursor, e.published):
-		return ignored(stats.AckNotForGateway)
+		return ignored(metrics.AckNotForGateway)
 	}
 	return m.Event, true
 }
@@ -193,7 +193,7 @@ func (r *recorder) takeLate(ctx context.Context, now time.Time) {
 		case ok:
 			r.answer(ctx, m, id, &facts, &failures)
 		case now.After(a.until):
-			r.counts.AcksIgnored.WithLabelValues(stats.AckUnknownEvent).Inc()
+			r.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownEvent).Inc()
 			ok = true
 		}
 		return ok

@@ -12,7 +12,6 @@ import (
 	"github.com/gatecast/gatecast/internal/delivery"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/coder/websocket"
 )
@@ -110,7 +109,7 @@ func TestRecordsAreBounded(t *testing.T) {
 	for range 3 {
 		r.report(shard.Report{
 			Progress: []delivery.Progress{{GatewayID: "g", From: 1, To: 2}}, Began: []shard.Began{{GatewayID: "g", At: 1}},
-			Inbound: []shard.Inbound{{Kind: stats.DeploymentAck, GatewayID: "g", At: time.Now(), Payload: []byte(`{}`)}},
+			Inbound: []shard.Inbound{{Kind: event.DeploymentAck, GatewayID: "g", At: time.Now(), Payload: []byte(`{}`)}},
 		})
 		r.fail([]failedDelivery{{GatewayID: "g"}})
 		r.lost(shard.Notice{Kind: shard.Failed, GatewayID: "g", At: time.Now(), Messages: []*shard.Message{shard.NewMessage(event.Cursor{Epoch: 1, Seq: 1}, "", []byte(`{"type":"t"}`), 0)}})

@@ -27,7 +27,7 @@ import (
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // registryBucket is where the log keeps the registry.
@@ -57,7 +57,7 @@ type Node struct {
 	webSocket *shard.WebSocket
 	front     *front.Front
 	api       *api.Server
-	counts    *stats.Node
+	counts    *metrics.Node
 	logs      *logqueue.Queue // behind cfg.Logger
 	notices   *noticeLog
 	tracer    *tracing.Tracer // nil: nothing is traced
@@ -74,7 +74,7 @@ type Node struct {
 
 // newNode returns a node that has not begun anything but its log's queue.
 func newNode(cfg Config) *Node {
-	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 3), counts: stats.NewNode(cfg.Version)}
+	n := &Node{cfg: cfg, started: time.Now(), failed: make(chan error, 3), counts: metrics.NewNode(cfg.Version)}
 	n.logs = logqueue.New(cfg.Logger.Handler(), func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
 	n.cfg.Logger = slog.New(n.logs.Handler())
 	return n
@@ -397,7 +397,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		EndVerified: endVerified,
 		Shards:      n.router.Stats(),
 		Node:        n.counts,
-		Metrics:     stats.Handler(stats.NewRegistry(n.counts, n.router.Stats())),
+		Metrics:     metrics.Handler(metrics.NewRegistry(n.counts, n.router.Stats())),
 		Ready:       n.ready,
 		SpoolDir:    n.cfg.DataDir,
 		Logger:      n.cfg.Logger,

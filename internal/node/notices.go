@@ -9,7 +9,7 @@ import (
 
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // maxNotices bounds what waits to be logged. More is dropped and counted: a loop
@@ -20,7 +20,7 @@ const maxNotices = 16384
 // own.
 type noticeLog struct {
 	logger  *slog.Logger
-	counts  *stats.Node
+	counts  *metrics.Node
 	inbox   poller.Inbox[shard.Notice]
 	waiting atomic.Int64
 	dropped atomic.Int64
@@ -29,7 +29,7 @@ type noticeLog struct {
 	ended   chan struct{}
 }
 
-func startNoticeLog(logger *slog.Logger, counts *stats.Node) *noticeLog {
+func startNoticeLog(logger *slog.Logger, counts *metrics.Node) *noticeLog {
 	l := &noticeLog{
 		logger: logger, counts: counts,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),

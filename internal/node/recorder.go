@@ -17,7 +17,7 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // Journals beside the events, and how long they keep what they hold.
@@ -75,7 +75,7 @@ type recorder struct {
 	deployed *deployments
 	// compactAfter is how many bytes of outcomes are written between compactions.
 	compactAfter int
-	counts       *stats.Node
+	counts       *metrics.Node
 	logger       *slog.Logger
 
 	notes   poller.Inbox[note]
@@ -494,7 +494,7 @@ func failedOf(n *shard.Notice) []failedDelivery {
 	return failed
 }
 
-func newFailed(at time.Time, id event.Cursor, eventType, correlationID, gatewayID string, why stats.Failure) failedDelivery {
+func newFailed(at time.Time, id event.Cursor, eventType, correlationID, gatewayID string, why event.FailureReason) failedDelivery {
 	return failedDelivery{
 		Time: at.UTC().Format(event.TimeFormat), EventID: id.String(), Type: eventType,
 		GatewayID: gatewayID, CorrelationID: correlationID, Reason: why.String(), Status: "failed",

@@ -11,14 +11,13 @@ import (
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
-	"github.com/gatecast/gatecast/stats"
 )
 
 // What the node writes into the journals it reads, and nothing that cannot be handed
 // to the platform.
 func TestIsReport(t *testing.T) {
 	id := event.Cursor{Epoch: 3, Seq: 4}
-	failed := newFailed(time.Unix(1, 0), id, "a.b", "c<&>\u2028", "edge", stats.NotConnected)
+	failed := newFailed(time.Unix(1, 0), id, "a.b", "c<&>\u2028", "edge", event.NotConnected)
 	said := inboundMessage{
 		Type: "deployment.ack", GatewayID: "edge", ConnectionID: "c", Timestamp: "t", EventID: id.String(),
 		Status: "failed", Error: "e", Payload: json.RawMessage(`{"id":"x","é":[1]}`),

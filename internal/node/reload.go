@@ -12,7 +12,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // reloadEvery is how often it is looked whether files have changed.
@@ -69,7 +69,7 @@ func readRegular(name string) ([]byte, error) {
 type reloader struct {
 	watches []*watch
 	pairs   []*keyPair // of watches
-	counts  *stats.Node
+	counts  *metrics.Node
 	logger  *slog.Logger
 	now     func() time.Time
 	asked   chan struct{}
@@ -79,7 +79,7 @@ type reloader struct {
 
 // newReloader returns a reloader of what was loaded when the node started, which looks
 // at nothing by itself.
-func newReloader(files []watched, counts *stats.Node, logger *slog.Logger) *reloader {
+func newReloader(files []watched, counts *metrics.Node, logger *slog.Logger) *reloader {
 	r := &reloader{
 		counts: counts, logger: logger, now: time.Now,
 		asked: make(chan struct{}, 1), ended: make(chan struct{}),
@@ -95,7 +95,7 @@ func newReloader(files []watched, counts *stats.Node, logger *slog.Logger) *relo
 }
 
 // startReloader starts a reloader.
-func startReloader(files []watched, counts *stats.Node, logger *slog.Logger) *reloader {
+func startReloader(files []watched, counts *metrics.Node, logger *slog.Logger) *reloader {
 	r := newReloader(files, counts, logger)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel

@@ -18,7 +18,7 @@ import (
 
 	"github.com/gatecast/gatecast/internal/eventtypes"
 	"github.com/gatecast/gatecast/poller"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // A folder is where the files are that a test replaces.
@@ -83,7 +83,7 @@ func (t *text) load() error {
 // newTestReloader returns a reloader whose log is in the buffer.
 func newTestReloader(files ...watched) (*reloader, *bytes.Buffer) {
 	var log bytes.Buffer
-	return newReloader(files, stats.NewNode("test"), slog.New(slog.NewTextHandler(&log, nil))), &log
+	return newReloader(files, metrics.NewNode("test"), slog.New(slog.NewTextHandler(&log, nil))), &log
 }
 
 // A file is loaded whenever what is in it has changed, however it was changed, and

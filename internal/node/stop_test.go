@@ -13,7 +13,6 @@ import (
 	"github.com/gatecast/gatecast/internal/api"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/server"
@@ -105,7 +104,7 @@ func TestUseAfterStop(t *testing.T) {
 			t.Errorf("%s: no error after the node has stopped", what)
 		}
 	}
-	n.router.Kick("g", "", stats.TokenRevoked)
+	n.router.Kick("g", "", event.TokenRevoked)
 	n.missed(api.Missed{Total: 1, Gateways: []string{"g"}})
 	n.notices.push(shard.Notice{Kind: shard.Connected})
 	n.recorder.report(shard.Report{})

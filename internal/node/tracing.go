@@ -12,14 +12,14 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/tracing"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 // flushTimeout is how long the end of a node may take for spans that are left.
 const flushTimeout = 2 * time.Second
 
 // startTracer returns nil when nothing is to be traced.
-func startTracer(cfg Config, counts *stats.Node) (*tracing.Tracer, error) {
+func startTracer(cfg Config, counts *metrics.Node) (*tracing.Tracer, error) {
 	if cfg.OTLPEndpoint == "" {
 		return nil, nil
 	}

@@ -16,11 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatecast/gatecast/stats"
-
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 const (
@@ -354,7 +354,7 @@ func TestCollectorInTrouble(t *testing.T) {
 func droppedSpans(t *testing.T, s *system) int {
 	t.Helper()
 	w := httptest.NewRecorder()
-	stats.Handler(stats.NewRegistry(s.counts, nil)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.Handler(metrics.NewRegistry(s.counts, nil)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for line := range strings.Lines(w.Body.String()) {
 		var n float64
 		if _, err := fmt.Sscanf(line, "gatecast_trace_spans_dropped_total %g", &n); err == nil {

@@ -31,14 +31,15 @@ var mayImport = map[string][]string{
 	"frame":               {},
 	"poller":              {"internal/tlsrecord"},
 	"stats":               {"internal/event"},
+	"stats/metrics":       {"internal/event", "stats"},
 	"shard":               {"internal/event", "frame", "internal/activity", "internal/strict", "internal/delivery", "poller", "stats"},
 	"internal/delivery":   {"internal/event"},
 	"auth":                {"internal/event", "internal/activity", "internal/netaddr", "internal/secretfile", "internal/strict", "stats"},
 	"auth/memstore":       {"auth"},
 	"internal/eventlog":   {"auth", "internal/event"},
-	"internal/api":        {"auth", "internal/event", "internal/http1", "internal/spec", "internal/strict", "stats"},
-	"internal/front":      {"auth", "internal/activity", "internal/http1", "internal/netaddr", "internal/strict", "poller", "shard", "stats"},
-	"internal/node":       {"internal/api", "auth", "internal/event", "internal/eventlog", "frame", "internal/certs", "internal/eventtypes", "internal/front", "internal/logqueue", "internal/netaddr", "internal/secretfile", "internal/strict", "internal/tracing", "internal/delivery", "poller", "shard", "stats"},
+	"internal/api":        {"auth", "internal/event", "internal/http1", "internal/spec", "internal/strict", "stats", "stats/metrics"},
+	"internal/front":      {"auth", "internal/activity", "internal/http1", "internal/netaddr", "internal/strict", "poller", "shard", "stats", "stats/metrics"},
+	"internal/node":       {"internal/api", "auth", "internal/event", "internal/eventlog", "frame", "internal/certs", "internal/eventtypes", "internal/front", "internal/logqueue", "internal/netaddr", "internal/secretfile", "internal/strict", "internal/tracing", "internal/delivery", "poller", "shard", "stats", "stats/metrics"},
 	"client":              {"frame"},
 	"cmd/gatecast":        {"auth", "bench", "client", "internal/event", "internal/certs", "internal/netaddr", "internal/stopsignal", "internal/strict", "internal/node"},
 	"bench":               {"internal/event", "frame"},
@@ -55,7 +56,7 @@ var mayImport = map[string][]string{
 	"test/chaos":          {},
 	"test/hostile":        {"frame", "test/testenv"},
 	"test/soak":           {"bench", "client", "internal/event", "frame", "test/testenv"},
-	"test/echo":           {"auth", "frame", "internal/front", "test/testenv", "poller", "shard", "stats"},
+	"test/echo":           {"auth", "internal/event", "frame", "internal/front", "test/testenv", "poller", "shard", "stats", "stats/metrics"},
 	"internal/eventtypes": {"internal/event", "internal/strict"},
 	"internal/spec":       {},
 	// For tests only: nobody else has it.
@@ -74,7 +75,7 @@ var soleImporters = map[string][]string{
 	"github.com/pires/go-proxyproto":  {"internal/front"},
 	"github.com/alecthomas/kong":      {"cmd/gatecast"},
 	"github.com/KimMachineGun":        {"cmd/gatecast"},
-	"github.com/prometheus":           {"stats"},
+	"github.com/prometheus":           {"stats/metrics"},
 	"golang.org/x/net":                {"internal/front", "internal/http1"},
 	"golang.org/x/time":               {"auth"},
 	"golang.org/x/term":               {"cmd/gatecast"},
@@ -165,9 +166,30 @@ func TestClientIsLight(t *testing.T) {
 		t.Fatalf("go list: %v", err)
 	}
 	for _, dep := range strings.Fields(string(out)) {
-		for _, heavy := range []string{"github.com/nats-io", "github.com/valyala", "github.com/prometheus", "github.com/mailru", "go.opentelemetry.io", module + "node", module + "shard"} {
+		for _, heavy := range []string{"github.com/nats-io", "github.com/valyala", "github.com/prometheus", "github.com/mailru", "go.opentelemetry.io", module + "internal/node", module + "shard"} {
 			if strings.HasPrefix(dep, heavy) {
 				t.Errorf("a program that imports the client gets %s", dep)
+			}
+		}
+	}
+}
+
+// The packages that decide and count pull in no Prometheus, and the log knows no gateways.
+func TestKeptApart(t *testing.T) {
+	for _, c := range []struct{ pkg, not string }{
+		{"auth", "github.com/prometheus"},
+		{"shard", "github.com/prometheus"},
+		{"stats", "github.com/prometheus"},
+	} {
+		cmd := exec.Command("go", "list", "-deps", "./"+c.pkg)
+		cmd.Dir = "../.."
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for _, dep := range strings.Fields(string(out)) {
+			if strings.HasPrefix(dep, c.not) {
+				t.Errorf("%s depends on %s", c.pkg, dep)
 			}
 		}
 	}

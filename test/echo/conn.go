@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
 )
 
 const (
@@ -73,7 +73,7 @@ func (c *conn) Reply(wire []byte) { c.send(wire) }
 func (c *conn) Hangup(reply []byte) { c.end(reply) }
 
 // Violation implements [shard.Receiver].
-func (c *conn) Violation(_ stats.Disconnect, _ string, goodbye []byte) { c.end(goodbye) }
+func (c *conn) Violation(_ event.CloseReason, _ string, goodbye []byte) { c.end(goodbye) }
 
 // Heard implements [shard.Receiver].
 func (c *conn) Heard(int) bool { return true }

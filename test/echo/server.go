@@ -18,7 +18,7 @@ import (
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
-	"github.com/gatecast/gatecast/stats"
+	"github.com/gatecast/gatecast/stats/metrics"
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
@@ -68,7 +68,7 @@ func (s *server) config(useTLS, compression bool) front.Config {
 		WebSocket:   &shard.WebSocket{MaxMessage: maxMessage, ShutdownCode: frame.CloseGoingAway},
 		Compression: compression,
 		Available:   func() bool { return true },
-		Node:        stats.NewNode("echo"),
+		Node:        metrics.NewNode("echo"),
 		Logger:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
 	if useTLS {

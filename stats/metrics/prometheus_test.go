@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package stats
+package metrics
 
 import (
 	"io"
@@ -12,11 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // twoShards returns the counts of two shards that have done different things.
-func twoShards() []*Shard {
-	a, b := NewShard(), NewShard()
+func twoShards() []*stats.Shard {
+	a, b := stats.NewShard(), stats.NewShard()
 	a.Connections.Set(3)
 	b.Connections.Set(4)
 	a.Gateways.Set(2)
@@ -25,17 +28,17 @@ func twoShards() []*Shard {
 	a.Delivered.Add(10)
 	b.Delivered.Add(5)
 	a.Pings.Add(7)
-	a.Disconnects.Inc(int(SlowConsumer))
-	b.Disconnects.Inc(int(SlowConsumer))
-	b.Disconnects.Inc(int(HeartbeatTimeout))
-	a.Received.Inc(int(EventAck))
-	b.Received.Add(int(UnknownMessage), 2)
-	a.Fail(NotConnected, 2, time.Unix(100, 0))
-	b.Fail(FailedLost, 1, time.Unix(200, 0))
+	a.Disconnects.Inc(int(event.SlowConsumer))
+	b.Disconnects.Inc(int(event.SlowConsumer))
+	b.Disconnects.Inc(int(event.HeartbeatTimeout))
+	a.Received.Inc(int(event.EventAck))
+	b.Received.Add(int(event.UnknownMessage), 2)
+	a.Fail(event.NotConnected, 2, time.Unix(100, 0))
+	b.Fail(event.FailedLost, 1, time.Unix(200, 0))
 	a.Latency.Observe(200 * time.Microsecond)
 	b.Latency.Observe(200 * time.Microsecond)
 	b.Latency.Observe(time.Minute)
-	return []*Shard{a, b}
+	return []*stats.Shard{a, b}
 }
 
 func TestCollectorSumsOverShards(t *testing.T) {
@@ -89,7 +92,7 @@ gatecast_delivery_latency_seconds_bucket{le="+Inf"} 3
 gatecast_delivery_latency_seconds_sum 60.0004
 gatecast_delivery_latency_seconds_count 3
 `
-	err := testutil.CollectAndCompare(NewCollector(twoShards(), new(Failures)), strings.NewReader(want),
+	err := testutil.CollectAndCompare(NewCollector(twoShards(), new(stats.Failures)), strings.NewReader(want),
 		"gatecast_connections", "gatecast_gateways_connected", "gatecast_send_queue_bytes",
 		"gatecast_slow_consumers_total", "gatecast_heartbeat_timeouts_total", "gatecast_pings_total",
 		"gatecast_messages_received_total", "gatecast_deliveries_total", "gatecast_delivery_latency_seconds")
@@ -99,8 +102,8 @@ gatecast_delivery_latency_seconds_count 3
 }
 
 func TestDisconnectsShowEveryReason(t *testing.T) {
-	if n := testutil.CollectAndCount(NewCollector(twoShards(), new(Failures)), "gatecast_disconnects_total"); n != int(numDisconnects) {
-		t.Errorf("%d reasons are shown, want %d", n, numDisconnects)
+	if n := testutil.CollectAndCount(NewCollector(twoShards(), new(stats.Failures)), "gatecast_disconnects_total"); n != len(event.CloseReasonNames()) {
+		t.Errorf("%d reasons are shown, want %d", n, len(event.CloseReasonNames()))
 	}
 }
 

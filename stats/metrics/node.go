@@ -1,13 +1,15 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package stats
+package metrics
 
 import (
 	"runtime"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatecast/gatecast/stats"
 )
 
 // A Node holds the counts that belong to no shard. They have many writers, so
@@ -35,7 +37,7 @@ type Node struct {
 	CompressionSaved prometheus.Counter // bytes, counted once an event
 
 	// Failures are those that belong to no shard.
-	Failures Failures
+	Failures stats.Failures
 
 	buildInfo *prometheus.GaugeVec
 	published *prometheus.CounterVec

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package stats
+package metrics
 
 import (
 	"slices"
@@ -10,20 +10,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
 )
 
 // Every counter of a node that has done nothing is there, at 0, with every value of its
 // labels. Only the types of events are not known before they come.
 func TestCountersExistFromTheStart(t *testing.T) {
 	n := NewNode("test")
-	for _, c := range append(n.collectors(), NewCollector([]*Shard{NewShard()}, &n.Failures)) {
+	for _, c := range append(n.collectors(), NewCollector([]*stats.Shard{stats.NewShard()}, &n.Failures)) {
 		if vec, ok := c.(*prometheus.CounterVec); ok && vec != n.published && testutil.CollectAndCount(vec) == 0 {
 			descs := make(chan *prometheus.Desc, 1)
 			vec.Describe(descs)
 			t.Errorf("no series of %v", <-descs)
 		}
 	}
-	families, err := NewRegistry(n, []*Shard{NewShard()}).Gather()
+	families, err := NewRegistry(n, []*stats.Shard{stats.NewShard()}).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +50,9 @@ func TestCountersExistFromTheStart(t *testing.T) {
 		"gatecast_rejected_publishes_total":  len(publishErrors),
 		"gatecast_panics_total":              len(listeners),
 		"gatecast_foreign_messages_total":    len(foreignSources),
-		"gatecast_disconnects_total":         int(numDisconnects),
-		"gatecast_messages_received_total":   int(numInbounds),
-		"gatecast_deliveries_total":          int(numFailures) + 1,
+		"gatecast_disconnects_total":         len(event.CloseReasonNames()),
+		"gatecast_messages_received_total":   len(event.MessageKindNames()),
+		"gatecast_deliveries_total":          int(event.NumFailureReasons) + 1,
 		"gatecast_slow_consumers_total":      1,
 		"gatecast_heartbeat_timeouts_total":  1,
 		"gatecast_replayed_events_total":     1,

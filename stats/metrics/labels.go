@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package stats
+package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
