@@ -98,7 +98,7 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 
 // Outcome counts what became of an event. The gateways it was for are those whose
 // barrier lies before it.
-func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome, err error) {
+func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.DeliveryStatus, err error) {
 	entry, err := e.get(ctx, id)
 	if err != nil {
 		return o, err
