@@ -37,8 +37,8 @@ type apiConnections struct {
 }
 
 func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit int) ([]stats.Connection, string, error) {
-	page, next, err := c.router.Page(gatewayID, after, limit)
-	if errors.Is(err, shard.ErrPage) {
+	page, next, err := c.router.Connections(gatewayID, after, limit)
+	if errors.Is(err, shard.ErrPageCursor) {
 		return nil, "", fmt.Errorf("%w: %v", api.ErrCursor, err)
 	}
 	return page, next, err
