@@ -48,7 +48,7 @@ const goodToken = "gc_good"
 func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
 	h.available.Store(true)
-	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), Places: new(atomic.Int32), OrgPlaces: new(atomic.Int32)}
+	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), QuotaUsed: new(atomic.Int32), OrgQuotaUsed: new(atomic.Int32)}
 	logs := testenv.NewLog(t)
 	logs.HideKey(testenv.Certificate().PrivateKey)
 	for _, token := range []string{goodToken, "gc_bad", "gc_other", "gc_unverified"} {

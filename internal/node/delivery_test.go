@@ -211,7 +211,7 @@ func TestAckToALateNode(t *testing.T) {
 	answers := late.connect(token)
 	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"
 	b := start(t, cfg)
-	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	receives := b.connect(token)
 
 	late.tail.stop() // from now on it sees nothing
@@ -258,7 +258,7 @@ func TestSkippedOnAnotherNode(t *testing.T) {
 	token, _ := a.gateway("g", "prod")
 	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"
 	b := start(t, cfg)
-	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	gone := func(s *system) {
 		eventually(t, "it is gone", func() bool { return s.front.Live() == 0 })
 	}
