@@ -58,7 +58,7 @@ type Registry interface {
 	// CatchUp returns when the registry knows every change that was made on any node
 	// before the call, else why it cannot tell.
 	CatchUp(ctx context.Context) error
-	Away(t event.Target, limit int) (ids []string, total int)
+	Disconnected(t event.Target, limit int) (ids []string, total int)
 }
 
 // Connections knows the live connections.

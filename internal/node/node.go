@@ -262,7 +262,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return fmt.Errorf("registry: %w", err)
 	}
 	begun := func(gatewayID string) {
-		if n.registry.Has(gatewayID) {
+		if n.registry.HasLocal(gatewayID) {
 			n.router.ReportNow(gatewayID)
 		}
 	}
@@ -287,9 +287,9 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:    n.cfg.Logger,
-		Open:      n.cfg.VerifyURL != "",
+		External:  n.cfg.VerifyURL != "",
 		Position:  n.log.Position,
-		Patience:  patience,
+		RetryFor:  patience,
 		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
 		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
@@ -341,7 +341,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
-		Known:             n.known,
+		CachedGrant:       n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		CatchUp:           n.catchUp,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
