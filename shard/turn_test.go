@@ -106,7 +106,7 @@ func TestPositionOfEarlierLineage(t *testing.T) {
 		want string
 	}{{103, "ack 7-103 true"}, {107, "ack 7-104 false"}} {
 		at := event.Cursor{Epoch: 7, Seq: c.seq}
-		if got := r.resuming(&Resume{After: c.seq, Position: at, In: before}, "g"); func() bool { r.settle(); return got.said()[0] != c.want }() {
+		if got := r.resuming(&Resume{After: c.seq, Position: at, Lineage: before}, "g"); func() bool { r.settle(); return got.said()[0] != c.want }() {
 			t.Errorf("from %v: %v, want %s", at, got.said(), c.want)
 		}
 	}

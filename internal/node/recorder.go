@@ -120,7 +120,7 @@ type note struct {
 // size returns about how many bytes a note takes, and how many records it is. Messages
 // of a notice count in full: it may be the last to keep them.
 func (n *note) size() (bytes int64, records int) {
-	places := len(n.report.Began) + len(n.report.Progress)
+	places := len(n.report.Starts) + len(n.report.Progress)
 	records = places + len(n.report.Inbound) + len(n.failed)
 	size := places*placeBytes + (1+records-places)*recordBytes
 	for i := range n.report.Inbound {
@@ -350,8 +350,8 @@ func (r *recorder) takeNotes(ctx context.Context) {
 		}
 		facts := tracker.Updates{Progress: n.report.Progress}
 		valid := r.log.Valid(ctx, r.epoch)
-		for _, c := range n.report.Began {
-			if c.At <= valid && r.takeBegan(c) {
+		for _, c := range n.report.Starts {
+			if c.After <= valid && r.takeBegan(c) {
 				began = true
 			}
 		}
@@ -371,7 +371,7 @@ func (r *recorder) takeNotes(ctx context.Context) {
 			}
 		}
 	}
-	if began || slices.ContainsFunc(notes, func(n note) bool { return n.report.Now }) {
+	if began || slices.ContainsFunc(notes, func(n note) bool { return n.report.Immediate }) {
 		// A node that is killed within a second must have written it.
 		r.writeFacts(ctx)
 	}
@@ -436,18 +436,18 @@ func (r *recorder) takeHeld(ctx context.Context, now time.Time, all bool) {
 
 // resumed reports whether a connection of a note names a position.
 func resumed(n note) bool {
-	return slices.ContainsFunc(n.report.Began, func(c shard.Began) bool { return c.Resumed })
+	return slices.ContainsFunc(n.report.Starts, func(c shard.ConnectionStart) bool { return c.Resumed })
 }
 
 // takeBegan records where a connection begins, and what its gateway must have received
 // by then. It reports whether it is news.
-func (r *recorder) takeBegan(c shard.Began) (news bool) {
-	start := tracker.Progress{GatewayID: c.GatewayID, From: c.At, To: c.At}
+func (r *recorder) takeBegan(c shard.ConnectionStart) (news bool) {
+	start := tracker.Progress{GatewayID: c.GatewayID, From: c.After, To: c.After}
 	if !c.Resumed {
 		r.gaps.start(start)
 		return r.takeStart(start)
 	}
-	gap, ok := r.book.Gap(c.GatewayID, c.At)
+	gap, ok := r.book.Gap(c.GatewayID, c.After)
 	if !ok {
 		gap = start
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 // mayImport says which packages of gatecast a package may import. It is the
-// picture in docs/architecture.md, and imports point down it only.
+// picture in docs/explanation/architecture.md, and imports point down it only.
 var mayImport = map[string][]string{
 	"internal/strict":           {},
 	"internal/event":            {"internal/strict"},
@@ -134,7 +134,7 @@ func TestImportDirections(t *testing.T) {
 		}
 		allowed, known := mayImport[name]
 		if !known {
-			t.Errorf("%s is not in the picture: add it to mayImport and to docs/architecture.md", name)
+			t.Errorf("%s is not in the picture: add it to mayImport and to docs/explanation/architecture.md", name)
 		}
 		for _, i := range p.Imports {
 			if dep, ours := strings.CutPrefix(i, module); ours && !slices.Contains(allowed, dep) {
