@@ -91,12 +91,12 @@ type recorder struct {
 
 	// Of the goroutine that writes.
 	facts   tracker.Updates // not written yet
-	held    int64          // bytes of facts, as they count in waiting
-	epoch   uint64         // of the log, which facts are meant in
-	written int            // bytes of outcomes since the last compaction
-	shares  *shares        // of the journal of messages
-	evicted time.Time      // when it was logged last that messages were
-	late    []lateAck      // deployment.acks whose events this node may not have seen yet
+	held    int64           // bytes of facts, as they count in waiting
+	epoch   uint64          // of the log, which facts are meant in
+	written int             // bytes of outcomes since the last compaction
+	shares  *shares         // of the journal of messages
+	evicted time.Time       // when it was logged last that messages were
+	late    []lateAck       // deployment.acks whose events this node may not have seen yet
 
 	gaps   heldGaps       // of gateways that have resumed here
 	recent answeredEvents // that were answered last: often many gateways answer one
