@@ -39,10 +39,11 @@ internal/event: internal/strict
 internal/eventlog: auth internal/event
 internal/eventtypes: internal/event internal/strict
 internal/front: auth internal/activity internal/http1 internal/netaddr internal/strict poller shard stats/metrics
+internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/logqueue internal/netaddr internal/secretfile internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/secretfile internal/strict internal/tracing poller shard stats stats/metrics
 internal/secretfile:
 internal/spec:
 internal/stopsignal:
