@@ -75,7 +75,7 @@ func TestAdminTokensOfMany(t *testing.T) {
 		"the-token-of-nobody-else": {"admin", true, true, true},
 	} {
 		a, ok := tokens.Identify(token)
-		if !ok || a.Name != want.name || a.May(ScopePublish) != want.publish || a.May(ScopeRead) != want.read || a.May(ScopeAdmin) != want.admin {
+		if !ok || a.Name != want.name || a.HasScope(ScopePublish) != want.publish || a.HasScope(ScopeRead) != want.read || a.HasScope(ScopeAdmin) != want.admin {
 			t.Errorf("%s is of %+v, %t", token, a, ok)
 		}
 	}

@@ -66,7 +66,7 @@ var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
 // allowed returns the problem with a caller who does not have a scope.
 func allowed(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 	admin, _ := ctx.UserValue(adminKey).(auth.Admin)
-	if admin.May(scope) {
+	if admin.HasScope(scope) {
 		return nil
 	}
 	return problemf(fasthttp.StatusForbidden, codeForbidden, "the token of %s does not have the scope %s that this needs", admin.Name, scope)

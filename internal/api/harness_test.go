@@ -344,8 +344,8 @@ func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown st
 	return targets, connected, ""
 }
 
-// Away says that all of a target but g1 are away.
-func (r *fakeRegistry) Away(t event.Target, limit int) (ids []string, total int) {
+// Disconnected says that all of a target but g1 are disconnected.
+func (r *fakeRegistry) Disconnected(t event.Target, limit int) (ids []string, total int) {
 	targets, connected, _ := r.Reach(t)
 	for i := range targets - connected {
 		if total++; len(ids) < limit {

@@ -24,7 +24,7 @@ type awayRegistry struct {
 
 func (a awayRegistry) Reach(event.Target) (int, int, string) { return a.n, 0, "" }
 
-func (a awayRegistry) Away(_ event.Target, limit int) ([]string, int) {
+func (a awayRegistry) Disconnected(_ event.Target, limit int) ([]string, int) {
 	return a.away[:min(len(a.away), limit)], len(a.away)
 }
 

@@ -248,7 +248,7 @@ func (s *Server) taken(ev *event.Event, r *receipt, began time.Time) {
 	if s.cfg.Missed == nil || r.targets <= r.connected {
 		return
 	}
-	gateways, total := s.cfg.Registry.Away(ev.Target, MaxListed)
+	gateways, total := s.cfg.Registry.Disconnected(ev.Target, MaxListed)
 	if total == 0 { // they have come meanwhile
 		return
 	}

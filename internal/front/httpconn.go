@@ -71,7 +71,7 @@ func (c *httpConn) Write(b []byte) (int, error) {
 
 func (c *httpConn) moved(n int) {
 	if g := c.gateway.Load(); g != nil && n > 0 {
-		g.Moved(time.Now())
+		g.BytesMoved(time.Now())
 	}
 }
 
@@ -87,7 +87,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // answering pings.
 func busy(cfg Config, r *http.Request) (end func()) {
 	c, ok := r.Context().Value(connKey{}).(*httpConn)
-	if !ok || cfg.Known == nil {
+	if !ok || cfg.CachedGrant == nil {
 		return func() {}
 	}
 	grant := c.grant(cfg, r)
@@ -106,7 +106,7 @@ func busy(cfg Config, r *http.Request) (end func()) {
 // not known.
 func (c *httpConn) grant(cfg Config, r *http.Request) *auth.Grant {
 	if token := r.Header.Get("api-key"); token != "" {
-		return cfg.Known(token)
+		return cfg.CachedGrant(token)
 	}
 	if cert := c.under.PeerCertificate(); cert != nil && cfg.VerifyCertificate != nil {
 		if grant, ok := cfg.VerifyCertificate(cert); ok {

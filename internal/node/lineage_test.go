@@ -76,7 +76,7 @@ func TestLogGoesBack(t *testing.T) {
 	n := startOneNATS(t, nil)
 	a, b := n.node("a"), n.node("b")
 	token, _ := a.gateway("g")
-	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	first := a.publish("g", `1`)
 	backup := filepath.Join(t.TempDir(), "backup")
 	n.stop()
