@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 // soleImporters says which packages import a module directly; nobody else does.
 var soleImporters = map[string][]string{
 	"github.com/mailru/easygo":        {"poller"},
-	"github.com/gobwas/ws":            {"frame", "internal/front", "client"},
+	"github.com/gobwas/ws":            {"frame", "client"},
 	"github.com/nats-io":              {"internal/eventlog"},
 	"github.com/minio/highwayhash":    {"internal/eventlog"},
 	"github.com/valyala/fasthttp":     {"internal/api"},
@@ -89,7 +89,6 @@ var soleImporters = map[string][]string{
 	"pgregory.net/rapid":              {},
 	"go.uber.org/goleak":              {},
 	"github.com/google/go-cmp/cmp":    {},
-	"github.com/gobwas/httphead":      {"internal/front"},
 	"github.com/klauspost/compress":   {"frame"},
 	"github.com/getkin/kin-openapi":   {"test/spectest"},
 	"github.com/hashicorp/golang-lru": {"auth"},
