@@ -134,11 +134,11 @@ func (r *recordConn) Write(b []byte) (int, error) {
 func (r *recordConn) seal(part []byte) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record, start, err := r.session.Begin(make([]byte, 0, len(part)+tlsrecord.Overhead))
+	record, start, err := r.session.BeginRecord(make([]byte, 0, len(part)+tlsrecord.Overhead))
 	if err != nil {
 		return nil, err
 	}
-	return r.session.End(append(record, part...), start), nil
+	return r.session.EndRecord(append(record, part...), start), nil
 }
 
 // alert sends an alert.

@@ -32,7 +32,7 @@ func (t *recordStream) Read() ([]byte, error) {
 		n, err := t.read(buf[have:])
 		switch {
 		case err == ErrWouldBlock:
-			t.session.Release()
+			t.session.ReleaseReadKey()
 			return nil, err
 		case err == io.EOF && have > 0:
 			return nil, io.ErrUnexpectedEOF
@@ -88,7 +88,7 @@ const pingBytes = 16
 func (t *recordStream) Write(vec [][]byte) (int, error) {
 	n, err := t.write(vec, t.seal)
 	if 0 < n && n < pingBytes {
-		t.session.ReleaseSealing()
+		t.session.ReleaseWriteKey()
 	}
 	return n, err
 }
@@ -99,14 +99,14 @@ func (t *recordStream) seal(chunk *chunker) (n int, err error) {
 		if chunk.empty() {
 			break
 		}
-		b, start, err := t.session.Begin(t.loop.cipherBuf)
+		b, start, err := t.session.BeginRecord(t.loop.cipherBuf)
 		if err != nil {
 			return n, err
 		}
 		body := len(b)
 		b = chunk.next(b, tlsrecord.MaxPlaintext)
 		n += len(b) - body
-		t.loop.cipherBuf = t.session.End(b, start)
+		t.loop.cipherBuf = t.session.EndRecord(b, start)
 	}
 	return n, nil
 }

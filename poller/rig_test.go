@@ -169,7 +169,7 @@ func (s *sink) Readable() {
 		b, err := s.stream.Read()
 		s.mu.Lock()
 		s.got.Write(b)
-		s.took += s.stream.Taken()
+		s.took += s.stream.ReadCost()
 		if err != nil && err != ErrWouldBlock {
 			s.err = err
 			s.stream.Close() // an end of file would be told again and again

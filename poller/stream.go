@@ -33,10 +33,10 @@ type Stream interface {
 	// error. The bytes lie in the loop's scratch buffer: they are the caller's
 	// to change until the next Read of any stream of the loop.
 	Read() ([]byte, error)
-	// Taken returns how many bytes the last Read has taken off the socket,
+	// ReadCost returns how many bytes the last Read has taken off the socket,
 	// which may be more than it returned and is not nothing when it would block.
 	// A change of the peer's keys counts for 4 KiB, for what it costs.
-	Taken() int
+	ReadCost() int
 	// Write takes bytes from the front of vec and returns how many. When the
 	// socket would not take them all, the sink's Writable is called as soon as
 	// it does. The stream keeps nothing of vec.
@@ -139,7 +139,7 @@ func (s *plain) read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (s *plain) Taken() int { return s.loop.taken }
+func (s *plain) ReadCost() int { return s.loop.taken }
 
 func (s *plain) Write(vec [][]byte) (int, error) {
 	n, all, err := s.loop.writev(int(s.fd), vec)

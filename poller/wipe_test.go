@@ -41,7 +41,7 @@ func TestOpenThatFails(t *testing.T) {
 	if session.Err() != tlsrecord.ErrClosed {
 		t.Errorf("the session is not wiped: %v", session.Err())
 	}
-	if out, _, err := session.Begin(nil); err == nil {
+	if out, _, err := session.BeginRecord(nil); err == nil {
 		t.Errorf("it still seals: %x", out)
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {

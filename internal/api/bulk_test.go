@@ -45,7 +45,7 @@ func (c *chunks) Write(b []byte) (int, error) {
 // reads the first answer, which the sockets between do not hold.
 func TestBulkOfAClientThatReadsLast(t *testing.T) {
 	const n = 60_000
-	r := start(t, func(c *Config, l *limits) { c.SpoolDir = t.TempDir() })
+	r := start(t, func(c *Config, l *limits) { c.TempDir = t.TempDir() })
 	long := strings.Repeat("x", 2*r.cfg.MaxPayload+2*lineSlack)
 	c, answer := r.sendBulk(t, func(w io.Writer) error {
 		bw := bufio.NewWriter(w)
@@ -87,7 +87,7 @@ func TestBulkOfAClientThatNeverReads(t *testing.T) {
 	for name, spooled := range map[string]int64{"its request has ended": 1 << 30, "no more can wait": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, func(c *Config, l *limits) {
-				c.SpoolDir, l.write, l.spooled = t.TempDir(), 100*time.Millisecond, spooled
+				c.TempDir, l.write, l.spooled = t.TempDir(), 100*time.Millisecond, spooled
 			})
 			w := r.wire(t)
 			w.line(good)

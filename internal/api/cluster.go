@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
@@ -41,7 +40,7 @@ type PageQuery struct {
 type NodeStats struct {
 	NodeID           string          `json:"nodeId"`
 	TotalConnections int64           `json:"totalConnections"`
-	Delivery         Delivery        `json:"delivery"`
+	Delivery         stats.Delivery  `json:"delivery"`
 	Node             json.RawMessage `json:"node"` // as the stats show it
 
 	// Connections are those of the page that was asked for: none when it begins on
@@ -53,37 +52,14 @@ type NodeStats struct {
 	BadCursor bool `json:"badCursor,omitempty"`
 }
 
-// Delivery is what became of deliveries since a node started.
-type Delivery struct {
-	Sent              uint64     `json:"totalEventsSent"`
-	Failed            uint64     `json:"failedDeliveries"`
-	LastFailureTime   *time.Time `json:"lastFailureTime"`
-	LastFailureReason *string    `json:"lastFailureReason"`
-}
-
-// add adds another node's.
-func (d *Delivery) add(o Delivery) {
-	d.Sent += o.Sent
-	d.Failed += o.Failed
-	if o.LastFailureTime == nil {
-		return
-	}
-	if d.LastFailureTime == nil || o.LastFailureTime.After(*d.LastFailureTime) {
-		d.LastFailureTime, d.LastFailureReason = o.LastFailureTime, o.LastFailureReason
-	}
-}
-
 // NodeStats returns this node's part of the stats of a cluster.
 func (s *Server) NodeStats(ctx context.Context, q PageQuery) (NodeStats, error) {
 	part := NodeStats{
 		NodeID:           s.cfg.NodeID,
 		TotalConnections: stats.TotalConnections(s.cfg.Shards),
 		Node:             stats.AppendNode(nil, s.cfg.NodeID, s.cfg.Version, s.cfg.StartedAt, s.cfg.Shards),
+		Delivery:         stats.DeliveryOf(s.cfg.Shards, &s.cfg.Node.Failures),
 		Connections:      []json.RawMessage{},
-	}
-	delivery := stats.AppendDelivery(nil, s.cfg.Shards, &s.cfg.Node.Failures)
-	if err := json.Unmarshal(delivery, &part.Delivery); err != nil {
-		panic("BUG: the stats are not what they were: " + err.Error())
 	}
 	err := s.fillPage(ctx, &part, q)
 	if errors.Is(err, ErrCursor) {
@@ -167,13 +143,13 @@ func (s *Server) parts(q PageQuery) (parts []NodeStats, missing []string, err er
 
 func (s *Server) appendClusterStats(dst []byte, parts []NodeStats, missing []string, limit int) []byte {
 	var total int64
-	var delivery Delivery
+	var delivery stats.Delivery
 	var nodes []json.RawMessage
 	own := json.RawMessage(`null`)
 	for i := range parts {
 		p := &parts[i]
 		total += p.TotalConnections
-		delivery.add(p.Delivery)
+		delivery.Add(p.Delivery)
 		if len(p.Node) > 0 {
 			nodes = append(nodes, p.Node)
 		}
@@ -188,7 +164,7 @@ func (s *Server) appendClusterStats(dst []byte, parts []NodeStats, missing []str
 	if cursor != "" {
 		dst = event.AppendString(append(dst, `,"cursor":`...), cursor)
 	}
-	dst = appendDelivery(append(dst, `},"eventDelivery":`...), delivery)
+	dst = delivery.AppendJSON(append(dst, `},"eventDelivery":`...))
 	dst = append(append(dst, `,"node":`...), own...)
 	dst = appendRaw(append(dst, `,"nodes":`...), nodes)
 	dst = appendStrings(append(dst, `,"notAnswered":`...), missing)
@@ -210,21 +186,4 @@ func joinPages(parts []NodeStats, limit int) (list []json.RawMessage, cursor str
 		}
 	}
 	return list, ""
-}
-
-func appendDelivery(dst []byte, d Delivery) []byte {
-	dst = append(dst, `{"totalEventsSent":`...)
-	dst = strconv.AppendUint(dst, d.Sent, 10)
-	dst = append(dst, `,"failedDeliveries":`...)
-	dst = strconv.AppendUint(dst, d.Failed, 10)
-	var at time.Time
-	if d.LastFailureTime != nil {
-		at = *d.LastFailureTime
-	}
-	dst = event.AppendTime(append(dst, `,"lastFailureTime":`...), at)
-	dst = append(dst, `,"lastFailureReason":`...)
-	if d.LastFailureReason == nil {
-		return append(dst, `null}`...)
-	}
-	return append(event.AppendString(dst, *d.LastFailureReason), '}')
 }

@@ -248,19 +248,3 @@ func TestClusterStatsAsksForALimitedPage(t *testing.T) {
 		t.Errorf("%d connections were asked for at once", most)
 	}
 }
-
-func TestDeliveryAdds(t *testing.T) {
-	at := func(sec int64) *time.Time { t := time.Unix(sec, 0).UTC(); return &t }
-	reason := func(s string) *string { return &s }
-	never, early, late := Delivery{Sent: 1}, Delivery{2, 3, at(10), reason("early")}, Delivery{4, 5, at(20), reason("late")}
-	for _, order := range [][]Delivery{{never, early, late}, {late, early, never}, {early, never, late}} {
-		var sum Delivery
-		for _, d := range order {
-			sum.add(d)
-		}
-		const want = `{"totalEventsSent":7,"failedDeliveries":8,"lastFailureTime":"1970-01-01T00:00:20.000000000Z","lastFailureReason":"late"}`
-		if got := string(appendDelivery(nil, sum)); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-}

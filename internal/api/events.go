@@ -24,7 +24,7 @@ func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return eventProblem(id, err)
 	}
-	o, err := s.cfg.Events.Outcome(c, id)
+	o, err := s.cfg.Events.DeliveryStatus(c, id)
 	if err != nil {
 		return eventProblem(id, err)
 	}
@@ -128,7 +128,7 @@ func (s *Server) eventsQuery(ctx *fasthttp.RequestCtx) (q ListQuery, limit int, 
 	if limit, err = limitArg(ctx, queryPage); err != nil {
 		return q, 0, err
 	}
-	if q.GatewayID != "" && s.cfg.EndVerified == nil { // else any id may be a gateway's
+	if q.GatewayID != "" && s.cfg.RevokeVerified == nil { // else any id may be a gateway's
 		if _, ok := s.cfg.Registry.Get(q.GatewayID); !ok {
 			return q, 0, noGateway(q.GatewayID)
 		}

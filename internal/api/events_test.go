@@ -25,20 +25,20 @@ func TestOutcomeOfAnEvent(t *testing.T) {
 	const head = `{"id":"10-1","type":"t",` + at + `,"correlationId":"c",`
 	tests := []struct {
 		name string
-		of   Outcome
+		of   DeliveryStatus
 		want string
 	}{
-		{"nothing yet", Outcome{Targets: 1, Pending: 1, PendingGateways: []string{"g1"}},
+		{"nothing yet", DeliveryStatus{Targets: 1, Pending: 1, PendingGateways: []string{"g1"}},
 			head + `"targets":1,"delivered":0,"acked":0,"failed":0,"pending":1,"failedGateways":[],"pendingGateways":["g1"],"truncated":false}`},
-		{"a group without members", Outcome{},
+		{"a group without members", DeliveryStatus{},
 			head + `"targets":0,"delivered":0,"acked":0,"failed":0,"pending":0,"failedGateways":[],"pendingGateways":[],"truncated":false}`},
-		{"some of each", Outcome{Targets: 7, Delivered: 5, Acked: 2, Failed: 1, Pending: 2, FailedGateways: []string{"f"}, PendingGateways: []string{"p", "q"}},
+		{"some of each", DeliveryStatus{Targets: 7, Delivered: 5, Acked: 2, Failed: 1, Pending: 2, FailedGateways: []string{"f"}, PendingGateways: []string{"p", "q"}},
 			head + `"targets":7,"delivered":5,"acked":2,"failed":1,"pending":2,"failedGateways":["f"],"pendingGateways":["p","q"],"truncated":false}`},
-		{"not all are named", Outcome{Targets: 5, Pending: 3, PendingGateways: []string{"p", "q"}},
+		{"not all are named", DeliveryStatus{Targets: 5, Pending: 3, PendingGateways: []string{"p", "q"}},
 			head + `"targets":5,"delivered":0,"acked":0,"failed":0,"pending":3,"failedGateways":[],"pendingGateways":["p","q"],"truncated":true}`},
-		{"not all that failed are named", Outcome{Targets: 5, Delivered: 2, Failed: 2, FailedGateways: []string{"f"}},
+		{"not all that failed are named", DeliveryStatus{Targets: 5, Delivered: 2, Failed: 2, FailedGateways: []string{"f"}},
 			head + `"targets":5,"delivered":2,"acked":0,"failed":2,"pending":0,"failedGateways":["f"],"pendingGateways":[],"truncated":true}`},
-		{"a node does not answer", Outcome{Targets: 1, Delivered: 1, NotAnswered: []string{"n2", "n3"}},
+		{"a node does not answer", DeliveryStatus{Targets: 1, Delivered: 1, NotAnswered: []string{"n2", "n3"}},
 			head + `"targets":1,"delivered":1,"acked":0,"failed":0,"pending":0,"failedGateways":[],"pendingGateways":[],"truncated":false,"notAnswered":["n2","n3"]}`},
 	}
 	for _, tt := range tests {
@@ -46,7 +46,7 @@ func TestOutcomeOfAnEvent(t *testing.T) {
 			t.Parallel()
 			r := start(t)
 			r.do("POST", prefix+"/events", good)
-			r.log.outcomes = map[uint64]Outcome{1: tt.of}
+			r.log.outcomes = map[uint64]DeliveryStatus{1: tt.of}
 			if got := r.do("GET", prefix+"/events/10-1", ""); got.status != 200 || got.body != tt.want || got.header.Get("Content-Type") != typeJSON {
 				t.Errorf("got  %d %s\nwant %s", got.status, got.body, tt.want)
 			}
@@ -61,7 +61,7 @@ func TestOutcomeNamesABoundedNumberOfGateways(t *testing.T) {
 	}{{MaxListed, MaxListed, false}, {MaxListed + 1, MaxListed, true}} {
 		r := start(t)
 		r.do("POST", prefix+"/events", good)
-		r.log.outcomes = map[uint64]Outcome{1: {Failed: tt.n, FailedGateways: names(tt.n), Pending: tt.n, PendingGateways: names(tt.n)}}
+		r.log.outcomes = map[uint64]DeliveryStatus{1: {Failed: tt.n, FailedGateways: names(tt.n), Pending: tt.n, PendingGateways: names(tt.n)}}
 		var got struct {
 			FailedGateways, PendingGateways []string
 			Truncated                       bool
@@ -92,7 +92,7 @@ func TestOutcomeRefusals(t *testing.T) {
 		{"unknown", "10-2", nil, 404, gone("10-2")},
 		{"before the first", "10-0", nil, 404, gone("10-0")},
 		{"of another epoch", "11-1", nil, 404, gone("11-1")},
-		{"what became of it is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]Outcome{} }, 404, gone("10-1")},
+		{"what became of it is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]DeliveryStatus{} }, 404, gone("10-1")},
 		{"the log is out of reach", "10-1", func(l *fakeLog) { l.failRead = errors.New("no quorum") }, 503,
 			`{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`},
 	}

@@ -125,7 +125,7 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 // endVerified is DELETE /verified/{gatewayId}. It takes any id: the platform need not
 // know whether the gateway is here.
 func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
-	if s.cfg.EndVerified == nil {
+	if s.cfg.RevokeVerified == nil {
 		return notFound("no tokens are verified by the platform here (--verify-url); those of the registry are revoked under /gateways/{id}/tokens")
 	}
 	id := pathArg(ctx, "gatewayId")
@@ -135,7 +135,7 @@ func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
 	c, cancel := s.manage()
 	defer cancel()
 	actOf(ctx).note("gateway", id)
-	if err := s.cfg.EndVerified(c, id); err != nil {
+	if err := s.cfg.RevokeVerified(c, id); err != nil {
 		return unavailable("not every node has taken the tokens of gateway %s back: %v; try again", id, err)
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)

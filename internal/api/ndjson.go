@@ -76,7 +76,7 @@ type inFlight struct {
 func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
 	b := &bulk{
 		s: s, conn: ctx.Conn(), act: actOf(ctx), key: key, parent: parent,
-		answers: newSpool(s.cfg.SpoolDir, &s.spooled, s.limits.spooled), finished: make(chan struct{}),
+		answers: newSpool(s.cfg.TempDir, &s.spooled, s.limits.spooled), finished: make(chan struct{}),
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
 	}
 	b.act.later = true

@@ -24,7 +24,7 @@ type Events interface {
 	// the limit, or none, when there are: where they are long, or rare so that looking
 	// for them takes long.
 	List(ctx context.Context, q ListQuery) (list []Published, next event.Cursor, more bool, err error)
-	Outcome(ctx context.Context, id event.Cursor) (Outcome, error)
+	DeliveryStatus(ctx context.Context, id event.Cursor) (DeliveryStatus, error)
 	// Contains reports whether the log's history contains what an event's id stands for.
 	// The event may have left the log since.
 	Contains(ctx context.Context, id event.Cursor) (bool, error)
@@ -50,7 +50,7 @@ type ListQuery struct {
 }
 
 // An Outcome is what became of an event at the gateways it was for.
-type Outcome struct {
+type DeliveryStatus struct {
 	Targets   int // gateways
 	Delivered int // of them, those that a connection of was written to
 	Acked     int // of those, the ones that answered that they have applied it

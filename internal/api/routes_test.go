@@ -385,7 +385,7 @@ func TestEndVerified(t *testing.T) {
 	var asked []string
 	var fail error
 	r := start(t, func(c *Config, _ *limits) {
-		c.EndVerified = func(_ context.Context, id string) error {
+		c.RevokeVerified = func(_ context.Context, id string) error {
 			asked = append(asked, id)
 			return fail
 		}

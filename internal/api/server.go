@@ -95,7 +95,7 @@ type Config struct {
 
 	// EndVerified takes back, on every node, what the platform said of a gateway's
 	// tokens; nil: the platform is not asked.
-	EndVerified func(ctx context.Context, gatewayID string) error
+	RevokeVerified func(ctx context.Context, gatewayID string) error
 
 	// Types checks the payloads of events by their types; nil: nobody does.
 	Types Types
@@ -119,7 +119,7 @@ type Config struct {
 
 	// SpoolDir is where the answers of bulk publishes wait for clients that do not read
 	// them yet, in files without a name; empty: the system's folder for temporary files.
-	SpoolDir string
+	TempDir string
 
 	Logger *slog.Logger     // nil logs nothing
 	Now    func() time.Time // nil is time.Now

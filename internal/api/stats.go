@@ -124,7 +124,7 @@ func (a *statsAnswer) end(dst []byte) []byte {
 		dst = event.AppendString(dst, a.next)
 	}
 	dst = append(dst, `},"eventDelivery":`...)
-	dst = stats.AppendDelivery(dst, a.s.cfg.Shards, &a.s.cfg.Node.Failures)
+	dst = stats.DeliveryOf(a.s.cfg.Shards, &a.s.cfg.Node.Failures).AppendJSON(dst)
 	dst = append(dst, `,"node":`...)
 	dst = stats.AppendNode(dst, a.s.cfg.NodeID, a.s.cfg.Version, a.s.cfg.StartedAt, a.s.cfg.Shards)
 	return append(dst, '}', '\n')

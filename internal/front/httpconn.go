@@ -71,7 +71,7 @@ func (c *httpConn) Write(b []byte) (int, error) {
 
 func (c *httpConn) moved(n int) {
 	if g := c.gateway.Load(); g != nil && n > 0 {
-		g.Moved(time.Now())
+		g.BytesMoved(time.Now())
 	}
 }
 

@@ -172,7 +172,7 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 	defer s.notices.waiting.Add(-maxNotices)
 	body := []byte(`{"type":"t","payload":1,"timestamp":"2026-01-02T03:04:05.000000000Z","correlationId":"c"}`)
 	m := shard.NewMessage(event.Cursor{Epoch: s.log.Epoch(), Seq: 1}, "", body, 0)
-	s.notify(shard.Notice{Kind: shard.Failed, At: time.Now(), GatewayID: "g", Failure: event.FailedLost, Messages: []*shard.Message{m}})
+	s.notify(shard.Notice{Kind: shard.DeliveryFailed, At: time.Now(), GatewayID: "g", Failure: event.FailedLost, Messages: []*shard.Message{m}})
 	var answer struct{ Deliveries []json.RawMessage }
 	eventually(t, "the failure is recorded", func() bool {
 		s.call("GET", root+"/deliveries?status=failed", "", &answer)

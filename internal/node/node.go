@@ -116,11 +116,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
-	var platform http.Handler // not one that is nil inside
-	if cfg.PlatformURL != "" {
-		if platform, err = platformHandler(cfg); err != nil {
-			return nil, err
-		}
+	platform, err := platformHandler(cfg)
+	if err != nil {
+		return nil, err
 	}
 	if err := n.loadTypes(); err != nil {
 		return nil, err
@@ -379,28 +377,28 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		endVerified = n.endVerified
 	}
 	n.api = api.New(api.Config{
-		NodeID:      n.cfg.NodeID,
-		Version:     n.cfg.Version,
-		StartedAt:   n.started,
-		MaxPayload:  n.cfg.MaxPayload,
-		Admin:       admins,
-		Log:         apiLog{n.log},
-		Registry:    n.registry,
-		Connections: apiConnections{n.router, n.peers},
-		Events:      apiEvents{n},
-		Failures:    apiFailures{n.recorder.failures},
-		Messages:    apiMessages{n.recorder.messages},
-		Missed:      n.missed,
-		Types:       types,
-		Tracer:      apiTracerOf(n.tracer),
-		Cluster:     cluster,
-		EndVerified: endVerified,
-		Shards:      n.router.Stats(),
-		Node:        n.counts,
-		Metrics:     metrics.Handler(metrics.NewRegistry(n.counts, n.router.Stats())),
-		Ready:       n.ready,
-		SpoolDir:    n.cfg.DataDir,
-		Logger:      n.cfg.Logger,
+		NodeID:         n.cfg.NodeID,
+		Version:        n.cfg.Version,
+		StartedAt:      n.started,
+		MaxPayload:     n.cfg.MaxPayload,
+		Admin:          admins,
+		Log:            apiLog{n.log},
+		Registry:       n.registry,
+		Connections:    apiConnections{n.router, n.peers},
+		Events:         apiEvents{n},
+		Failures:       apiFailures{n.recorder.failures},
+		Messages:       apiMessages{n.recorder.messages},
+		Missed:         n.missed,
+		Types:          types,
+		Tracer:         apiTracerOf(n.tracer),
+		Cluster:        cluster,
+		RevokeVerified: endVerified,
+		Shards:         n.router.Stats(),
+		Node:           n.counts,
+		Metrics:        metrics.Handler(metrics.NewRegistry(n.counts, n.router.Stats())),
+		Ready:          n.ready,
+		TempDir:        n.cfg.DataDir,
+		Logger:         n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
 	n.reloader = startReloader(n.files, n.counts, n.cfg.Logger)
