@@ -32,7 +32,7 @@ func loadAdminTokens(cfg Config) (*adminTokens, error) {
 }
 
 // Identify returns the administrator that a presented token belongs to.
-func (a *adminTokens) Identify(presented string) (auth.Admin, bool) {
+func (a *adminTokens) Identify(presented []byte) (auth.Admin, bool) {
 	return a.current.Load().Identify(presented)
 }
 

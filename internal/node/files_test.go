@@ -57,7 +57,7 @@ func TestAdminTokensBadFile(t *testing.T) {
 		if err := a.Load(); err == nil {
 			t.Error("no error")
 		}
-		if _, ok := a.Identify("the-token-of-the-first"); !ok {
+		if _, ok := a.Identify([]byte("the-token-of-the-first")); !ok {
 			t.Error("the previous token is unknown")
 		}
 	}
@@ -88,7 +88,7 @@ func TestReloadOfUnreadableFiles(t *testing.T) {
 		if err := a.Load(); err == nil {
 			t.Error("a file that others can read is loaded")
 		}
-		if _, ok := a.Identify("the-token-of-the-first"); !ok {
+		if _, ok := a.Identify([]byte("the-token-of-the-first")); !ok {
 			t.Error("the previous token is unknown")
 		}
 		if err := os.Chmod(file, 0o600); err != nil {
@@ -97,7 +97,7 @@ func TestReloadOfUnreadableFiles(t *testing.T) {
 		if err := a.Load(); err != nil {
 			t.Error(err)
 		}
-		if _, ok := a.Identify("the-token-of-the-second"); !ok {
+		if _, ok := a.Identify([]byte("the-token-of-the-second")); !ok {
 			t.Error("the new token is unknown")
 		}
 	})
