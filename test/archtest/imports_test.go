@@ -53,6 +53,7 @@ internal/tracing: internal/event
 test/chaos:
 test/clients:
 test/echo: auth frame internal/event internal/front poller shard stats/metrics test/testenv
+test/gomodule:
 test/hostile: frame test/testenv
 test/soak: bench client internal/event test/testenv
 test/spectest: internal/spec internal/strict
