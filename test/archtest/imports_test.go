@@ -52,9 +52,11 @@ internal/tlsrecord:
 internal/tracing: internal/event
 test/chaos:
 test/clients:
+test/docs:
 test/echo: auth frame internal/event internal/front poller shard stats/metrics test/testenv
 test/gomodule:
 test/hostile: frame test/testenv
+test/screenshots:
 test/soak: bench client internal/event test/testenv
 test/spectest: internal/spec internal/strict
 test/testenv:
