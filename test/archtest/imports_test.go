@@ -55,6 +55,7 @@ test/chaos:
 test/clients:
 test/docs:
 test/echo: auth frame internal/event internal/front poller shard stats/metrics test/testenv
+test/gomodule:
 test/hostile: frame test/testenv
 test/screenshots:
 test/soak: bench client internal/event test/testenv
