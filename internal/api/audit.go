@@ -15,23 +15,23 @@ import (
 // Keys of what belongs to a request.
 const (
 	adminKey = "admin" // an auth.Admin: who asks
-	actKey   = "act"   // the *act that the request is
+	auditKey = "act"   // the *act that the request is
 )
 
 // An act is a request that changes something. What became of it is a line of the log
 // of its own, with who did it; never with a token's text.
-type act struct {
-	what    string
-	admin   string
-	remote  string
-	details []any // of the line
-	later   bool  // whoever streams the answer writes the line
+type auditRecord struct {
+	action   string
+	admin    string
+	remote   string
+	attrs    []any // of the line
+	deferred bool  // whoever streams the answer writes the line
 }
 
 // reads is a handler for those who may read.
-func (s *Server) reads(h handler) handler {
+func (s *Server) reader(h handler) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
-		if err := allowed(ctx, auth.ScopeRead); err != nil {
+		if err := requireScope(ctx, auth.ScopeRead); err != nil {
 			return err
 		}
 		return h(ctx)
@@ -40,19 +40,19 @@ func (s *Server) reads(h handler) handler {
 
 // act is a handler that changes something, for those who have the scope. It takes no
 // parameters.
-func (s *Server) act(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
-	h = takes(h)
+func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
+	h = withParams(h)
 	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
 		admin, _ := ctx.UserValue(adminKey).(auth.Admin)
-		a := &act{what: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
-		ctx.SetUserValue(actKey, a)
+		a := &auditRecord{action: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
+		ctx.SetUserValue(auditKey, a)
 		err = errPanicked // unless it returns
 		defer func() {
-			if !a.later {
-				s.audit(a, err)
+			if !a.deferred {
+				s.logAudit(a, err)
 			}
 		}()
-		if err = allowed(ctx, scope); err == nil {
+		if err = requireScope(ctx, scope); err == nil {
 			err = h(ctx)
 		}
 		return err
@@ -64,7 +64,7 @@ var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
 	"something went wrong here; the log of the node tells what")
 
 // allowed returns the problem with a caller who does not have a scope.
-func allowed(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
+func requireScope(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 	admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 	if admin.HasScope(scope) {
 		return nil
@@ -73,13 +73,13 @@ func allowed(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 }
 
 // actOf returns the act that a request is.
-func actOf(ctx *fasthttp.RequestCtx) *act { return ctx.UserValue(actKey).(*act) }
+func auditOf(ctx *fasthttp.RequestCtx) *auditRecord { return ctx.UserValue(auditKey).(*auditRecord) }
 
 // note adds names and values to the act's line.
-func (a *act) note(pairs ...any) { a.details = append(a.details, pairs...) }
+func (a *auditRecord) add(pairs ...any) { a.attrs = append(a.attrs, pairs...) }
 
 // audit writes the line of an act.
-func (s *Server) audit(a *act, err error) {
+func (s *Server) logAudit(a *auditRecord, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = codeUnavailable
@@ -88,6 +88,6 @@ func (s *Server) audit(a *act, err error) {
 		}
 	}
 	s.cfg.Logger.Info("audit", append([]any{
-		slog.String("action", a.what), slog.String("admin", a.admin), slog.String("remote", a.remote), slog.String("outcome", outcome),
-	}, a.details...)...)
+		slog.String("action", a.action), slog.String("admin", a.admin), slog.String("remote", a.remote), slog.String("outcome", outcome),
+	}, a.attrs...)...)
 }

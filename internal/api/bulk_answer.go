@@ -14,7 +14,7 @@ import (
 // returns, so nothing reads the connection after it is given up.
 type bulkAnswer struct {
 	*bulk
-	begun bool
+	started bool
 
 	buf  []byte // the piece at hand
 	done int    // buf[:done] is read
@@ -54,8 +54,8 @@ func (a *bulkAnswer) Read(p []byte) (int, error) {
 
 // next gets the next piece, empty at the end.
 func (a *bulkAnswer) next() (err error) {
-	if !a.begun {
-		a.begun = true
+	if !a.started {
+		a.started = true
 		go a.run()
 	}
 	a.buf, err = a.answers.next(a.buf)
@@ -69,17 +69,17 @@ func (a *bulkAnswer) next() (err error) {
 // fasthttp reads on a little: to close a socket with unread data would take the end of
 // the answer from the client.
 func (a *bulkAnswer) Close() error {
-	if a.begun {
+	if a.started {
 		select {
 		case <-a.finished:
 		default:
-			a.abandon()
+			a.stop()
 			<-a.finished
 		}
 	}
-	a.answers.close()
-	a.report()
-	if a.broken != nil {
+	a.answers.release()
+	a.writeAudit()
+	if a.inputProblem != nil {
 		_ = a.conn.SetReadDeadline(time.Now().Add(a.s.limits.drain))
 	}
 	return nil

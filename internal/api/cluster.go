@@ -70,7 +70,7 @@ func (s *Server) NodeStats(ctx context.Context, q PageQuery) (NodeStats, error) 
 
 // fillPage adds this node's connections of a page.
 func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) error {
-	node, after, err := cutCursor(q.After)
+	node, after, err := splitCursor(q.After)
 	if err != nil || node > s.cfg.NodeID {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) err
 
 // cutCursor cuts the cursor of a cluster's list into a node's id and that node's
 // cursor. Both are empty for the first page.
-func cutCursor(cursor string) (node, inner string, err error) {
+func splitCursor(cursor string) (node, inner string, err error) {
 	node, inner, ok := strings.Cut(cursor, "~")
 	if cursor != "" && (!ok || !event.ValidName(node)) {
 		return "", "", ErrCursor
@@ -104,15 +104,15 @@ func cutCursor(cursor string) (node, inner string, err error) {
 
 // showClusterStats is GET /stats?scope=cluster.
 func (s *Server) showClusterStats(ctx *fasthttp.RequestCtx, q PageQuery) error {
-	if _, _, err := cutCursor(q.After); err != nil {
-		return badArg("cursor", err.Error())
+	if _, _, err := splitCursor(q.After); err != nil {
+		return badParam("cursor", err.Error())
 	}
-	parts, missing, err := s.parts(q)
+	parts, missing, err := s.nodeParts(q)
 	if err != nil {
 		return unavailable("the stats of the cluster cannot be had now: %v", err)
 	}
 	if slices.ContainsFunc(parts, func(p NodeStats) bool { return p.BadCursor }) {
-		return badArg("cursor", ErrCursor.Error())
+		return badParam("cursor", ErrCursor.Error())
 	}
 	answerJSON(ctx, fasthttp.StatusOK, s.appendClusterStats(nil, parts, missing, q.Limit))
 	return nil
@@ -120,7 +120,7 @@ func (s *Server) showClusterStats(ctx *fasthttp.RequestCtx, q PageQuery) error {
 
 // parts returns the parts of all nodes in the order of their ids, and the ids of
 // those that did not answer.
-func (s *Server) parts(q PageQuery) (parts []NodeStats, missing []string, err error) {
+func (s *Server) nodeParts(q PageQuery) (parts []NodeStats, missing []string, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.limits.nodes)
 	defer cancel()
 	own, err := s.NodeStats(ctx, q)

@@ -187,7 +187,7 @@ func TestClusterStatsPages(t *testing.T) {
 		var got []string
 		cursor := ""
 		for {
-			parts, _, err := asked.parts(PageQuery{After: cursor, Limit: limit})
+			parts, _, err := asked.nodeParts(PageQuery{After: cursor, Limit: limit})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,12 +48,12 @@ func (s *connSet) listen(ln net.Listener) bool {
 }
 
 // changed is the server's ConnState hook.
-func (s *connSet) changed(c net.Conn, state fasthttp.ConnState) {
+func (s *connSet) stateChanged(c net.Conn, state fasthttp.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state == fasthttp.StateClosed || state == fasthttp.StateHijacked {
 		delete(s.conns, c)
-		s.noteEmpty()
+		s.signalEmpty()
 		return
 	}
 	if s.conns == nil {
@@ -64,7 +64,7 @@ func (s *connSet) changed(c net.Conn, state fasthttp.ConnState) {
 
 // stream marks c as one that newline-delimited JSON is read from, until its
 // state changes.
-func (s *connSet) stream(c net.Conn) {
+func (s *connSet) markStreaming(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st, ok := s.conns[c]; ok {
@@ -92,11 +92,11 @@ func (s *connSet) drain(deadline time.Time) {
 			_ = c.SetReadDeadline(deadline)
 		}
 	}
-	s.noteEmpty()
+	s.signalEmpty()
 }
 
 // noteEmpty is called with mu held.
-func (s *connSet) noteEmpty() {
+func (s *connSet) signalEmpty() {
 	if !s.draining || len(s.conns) > 0 {
 		return
 	}

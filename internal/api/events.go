@@ -14,11 +14,11 @@ import (
 
 // showEvent is GET /events/{id}: what became of it.
 func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
-	id, err := s.eventArg(ctx)
+	id, err := s.eventParam(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	e, err := s.cfg.Events.Event(c, id)
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
 	}
 	head := event.ReadHead(e.Body)
 	at, _ := event.Published(e.Body)
-	failed, pending := listed(o.FailedGateways), listed(o.PendingGateways)
+	failed, pending := firstListed(o.FailedGateways), firstListed(o.PendingGateways)
 	return answer(ctx, fasthttp.StatusOK, struct {
 		ID              string    `json:"id"`
 		Type            string    `json:"type"`
@@ -53,19 +53,19 @@ func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
 }
 
 // listed returns as many gateways as an answer names.
-func listed(gateways []string) []string {
-	return notNil(gateways[:min(len(gateways), MaxListed)])
+func firstListed(gateways []string) []string {
+	return nonNil(gateways[:min(len(gateways), MaxListed)])
 }
 
 // eventArg returns the event's id in the path.
-func (s *Server) eventArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
-	id, err := event.ParseCursor(pathArg(ctx, "id"))
+func (s *Server) eventParam(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
+	id, err := event.ParseCursor(pathParam(ctx, "id"))
 	if err != nil {
 		p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "id: %v", err)
 		p.field = "id"
 		return event.Cursor{}, p
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	switch ok, err := s.cfg.Events.Contains(c, id); {
 	case err != nil:
@@ -95,18 +95,18 @@ const queryPage = 100
 // Bounds of a list of events in bytes of their JSON, but for one event's: of those that
 // are held at once, and of the whole answer, whose cursor goes on behind it.
 const (
-	heldBytes = 1 << 20
-	listBytes = 4 << 20
+	pageBytes   = 1 << 20
+	answerBytes = 4 << 20
 )
 
 // listEvents is GET /events.
 func (s *Server) listEvents(ctx *fasthttp.RequestCtx) error {
-	a := &eventsAnswer{s: s, bytes: listBytes}
+	a := &eventsAnswer{s: s, remainingBytes: answerBytes}
 	var err error
-	if a.query, a.left, err = s.eventsQuery(ctx); err != nil {
+	if a.query, a.remaining, err = s.eventsQuery(ctx); err != nil {
 		return err
 	}
-	if err := a.turnPage(); err != nil { // while it can still be answered
+	if err := a.nextPage(); err != nil { // while it can still be answered
 		return err
 	}
 	ctx.SetContentType(typeJSON)
@@ -116,43 +116,43 @@ func (s *Server) listEvents(ctx *fasthttp.RequestCtx) error {
 
 // eventsQuery returns what a request for events asks for, and its limit.
 func (s *Server) eventsQuery(ctx *fasthttp.RequestCtx) (q ListQuery, limit int, err error) {
-	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
+	if q.GatewayID, err = nameParam(ctx, "gatewayId"); err != nil {
 		return q, 0, err
 	}
-	if q.Type, err = typeArg(ctx); err != nil {
+	if q.Type, err = typeParam(ctx); err != nil {
 		return q, 0, err
 	}
-	if q.After, err = s.sinceArg(ctx); err != nil {
+	if q.After, err = s.sinceParam(ctx); err != nil {
 		return q, 0, err
 	}
-	if limit, err = limitArg(ctx, queryPage); err != nil {
+	if limit, err = limitParam(ctx, queryPage); err != nil {
 		return q, 0, err
 	}
 	if q.GatewayID != "" && s.cfg.RevokeVerified == nil { // else any id may be a gateway's
 		if _, ok := s.cfg.Registry.Get(q.GatewayID); !ok {
-			return q, 0, noGateway(q.GatewayID)
+			return q, 0, unknownGateway(q.GatewayID)
 		}
 	}
 	return q, limit, nil
 }
 
 // sinceArg returns the parameter "since", or the zero Cursor when there is none.
-func (s *Server) sinceArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
-	text, ok := arg(ctx, "since")
+func (s *Server) sinceParam(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
+	text, ok := param(ctx, "since")
 	if !ok {
 		return event.Cursor{}, nil
 	}
 	since, err := event.ParseCursor(text)
 	if err != nil {
-		return event.Cursor{}, badArg("since", err.Error())
+		return event.Cursor{}, badParam("since", err.Error())
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	switch ok, err := s.cfg.Events.Contains(c, since); {
 	case err != nil:
 		return event.Cursor{}, logProblem(err)
 	case !ok:
-		return event.Cursor{}, badArg("since", "is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event")
+		return event.Cursor{}, badParam("since", "is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event")
 	}
 	return since, nil
 }
@@ -160,44 +160,44 @@ func (s *Server) sinceArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
 // An eventsAnswer makes the JSON of a list of events, a page at a time: events
 // can be long.
 type eventsAnswer struct {
-	s     *Server
-	query ListQuery // of the next page
-	left  int       // events that may follow page
-	bytes int       // that may follow page
+	s              *Server
+	query          ListQuery // of the next page
+	remaining      int       // events that may follow page
+	remainingBytes int       // that may follow page
 
-	page  []Published // to be written
-	more  bool        // there may be another
-	begun bool
-	some  bool // an event is written
+	page    []Published // to be written
+	more    bool        // there may be another
+	started bool
+	written bool // an event is written
 }
 
 // turnPage gets the next page.
-func (a *eventsAnswer) turnPage() (err error) {
-	c, cancel := a.s.query()
+func (a *eventsAnswer) nextPage() (err error) {
+	c, cancel := a.s.queryContext()
 	defer cancel()
-	a.query.Limit, a.query.Bytes = min(a.left, queryPage), min(a.bytes, heldBytes)
+	a.query.Limit, a.query.Bytes = min(a.remaining, queryPage), min(a.remainingBytes, pageBytes)
 	if a.page, a.query.After, a.more, err = a.s.cfg.Events.List(c, a.query); err != nil {
 		return logProblem(err)
 	}
-	a.left -= len(a.page)
+	a.remaining -= len(a.page)
 	for i := range a.page {
-		a.bytes -= len(a.page[i].Body)
+		a.remainingBytes -= len(a.page[i].Body)
 	}
-	a.more = a.more && a.left > 0 && a.bytes > 0
+	a.more = a.more && a.remaining > 0 && a.remainingBytes > 0
 	return nil
 }
 
 // produce implements [producer].
 func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
-	if !a.begun {
-		a.begun = true
+	if !a.started {
+		a.started = true
 		dst = append(dst, `{"events":[`...)
 	}
 	for i := range a.page {
-		if a.some {
+		if a.written {
 			dst = append(dst, ',')
 		}
-		a.some = true
+		a.written = true
 		dst = appendEvent(dst, &a.page[i])
 	}
 	if !a.more {
@@ -205,7 +205,7 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 		dst = a.query.After.AppendText(dst)
 		return append(dst, `"}`+"\n"...), io.EOF
 	}
-	if err := a.turnPage(); err != nil {
+	if err := a.nextPage(); err != nil {
 		a.s.cfg.Logger.Warn("internal listener: a list of events broke off", "error", err)
 		return dst, err
 	}

@@ -304,7 +304,7 @@ func TestEventsThatBreakOffCutTheConnection(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("the answer ends as if complete, after %d bytes", len(b))
 	}
-	if !strings.Contains(r.lines.String(), "no quorum") {
+	if !strings.Contains(r.logs.String(), "no quorum") {
 		t.Error("it is not logged")
 	}
 }
@@ -328,7 +328,7 @@ func TestListOfLongEvents(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &page); err != nil {
 			t.Fatalf("%d %.200s: %v", got.status, got.body, err)
 		}
-		if len(got.body) > listBytes+2*size || len(page.Events) == 0 {
+		if len(got.body) > answerBytes+2*size || len(page.Events) == 0 {
 			t.Fatalf("page %d has %d events and %d bytes", pages, len(page.Events), len(got.body))
 		}
 		for _, e := range page.Events {
@@ -341,7 +341,7 @@ func TestListOfLongEvents(t *testing.T) {
 		}
 		since = "&since=" + page.Cursor
 	}
-	if r.log.mostBytes > heldBytes {
+	if r.log.mostBytes > pageBytes {
 		t.Errorf("%d bytes were held at once", r.log.mostBytes)
 	}
 }

@@ -35,13 +35,13 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
 	g, tok, secret, err := s.cfg.Registry.Add(c, req)
 	if err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
-	actOf(ctx).note("gateway", g.ID, "token", tok.ID)
+	auditOf(ctx).add("gateway", g.ID, "token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID             string    `json:"id"`
@@ -51,7 +51,7 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 		CreatedAt      timestamp `json:"createdAt"`
 		Token          string    `json:"token"`
 		TokenID        string    `json:"tokenId"`
-	}{g.ID, g.Name, g.OrganizationID, notNil(g.Groups), timestamp(g.CreatedAt), secret, tok.ID})
+	}{g.ID, g.Name, g.OrganizationID, nonNil(g.Groups), timestamp(g.CreatedAt), secret, tok.ID})
 }
 
 // parseNewGateway reads the body of a request for a gateway.
@@ -78,43 +78,43 @@ func parseNewGateway(body []byte) (g auth.NewGateway, err error) {
 
 // listGateways is GET /gateways.
 func (s *Server) listGateways(ctx *fasthttp.RequestCtx) error {
-	limit, err := limitArg(ctx, gatewaysPage)
+	limit, err := limitParam(ctx, gatewaysPage)
 	if err != nil {
 		return err
 	}
-	after, _ := arg(ctx, "cursor")
+	after, _ := param(ctx, "cursor")
 	if after != "" && !event.ValidName(after) {
-		return badArg("cursor", ErrCursor.Error())
+		return badParam("cursor", ErrCursor.Error())
 	}
 	page, next := s.cfg.Registry.List(after, limit)
 	return answer(ctx, fasthttp.StatusOK, struct {
 		Gateways []auth.Gateway `json:"gateways"`
 		Cursor   string         `json:"cursor,omitempty"`
-	}{notNil(page), next})
+	}{nonNil(page), next})
 }
 
 // showGateway is GET /gateways/{id}.
 func (s *Server) showGateway(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
 	g, ok := s.cfg.Registry.Get(id)
 	if !ok {
-		return noGateway(id)
+		return unknownGateway(id)
 	}
 	return answer(ctx, fasthttp.StatusOK, g)
 }
 
 // removeGateway is DELETE /gateways/{id}.
 func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
+	auditOf(ctx).add("gateway", id)
 	if err := s.cfg.Registry.Remove(c, id); err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
@@ -124,17 +124,17 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 
 // endVerified is DELETE /verified/{gatewayId}. It takes any id: the platform need not
 // know whether the gateway is here.
-func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
+func (s *Server) revokeVerified(ctx *fasthttp.RequestCtx) error {
 	if s.cfg.RevokeVerified == nil {
 		return notFound("no tokens are verified by the platform here (--verify-url); those of the registry are revoked under /gateways/{id}/tokens")
 	}
-	id := pathArg(ctx, "gatewayId")
+	id := pathParam(ctx, "gatewayId")
 	if !event.ValidName(id) {
 		return notFound("%q is no gateway's id", id)
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
+	auditOf(ctx).add("gateway", id)
 	if err := s.cfg.RevokeVerified(c, id); err != nil {
 		return unavailable("not every node has taken the tokens of gateway %s back: %v; try again", id, err)
 	}
@@ -144,14 +144,14 @@ func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
 
 // closeConnection is DELETE /connections/{connectionId}.
 func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
-	text := pathArg(ctx, "connectionId")
+	text := pathParam(ctx, "connectionId")
 	id, err := uuid.Parse(text)
 	if err != nil || id.String() != text { // Parse takes other spellings too
 		return notFound("there is no connection %s", text)
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("connection", text)
+	auditOf(ctx).add("connection", text)
 	found, err := s.cfg.Connections.CloseConnection(c, id)
 	if err != nil {
 		return unavailable("the connection cannot be closed now: %v", err)
@@ -165,21 +165,21 @@ func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
 
 // gatewayArg returns the gateway's id in the path, which no gateway can have if
 // it is not a valid name.
-func gatewayArg(ctx *fasthttp.RequestCtx) (string, error) {
-	id := pathArg(ctx, "id")
+func gatewayParam(ctx *fasthttp.RequestCtx) (string, error) {
+	id := pathParam(ctx, "id")
 	if !event.ValidName(id) {
-		return "", noGateway(id)
+		return "", unknownGateway(id)
 	}
 	return id, nil
 }
 
-func noGateway(id string) *problem { return notFound("there is no gateway %s", id) }
+func unknownGateway(id string) *problem { return notFound("there is no gateway %s", id) }
 
 // notNil makes nil the empty list, which JSON tells from null.
-func notNil[T any](list []T) []T { return append([]T{}, list...) }
+func nonNil[T any](list []T) []T { return append([]T{}, list...) }
 
 // manage returns the context of a change to the node.
-func (s *Server) manage() (context.Context, context.CancelFunc) {
+func (s *Server) manageContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.manage)
 }
 

@@ -7,7 +7,7 @@ import "github.com/valyala/fasthttp"
 
 // protective are headers of every answer: what a browser that is led here may do
 // with it is nothing.
-var protective = [][2]string{
+var securityHeaders = [][2]string{
 	{fasthttp.HeaderXContentTypeOptions, "nosniff"},
 	{fasthttp.HeaderXFrameOptions, "DENY"},
 	{fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'"},
@@ -16,8 +16,8 @@ var protective = [][2]string{
 
 // protect adds the protective headers that an answer does not have: a handler
 // may have set its own, as a page does with its policy.
-func protect(h *fasthttp.ResponseHeader) {
-	for _, p := range protective {
+func addSecurityHeaders(h *fasthttp.ResponseHeader) {
+	for _, p := range securityHeaders {
 		if len(h.Peek(p[0])) == 0 {
 			h.Set(p[0], p[1])
 		}
@@ -25,9 +25,9 @@ func protect(h *fasthttp.ResponseHeader) {
 }
 
 // protected protects the answers of a handler.
-func protected(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+func withSecurityHeaders(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
-		protect(&ctx.Response.Header)
+		addSecurityHeaders(&ctx.Response.Header)
 	}
 }

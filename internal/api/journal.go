@@ -19,11 +19,11 @@ import (
 
 // listDeliveries is GET /deliveries: those that failed.
 func (s *Server) listDeliveries(ctx *fasthttp.RequestCtx) error {
-	q, err := failureQuery(ctx)
+	q, err := parseFailureQuery(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	list, next, err := s.cfg.Failures.List(c, q)
 	if err != nil {
@@ -37,53 +37,53 @@ func (s *Server) listDeliveries(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-func failureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
-	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
+func parseFailureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
+	if q.GatewayID, err = nameParam(ctx, "gatewayId"); err != nil {
 		return q, err
 	}
-	if status, ok := arg(ctx, "status"); ok && status != "failed" {
-		return q, badArg("status", "want failed; other deliveries are counted by event, at /events/ID")
+	if status, ok := param(ctx, "status"); ok && status != "failed" {
+		return q, badParam("status", "want failed; other deliveries are counted by event, at /events/ID")
 	}
-	if q.From, err = timeArg(ctx, "from"); err != nil {
+	if q.From, err = timeParam(ctx, "from"); err != nil {
 		return q, err
 	}
-	if q.To, err = timeArg(ctx, "to"); err != nil {
+	if q.To, err = timeParam(ctx, "to"); err != nil {
 		return q, err
 	}
 	if !q.To.IsZero() && q.To.Before(q.From) {
-		return q, badArg("to", "is before the parameter from")
+		return q, badParam("to", "is before the parameter from")
 	}
-	if q.Limit, err = limitArg(ctx, queryPage); err != nil {
+	if q.Limit, err = limitParam(ctx, queryPage); err != nil {
 		return q, err
 	}
-	q.After, _ = arg(ctx, "cursor")
+	q.After, _ = param(ctx, "cursor")
 	return q, nil
 }
 
 // listMessages is GET /messages.
 func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
-	limit, err := limitArg(ctx, queryPage)
+	limit, err := limitParam(ctx, queryPage)
 	if err != nil {
 		return err
 	}
-	wait, err := waitArg(ctx)
+	wait, err := waitParam(ctx)
 	if err != nil {
 		return err
 	}
-	kind, err := typeArg(ctx)
+	kind, err := typeParam(ctx)
 	if err != nil {
 		return err
 	}
-	after, _ := arg(ctx, "after")
-	waits := s.waits
+	after, _ := param(ctx, "after")
+	waits := s.pollCtx
 	if wait > 0 {
 		var done func()
-		if waits, done, err = s.waiting(ctx); err != nil {
+		if waits, done, err = s.startLongPoll(ctx); err != nil {
 			return err
 		}
 		defer done()
 	}
-	list, cursor, err := s.messagesOf(waits, kind, MessageQuery{After: after, Limit: limit, Wait: wait})
+	list, cursor, err := s.filteredMessages(waits, kind, MessageQuery{After: after, Limit: limit, Wait: wait})
 	if err != nil {
 		return journalProblem("after", err)
 	}
@@ -96,7 +96,7 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 // messagesOf is messages of one type, and gaps, unless kind is empty. While those that come are of
 // others it goes on, for as long as a look into the log may take. When waits ends there
 // is no more to wait for.
-func (s *Server) messagesOf(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
+func (s *Server) filteredMessages(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	began := time.Now()
 	until := began.Add(q.Wait)
 	for {
@@ -133,7 +133,7 @@ func messageType(m json.RawMessage) (kind string) {
 func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	wait := q.Wait
 	q.Wait = 0
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	list, cursor, err = s.cfg.Messages.List(c, q)
 	if err != nil || len(list) > 0 || wait == 0 {
@@ -151,8 +151,8 @@ func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.Ra
 const maxWait = time.Minute
 
 // waitArg returns the parameter "wait", or 0 when there is none.
-func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
-	text, ok := arg(ctx, "wait")
+func waitParam(ctx *fasthttp.RequestCtx) (time.Duration, error) {
+	text, ok := param(ctx, "wait")
 	if !ok {
 		return 0, nil
 	}
@@ -161,7 +161,7 @@ func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > maxWait {
-		return 0, badArg("wait", "want seconds, or a time such as 500ms or 1m, up to a minute")
+		return 0, badParam("wait", "want seconds, or a time such as 500ms or 1m, up to a minute")
 	}
 	return d, nil
 }
@@ -170,7 +170,7 @@ func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
 // is the one that is its cursor.
 func journalProblem(cursor string, err error) *problem {
 	if errors.Is(err, ErrCursor) {
-		return badArg(cursor, err.Error())
+		return badParam(cursor, err.Error())
 	}
 	return logProblem(err)
 }

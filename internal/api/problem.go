@@ -66,7 +66,7 @@ const (
 )
 
 // cut returns text, without its end if it is longer than n bytes.
-func cut(text string, n int) string {
+func truncate(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
@@ -81,18 +81,18 @@ func (p *problem) appendTo(dst []byte) []byte {
 	dst = append(dst, `"error":`...)
 	dst = event.AppendString(dst, p.code)
 	dst = append(dst, `,"message":`...)
-	dst = event.AppendString(dst, cut(p.message, maxMessageBytes))
+	dst = event.AppendString(dst, truncate(p.message, maxMessageBytes))
 	if p.field != "" {
 		dst = append(dst, `,"field":`...)
-		dst = event.AppendString(dst, cut(p.field, maxFieldBytes))
+		dst = event.AppendString(dst, truncate(p.field, maxFieldBytes))
 	}
 	return dst
 }
 
 // answer makes the problem the response.
-func (p *problem) answer(ctx *fasthttp.RequestCtx) { p.fill(&ctx.Response) }
+func (p *problem) answer(ctx *fasthttp.RequestCtx) { p.writeTo(&ctx.Response) }
 
-func (p *problem) fill(r *fasthttp.Response) {
+func (p *problem) writeTo(r *fasthttp.Response) {
 	r.SetStatusCode(p.status)
 	r.Header.SetContentType(typeJSON)
 	switch p.status {
@@ -113,7 +113,7 @@ func headerTooLong() *problem {
 	return problemf(fasthttp.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "the request's header is longer than 8 KiB")
 }
 
-func noToken() *problem {
+func missingToken() *problem {
 	return problemf(fasthttp.StatusUnauthorized, codeUnauthorized, "this needs the header Authorization: Bearer ADMIN_TOKEN")
 }
 
@@ -171,7 +171,7 @@ func registryProblem(err error, code string) *problem {
 
 // badRequest answers what is not an HTTP request.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	protect(&ctx.Response.Header)
+	addSecurityHeaders(&ctx.Response.Header)
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		headerTooLong().answer(ctx)
 		return

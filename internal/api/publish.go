@@ -24,7 +24,7 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	}
 	parent := traceparent(ctx)
 	if err == nil && mediaType == typeNDJSON {
-		s.publishMany(ctx, key, parent)
+		s.publishBulk(ctx, key, parent)
 		return nil
 	}
 	if err == nil {
@@ -41,14 +41,14 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key publishKe
 	if err != nil {
 		return err
 	}
-	r, err := s.settle(&p)
+	r, err := s.await(&p)
 	if err != nil {
 		return err
 	}
-	a := actOf(ctx)
-	a.note("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
+	a := auditOf(ctx)
+	a.add("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
 	if p.event != nil { // else it was published before
-		a.note("type", p.event.Type)
+		a.add("type", p.event.Type)
 	}
 	answerJSON(ctx, fasthttp.StatusAccepted, r.appendTo(make([]byte, 0, 256)))
 	return nil
@@ -71,14 +71,14 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 	digest := ""
 	if key != "" {
 		digest = digestOf(text)
-		if k, ok := s.receipts.find(key, s.cfg.Now()); ok && !s.lost(k.id) {
+		if k, ok := s.receipts.find(key, s.cfg.Now()); ok && !s.rolledBack(k.id) {
 			return submission{receipt: k.receipt}, k.check(digest)
 		}
 	}
-	span := s.begin(&parent)
+	span := s.startSpan(&parent)
 	p, err := s.submitNew(text, key, digest, parent, span)
 	if err != nil {
-		end(span, err)
+		endSpan(span, err)
 	}
 	return p, err
 }
@@ -86,8 +86,8 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 // lost reports whether the log does not have an event that it had, because it went
 // back: then its receipt is worth nothing. While the log is out of reach it is not
 // taken for lost.
-func (s *Server) lost(id event.Cursor) bool {
-	c, cancel := s.query()
+func (s *Server) rolledBack(id event.Cursor) bool {
+	c, cancel := s.queryContext()
 	defer cancel()
 	ok, err := s.cfg.Events.Contains(c, id)
 	return err == nil && !ok
@@ -95,7 +95,7 @@ func (s *Server) lost(id event.Cursor) bool {
 
 // submitNew is submit of what was not published before; span may be nil.
 func (s *Server) submitNew(text []byte, key, digest string, parent event.Traceparent, span Span) (submission, error) {
-	a, err := s.admit(text, parent)
+	a, err := s.prepare(text, parent)
 	if err != nil {
 		return submission{}, err
 	}
@@ -109,7 +109,7 @@ func (s *Server) submitNew(text []byte, key, digest string, parent event.Tracepa
 		}
 	}()
 	if key != "" {
-		a.event.IdempotencyKey, a.event.Receipt = key, a.receipt.keep(digest)
+		a.event.IdempotencyKey, a.event.Receipt = key, a.receipt.encodeLogged(digest)
 	}
 	at := time.Now()
 	if span != nil {
@@ -124,7 +124,7 @@ func (s *Server) submitNew(text []byte, key, digest string, parent event.Tracepa
 }
 
 // An admitted event is one that is ready for the log.
-type admitted struct {
+type prepared struct {
 	event   *event.Event
 	body    []byte  // its JSON
 	receipt receipt // without its id
@@ -132,18 +132,18 @@ type admitted struct {
 
 // admit makes an event of a publisher's text, unless something is wrong with
 // it. It keeps nothing of the text.
-func (s *Server) admit(text []byte, parent event.Traceparent) (admitted, error) {
+func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error) {
 	d, err := event.ParseDraft(text)
 	if err != nil {
-		return admitted{}, draftProblem(err)
+		return prepared{}, draftProblem(err)
 	}
 	ev, err := d.Event(s.cfg.Now(), uuid.NewString)
 	if err != nil {
-		return admitted{}, draftProblem(err)
+		return prepared{}, draftProblem(err)
 	}
 	if s.cfg.Types != nil {
 		if wrong := s.cfg.Types.Check(ev.Type, ev.Payload); wrong != nil {
-			return admitted{}, draftProblem(wrong)
+			return prepared{}, draftProblem(wrong)
 		}
 	}
 	ev.Traceparent = parent
@@ -153,37 +153,37 @@ func (s *Server) admit(text []byte, parent event.Traceparent) (admitted, error) 
 		body = ev.AppendBody(body[:0])
 	}
 	if len(body) > s.cfg.MaxPayload {
-		return admitted{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
+		return prepared{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
 	}
 	targets, connected, unknown := s.cfg.Registry.Reach(ev.Target)
 	if unknown != "" { // another node may have registered it just now
 		if err := s.catchUp(); err != nil {
-			return admitted{}, unavailable("whether there is a gateway %s cannot be known now: %v", unknown, err)
+			return prepared{}, unavailable("whether there is a gateway %s cannot be known now: %v", unknown, err)
 		}
 		targets, connected, unknown = s.cfg.Registry.Reach(ev.Target)
 	}
 	if unknown != "" {
-		return admitted{}, notFound("there is no gateway %s; nothing was published", unknown)
+		return prepared{}, notFound("there is no gateway %s; nothing was published", unknown)
 	}
-	return admitted{ev, body, receipt{
+	return prepared{ev, body, receipt{
 		correlationID: ev.CorrelationID, timestamp: ev.Timestamp, targets: targets, connected: connected,
 	}}, nil
 }
 
 // settle returns a submission's receipt when the log has the event. It is to be
 // called once. An error is a problem.
-func (s *Server) settle(p *submission) (receipt, error) {
+func (s *Server) await(p *submission) (receipt, error) {
 	if p.pending == nil {
 		return p.receipt, nil
 	}
 	defer s.gate.leave()
-	r, err := s.confirmed(p)
-	end(p.span, err)
+	r, err := s.confirm(p)
+	endSpan(p.span, err)
 	return r, err
 }
 
 // confirmed returns the receipt of an event when the log has it.
-func (s *Server) confirmed(p *submission) (receipt, error) {
+func (s *Server) confirm(p *submission) (receipt, error) {
 	id, err := p.pending.Wait(s.ctx)
 	if err != nil {
 		return receipt{}, appendProblem(err)
@@ -191,16 +191,16 @@ func (s *Server) confirmed(p *submission) (receipt, error) {
 	if p.span != nil {
 		p.span.Appended(id, p.pending.Duplicate())
 	}
-	k := keyedReceipt{key: p.event.IdempotencyKey, digest: p.digest, receipt: p.receipt.of(id)}
+	k := keyedReceipt{key: p.event.IdempotencyKey, digest: p.digest, receipt: p.receipt.withID(id)}
 	if !p.pending.Duplicate() {
-		s.taken(p.event, &k.receipt, p.at)
-	} else if k, err = s.firstOf(k); err != nil {
+		s.recordPublish(p.event, &k.receipt, p.at)
+	} else if k, err = s.firstPublish(k); err != nil {
 		return receipt{}, err
 	}
 	if k.key == "" {
 		return k.receipt, nil
 	}
-	k = s.receipts.keep(k, s.cfg.Now())
+	k = s.receipts.add(k, s.cfg.Now())
 	return k.receipt, k.check(p.digest)
 }
 
@@ -208,8 +208,8 @@ func (s *Server) confirmed(p *submission) (receipt, error) {
 // id. It was published a moment ago, before a restart, by another node, or by one of
 // very many, and its receipt stands with it in the log. Of an event that has left
 // the log nothing is known but what the repeat says.
-func (s *Server) firstOf(repeat keyedReceipt) (keyedReceipt, error) {
-	c, cancel := s.query()
+func (s *Server) firstPublish(repeat keyedReceipt) (keyedReceipt, error) {
+	c, cancel := s.queryContext()
 	defer cancel()
 	e, err := s.cfg.Events.Event(c, repeat.id)
 	if errors.Is(err, ErrNotRetained) {
@@ -222,7 +222,7 @@ func (s *Server) firstOf(repeat keyedReceipt) (keyedReceipt, error) {
 	first.id = repeat.id
 	first.timestamp, _ = event.Published(e.Body)
 	first.correlationID = event.ReadHead(e.Body).CorrelationID
-	if first.read(e.Receipt) != nil { // it was published by a version that kept none
+	if first.decodeLogged(e.Receipt) != nil { // it was published by a version that kept none
 		first.digest = repeat.digest
 		first.targets, first.connected, _ = s.cfg.Registry.Reach(e.Target)
 	}
@@ -230,19 +230,19 @@ func (s *Server) firstOf(repeat keyedReceipt) (keyedReceipt, error) {
 }
 
 func (s *Server) catchUp() error {
-	ctx, cancel := s.query()
+	ctx, cancel := s.queryContext()
 	defer cancel()
 	return s.cfg.Registry.CatchUp(ctx)
 }
 
 // query returns the context of a look into the log.
-func (s *Server) query() (context.Context, context.CancelFunc) {
+func (s *Server) queryContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.query)
 }
 
 // taken counts an event that the log has, and tells of the gateways that it did
 // not reach.
-func (s *Server) taken(ev *event.Event, r *receipt, began time.Time) {
+func (s *Server) recordPublish(ev *event.Event, r *receipt, began time.Time) {
 	s.cfg.Node.LogAppendSeconds.Observe(time.Since(began).Seconds())
 	s.cfg.Node.Published(ev.Type)
 	if s.cfg.Missed == nil || r.targets <= r.connected {

@@ -97,14 +97,14 @@ func (k *keyedReceipt) check(digest string) error {
 
 // keep returns what the log keeps with the event, for its repeats: TARGETS CONNECTED
 // DIGEST. The rest of the receipt stands in the event.
-func (r *receipt) keep(digest string) string {
+func (r *receipt) encodeLogged(digest string) string {
 	return strconv.Itoa(r.targets) + " " + strconv.Itoa(r.connected) + " " + digest
 }
 
 var errReceipt = errors.New("not a receipt: want TARGETS CONNECTED DIGEST")
 
 // read reads what keep returned. On an error k is as it was.
-func (k *keyedReceipt) read(text string) error {
+func (k *keyedReceipt) decodeLogged(text string) error {
 	fields := strings.Split(text, " ")
 	if len(fields) != 3 || len(fields[2]) != base64.RawURLEncoding.EncodedLen(digestBytes) {
 		return errReceipt

@@ -21,7 +21,7 @@ const queryKey = "query"
 // takes is a handler of requests whose query may have the parameters, each once.
 // Anything else in it is a problem: who misspells a parameter would get an answer
 // to another question.
-func takes(h handler, parameters ...string) handler {
+func withParams(h handler, parameters ...string) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
 		raw := ctx.URI().QueryString()
 		if len(raw) == 0 {
@@ -29,7 +29,7 @@ func takes(h handler, parameters ...string) handler {
 		}
 		q, err := strict.ParseQuery(string(raw), parameters...)
 		if f, ok := errors.AsType[*event.FieldError](err); ok {
-			return badArg(f.Field, f.Problem)
+			return badParam(f.Field, f.Problem)
 		}
 		ctx.SetUserValue(queryKey, q)
 		return h(ctx)
@@ -37,7 +37,7 @@ func takes(h handler, parameters ...string) handler {
 }
 
 // arg returns a parameter of the query, and whether it is there.
-func arg(ctx *fasthttp.RequestCtx, name string) (value string, ok bool) {
+func param(ctx *fasthttp.RequestCtx, name string) (value string, ok bool) {
 	q, _ := ctx.UserValue(queryKey).(strict.Query)
 	value, ok = q[name]
 	return value, ok
@@ -47,45 +47,45 @@ func arg(ctx *fasthttp.RequestCtx, name string) (value string, ok bool) {
 const maxPage = 1000
 
 // limitArg returns the parameter "limit", or def when there is none.
-func limitArg(ctx *fasthttp.RequestCtx, def int) (int, error) {
-	text, ok := arg(ctx, "limit")
+func limitParam(ctx *fasthttp.RequestCtx, def int) (int, error) {
+	text, ok := param(ctx, "limit")
 	if !ok {
 		return def, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || n < 1 || n > maxPage {
-		return 0, badArg("limit", fmt.Sprintf("want a number from 1 to %d", maxPage))
+		return 0, badParam("limit", fmt.Sprintf("want a number from 1 to %d", maxPage))
 	}
 	return int(n), nil
 }
 
 // nameArg returns a parameter that is an id, or "" when there is none.
-func nameArg(ctx *fasthttp.RequestCtx, name string) (string, error) {
-	v, ok := arg(ctx, name)
+func nameParam(ctx *fasthttp.RequestCtx, name string) (string, error) {
+	v, ok := param(ctx, name)
 	if ok && !event.ValidName(v) {
-		return "", badArg(name, fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen))
+		return "", badParam(name, fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen))
 	}
 	return v, nil
 }
 
 // typeArg returns the parameter "type", or "" when there is none.
-func typeArg(ctx *fasthttp.RequestCtx) (string, error) {
-	v, ok := arg(ctx, "type")
+func typeParam(ctx *fasthttp.RequestCtx) (string, error) {
+	v, ok := param(ctx, "type")
 	if ok && !event.ValidType(v) {
-		return "", badArg("type", "want a type of events such as api.deployed")
+		return "", badParam("type", "want a type of events such as api.deployed")
 	}
 	return v, nil
 }
 
 // timeArg returns a parameter that is a time, or the zero time when there is none.
-func timeArg(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
-	text, ok := arg(ctx, name)
+func timeParam(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
+	text, ok := param(ctx, name)
 	if !ok {
 		return time.Time{}, nil
 	}
 	at, err := strict.Time(text)
 	if err != nil {
-		return time.Time{}, badArg(name, err.Error())
+		return time.Time{}, badParam(name, err.Error())
 	}
 	if at.IsZero() { // which would stand for none
 		at = at.Add(1)
@@ -93,14 +93,14 @@ func timeArg(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
 	return at, nil
 }
 
-func badArg(name, want string) *problem {
+func badParam(name, want string) *problem {
 	p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "parameter %s: %s", name, want)
 	p.field = name
 	return p
 }
 
 // pathArg returns a part of the path, as it was written.
-func pathArg(ctx *fasthttp.RequestCtx, name string) string {
+func pathParam(ctx *fasthttp.RequestCtx, name string) string {
 	v, _ := ctx.UserValue(name).(string)
 	return v
 }

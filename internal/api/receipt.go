@@ -21,7 +21,7 @@ type receipt struct {
 }
 
 // of returns the receipt with an id.
-func (r receipt) of(id event.Cursor) receipt {
+func (r receipt) withID(id event.Cursor) receipt {
 	r.id = id
 	return r
 }
@@ -43,7 +43,7 @@ func (r *receipt) appendTo(dst []byte) []byte {
 
 const (
 	// receiptFor is how long after an event the log knows its idempotency key.
-	receiptFor = 2 * time.Minute
+	receiptTTL = 2 * time.Minute
 	// maxReceipts bounds what is remembered, to about 20 MiB. What was forgotten is
 	// made again.
 	maxReceipts = 1 << 16
@@ -64,7 +64,7 @@ type keyedReceipt struct {
 	receipt
 }
 
-func (k *keyedReceipt) expired(now time.Time) bool { return now.Sub(k.timestamp) >= receiptFor }
+func (k *keyedReceipt) expired(now time.Time) bool { return now.Sub(k.timestamp) >= receiptTTL }
 
 // find returns the receipt of a key.
 func (r *receipts) find(key string, now time.Time) (keyedReceipt, bool) {
@@ -80,7 +80,7 @@ func (r *receipts) find(key string, now time.Time) (keyedReceipt, bool) {
 // keep remembers a receipt and returns it, or the one that was kept before for the
 // same event. So all that publish with one key at once are answered the same,
 // whoever of them is the first to know.
-func (r *receipts) keep(of keyedReceipt, now time.Time) keyedReceipt {
+func (r *receipts) add(of keyedReceipt, now time.Time) keyedReceipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.byKey[of.key]; k != nil && k.id == of.id {

@@ -68,7 +68,7 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 // Content-Type it is the first. A coded body is a problem, and so is a text in another
 // charset than UTF-8, because neither would be read as what it is.
 func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
-	mediaType, err := formOf(&ctx.Request.Header, taken)
+	mediaType, err := mediaTypeOf(&ctx.Request.Header, taken)
 	// Who streams a body without an end gets the answer at once.
 	if stream := ctx.RequestBodyStream(); err != nil && stream != nil && ctx.Request.Header.ContentLength() > 0 {
 		_, _ = io.CopyN(io.Discard, stream, discardLimit)
@@ -77,7 +77,7 @@ func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
 }
 
 // formOf is bodyType by a request's headers alone.
-func formOf(h *fasthttp.RequestHeader, taken []string) (string, error) {
+func mediaTypeOf(h *fasthttp.RequestHeader, taken []string) (string, error) {
 	for _, line := range h.PeekAll(fasthttp.HeaderContentEncoding) {
 		for coding := range bytes.SplitSeq(line, []byte(",")) {
 			coding = bytes.TrimSpace(coding)

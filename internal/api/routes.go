@@ -32,30 +32,30 @@ func (s *Server) router() *router.Router {
 	r := router.New()
 	// A path has one spelling: a redirected publish would be sent twice.
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
-	r.NotFound = s.handle(noRoute)
-	r.MethodNotAllowed = s.handle(wrongMethod)
+	r.NotFound = s.handle(unknownPath)
+	r.MethodNotAllowed = s.handle(methodNotAllowed)
 
-	r.POST(prefix+"/events", s.act("publish", auth.ScopePublish, s.publish))
-	s.get(r, prefix+"/events", s.reads(takes(s.listEvents, "gatewayId", "type", "since", "limit")))
-	s.get(r, prefix+"/events/{id}", s.reads(takes(s.showEvent)))
-	s.get(r, prefix+"/deliveries", s.reads(takes(s.listDeliveries, "gatewayId", "status", "from", "to", "cursor", "limit")))
-	s.get(r, prefix+"/messages", s.reads(takes(s.listMessages, "after", "limit", "wait", "type")))
-	s.get(r, prefix+"/stats", s.reads(takes(s.showStats, "gatewayId", "scope", "cursor", "limit")))
-	r.POST(prefix+"/gateways", s.act("gateway.add", auth.ScopeAdmin, s.addGateway))
-	s.get(r, prefix+"/gateways", s.reads(takes(s.listGateways, "cursor", "limit")))
-	s.get(r, prefix+"/gateways/{id}", s.reads(takes(s.showGateway)))
-	r.DELETE(prefix+"/gateways/{id}", s.act("gateway.remove", auth.ScopeAdmin, s.removeGateway))
-	r.POST(prefix+"/gateways/{id}/tokens", s.act("token.add", auth.ScopeAdmin, s.addToken))
-	s.get(r, prefix+"/gateways/{id}/tokens", s.reads(takes(s.listTokens)))
-	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.act("token.revoke", auth.ScopeAdmin, s.revokeToken))
-	r.DELETE(prefix+"/verified/{gatewayId}", s.act("verified.revoke", auth.ScopeAdmin, s.endVerified))
-	r.DELETE(prefix+"/connections/{connectionId}", s.act("connection.close", auth.ScopeAdmin, s.closeConnection))
+	r.POST(prefix+"/events", s.audited("publish", auth.ScopePublish, s.publish))
+	s.get(r, prefix+"/events", s.reader(withParams(s.listEvents, "gatewayId", "type", "since", "limit")))
+	s.get(r, prefix+"/events/{id}", s.reader(withParams(s.showEvent)))
+	s.get(r, prefix+"/deliveries", s.reader(withParams(s.listDeliveries, "gatewayId", "status", "from", "to", "cursor", "limit")))
+	s.get(r, prefix+"/messages", s.reader(withParams(s.listMessages, "after", "limit", "wait", "type")))
+	s.get(r, prefix+"/stats", s.reader(withParams(s.showStats, "gatewayId", "scope", "cursor", "limit")))
+	r.POST(prefix+"/gateways", s.audited("gateway.add", auth.ScopeAdmin, s.addGateway))
+	s.get(r, prefix+"/gateways", s.reader(withParams(s.listGateways, "cursor", "limit")))
+	s.get(r, prefix+"/gateways/{id}", s.reader(withParams(s.showGateway)))
+	r.DELETE(prefix+"/gateways/{id}", s.audited("gateway.remove", auth.ScopeAdmin, s.removeGateway))
+	r.POST(prefix+"/gateways/{id}/tokens", s.audited("token.add", auth.ScopeAdmin, s.addToken))
+	s.get(r, prefix+"/gateways/{id}/tokens", s.reader(withParams(s.listTokens)))
+	r.DELETE(prefix+"/gateways/{id}/tokens/{tokenId}", s.audited("token.revoke", auth.ScopeAdmin, s.revokeToken))
+	r.DELETE(prefix+"/verified/{gatewayId}", s.audited("verified.revoke", auth.ScopeAdmin, s.revokeVerified))
+	r.DELETE(prefix+"/connections/{connectionId}", s.audited("connection.close", auth.ScopeAdmin, s.closeConnection))
 
 	s.get(r, "/health", health)
 	s.get(r, "/ready", s.ready)
 	s.get(r, "/metrics", s.metrics())
-	s.get(r, "/openapi.yaml", document(spec.OpenAPI))
-	s.get(r, "/asyncapi.yaml", document(spec.AsyncAPI))
+	s.get(r, "/openapi.yaml", serveDocument(spec.OpenAPI))
+	s.get(r, "/asyncapi.yaml", serveDocument(spec.AsyncAPI))
 	for path, file := range opsFiles {
 		s.get(r, path, file.answer)
 	}
@@ -70,7 +70,7 @@ func (s *Server) get(r *router.Router, path string, h handler) {
 // open reports whether a path needs no token. It is to be asked with the path as
 // the router sees it, undecoded: with the decoded one, what is /health here could
 // be another route there.
-func open(path []byte) bool {
+func isPublic(path []byte) bool {
 	switch string(path) {
 	case "/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml":
 		return true
@@ -87,16 +87,16 @@ func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
 			if v := recover(); v != nil {
-				s.panicked(string(ctx.Method()), string(ctx.Path()), v)
+				s.logPanic(string(ctx.Method()), string(ctx.Path()), v)
 				ctx.Response.Reset()
 				ctx.SetConnectionClose() // the body may be half read
 				errPanicked.answer(ctx)
 			}
 		}()
-		if !open(ctx.URI().PathOriginal()) {
+		if !isPublic(ctx.URI().PathOriginal()) {
 			admin, ok := s.identify(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
 			if !ok {
-				s.turnAway(ctx)
+				s.rejectUnauthenticated(ctx)
 				return
 			}
 			ctx.SetUserValue(adminKey, admin)
@@ -121,15 +121,15 @@ func bearer(authorization []byte) (token []byte, ok bool) {
 }
 
 // turnAway answers a request without a token that is known.
-func (s *Server) turnAway(ctx *fasthttp.RequestCtx) {
+func (s *Server) rejectUnauthenticated(ctx *fasthttp.RequestCtx) {
 	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", string(ctx.Method()),
 		"remote", ctx.RemoteAddr().String())
-	noToken().answer(ctx)
+	missingToken().answer(ctx)
 }
 
 // panicked counts and logs a panic that was contained. It is called where that is
 // recovered.
-func (s *Server) panicked(method, path string, v any) {
+func (s *Server) logPanic(method, path string, v any) {
 	s.cfg.Node.Panics.WithLabelValues("internal").Inc()
 	s.cfg.Logger.Error("internal error: a handler panicked", "method", method, "path", path,
 		"panic", v, "stack", string(debug.Stack()))
@@ -154,11 +154,11 @@ func (s *Server) handle(h handler) fasthttp.RequestHandler {
 	}
 }
 
-func noRoute(ctx *fasthttp.RequestCtx) error {
+func unknownPath(ctx *fasthttp.RequestCtx) error {
 	return notFound("there is no %s", ctx.Path())
 }
 
-func wrongMethod(ctx *fasthttp.RequestCtx) error {
+func methodNotAllowed(ctx *fasthttp.RequestCtx) error {
 	return problemf(fasthttp.StatusMethodNotAllowed, codeMethodNotAllowed,
 		"%s does not take %s; the header Allow names what it takes", ctx.Path(), ctx.Method())
 }
@@ -193,7 +193,7 @@ func (s *Server) metrics() handler {
 }
 
 // document returns a handler that answers with a YAML text.
-func document(text string) handler {
+func serveDocument(text string) handler {
 	body := []byte(text) // shared by all answers; nobody writes to it
 	return func(ctx *fasthttp.RequestCtx) error {
 		ctx.SetContentType(typeYAML)

@@ -258,7 +258,7 @@ func TestRegistryOutOfReach(t *testing.T) {
 			t.Errorf("%s %s: %d %s", req[0], req[1], got.status, got.body)
 		}
 	}
-	if !strings.Contains(r.lines.String(), "no quorum") {
+	if !strings.Contains(r.logs.String(), "no quorum") {
 		t.Error("it is not logged")
 	}
 }
@@ -432,7 +432,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	if got.status != 500 || !strings.HasPrefix(got.body, `{"error":"internal_error"`) || strings.Contains(got.body, "shard") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if l := r.lines.String(); !strings.Contains(l, "no such shard") || !strings.Contains(l, "routes_test.go") {
+	if l := r.logs.String(); !strings.Contains(l, "no such shard") || !strings.Contains(l, "routes_test.go") {
 		t.Errorf("the panic is not logged with its stack:\n%s", l)
 	}
 	if got := r.do("GET", "/health", ""); got.status != 200 {

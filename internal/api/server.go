@@ -13,64 +13,11 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/auth"
-	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
 	"github.com/gatecast/gatecast/stats/metrics"
 
-	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 )
-
-// A Log takes events and orders them. The body is what [event.Event.AppendBody]
-// made; it is the log's from then on.
-type Log interface {
-	// AppendAsync returns before the log has the event. Events of one caller are
-	// ordered as it called.
-	AppendAsync(ev *event.Event, body []byte) (Pending, error)
-}
-
-// A Pending is an append that has begun. Any goroutine may use it.
-type Pending interface {
-	// Wait returns when the log has the event, and the same whenever it is called.
-	Wait(ctx context.Context) (event.Cursor, error)
-	// Duplicate reports, after Wait, whether the log has taken an event with the
-	// same idempotency key before. Wait's place is that event's then, and this
-	// one is not in the log.
-	Duplicate() bool
-}
-
-// Types says what payloads events of a type may have.
-type Types interface {
-	// Check returns what is wrong with a payload, or with the type; nil for nothing.
-	Check(eventType string, payload []byte) *event.FieldError
-}
-
-// A Registry knows the gateways and their tokens, as [auth.Registry] does.
-type Registry interface {
-	Add(ctx context.Context, g auth.NewGateway) (auth.Gateway, auth.Token, string, error)
-	Get(id string) (auth.Gateway, bool)
-	List(after string, limit int) (page []auth.Gateway, next string)
-	Remove(ctx context.Context, id string) error
-	AddToken(ctx context.Context, gatewayID string, expiresAt time.Time) (auth.Token, string, error)
-	Tokens(gatewayID string) ([]auth.Token, error)
-	RevokeToken(ctx context.Context, gatewayID, tokenID string) error
-	Reach(t event.Target) (targets, connected int, unknown string)
-	// CatchUp returns when the registry knows every change that was made on any node
-	// before the call, else why it cannot tell.
-	CatchUp(ctx context.Context) error
-	Disconnected(t event.Target, limit int) (ids []string, total int)
-}
-
-// Connections knows the live connections.
-type Connections interface {
-	// Page returns up to limit connections, of one gateway unless gatewayID is
-	// empty. Cursors are opaque: after is empty for the first page, and next is
-	// empty when there is no other. A cursor that Page did not make gives an
-	// error that wraps [ErrCursor].
-	Page(ctx context.Context, gatewayID, after string, limit int) (page []stats.Connection, next string, err error)
-	// CloseConnection closes one; found is false when there is none.
-	CloseConnection(ctx context.Context, id uuid.UUID) (found bool, err error)
-}
 
 // Config is what a [Server] works with. Fields without a default are required.
 type Config struct {
@@ -137,8 +84,8 @@ type limits struct {
 	query  time.Duration // for the log to find what was asked for
 	nodes  time.Duration // for other nodes to answer
 
-	spooled int64 // bytes of answers in files, of all bulk publishes together
-	polls   int64 // requests that wait for something to happen
+	answerFiles int64 // bytes of answers in files, of all bulk publishes together
+	longPolls   int64 // requests that wait for something to happen
 }
 
 var defaultLimits = limits{
@@ -151,28 +98,28 @@ var defaultLimits = limits{
 	query:  10 * time.Second,
 	nodes:  2 * time.Second,
 
-	spooled: 1 << 30, // receipts of about six million lines
-	polls:   512,
+	answerFiles: 1 << 30, // receipts of about six million lines
+	longPolls:   512,
 }
 
 // A Server answers the internal listener. Its methods may be called from any
 // goroutine.
 type Server struct {
 	// Constant after New.
-	cfg    Config
-	limits limits
-	http   *fasthttp.Server
-	ctx    context.Context // of the work on behalf of requests; ends with Shutdown
-	cancel context.CancelFunc
-	waits  context.Context // of waits for something to happen; ends when Shutdown begins
-	drain  context.CancelFunc
+	cfg      Config
+	limits   limits
+	http     *fasthttp.Server
+	ctx      context.Context // of the work on behalf of requests; ends with Shutdown
+	cancel   context.CancelFunc
+	pollCtx  context.Context // of waits for something to happen; ends when Shutdown begins
+	endPolls context.CancelFunc
 
-	receipts receipts
-	spooled  atomic.Int64 // bytes in the files of spools
-	polls    atomic.Int64 // requests that wait for something to happen
-	gate     gate         // that events pass to the log
-	draining atomic.Bool  // set when Shutdown begins
-	conns    connSet
+	receipts        receipts
+	answerFileBytes atomic.Int64 // bytes in the files of spools
+	longPolls       atomic.Int64 // requests that wait for something to happen
+	gate            gate         // that events pass to the log
+	draining        atomic.Bool  // set when Shutdown begins
+	conns           connSet
 }
 
 // New returns a server that is ready to serve.
@@ -187,11 +134,11 @@ func newServer(cfg Config, l limits) *Server {
 	}
 	s := &Server{cfg: cfg, limits: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.waits, s.drain = context.WithCancel(s.ctx)
+	s.pollCtx, s.endPolls = context.WithCancel(s.ctx)
 	s.http = &fasthttp.Server{
-		Handler:      protected(s.guard(s.router().Handler)),
+		Handler:      withSecurityHeaders(s.guard(s.router().Handler)),
 		ErrorHandler: s.badRequest,
-		ConnState:    s.conns.changed,
+		ConnState:    s.conns.stateChanged,
 		Logger:       serverLog{cfg.Logger},
 
 		ReadTimeout:    l.read,
@@ -216,7 +163,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	if !s.conns.listen(ln) {
 		return ln.Close()
 	}
-	return s.http.Serve(&vettedListener{ln, s.rules()})
+	return s.http.Serve(&checkedListener{ln, s.headRules()})
 }
 
 // StopPublishing refuses events from now on and returns when those under way
@@ -234,7 +181,7 @@ func (s *Server) StopPublishing(ctx context.Context) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
 	s.draining.Store(true)
-	s.drain()
+	s.endPolls()
 	s.conns.drain(time.Now().Add(s.limits.drain))
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()

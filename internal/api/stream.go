@@ -78,7 +78,7 @@ func (s *streamed) Read(p []byte) (int, error) {
 func (s *streamed) next() {
 	defer func() {
 		if v := recover(); v != nil {
-			s.s.panicked("GET", s.path, v)
+			s.s.logPanic("GET", s.path, v)
 			s.buf, s.err = nil, errPanicked
 		}
 	}()

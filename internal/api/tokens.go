@@ -27,7 +27,7 @@ func toTokenJSON(t auth.Token) tokenJSON {
 // addToken is POST /gateways/{id}/tokens. The answer is the only place that ever
 // shows the token.
 func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,14 +39,14 @@ func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
+	auditOf(ctx).add("gateway", id)
 	tok, secret, err := s.cfg.Registry.AddToken(c, id, expiresAt)
 	if err != nil {
 		return registryProblem(err, codeInvalidToken)
 	}
-	actOf(ctx).note("token", tok.ID)
+	auditOf(ctx).add("token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID        string    `json:"id"`
@@ -80,7 +80,7 @@ func parseExpiry(body []byte) (at time.Time, err error) {
 
 // listTokens is GET /gateways/{id}/tokens.
 func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,18 +99,18 @@ func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
 
 // revokeToken is DELETE /gateways/{id}/tokens/{tokenId}.
 func (s *Server) revokeToken(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
-	token := pathArg(ctx, "tokenId")
+	auditOf(ctx).add("gateway", id)
+	token := pathParam(ctx, "tokenId")
 	if err := s.cfg.Registry.RevokeToken(c, id, token); err != nil {
 		return registryProblem(err, codeInvalidToken)
 	}
-	actOf(ctx).note("token", token) // not before it is known to be an id and no secret
+	auditOf(ctx).add("token", token) // not before it is known to be an id and no secret
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
 }

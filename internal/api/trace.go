@@ -46,7 +46,7 @@ func traceparent(ctx *fasthttp.RequestCtx) event.Traceparent {
 
 // begin begins the span of a publish, and makes it the parent of what follows. It
 // returns nil, and the parent stays, when the publish is not traced.
-func (s *Server) begin(parent *event.Traceparent) Span {
+func (s *Server) startSpan(parent *event.Traceparent) Span {
 	if s.cfg.Tracer == nil {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (s *Server) begin(parent *event.Traceparent) Span {
 }
 
 // end ends a span, if there is one. An error is a problem.
-func end(span Span, err error) {
+func endSpan(span Span, err error) {
 	switch {
 	case span == nil:
 	case err == nil:

@@ -17,13 +17,13 @@ import (
 
 // A vettedListener gives fasthttp connections on which it sees vetted requests
 // only: of what HTTP forbids it reads some in its own way.
-type vettedListener struct {
+type checkedListener struct {
 	net.Listener
 	rules *http1.Rules
 }
 
 // Accept implements [net.Listener].
-func (l *vettedListener) Accept() (net.Conn, error) {
+func (l *checkedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -32,12 +32,12 @@ func (l *vettedListener) Accept() (net.Conn, error) {
 }
 
 // rules returns what requests must be like to be given to fasthttp.
-func (s *Server) rules() *http1.Rules {
-	return &http1.Rules{HeadTimeout: s.limits.read, Refuse: refuseHead, Check: s.checkBeforeBody}
+func (s *Server) headRules() *http1.Rules {
+	return &http1.Rules{HeadTimeout: s.limits.read, Refuse: rejectHead, Check: s.authorizeBeforeBody}
 }
 
 // refuseHead answers what is not a valid HTTP request.
-func refuseHead(bad *http1.Error) []byte {
+func rejectHead(bad *http1.Error) []byte {
 	p := problemf(bad.Status, codeBadRequest, "%s", bad.Message)
 	switch bad {
 	case http1.ErrTooLong:
@@ -48,13 +48,13 @@ func refuseHead(bad *http1.Error) []byte {
 	if p.status == http.StatusMethodNotAllowed {
 		p.code = codeMethodNotAllowed
 	}
-	return lastResponse(p)
+	return finalResponse(p)
 }
 
 // checkBeforeBody turns away who has no token and has a body to send, before
 // anything of it is read or asked for: fasthttp reads the beginning of a body ahead
 // of its handler.
-func (s *Server) checkBeforeBody(h *http1.Head) []byte {
+func (s *Server) authorizeBeforeBody(h *http1.Head) []byte {
 	if !h.HasBody() {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (s *Server) checkBeforeBody(h *http1.Head) []byte {
 	if strings.HasPrefix(h.Target, "/") {
 		path, _, _ = strings.Cut(h.Target, "?")
 	}
-	if open([]byte(path)) {
+	if isPublic([]byte(path)) {
 		return nil
 	}
 	var authorization string
@@ -73,15 +73,15 @@ func (s *Server) checkBeforeBody(h *http1.Head) []byte {
 		return nil
 	}
 	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", h.Method)
-	return lastResponse(noToken())
+	return finalResponse(missingToken())
 }
 
 // lastResponse returns a problem as the response that ends a connection.
-func lastResponse(p *problem) []byte {
+func finalResponse(p *problem) []byte {
 	var r fasthttp.Response
 	r.Header.SetNoDefaultContentType(true)
-	p.fill(&r)
-	protect(&r.Header)
+	p.writeTo(&r)
+	addSecurityHeaders(&r.Header)
 	r.SetConnectionClose()
 	r.Header.SetNoDefaultContentType(true)
 	r.Header.Set(fasthttp.HeaderDate, time.Now().UTC().Format(http.TimeFormat))

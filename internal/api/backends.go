@@ -8,8 +8,63 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/stats"
+
+	"github.com/google/uuid"
 )
+
+// A Log takes events and orders them. The body is what [event.Event.AppendBody]
+// made; it is the log's from then on.
+type Log interface {
+	// AppendAsync returns before the log has the event. Events of one caller are
+	// ordered as it called.
+	AppendAsync(ev *event.Event, body []byte) (Pending, error)
+}
+
+// A Pending is an append that has begun. Any goroutine may use it.
+type Pending interface {
+	// Wait returns when the log has the event, and the same whenever it is called.
+	Wait(ctx context.Context) (event.Cursor, error)
+	// Duplicate reports, after Wait, whether the log has taken an event with the
+	// same idempotency key before. Wait's place is that event's then, and this
+	// one is not in the log.
+	Duplicate() bool
+}
+
+// Types says what payloads events of a type may have.
+type Types interface {
+	// Check returns what is wrong with a payload, or with the type; nil for nothing.
+	Check(eventType string, payload []byte) *event.FieldError
+}
+
+// A Registry knows the gateways and their tokens, as [auth.Registry] does.
+type Registry interface {
+	Add(ctx context.Context, g auth.NewGateway) (auth.Gateway, auth.Token, string, error)
+	Get(id string) (auth.Gateway, bool)
+	List(after string, limit int) (page []auth.Gateway, next string)
+	Remove(ctx context.Context, id string) error
+	AddToken(ctx context.Context, gatewayID string, expiresAt time.Time) (auth.Token, string, error)
+	Tokens(gatewayID string) ([]auth.Token, error)
+	RevokeToken(ctx context.Context, gatewayID, tokenID string) error
+	Reach(t event.Target) (targets, connected int, unknown string)
+	// CatchUp returns when the registry knows every change that was made on any node
+	// before the call, else why it cannot tell.
+	CatchUp(ctx context.Context) error
+	Disconnected(t event.Target, limit int) (ids []string, total int)
+}
+
+// Connections knows the live connections.
+type Connections interface {
+	// Page returns up to limit connections, of one gateway unless gatewayID is
+	// empty. Cursors are opaque: after is empty for the first page, and next is
+	// empty when there is no other. A cursor that Page did not make gives an
+	// error that wraps [ErrCursor].
+	Page(ctx context.Context, gatewayID, after string, limit int) (page []stats.Connection, next string, err error)
+	// CloseConnection closes one; found is false when there is none.
+	CloseConnection(ctx context.Context, id uuid.UUID) (found bool, err error)
+}
 
 // MaxListed is how many gateways an [Outcome] or a [Missed] names at most.
 const MaxListed = 1000

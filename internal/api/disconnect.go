@@ -18,27 +18,27 @@ import (
 // when the node drains, and when the client has gone or ended its side. The caller calls
 // done when it has waited, and answers then: a client that only ended its side reads
 // that. The number of such requests is bounded; at the bound it is a problem.
-func (s *Server) waiting(ctx *fasthttp.RequestCtx) (c context.Context, done func(), err error) {
-	if s.polls.Add(1) > s.limits.polls {
-		s.polls.Add(-1)
-		return nil, nil, unavailable("%d requests wait already; ask again later, or without wait", s.limits.polls)
+func (s *Server) startLongPoll(ctx *fasthttp.RequestCtx) (c context.Context, done func(), err error) {
+	if s.longPolls.Add(1) > s.limits.longPolls {
+		s.longPolls.Add(-1)
+		return nil, nil, unavailable("%d requests wait already; ask again later, or without wait", s.limits.longPolls)
 	}
-	c, cancel := context.WithCancel(s.waits)
-	unwatch := watch(ctx.Conn(), cancel)
+	c, cancel := context.WithCancel(s.pollCtx)
+	unwatch := watchDisconnect(ctx.Conn(), cancel)
 	return c, func() {
 		unwatch()
 		// The server's own for what comes next; it is replaced by the idle timeout.
 		_ = ctx.Conn().SetReadDeadline(time.Now().Add(s.limits.read))
 		cancel()
-		s.polls.Add(-1)
+		s.longPolls.Add(-1)
 	}, nil
 }
 
 // watch calls gone when a connection's peer has ended its side of it, or the connection
 // is lost, until unwatch is called. Nothing else may read the connection meanwhile, and
 // watch does not: a request that follows is left where it is.
-func watch(conn net.Conn, gone func()) (unwatch func()) {
-	tcp := under(conn)
+func watchDisconnect(conn net.Conn, gone func()) (unwatch func()) {
+	tcp := socketOf(conn)
 	if tcp == nil {
 		return func() {}
 	}
@@ -52,7 +52,7 @@ func watch(conn net.Conn, gone func()) (unwatch func()) {
 		defer close(ended)
 		// Called at once, and again whenever something arrives: data, or the end.
 		_ = raw.Read(func(fd uintptr) bool {
-			if !hasEnded(fd) {
+			if !peerClosed(fd) {
 				return false
 			}
 			gone()
@@ -72,7 +72,7 @@ type socket interface {
 }
 
 // under returns the socket of a connection, nil for none.
-func under(conn net.Conn) socket {
+func socketOf(conn net.Conn) socket {
 	for {
 		switch c := conn.(type) {
 		case *http1.Conn:

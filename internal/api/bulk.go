@@ -41,28 +41,28 @@ type bulk struct {
 	// Constant.
 	s        *Server
 	conn     net.Conn
-	act      *act
+	audit    *auditRecord
 	key      publishKey        // of the whole
 	parent   event.Traceparent // of every line
-	answers  *spool
+	answers  *answerBuffer
 	finished chan struct{} // closed when run has returned
 
 	// Of the goroutine that runs; and of whoever has seen finished closed.
-	lines   *lineReader
-	line    int                   // number of the last one taken, from 1, blank ones counted
-	window  [maxInFlight]inFlight // a ring
-	oldest  int                   // index of the one to be answered next
-	waiting int                   // how many there are
-	last    bool                  // the read deadline is the last, because the node drains
-	ended   bool
-	counts  struct{ taken, refused int } // lines, for the audit
-	broken  *problem                     // why there will be no more lines, unless the request is complete
-	logDown bool                         // it was said that the log does not take events
-	failed  bool                         // a line made its handler panic
+	lines           *lineReader
+	line            int                   // number of the last one taken, from 1, blank ones counted
+	window          [maxInFlight]inFlight // a ring
+	oldest          int                   // index of the one to be answered next
+	waiting         int                   // how many there are
+	finalDeadline   bool                  // the read deadline is the last, because the node drains
+	inputDone       bool
+	counts          struct{ taken, refused int } // lines, for the audit
+	inputProblem    *problem                     // why there will be no more lines, unless the request is complete
+	logDownReported bool                         // it was said that the log does not take events
+	panicked        bool                         // a line made its handler panic
 
 	// Of both goroutines.
-	pressed   atomic.Bool // the client is to read: the request has ended, or nothing more can wait
-	abandoned atomic.Bool // nobody reads the answer any more
+	mustRead atomic.Bool // the client is to read: the request has ended, or nothing more can wait
+	stopped  atomic.Bool // nobody reads the answer any more
 }
 
 // An inFlight line is one that waits for its answer.
@@ -73,14 +73,14 @@ type inFlight struct {
 }
 
 // publishMany answers a bulk publish.
-func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
+func (s *Server) publishBulk(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
 	b := &bulk{
-		s: s, conn: ctx.Conn(), act: actOf(ctx), key: key, parent: parent,
-		answers: newSpool(s.cfg.TempDir, &s.spooled, s.limits.spooled), finished: make(chan struct{}),
+		s: s, conn: ctx.Conn(), audit: auditOf(ctx), key: key, parent: parent,
+		answers: newAnswerBuffer(s.cfg.TempDir, &s.answerFileBytes, s.limits.answerFiles), finished: make(chan struct{}),
 		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
 	}
-	b.act.later = true
-	s.conns.stream(b.conn)
+	b.audit.deferred = true
+	s.conns.markStreaming(b.conn)
 	ctx.SetContentType(typeNDJSON)
 	ctx.SetBodyStream(&bulkAnswer{bulk: b}, -1)
 }
@@ -88,25 +88,25 @@ func (s *Server) publishMany(ctx *fasthttp.RequestCtx, key publishKey, parent ev
 // run publishes and answers until the request ends or nobody reads the answer. Then
 // the log has answered for all that it was given.
 func (b *bulk) run() {
-	defer b.answers.end() // last, so that whoever has read all finds it finished
+	defer b.answers.closeWrite() // last, so that whoever has read all finds it finished
 	defer close(b.finished)
 	defer func() {
 		if v := recover(); v != nil { // not over a line: those are contained
-			b.failed = true
-			b.s.panicked("POST", prefix+"/events", v)
+			b.panicked = true
+			b.s.logPanic("POST", prefix+"/events", v)
 		}
-		b.press(true)
+		b.setMustRead(true)
 	}()
 	var buf []byte
 	for err := error(nil); err == nil; {
 		buf, err = b.produce(buf[:0])
-		if !b.answers.write(buf, b.press) {
+		if !b.answers.write(buf, b.setMustRead) {
 			break
 		}
 	}
 	for b.waiting > 0 {
-		f := b.pop()
-		_, _ = b.wait(&f) // what became of it nobody asks any more
+		f := b.removeOldest()
+		_, _ = b.result(&f) // what became of it nobody asks any more
 	}
 }
 
@@ -116,15 +116,15 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 	for len(dst) < answerAt {
 		switch {
 		case b.waiting < maxInFlight && b.lines.ready():
-			b.take()
+			b.submitNext()
 		case b.waiting > 0:
-			dst = b.settle(dst)
-		case b.ended:
-			return b.end(dst), io.EOF
+			dst = b.answerOldest(dst)
+		case b.inputDone:
+			return b.appendEnd(dst), io.EOF
 		case len(dst) > 0:
 			return dst, nil
 		default:
-			b.await()
+			b.readInput()
 		}
 	}
 	return dst, nil
@@ -132,8 +132,8 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 
 // press says whether the client is to read now. While it need not, because it is still
 // sending, a write may take its time.
-func (b *bulk) press(on bool) {
-	b.pressed.Store(on)
+func (b *bulk) setMustRead(on bool) {
+	b.mustRead.Store(on)
 	b.setWriteDeadline()
 }
 
@@ -141,26 +141,26 @@ func (b *bulk) press(on bool) {
 // pressed sets the deadline after it, so the last one set fits.
 func (b *bulk) setWriteDeadline() {
 	for {
-		on, deadline := b.pressed.Load(), time.Time{}
+		on, deadline := b.mustRead.Load(), time.Time{}
 		if on {
 			deadline = time.Now().Add(b.s.limits.write)
 		}
 		_ = b.conn.SetWriteDeadline(deadline)
-		if b.pressed.Load() == on {
+		if b.mustRead.Load() == on {
 			return
 		}
 	}
 }
 
 // abandon has run end, if it has not: nobody reads the answer any more.
-func (b *bulk) abandon() {
-	b.abandoned.Store(true)
+func (b *bulk) stop() {
+	b.stopped.Store(true)
 	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
-	b.answers.abandon()
+	b.answers.closeRead()
 }
 
 // take hands the next line to the log.
-func (b *bulk) take() {
+func (b *bulk) submitNext() {
 	text, ok := b.lines.next()
 	b.line++
 	if ok && len(bytes.TrimSpace(strict.TrimBOM(text))) == 0 {
@@ -178,18 +178,18 @@ func (b *bulk) take() {
 
 // submit gives a line's event to the log.
 func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
-	defer b.contain(&p)
+	defer b.recoverLine(&p)
 	var err error
 	if f.event, err = b.s.submit(text, b.key.line(b.line), b.parent); err != nil {
-		return b.refused(err)
+		return b.lineProblem(err)
 	}
 	return nil
 }
 
 // settle answers the oldest line, when its event is in the log.
-func (b *bulk) settle(dst []byte) []byte {
-	f := b.pop()
-	r, p := b.wait(&f)
+func (b *bulk) answerOldest(dst []byte) []byte {
+	f := b.removeOldest()
+	r, p := b.result(&f)
 	if p == nil {
 		return append(r.appendTo(dst), '\n')
 	}
@@ -197,7 +197,7 @@ func (b *bulk) settle(dst []byte) []byte {
 	return appendRefusal(dst, f.line, p)
 }
 
-func (b *bulk) pop() inFlight {
+func (b *bulk) removeOldest() inFlight {
 	f := b.window[b.oldest]
 	b.window[b.oldest] = inFlight{}
 	b.oldest = (b.oldest + 1) % maxInFlight
@@ -205,36 +205,36 @@ func (b *bulk) pop() inFlight {
 	return f
 }
 
-func (b *bulk) wait(f *inFlight) (r receipt, p *problem) {
-	defer b.contain(&p)
+func (b *bulk) result(f *inFlight) (r receipt, p *problem) {
+	defer b.recoverLine(&p)
 	if f.problem != nil {
 		b.counts.refused++
 		return receipt{}, f.problem
 	}
-	r, err := b.s.settle(&f.event)
+	r, err := b.s.await(&f.event)
 	if err != nil {
 		b.counts.refused++
-		return receipt{}, b.refused(err)
+		return receipt{}, b.lineProblem(err)
 	}
 	b.counts.taken++
 	return r, nil
 }
 
 // contain is deferred: a panic over one line is that line's problem alone.
-func (b *bulk) contain(p **problem) {
+func (b *bulk) recoverLine(p **problem) {
 	if v := recover(); v != nil {
-		b.failed = true
-		b.s.panicked("POST", prefix+"/events", v)
+		b.panicked = true
+		b.s.logPanic("POST", prefix+"/events", v)
 		*p = errPanicked
 	}
 }
 
 // refused returns the problem with a line. A log out of reach fails them all,
 // and is told of once.
-func (b *bulk) refused(err error) *problem {
+func (b *bulk) lineProblem(err error) *problem {
 	p := requestProblem(err)
-	if p.code == codeUnavailable && !b.logDown {
-		b.logDown = true
+	if p.code == codeUnavailable && !b.logDownReported {
+		b.logDownReported = true
 		b.s.cfg.Logger.Warn("internal listener: the event log does not take the lines of a bulk publish", "error", p.message)
 	}
 	return p
@@ -248,19 +248,19 @@ func appendRefusal(dst []byte, line int, p *problem) []byte {
 }
 
 // await waits for input.
-func (b *bulk) await() {
-	b.setDeadline()
+func (b *bulk) readInput() {
+	b.setReadDeadline()
 	err := b.lines.read()
 	if err == nil {
 		return
 	}
-	b.ended = true
+	b.inputDone = true
 	if err != io.EOF {
-		b.broken = b.brokenBy(err)
+		b.inputProblem = b.readProblem(err)
 	}
 }
 
-func (b *bulk) brokenBy(err error) *problem {
+func (b *bulk) readProblem(err error) *problem {
 	if n, ok := errors.AsType[net.Error](err); !ok || !n.Timeout() {
 		return problemf(0, codeBadRequest, "the request broke off, nothing from this line on was published: %v", err)
 	}
@@ -271,40 +271,40 @@ func (b *bulk) brokenBy(err error) *problem {
 }
 
 // end answers for the line that did not come, if the request was not complete.
-func (b *bulk) end(dst []byte) []byte {
-	if b.broken == nil {
+func (b *bulk) appendEnd(dst []byte) []byte {
+	if b.inputProblem == nil {
 		return dst
 	}
-	return appendRefusal(dst, b.line+1, b.broken)
+	return appendRefusal(dst, b.line+1, b.inputProblem)
 }
 
 // setDeadline gives the client time to send more. The order matters: Shutdown
 // sets draining first, and then a deadline of its own, which this one may have
 // replaced; and so does abandon.
-func (b *bulk) setDeadline() {
-	if b.last {
+func (b *bulk) setReadDeadline() {
+	if b.finalDeadline {
 		return
 	}
 	_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.stall))
-	if b.last = b.s.draining.Load(); b.last {
+	if b.finalDeadline = b.s.draining.Load(); b.finalDeadline {
 		_ = b.conn.SetReadDeadline(time.Now().Add(b.s.limits.drain))
 	}
-	if b.abandoned.Load() {
+	if b.stopped.Load() {
 		_ = b.conn.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
 // report writes the line of the audit.
-func (b *bulk) report() {
-	b.act.note("published", b.counts.taken, "refused", b.counts.refused)
+func (b *bulk) writeAudit() {
+	b.audit.add("published", b.counts.taken, "refused", b.counts.refused)
 	var err error // not a nil *problem
 	switch {
-	case b.failed:
+	case b.panicked:
 		err = errPanicked
-	case b.broken != nil:
-		err = b.broken
+	case b.inputProblem != nil:
+		err = b.inputProblem
 	}
-	b.s.audit(b.act, err)
+	b.s.logAudit(b.audit, err)
 }
 
 func drainingProblem() *problem {

@@ -10,7 +10,7 @@ const tcpEstablished = 1
 
 // hasEnded reports whether a socket's peer has ended its side, whatever has not been
 // read of it yet.
-func hasEnded(fd uintptr) bool {
+func peerClosed(fd uintptr) bool {
 	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	return err == nil && info.State != tcpEstablished
 }
