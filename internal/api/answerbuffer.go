@@ -9,38 +9,39 @@ import (
 	"sync/atomic"
 )
 
-// spoolMemory is what an answer that a client does not read yet holds in memory, in
-// bytes; what is more goes to a temporary file.
+// bufferMemory is how many bytes of an answer wait in memory for a slow client. More goes to a
+// temporary file.
 const bufferMemory = 256 << 10
 
-// A spool is a queue of bytes from one goroutine that writes to one that reads: in
-// memory, and beyond a bound in a file. The file has no name, so nothing is left of it
-// when the process dies.
+// An answerBuffer is a queue of bytes from one writing goroutine to one reading goroutine. It
+// holds memoryLimit bytes in memory and the rest in a temporary file. The file is unlinked at
+// once, so the system removes it also when the process dies.
 type answerBuffer struct {
-	// Constant.
-	dir         string        // of the file
-	fileBytes   *atomic.Int64 // bytes in files, of all spools
+	// Constant after newAnswerBuffer.
+	dir         string        // of the file; empty: [os.TempDir]
+	fileBytes   *atomic.Int64 // bytes in files, of all buffers of the server
 	memoryLimit int           // bytes held in memory
-	fileLimit   int64         // of total
+	fileLimit   int64         // bound on fileBytes
 
 	mu         sync.Mutex
-	changed    sync.Cond // of what follows
-	inMemory   []byte    // to be read before the file
+	changed    sync.Cond // signals any change of the fields below
+	inMemory   []byte    // read before the file
 	file       *os.File  // nil until it is needed
-	readAt     int64     // offset in file of what is read next
-	writtenTo  int64     // offset in file of what is written next
+	readAt     int64     // file offset of the next read
+	writtenTo  int64     // file offset of the next write; 0: the file is empty
 	writerDone bool      // nothing more is written
-	readerGone bool      // nothing more is read: what is written is dropped
+	readerGone bool      // nothing more is read: writes are dropped
 }
 
+// newAnswerBuffer returns an empty buffer.
 func newAnswerBuffer(dir string, total *atomic.Int64, limit int64) *answerBuffer {
 	s := &answerBuffer{dir: dir, fileBytes: total, memoryLimit: bufferMemory, fileLimit: limit}
 	s.changed.L = &s.mu
 	return s
 }
 
-// write adds b, of which it keeps nothing. While there is no room it waits, having
-// called full. It reports false when nobody will read it.
+// write appends a copy of b. When there is no room, it calls full(true), waits for the reader,
+// and calls full(false). It reports false if the reader is gone.
 func (s *answerBuffer) write(b []byte, full func(bool)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,21 +60,21 @@ func (s *answerBuffer) write(b []byte, full func(bool)) bool {
 	return !s.readerGone
 }
 
-// add adds b if there is room. Mu is held.
+// tryAdd appends b if there is room. mu is held.
 func (s *answerBuffer) tryAdd(b []byte) bool {
 	if s.writtenTo == 0 && (len(s.inMemory) == 0 || len(s.inMemory)+len(b) <= s.memoryLimit) {
 		s.inMemory = append(s.inMemory, b...)
 		return true
 	}
 	if s.file == nil && !s.open() {
-		return false // as when the memory's bound was all there is
+		return false // without a file the memory is all there is
 	}
 	n := int64(len(b))
 	if s.fileBytes.Add(n) > s.fileLimit {
 		s.fileBytes.Add(-n)
 		return false
 	}
-	if _, err := s.file.WriteAt(b, s.writtenTo); err != nil { // the disk is full
+	if _, err := s.file.WriteAt(b, s.writtenTo); err != nil { // the disk may be full
 		s.fileBytes.Add(-n)
 		return false
 	}
@@ -81,7 +82,7 @@ func (s *answerBuffer) tryAdd(b []byte) bool {
 	return true
 }
 
-// open makes the file, and reports whether it could. Mu is held.
+// open creates the file, and reports whether that succeeded. mu is held.
 func (s *answerBuffer) open() bool {
 	f, err := os.CreateTemp(s.dir, ".answers-*")
 	if err != nil {
@@ -125,19 +126,20 @@ func (s *answerBuffer) next(buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// rewind empties the file, of which everything is read. Mu is held.
+// rewind empties the file after all of it was read. mu is held.
 func (s *answerBuffer) rewind() error {
 	s.fileBytes.Add(-s.writtenTo)
 	s.readAt, s.writtenTo = 0, 0
 	return s.file.Truncate(0)
 }
 
-// end says that nothing more is written.
+// closeWrite marks the end: nothing more is written.
 func (s *answerBuffer) closeWrite() { s.set(&s.writerDone) }
 
-// abandon says that nothing more is read.
+// closeRead tells the writer that nothing more is read.
 func (s *answerBuffer) closeRead() { s.set(&s.readerGone) }
 
+// set sets a flag and wakes both sides.
 func (s *answerBuffer) set(flag *bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +147,7 @@ func (s *answerBuffer) set(flag *bool) {
 	s.changed.Broadcast()
 }
 
-// close lets go of everything, when all is written and nothing more is read.
+// release frees memory and file. Call it when neither side uses the buffer any more.
 func (s *answerBuffer) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

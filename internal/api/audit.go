@@ -12,23 +12,24 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Keys of what belongs to a request.
+// Keys of request values, see [fasthttp.RequestCtx.SetUserValue].
 const (
-	adminKey = "admin" // an auth.Admin: who asks
-	auditKey = "act"   // the *act that the request is
+	adminKey = "admin" // auth.Admin: who sends the request
+	auditKey = "act"   // *auditRecord: the audit line of the request
 )
 
-// An act is a request that changes something. What became of it is a line of the log
-// of its own, with who did it; never with a token's text.
+// An auditRecord becomes the audit line of a request that changes something: who did what from
+// where, and how it ended. It never holds a token. One goroutine at a time uses it: the
+// handler's, or the one that took it over (deferred).
 type auditRecord struct {
-	action   string
-	admin    string
+	action   string // such as "gateway.add"
+	admin    string // name of the admin token
 	remote   string
-	attrs    []any // of the line
-	deferred bool  // whoever streams the answer writes the line
+	attrs    []any // pairs of name and value, as of [slog.Logger.Info]
+	deferred bool  // the goroutine that streams the answer writes the line
 }
 
-// reads is a handler for those who may read.
+// reader wraps a handler that needs the scope read.
 func (s *Server) reader(h handler) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
 		if err := requireScope(ctx, auth.ScopeRead); err != nil {
@@ -38,15 +39,15 @@ func (s *Server) reader(h handler) handler {
 	}
 }
 
-// act is a handler that changes something, for those who have the scope. It takes no
-// parameters.
+// audited wraps a handler that changes something. It checks the scope, refuses query parameters,
+// and writes an audit line however the handler ends.
 func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
 	h = withParams(h)
 	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
 		admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 		a := &auditRecord{action: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
 		ctx.SetUserValue(auditKey, a)
-		err = errPanicked // unless it returns
+		err = errPanicked // stays if the handler panics
 		defer func() {
 			if !a.deferred {
 				s.logAudit(a, err)
@@ -59,26 +60,26 @@ func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.Requ
 	})
 }
 
-// errPanicked is the problem with a request whose handler panicked.
+// errPanicked is the answer to a request whose handler panicked.
 var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
-	"something went wrong here; the log of the node tells what")
+	"internal error; see the log of the node")
 
-// allowed returns the problem with a caller who does not have a scope.
+// requireScope returns a 403 problem unless the admin token of the request has the scope.
 func requireScope(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 	admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 	if admin.HasScope(scope) {
 		return nil
 	}
-	return problemf(fasthttp.StatusForbidden, codeForbidden, "the token of %s does not have the scope %s that this needs", admin.Name, scope)
+	return problemf(fasthttp.StatusForbidden, codeForbidden, "the admin token %s lacks the scope %s", admin.Name, scope)
 }
 
-// actOf returns the act that a request is.
+// auditOf returns the audit record of a request. Only handlers wrapped by audited have one.
 func auditOf(ctx *fasthttp.RequestCtx) *auditRecord { return ctx.UserValue(auditKey).(*auditRecord) }
 
-// note adds names and values to the act's line.
+// add adds pairs of name and value to the line.
 func (a *auditRecord) add(pairs ...any) { a.attrs = append(a.attrs, pairs...) }
 
-// audit writes the line of an act.
+// logAudit writes the audit line. The outcome is "ok" or the error code of the answer.
 func (s *Server) logAudit(a *auditRecord, err error) {
 	outcome := "ok"
 	if err != nil {

@@ -18,61 +18,63 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxInFlight bounds the lines of one bulk publish that are in the log's hands at
-// once. Their bytes are bounded by what a lineReader holds: nothing is read
-// while a line is unanswered.
+// maxInFlight is the largest number of lines of one bulk publish that wait for the log at the
+// same time. Their bytes are bounded too, by the buffer of the lineReader: input is read only
+// when every line so far is answered.
 const maxInFlight = 256
 
-// lineSlack is by how much a line may be longer than an event.
+// lineSlack is by how many bytes a line may exceed the largest event.
 const lineSlack = 4096
 
-// answerAt is how much of an answer is gathered before it is handed on, in bytes,
-// while there is input that needs no waiting for.
+// answerAt is the size in bytes at which a piece of the answer is passed on although more input
+// is ready.
 const answerAt = 16 << 10
 
-// A bulk is a publish of newline-delimited JSON: each line that is not blank is
-// an event, and is answered with a line, in order. Its goroutine reads the request and
-// makes the answer by turns: lines at hand go to the log, up to maxInFlight; then, or
-// when none is at hand, what the log has is answered; and it reads on only when all
-// input so far is answered. So a client that publishes line by line gets each receipt
-// at once. A client may also send everything before it reads anything: what it does not
-// take waits in a [spool]. The [bulkAnswer] carries it to the client.
+// A bulk is a publish of newline-delimited JSON. Each line that is not blank is an event and gets
+// one line of the answer, in order.
+//
+// Its goroutine reads the request and makes the answer in turns. It gives the lines that are in
+// memory to the log, up to maxInFlight. When there are none left, it waits for the log and
+// appends the answers. Only when every line is answered does it read more input. So a client that
+// publishes line by line gets each receipt at once. A client may also send everything before it
+// reads anything: answers it does not read wait in an [answerBuffer], from which [bulkAnswer]
+// writes them to the client.
 type bulk struct {
-	// Constant.
+	// Constant after start.
 	s        *Server
 	conn     net.Conn
 	audit    *auditRecord
-	key      publishKey        // of the whole
-	parent   event.Traceparent // of every line
+	key      publishKey        // of the request; each line has a key derived from it
+	parent   event.Traceparent // of the request; every line has it
 	answers  *answerBuffer
 	finished chan struct{} // closed when run has returned
 
-	// Of the goroutine that runs; and of whoever has seen finished closed.
+	// Owned by the goroutine of run; after finished is closed, by the connection's goroutine.
 	lines           *lineReader
-	line            int                   // number of the last one taken, from 1, blank ones counted
-	window          [maxInFlight]inFlight // a ring
-	oldest          int                   // index of the one to be answered next
-	waiting         int                   // how many there are
-	finalDeadline   bool                  // the read deadline is the last, because the node drains
-	inputDone       bool
-	counts          struct{ taken, refused int } // lines, for the audit
-	inputProblem    *problem                     // why there will be no more lines, unless the request is complete
-	logDownReported bool                         // it was said that the log does not take events
-	panicked        bool                         // a line made its handler panic
+	line            int                          // number of the last one taken, from 1, blank ones counted
+	window          [maxInFlight]inFlight        // ring of the lines that wait for the log
+	oldest          int                          // index in window of the next line to answer
+	waiting         int                          // number of lines in window
+	finalDeadline   bool                         // the read deadline must not move again: the node drains
+	inputDone       bool                         // no more lines will come
+	counts          struct{ taken, refused int } // lines by result, for the audit line
+	inputProblem    *problem                     // why the input ended early; nil: it is complete
+	logDownReported bool                         // it was logged that the log is unreachable
+	panicked        bool                         // handling a line panicked
 
-	// Of both goroutines.
-	mustRead atomic.Bool // the client is to read: the request has ended, or nothing more can wait
-	stopped  atomic.Bool // nobody reads the answer any more
+	// Shared with the connection's goroutine.
+	mustRead atomic.Bool // writes have a deadline: the request has ended, or the answer buffer is full
+	stopped  atomic.Bool // the client is gone: nobody reads the answer
 }
 
-// An inFlight line is one that waits for its answer.
+// An inFlight line waits for its answer.
 type inFlight struct {
-	line    int
+	line    int // number of the last line taken, from 1; blank lines count
 	event   submission
-	problem *problem // why there is no event
+	problem *problem // why the line was not published; nil: see event
 }
 
-// publishMany answers a bulk publish.
+// publishBulk answers a bulk publish. The rest happens in [bulkAnswer] while the answer is sent.
 func (s *Server) publishBulk(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
 	b := &bulk{
 		s: s, conn: ctx.Conn(), audit: auditOf(ctx), key: key, parent: parent,
@@ -85,13 +87,13 @@ func (s *Server) publishBulk(ctx *fasthttp.RequestCtx, key publishKey, parent ev
 	ctx.SetBodyStream(&bulkAnswer{bulk: b}, -1)
 }
 
-// run publishes and answers until the request ends or nobody reads the answer. Then
-// the log has answered for all that it was given.
+// run publishes and answers lines until the request ends or the client is gone. When it returns,
+// the log has confirmed or refused every line that it was given.
 func (b *bulk) run() {
-	defer b.answers.closeWrite() // last, so that whoever has read all finds it finished
+	defer b.answers.closeWrite() // runs last, so that a reader at the end of the answers finds the bulk finished
 	defer close(b.finished)
 	defer func() {
-		if v := recover(); v != nil { // not over a line: those are contained
+		if v := recover(); v != nil { // panics over one line are recovered in recoverLine
 			b.panicked = true
 			b.s.logPanic("POST", prefix+"/events", v)
 		}
@@ -106,12 +108,11 @@ func (b *bulk) run() {
 	}
 	for b.waiting > 0 {
 		f := b.removeOldest()
-		_, _ = b.result(&f) // what became of it nobody asks any more
+		_, _ = b.result(&f) // nobody reads this answer; the publish gate and the counts need the result
 	}
 }
 
-// produce appends the next piece of the answer to dst, and returns io.EOF with the
-// last.
+// produce appends the next piece of the answer to dst. It returns io.EOF with the last piece.
 func (b *bulk) produce(dst []byte) ([]byte, error) {
 	for len(dst) < answerAt {
 		switch {
@@ -130,15 +131,16 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// press says whether the client is to read now. While it need not, because it is still
-// sending, a write may take its time.
+// setMustRead sets whether the client has to read now. As long as it is still sending and its
+// answers fit into the buffer, a blocked write is no reason to cut it off.
 func (b *bulk) setMustRead(on bool) {
 	b.mustRead.Store(on)
 	b.setWriteDeadline()
 }
 
-// setWriteDeadline gives the client time to take what is being written. Who changes
-// pressed sets the deadline after it, so the last one set fits.
+// setWriteDeadline sets the deadline of the write in progress from mustRead. Both goroutines call
+// it, each after it changed mustRead or finished a write; the loop repeats until the deadline
+// fits the latest mustRead.
 func (b *bulk) setWriteDeadline() {
 	for {
 		on, deadline := b.mustRead.Load(), time.Time{}
@@ -152,14 +154,14 @@ func (b *bulk) setWriteDeadline() {
 	}
 }
 
-// abandon has run end, if it has not: nobody reads the answer any more.
+// stop makes run return soon, because the client is gone. A read in progress fails.
 func (b *bulk) stop() {
 	b.stopped.Store(true)
 	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
 	b.answers.closeRead()
 }
 
-// take hands the next line to the log.
+// submitNext gives the next line to the log.
 func (b *bulk) submitNext() {
 	text, ok := b.lines.next()
 	b.line++
@@ -176,7 +178,7 @@ func (b *bulk) submitNext() {
 	b.waiting++
 }
 
-// submit gives a line's event to the log.
+// submit gives the event of one line to the log, and returns why it could not.
 func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
 	defer b.recoverLine(&p)
 	var err error
@@ -186,7 +188,7 @@ func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
 	return nil
 }
 
-// settle answers the oldest line, when its event is in the log.
+// answerOldest waits until the log has the oldest line, and appends its answer.
 func (b *bulk) answerOldest(dst []byte) []byte {
 	f := b.removeOldest()
 	r, p := b.result(&f)
@@ -197,6 +199,7 @@ func (b *bulk) answerOldest(dst []byte) []byte {
 	return appendRefusal(dst, f.line, p)
 }
 
+// removeOldest removes the oldest line from the window.
 func (b *bulk) removeOldest() inFlight {
 	f := b.window[b.oldest]
 	b.window[b.oldest] = inFlight{}
@@ -205,6 +208,7 @@ func (b *bulk) removeOldest() inFlight {
 	return f
 }
 
+// result waits for the log's answer to a line and counts it.
 func (b *bulk) result(f *inFlight) (r receipt, p *problem) {
 	defer b.recoverLine(&p)
 	if f.problem != nil {
@@ -220,7 +224,7 @@ func (b *bulk) result(f *inFlight) (r receipt, p *problem) {
 	return r, nil
 }
 
-// contain is deferred: a panic over one line is that line's problem alone.
+// recoverLine is deferred. A panic over one line is answered on that line and stops no other.
 func (b *bulk) recoverLine(p **problem) {
 	if v := recover(); v != nil {
 		b.panicked = true
@@ -229,17 +233,18 @@ func (b *bulk) recoverLine(p **problem) {
 	}
 }
 
-// refused returns the problem with a line. A log out of reach fails them all,
-// and is told of once.
+// lineProblem returns the answer for an error of a line. An unreachable log fails every line of a
+// request, so it is logged once per request.
 func (b *bulk) lineProblem(err error) *problem {
 	p := requestProblem(err)
 	if p.code == codeUnavailable && !b.logDownReported {
 		b.logDownReported = true
-		b.s.cfg.Logger.Warn("internal listener: the event log does not take the lines of a bulk publish", "error", p.message)
+		b.s.cfg.Logger.Warn("internal listener: event log refuses lines of a bulk publish", "error", p.message)
 	}
 	return p
 }
 
+// appendRefusal appends the answer for a line that was not published.
 func appendRefusal(dst []byte, line int, p *problem) []byte {
 	dst = append(dst, `{"line":`...)
 	dst = strconv.AppendInt(dst, int64(line), 10)
@@ -247,7 +252,7 @@ func appendRefusal(dst []byte, line int, p *problem) []byte {
 	return append(p.appendTo(dst), '}', '\n')
 }
 
-// await waits for input.
+// readInput waits for more input.
 func (b *bulk) readInput() {
 	b.setReadDeadline()
 	err := b.lines.read()
@@ -260,17 +265,19 @@ func (b *bulk) readInput() {
 	}
 }
 
+// readProblem returns the answer for input that ended early.
 func (b *bulk) readProblem(err error) *problem {
 	if n, ok := errors.AsType[net.Error](err); !ok || !n.Timeout() {
-		return problemf(0, codeBadRequest, "the request broke off, nothing from this line on was published: %v", err)
+		return problemf(0, codeBadRequest, "the request ended early; this line and later lines were not published: %v", err)
 	}
 	if b.s.draining.Load() {
 		return drainingProblem()
 	}
-	return problemf(0, codeTimeout, "no line came for %v; begin another request", b.s.limits.stall)
+	return problemf(0, codeTimeout, "no line was received for %v; send the remaining lines in a new request", b.s.limits.stall)
 }
 
-// end answers for the line that did not come, if the request was not complete.
+// appendEnd appends the last line of the answer if the input ended early. Its number is that of
+// the first line that was not received.
 func (b *bulk) appendEnd(dst []byte) []byte {
 	if b.inputProblem == nil {
 		return dst
@@ -278,9 +285,9 @@ func (b *bulk) appendEnd(dst []byte) []byte {
 	return appendRefusal(dst, b.line+1, b.inputProblem)
 }
 
-// setDeadline gives the client time to send more. The order matters: Shutdown
-// sets draining first, and then a deadline of its own, which this one may have
-// replaced; and so does abandon.
+// setReadDeadline gives the client time to send more input. The order matters. Shutdown sets
+// draining and then its own deadline, which the first call here may have replaced; so draining is
+// checked after it, and the short deadline set again. The same holds for stop.
 func (b *bulk) setReadDeadline() {
 	if b.finalDeadline {
 		return
@@ -294,10 +301,10 @@ func (b *bulk) setReadDeadline() {
 	}
 }
 
-// report writes the line of the audit.
+// writeAudit writes the audit line of the request.
 func (b *bulk) writeAudit() {
 	b.audit.add("published", b.counts.taken, "refused", b.counts.refused)
-	var err error // not a nil *problem
+	var err error // an interface that is nil, not one that holds a nil *problem
 	switch {
 	case b.panicked:
 		err = errPanicked
@@ -307,12 +314,13 @@ func (b *bulk) writeAudit() {
 	b.s.logAudit(b.audit, err)
 }
 
+// drainingProblem is the answer to a publish after StopPublishing.
 func drainingProblem() *problem {
-	return problemf(fasthttp.StatusServiceUnavailable, codeDraining, "this node shuts down; nothing was published")
+	return problemf(fasthttp.StatusServiceUnavailable, codeDraining, "this node is shutting down; nothing was published; try another node")
 }
 
-// bodyReader returns the request's body. Reading it fails when the client leaves
-// before its end, which fasthttp's stream does not tell from the end.
+// bodyReader returns the body of a request. fasthttp's stream ends with io.EOF also when the
+// client disconnects in the middle; this reader returns io.ErrUnexpectedEOF then.
 func bodyReader(ctx *fasthttp.RequestCtx) io.Reader {
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -324,7 +332,7 @@ func bodyReader(ctx *fasthttp.RequestCtx) io.Reader {
 	return stream
 }
 
-// A fixedReader reads exactly left bytes.
+// A fixedReader expects exactly left more bytes.
 type fixedReader struct {
 	r    io.Reader
 	left int

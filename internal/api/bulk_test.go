@@ -55,7 +55,7 @@ func TestBulk(t *testing.T) {
 				receipt(1),
 				`{"line":2,"error":"bad_request","message":"the body is not one JSON object: invalid character 'o' in literal null (expecting 'u')"}`,
 				receipt(2),
-				`{"line":5,"error":"not_found","message":"there is no gateway nobody; nothing was published"}`,
+				`{"line":5,"error":"not_found","message":"gateway nobody is not registered; nothing was published"}`,
 				`{"line":6,"error":"invalid_event","message":"type: want letters, digits and _ in words joined by dots, beginning with a letter, at most 128 characters","field":"type"}`,
 				receipt(3),
 			}},
@@ -64,7 +64,7 @@ func TestBulk(t *testing.T) {
 		{"a line that is too long", good + "\n" + strings.Repeat("x", 500<<10) + "\n" + good, []string{
 			receipt(1), `{"line":2,"error":"payload_too_large","message":"the line is longer than 8192 bytes"}`, receipt(2)}},
 		{"an event that is too long", `{"all":true,"type":"t","correlationId":"c","payload":"` + strings.Repeat("x", 4096) + `"}`, []string{
-			`{"line":1,"error":"payload_too_large","message":"the event is 4186 bytes of JSON; want at most 4096"}`}},
+			`{"line":1,"error":"payload_too_large","message":"the event has 4186 bytes of JSON; the limit is 4096 (--max-payload)"}`}},
 	}
 	for _, chunked := range []bool{false, true} {
 		for _, tt := range tests {
@@ -276,7 +276,7 @@ func TestBulkThatBreaksOff(t *testing.T) {
 			if a := w.answer(); a.ID != "10-1" {
 				t.Errorf("%+v", a)
 			}
-			if a := w.answer(); a.Line < 2 || a.Error != codeBadRequest || !strings.Contains(a.Message, "broke off") {
+			if a := w.answer(); a.Line < 2 || a.Error != codeBadRequest || !strings.Contains(a.Message, "ended early") {
 				t.Errorf("%+v", a)
 			}
 			if n := len(r.log.events()); n != 1 {

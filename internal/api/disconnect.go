@@ -14,29 +14,29 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// waiting returns the context of a request that waits for something to happen: it ends
-// when the node drains, and when the client has gone or ended its side. The caller calls
-// done when it has waited, and answers then: a client that only ended its side reads
-// that. The number of such requests is bounded; at the bound it is a problem.
+// startLongPoll returns the context of a request that waits for something to happen. It ends when
+// the node drains and when the client disconnects or closes its writing side. The caller calls
+// done after the wait and before it answers: a client that closed only its writing side still
+// reads the answer. At the bound on long polls it returns a problem.
 func (s *Server) startLongPoll(ctx *fasthttp.RequestCtx) (c context.Context, done func(), err error) {
 	if s.longPolls.Add(1) > s.limits.longPolls {
 		s.longPolls.Add(-1)
-		return nil, nil, unavailable("%d requests wait already; ask again later, or without wait", s.limits.longPolls)
+		return nil, nil, unavailable("%d requests are already waiting; try again later, or without the parameter wait", s.limits.longPolls)
 	}
 	c, cancel := context.WithCancel(s.pollCtx)
 	unwatch := watchDisconnect(ctx.Conn(), cancel)
 	return c, func() {
 		unwatch()
-		// The server's own for what comes next; it is replaced by the idle timeout.
+		// unwatch has set a deadline in the past. fasthttp replaces this one by its idle timeout.
 		_ = ctx.Conn().SetReadDeadline(time.Now().Add(s.limits.read))
 		cancel()
 		s.longPolls.Add(-1)
 	}, nil
 }
 
-// watch calls gone when a connection's peer has ended its side of it, or the connection
-// is lost, until unwatch is called. Nothing else may read the connection meanwhile, and
-// watch does not: a request that follows is left where it is.
+// watchDisconnect calls gone when the peer closes its side of the connection or the connection is
+// lost, until unwatch is called. Meanwhile nobody else may read the connection. It reads nothing
+// itself: a following request stays in the socket's buffer.
 func watchDisconnect(conn net.Conn, gone func()) (unwatch func()) {
 	tcp := socketOf(conn)
 	if tcp == nil {
@@ -50,7 +50,8 @@ func watchDisconnect(conn net.Conn, gone func()) (unwatch func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// Called at once, and again whenever something arrives: data, or the end.
+		// The function is called at once, and again whenever the socket becomes readable: data
+		// has arrived, or its end.
 		_ = raw.Read(func(fd uintptr) bool {
 			if !peerClosed(fd) {
 				return false
@@ -65,13 +66,13 @@ func watchDisconnect(conn net.Conn, gone func()) (unwatch func()) {
 	}
 }
 
-// A socket is what watch watches: a TCP connection.
+// A socket is a connection that watchDisconnect can watch: a TCP connection.
 type socket interface {
 	net.Conn
 	syscall.Conn
 }
 
-// under returns the socket of a connection, nil for none.
+// socketOf returns the socket under a connection, or nil.
 func socketOf(conn net.Conn) socket {
 	for {
 		switch c := conn.(type) {

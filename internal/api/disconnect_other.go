@@ -5,5 +5,5 @@
 
 package api
 
-// hasEnded reports false: a client that has gone is noticed when it is answered.
-func hasEnded(uintptr) bool { return false }
+// peerClosed reports false: without TCP_INFO, a disconnect is noticed when the answer is written.
+func peerClosed(uintptr) bool { return false }

@@ -15,8 +15,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A vettedListener gives fasthttp connections on which it sees vetted requests
-// only: of what HTTP forbids it reads some in its own way.
+// A checkedListener gives fasthttp connections on which every request head was checked by package
+// http1 first. fasthttp accepts some heads that HTTP forbids, and reads them in its own way;
+// behind a proxy that reads them differently, that is request smuggling.
 type checkedListener struct {
 	net.Listener
 	rules *http1.Rules
@@ -31,12 +32,12 @@ func (l *checkedListener) Accept() (net.Conn, error) {
 	return http1.NewConn(c, l.rules, nil), nil
 }
 
-// rules returns what requests must be like to be given to fasthttp.
+// headRules returns the rules by which a request head is passed on to fasthttp.
 func (s *Server) headRules() *http1.Rules {
 	return &http1.Rules{HeadTimeout: s.limits.read, Refuse: rejectHead, Check: s.authorizeBeforeBody}
 }
 
-// refuseHead answers what is not a valid HTTP request.
+// rejectHead returns the answer to a request head that is not valid HTTP.
 func rejectHead(bad *http1.Error) []byte {
 	p := problemf(bad.Status, codeBadRequest, "%s", bad.Message)
 	switch bad {
@@ -51,9 +52,9 @@ func rejectHead(bad *http1.Error) []byte {
 	return finalResponse(p)
 }
 
-// checkBeforeBody turns away who has no token and has a body to send, before
-// anything of it is read or asked for: fasthttp reads the beginning of a body ahead
-// of its handler.
+// authorizeBeforeBody rejects a request that has a body and no valid admin token before any of
+// the body is read. guard cannot do that: fasthttp reads the beginning of a body before it calls
+// a handler. It returns nil to let the request through.
 func (s *Server) authorizeBeforeBody(h *http1.Head) []byte {
 	if !h.HasBody() {
 		return nil
@@ -76,7 +77,7 @@ func (s *Server) authorizeBeforeBody(h *http1.Head) []byte {
 	return finalResponse(missingToken())
 }
 
-// lastResponse returns a problem as the response that ends a connection.
+// finalResponse returns the bytes of a problem's answer that ends the connection.
 func finalResponse(p *problem) []byte {
 	var r fasthttp.Response
 	r.Header.SetNoDefaultContentType(true)

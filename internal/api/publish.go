@@ -15,7 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// publish is POST /events: one event, or newline-delimited JSON of many.
+// publish is POST /events: one event as JSON, or many as newline-delimited JSON.
 func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	key, err := publishKeyOf(ctx)
 	var mediaType string
@@ -36,6 +36,7 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	return err
 }
 
+// publishOne publishes one event and answers with its receipt.
 func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key publishKey, parent event.Traceparent) error {
 	p, err := s.submit(text, key.single(), parent)
 	if err != nil {
@@ -47,26 +48,26 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key publishKe
 	}
 	a := auditOf(ctx)
 	a.add("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
-	if p.event != nil { // else it was published before
+	if p.event != nil { // nil: a repeat, published before
 		a.add("type", p.event.Type)
 	}
 	answerJSON(ctx, fasthttp.StatusAccepted, r.appendTo(make([]byte, 0, 256)))
 	return nil
 }
 
-// A submission is an event that was given to the log, and is to be settled.
+// A submission is an event that was given to the log and whose result is pending. Pass it to
+// await exactly once.
 type submission struct {
 	event   *event.Event
-	receipt receipt // without its id, while there is a pending
-	digest  string  // of the publisher's text, when it has a key
-	pending Pending // nil: it was published before, and this is the receipt
-	at      time.Time
-	span    Span // nil: it is not traced
+	receipt receipt   // without the id as long as pending is not nil
+	digest  string    // of the publisher's text; empty without an idempotency key
+	pending Pending   // nil: the event was published before, and receipt is complete
+	at      time.Time // when the append started
+	span    Span      // nil: not traced
 }
 
-// submit gives an event of a publisher's text to the log, unless its key was
-// used before; key is empty for none. It keeps nothing of the text. An error is a
-// problem.
+// submit gives the event in text to the log, unless a publish with the same key is remembered. An
+// empty key means none. It keeps no reference to text. The error is a problem.
 func (s *Server) submit(text []byte, key string, parent event.Traceparent) (submission, error) {
 	digest := ""
 	if key != "" {
@@ -83,9 +84,9 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 	return p, err
 }
 
-// lost reports whether the log does not have an event that it had, because it went
-// back: then its receipt is worth nothing. While the log is out of reach it is not
-// taken for lost.
+// rolledBack reports whether the log no longer contains an event that it had confirmed: the log
+// went back to an earlier state. The receipt of such an event is invalid. An unreachable log
+// counts as not rolled back.
 func (s *Server) rolledBack(id event.Cursor) bool {
 	c, cancel := s.queryContext()
 	defer cancel()
@@ -93,7 +94,7 @@ func (s *Server) rolledBack(id event.Cursor) bool {
 	return err == nil && !ok
 }
 
-// submitNew is submit of what was not published before; span may be nil.
+// submitNew is submit for a key that is not remembered. The span may be nil.
 func (s *Server) submitNew(text []byte, key, digest string, parent event.Traceparent, span Span) (submission, error) {
 	a, err := s.prepare(text, parent)
 	if err != nil {
@@ -102,9 +103,9 @@ func (s *Server) submitNew(text []byte, key, digest string, parent event.Tracepa
 	if !s.gate.enter() {
 		return submission{}, drainingProblem()
 	}
-	begun := false
+	appending := false
 	defer func() {
-		if !begun { // also when the log panics: a drain would wait for it
+		if !appending { // also when the log panics: StopPublishing would wait forever
 			s.gate.leave()
 		}
 	}()
@@ -119,19 +120,19 @@ func (s *Server) submitNew(text []byte, key, digest string, parent event.Tracepa
 	if err != nil {
 		return submission{}, appendProblem(err)
 	}
-	begun = true
+	appending = true
 	return submission{a.event, a.receipt, digest, p, at, span}, nil
 }
 
-// An admitted event is one that is ready for the log.
+// A prepared event is ready for the log.
 type prepared struct {
 	event   *event.Event
-	body    []byte  // its JSON
-	receipt receipt // without its id
+	body    []byte  // the JSON of the event without its id
+	receipt receipt // without the id
 }
 
-// admit makes an event of a publisher's text, unless something is wrong with
-// it. It keeps nothing of the text.
+// prepare parses and checks the event in text. It keeps no reference to text. The error is a
+// problem or an error of the request.
 func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error) {
 	d, err := event.ParseDraft(text)
 	if err != nil {
@@ -148,30 +149,30 @@ func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error
 	}
 	ev.Traceparent = parent
 	body := ev.AppendBody(make([]byte, 0, len(ev.Payload)+len(parent)+256))
-	if len(body) > s.cfg.MaxPayload && parent != "" { // a trace is no reason to refuse it
+	if len(body) > s.cfg.MaxPayload && parent != "" { // an event is not refused because of its trace
 		ev.Traceparent = ""
 		body = ev.AppendBody(body[:0])
 	}
 	if len(body) > s.cfg.MaxPayload {
-		return prepared{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
+		return prepared{}, tooLarge("the event has %d bytes of JSON; the limit is %d (--max-payload)", len(body), s.cfg.MaxPayload)
 	}
 	targets, connected, unknown := s.cfg.Registry.Reach(ev.Target)
-	if unknown != "" { // another node may have registered it just now
+	if unknown != "" { // another node may have registered the gateway a moment ago
 		if err := s.catchUp(); err != nil {
-			return prepared{}, unavailable("whether there is a gateway %s cannot be known now: %v", unknown, err)
+			return prepared{}, unavailable("cannot establish whether gateway %s is registered: %v", unknown, err)
 		}
 		targets, connected, unknown = s.cfg.Registry.Reach(ev.Target)
 	}
 	if unknown != "" {
-		return prepared{}, notFound("there is no gateway %s; nothing was published", unknown)
+		return prepared{}, notFound("gateway %s is not registered; nothing was published", unknown)
 	}
 	return prepared{ev, body, receipt{
 		correlationID: ev.CorrelationID, timestamp: ev.Timestamp, targets: targets, connected: connected,
 	}}, nil
 }
 
-// settle returns a submission's receipt when the log has the event. It is to be
-// called once. An error is a problem.
+// await waits until the log has the event, and returns its receipt. Call it once for each
+// submission: it opens the way through the publish gate. The error is a problem.
 func (s *Server) await(p *submission) (receipt, error) {
 	if p.pending == nil {
 		return p.receipt, nil
@@ -182,7 +183,8 @@ func (s *Server) await(p *submission) (receipt, error) {
 	return r, err
 }
 
-// confirmed returns the receipt of an event when the log has it.
+// confirm waits for the append and returns the receipt. For a duplicate that is the first
+// publish's receipt.
 func (s *Server) confirm(p *submission) (receipt, error) {
 	id, err := p.pending.Wait(s.ctx)
 	if err != nil {
@@ -204,10 +206,10 @@ func (s *Server) confirm(p *submission) (receipt, error) {
 	return k.receipt, k.check(p.digest)
 }
 
-// firstOf returns the first publish with the key of a repeat, which names the first's
-// id. It was published a moment ago, before a restart, by another node, or by one of
-// very many, and its receipt stands with it in the log. Of an event that has left
-// the log nothing is known but what the repeat says.
+// firstPublish returns the receipt of the first publish with the key of a duplicate. The
+// duplicate knows that event's id. The first publish is not in memory: it happened a moment ago,
+// before a restart, on another node, or was evicted. The log keeps its receipt with the event. If
+// the event has left the log, the duplicate's own data is all there is.
 func (s *Server) firstPublish(repeat keyedReceipt) (keyedReceipt, error) {
 	c, cancel := s.queryContext()
 	defer cancel()
@@ -216,40 +218,40 @@ func (s *Server) firstPublish(repeat keyedReceipt) (keyedReceipt, error) {
 		return repeat, nil
 	}
 	if err != nil {
-		return repeat, appendProblem(fmt.Errorf("it was published before, as %v, but cannot be read: %w", repeat.id, err))
+		return repeat, appendProblem(fmt.Errorf("cannot read event %v, which has the same idempotency key: %w", repeat.id, err))
 	}
 	first := keyedReceipt{key: repeat.key}
 	first.id = repeat.id
 	first.timestamp, _ = event.Published(e.Body)
 	first.correlationID = event.ReadHead(e.Body).CorrelationID
-	if first.decodeLogged(e.Receipt) != nil { // it was published by a version that kept none
+	if first.decodeLogged(e.Receipt) != nil { // stored by a version that kept no receipt
 		first.digest = repeat.digest
 		first.targets, first.connected, _ = s.cfg.Registry.Reach(e.Target)
 	}
 	return first, nil
 }
 
+// catchUp waits until the registry knows all changes that were made before.
 func (s *Server) catchUp() error {
 	ctx, cancel := s.queryContext()
 	defer cancel()
 	return s.cfg.Registry.CatchUp(ctx)
 }
 
-// query returns the context of a look into the log.
+// queryContext returns the context for a query of the log.
 func (s *Server) queryContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.query)
 }
 
-// taken counts an event that the log has, and tells of the gateways that it did
-// not reach.
-func (s *Server) recordPublish(ev *event.Event, r *receipt, began time.Time) {
-	s.cfg.Node.LogAppendSeconds.Observe(time.Since(began).Seconds())
+// recordPublish counts a stored event, and reports the gateways that have no connection for it.
+func (s *Server) recordPublish(ev *event.Event, r *receipt, start time.Time) {
+	s.cfg.Node.LogAppendSeconds.Observe(time.Since(start).Seconds())
 	s.cfg.Node.Published(ev.Type)
 	if s.cfg.Missed == nil || r.targets <= r.connected {
 		return
 	}
 	gateways, total := s.cfg.Registry.Disconnected(ev.Target, MaxListed)
-	if total == 0 { // they have come meanwhile
+	if total == 0 { // they have connected in the meantime
 		return
 	}
 	s.cfg.Missed(Missed{
@@ -258,6 +260,7 @@ func (s *Server) recordPublish(ev *event.Event, r *receipt, began time.Time) {
 	})
 }
 
+// draftProblem is the answer to an event that cannot be published as it is.
 func draftProblem(err error) *problem {
 	if f, ok := errors.AsType[*event.FieldError](err); ok {
 		return invalid(codeInvalidEvent, f)
@@ -265,11 +268,11 @@ func draftProblem(err error) *problem {
 	return requestProblem(err)
 }
 
-// appendProblem is the problem with an event that the log has not confirmed. It
-// may have it all the same, if it was the answer that got lost.
+// appendProblem is the answer when the log has not confirmed an event. The log may have the event
+// nevertheless, if only its answer was lost; an idempotency key makes the repeat safe.
 func appendProblem(err error) *problem {
 	if errors.Is(err, event.ErrTooLarge) {
 		return tooLarge("%v", err)
 	}
-	return unavailable("the event log did not confirm the event, publish it again: %v", err)
+	return unavailable("the event log did not confirm the event; publish it again: %v", err)
 }

@@ -47,7 +47,7 @@ func TestPublish(t *testing.T) {
 			`{"type":"t","payload":null,` + at + `,"correlationId":"\"ü\n"}`},
 
 		{"an unknown gateway", `{"gatewayIds":["g1","nobody"],"type":"t"}`, 404,
-			`{"error":"not_found","message":"there is no gateway nobody; nothing was published"}`, ""},
+			`{"error":"not_found","message":"gateway nobody is not registered; nothing was published"}`, ""},
 		{"no receiver", `{"type":"t"}`, 422,
 			`{"error":"invalid_event","message":"gatewayId: name the receivers by exactly one of gatewayId, gatewayIds, group and all","field":"gatewayId"}`, ""},
 		{"a bad type", `{"all":true,"type":"a b"}`, 422, ``, ""},
@@ -189,7 +189,7 @@ func TestPublishToNewcomer(t *testing.T) {
 	r := start(t)
 	r.registry.behind = errors.New("no connection")
 	got := r.do("POST", prefix+"/events", `{"gatewayId":"nobody","type":"a.b"}`)
-	if got.status != 503 || !strings.Contains(got.body, "cannot be known now") {
+	if got.status != 503 || !strings.Contains(got.body, "cannot establish whether") {
 		t.Errorf("answered with %d %s", got.status, got.body)
 	}
 	if got := r.do("POST", prefix+"/events", `{"gatewayId":"g1","type":"a.b"}`); got.status != 202 {

@@ -15,12 +15,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// queryKey is where a request keeps its parameters: a strict.Query.
+// queryKey is the request value that holds the parameters, a strict.Query.
 const queryKey = "query"
 
-// takes is a handler of requests whose query may have the parameters, each once.
-// Anything else in it is a problem: who misspells a parameter would get an answer
-// to another question.
+// withParams wraps a handler whose query may have these parameters, each at most once. Any other
+// parameter is a 400: a client that misspells one would otherwise get the answer to another
+// question.
 func withParams(h handler, parameters ...string) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
 		raw := ctx.URI().QueryString()
@@ -36,17 +36,17 @@ func withParams(h handler, parameters ...string) handler {
 	}
 }
 
-// arg returns a parameter of the query, and whether it is there.
+// param returns a query parameter, and whether it is present.
 func param(ctx *fasthttp.RequestCtx, name string) (value string, ok bool) {
 	q, _ := ctx.UserValue(queryKey).(strict.Query)
 	value, ok = q[name]
 	return value, ok
 }
 
-// maxPage is the most that a list gives at once to who asks for a limit.
+// maxPage is the largest value of the parameter "limit".
 const maxPage = 1000
 
-// limitArg returns the parameter "limit", or def when there is none.
+// limitParam returns the parameter "limit", or def if there is none.
 func limitParam(ctx *fasthttp.RequestCtx, def int) (int, error) {
 	text, ok := param(ctx, "limit")
 	if !ok {
@@ -59,7 +59,7 @@ func limitParam(ctx *fasthttp.RequestCtx, def int) (int, error) {
 	return int(n), nil
 }
 
-// nameArg returns a parameter that is an id, or "" when there is none.
+// nameParam returns a parameter that is an id, or "" if there is none.
 func nameParam(ctx *fasthttp.RequestCtx, name string) (string, error) {
 	v, ok := param(ctx, name)
 	if ok && !event.ValidName(v) {
@@ -68,16 +68,16 @@ func nameParam(ctx *fasthttp.RequestCtx, name string) (string, error) {
 	return v, nil
 }
 
-// typeArg returns the parameter "type", or "" when there is none.
+// typeParam returns the parameter "type", or "" if there is none.
 func typeParam(ctx *fasthttp.RequestCtx) (string, error) {
 	v, ok := param(ctx, "type")
 	if ok && !event.ValidType(v) {
-		return "", badParam("type", "want a type of events such as api.deployed")
+		return "", badParam("type", "want an event type such as api.deployed")
 	}
 	return v, nil
 }
 
-// timeArg returns a parameter that is a time, or the zero time when there is none.
+// timeParam returns a parameter that is a time, or the zero time if there is none.
 func timeParam(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
 	text, ok := param(ctx, name)
 	if !ok {
@@ -87,19 +87,20 @@ func timeParam(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, badParam(name, err.Error())
 	}
-	if at.IsZero() { // which would stand for none
+	if at.IsZero() { // zero means that there is no parameter
 		at = at.Add(1)
 	}
 	return at, nil
 }
 
-func badParam(name, want string) *problem {
-	p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "parameter %s: %s", name, want)
+// badParam is the answer to a query parameter that is not valid.
+func badParam(name, message string) *problem {
+	p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "parameter %s: %s", name, message)
 	p.field = name
 	return p
 }
 
-// pathArg returns a part of the path, as it was written.
+// pathParam returns a segment of the path, undecoded.
 func pathParam(ctx *fasthttp.RequestCtx, name string) string {
 	v, _ := ctx.UserValue(name).(string)
 	return v

@@ -80,7 +80,7 @@ func TestIdempotencyKeyIsChecked(t *testing.T) {
 				}
 				got := r.send(req)
 				if tt.status == 400 {
-					const want = `{"error":"bad_request","message":"header Idempotency-Key: want it once, with 1 to 128 bytes","field":"Idempotency-Key"}`
+					const want = `{"error":"bad_request","message":"header Idempotency-Key: want one value of 1 to 128 bytes","field":"Idempotency-Key"}`
 					if got.status != 400 || got.body != want || len(r.log.events()) > 0 {
 						t.Errorf("%d %s", got.status, got.body)
 					}
@@ -224,7 +224,7 @@ func TestRepeatOfAnEventThatCannotBeRead(t *testing.T) {
 	}{
 		{"it has left the log", ErrNotRetained, 202, `{"id":"10-1","correlationId":"c",` + at + `,"targets":1,"connected":1}`},
 		{"the log is out of reach", errors.New("no quorum"), 503,
-			`{"error":"unavailable","message":"the event log did not confirm the event, publish it again: it was published before, as 10-1, but cannot be read: no quorum"}`},
+			`{"error":"unavailable","message":"the event log did not confirm the event; publish it again: cannot read event 10-1, which has the same idempotency key: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -424,7 +424,7 @@ func TestKeyWithAnotherBody(t *testing.T) {
 				r := start(t, moving)
 				first := r.publishAs("k", anonymous)
 				then(r)
-				const want = `{"error":"invalid_event","message":"header Idempotency-Key: the key was used for a publish with another body, event 10-1, less than two minutes ago; use a new key for another event","field":"Idempotency-Key"}`
+				const want = `{"error":"invalid_event","message":"header Idempotency-Key: this key was used less than two minutes ago for event 10-1, which has another body; use a new key for each event","field":"Idempotency-Key"}`
 				for range 2 {
 					if got := r.publishAs("k", again); got.status != 422 || got.body != want {
 						t.Errorf("%d %s", got.status, got.body)

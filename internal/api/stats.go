@@ -14,10 +14,11 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// statsPage is how many connections are asked for and written at once.
+// statsPage is how many connections are in memory at once, and the default page size of a
+// cluster's list.
 const statsPage = 500
 
-// showStats is GET /stats.
+// showStats is GET /stats. The connections of this node are streamed.
 func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 	gatewayID, err := nameParam(ctx, "gatewayId")
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 		return s.showClusterStats(ctx, PageQuery{GatewayID: gatewayID, After: cursor, Limit: limit})
 	}
 	a := &statsAnswer{s: s, gatewayID: gatewayID, next: cursor, remaining: limit}
-	if err := a.nextPage(); err != nil { // while it can still be answered
+	if err := a.nextPage(); err != nil { // the status can still be an error
 		return err
 	}
 	ctx.SetContentType(typeJSON)
@@ -47,7 +48,7 @@ func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// scopeArg reports whether the parameter "scope" asks for all nodes.
+// scopeParam reports whether the parameter "scope" asks for all nodes.
 func scopeParam(ctx *fasthttp.RequestCtx) (cluster bool, err error) {
 	switch scope, ok := param(ctx, "scope"); {
 	case !ok, scope == "node":
@@ -58,21 +59,22 @@ func scopeParam(ctx *fasthttp.RequestCtx) (cluster bool, err error) {
 	return false, badParam("scope", "want node or cluster")
 }
 
+// unlimited is the limit of a request without the parameter limit: all connections.
 const unlimited = -1
 
-// A statsAnswer makes the JSON of the stats, a page of connections at a time.
+// A statsAnswer makes the JSON of the stats, one page of connections in memory at a time.
 type statsAnswer struct {
 	s         *Server
 	gatewayID string
 
-	page      []stats.Connection // to be written
+	page      []stats.Connection // not yet in the answer
 	next      string             // the cursor after page
 	remaining int                // connections that may follow page, or unlimited
-	started   bool
-	written   bool // a connection is written
+	started   bool               // the beginning of the JSON is in the answer
+	written   bool               // a connection is in the answer, so a comma comes next
 }
 
-// turnPage gets the next page.
+// nextPage gets the next page.
 func (a *statsAnswer) nextPage() error {
 	n := statsPage
 	if a.remaining != unlimited {
@@ -83,7 +85,7 @@ func (a *statsAnswer) nextPage() error {
 		return badParam("cursor", err.Error())
 	}
 	if err != nil {
-		return unavailable("the connections cannot be listed now: %v", err)
+		return unavailable("cannot list the connections: %v", err)
 	}
 	a.page, a.next = page, next
 	if a.remaining != unlimited {
@@ -111,12 +113,13 @@ func (a *statsAnswer) produce(dst []byte) ([]byte, error) {
 		return a.end(dst), io.EOF
 	}
 	if err := a.nextPage(); err != nil {
-		a.s.cfg.Logger.Warn("internal listener: the stats broke off", "error", err)
+		a.s.cfg.Logger.Warn("internal listener: list of connections was cut off", "error", err)
 		return dst, err
 	}
 	return dst, nil
 }
 
+// end appends what follows the connections.
 func (a *statsAnswer) end(dst []byte) []byte {
 	dst = append(dst, ']')
 	if a.next != "" {
