@@ -114,7 +114,7 @@ func (s *Server) identify(authorization []byte) (auth.Admin, bool) {
 	if !ok {
 		return auth.Admin{}, false
 	}
-	return s.cfg.Admin.Identify(string(token))
+	return s.cfg.Admin.Identify(token)
 }
 
 // bearer returns the token of an Authorization header with the scheme Bearer (RFC 6750 section

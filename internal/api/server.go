@@ -31,7 +31,7 @@ type Config struct {
 	// Admin identifies the holder of an admin token. Identify must take the same time for every
 	// wrong token.
 	Admin interface {
-		Identify(presented string) (auth.Admin, bool)
+		Identify(presented []byte) (auth.Admin, bool)
 	}
 
 	// What the routes read and change.

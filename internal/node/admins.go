@@ -30,7 +30,7 @@ func (n *Node) loadAdmins() (*admins, error) {
 }
 
 // Identify returns whose token was presented.
-func (a *admins) Identify(presented string) (auth.Admin, bool) {
+func (a *admins) Identify(presented []byte) (auth.Admin, bool) {
 	return a.tokens.Load().Identify(presented)
 }
 

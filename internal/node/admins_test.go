@@ -59,7 +59,7 @@ func TestAdminTokensBadFile(t *testing.T) {
 		if err := a.load(); err == nil {
 			t.Error("no error")
 		}
-		if _, ok := a.Identify("the-token-of-the-first"); !ok {
+		if _, ok := a.Identify([]byte("the-token-of-the-first")); !ok {
 			t.Error("the token that was is forgotten")
 		}
 	}

@@ -116,11 +116,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
-	var platform http.Handler // not one that is nil inside
-	if cfg.PlatformURL != "" {
-		if platform, err = platformHandler(cfg); err != nil {
-			return nil, err
-		}
+	platform, err := platformHandler(cfg)
+	if err != nil {
+		return nil, err
 	}
 	if err := n.loadTypes(); err != nil {
 		return nil, err

@@ -241,12 +241,12 @@ func TestReloadsWhenWhole(t *testing.T) {
 		f.rename("a", []byte("the-token-of-the-second"))
 		f.must(os.Chmod(f.path("a"), 0o644))
 		r.look(false)
-		if _, ok := a.Identify("the-token-of-the-first"); !ok {
+		if _, ok := a.Identify([]byte("the-token-of-the-first")); !ok {
 			t.Error("the token that was is forgotten")
 		}
 		f.must(os.Chmod(f.path("a"), 0o600)) // which changes nothing in it
 		r.look(false)
-		if _, ok := a.Identify("the-token-of-the-second"); !ok {
+		if _, ok := a.Identify([]byte("the-token-of-the-second")); !ok {
 			t.Error("the new token is not known")
 		}
 	})
