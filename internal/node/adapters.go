@@ -13,7 +13,7 @@ import (
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/api"
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
@@ -98,7 +98,7 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 
 // Outcome counts what became of an event. The gateways it was for are those whose
 // barrier lies before it.
-func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome, err error) {
+func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.DeliveryStatus, err error) {
 	entry, err := e.get(ctx, id)
 	if err != nil {
 		return o, err
@@ -112,14 +112,14 @@ func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome,
 		}
 		gateway := g.ID
 		o.Targets++
-		switch e.n.recorder.book.Of(gateway, id.Seq) {
-		case delivery.Pending:
+		switch e.n.recorder.book.Status(gateway, id.Seq) {
+		case tracker.Pending:
 			o.Pending++
 			o.PendingGateways = list(o.PendingGateways, gateway)
 			return
-		case delivery.Acked:
+		case tracker.Acked:
 			o.Acked++
-		case delivery.Failed:
+		case tracker.Failed:
 			o.Failed++
 			o.FailedGateways = list(o.FailedGateways, gateway)
 		}
