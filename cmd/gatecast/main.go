@@ -158,8 +158,8 @@ func asUsage(err error) error {
 	return err
 }
 
-// buildVersion returns the version the binary was linked with, or what the go
-// command knows of its commit.
+// buildVersion returns the version set by the linker; otherwise the commit of a build in a Git
+// checkout, or the module version of a build by `go install ...@VERSION`.
 func buildVersion() string {
 	if version != "dev" {
 		return version
@@ -172,6 +172,9 @@ func buildVersion() string {
 		if s.Key == "vcs.revision" {
 			return version + "-" + s.Value[:min(12, len(s.Value))]
 		}
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
 	}
 	return version
 }
