@@ -376,10 +376,7 @@ func TestHealthFollowsSettings(t *testing.T) {
 func TestEmptyVariables(t *testing.T) {
 	parse := func(t *testing.T, args []string) cli {
 		var c cli
-		parser, err := kong.New(&c, kong.Configuration(loadYAML), kong.Vars{"version": "test"}, kong.Writers(io.Discard, io.Discard))
-		if err != nil {
-			t.Fatal(err)
-		}
+		parser := newParser(&c, kong.Writers(io.Discard, io.Discard))
 		unsetEmpty(parser.Model.Node)
 		if _, err := parser.Parse(args); err != nil {
 			t.Fatalf("%v: %v", args, err)
@@ -398,10 +395,7 @@ func TestEmptyVariables(t *testing.T) {
 			gather(child)
 		}
 	}
-	parser, err := kong.New(new(cli), kong.Vars{"version": "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	parser := newParser(new(cli))
 	if gather(parser.Model.Node); !variables["GATECAST_CONFIG"] || !variables["WS_MAX_CONNECTIONS"] || !variables["GATECAST_INTERNAL_CA"] {
 		t.Fatalf("variables %v", slices.Sorted(maps.Keys(variables)))
 	}

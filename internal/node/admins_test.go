@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,7 +43,7 @@ func TestAdminTokensReload(t *testing.T) {
 
 func TestAdminTokensBadFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "admins")
-	n := &Node{cfg: Config{AdminTokenFile: file}}
+	n := &Node{cfg: Config{Settings: settings.Settings{AdminTokenFile: file}}}
 	if err := os.WriteFile(file, []byte("the-token-of-the-first"), 0o600); err != nil {
 		t.Fatal(err)
 	}

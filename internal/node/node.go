@@ -24,6 +24,7 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
@@ -159,7 +160,7 @@ func (n *Node) loadTypes() (err error) {
 
 // logKept says where the log is, in words that may be logged.
 func (n *Node) logKept() string {
-	if n.cfg.logURL() != "" {
+	if n.cfg.LogURL() != "" {
 		return n.log.Servers()
 	}
 	return n.cfg.Log
@@ -302,7 +303,7 @@ func (n *Node) logConfig() eventlog.Config {
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
 		InMemory:       n.cfg.Log == LogMemory,
-		URL:            n.cfg.logURL(),
+		URL:            n.cfg.LogURL(),
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
 		SyncAlways:     n.cfg.LogSync == SyncAlways,
@@ -337,7 +338,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 }
 
 func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
-	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
+	origins, _ := settings.CanonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,

@@ -419,10 +419,10 @@ func TestStartErrors(t *testing.T) {
 		{"collector of another kind", func(c *Config) { c.OTLPEndpoint = "grpc://127.0.0.1:4317" }, "otlp-endpoint", "http://HOST:PORT"},
 		{"collector without a host", func(c *Config) { c.OTLPEndpoint = "http://:4318" }, "otlp-endpoint", "http://HOST:PORT"},
 		{"collector with no such port", func(c *Config) { c.OTLPEndpoint = "http://127.0.0.1:70000" }, "otlp-endpoint", "http://HOST:PORT"},
-		{"collector with a password", func(c *Config) { c.OTLPEndpoint = "http://me:secret@127.0.0.1" }, "otlp-endpoint", "no user"},
-		{"more traces than publishes", func(c *Config) { c.TraceSample = 1.1 }, "trace-sample", "0 (none) to 1"},
-		{"fewer traces than none", func(c *Config) { c.TraceSample = -0.1 }, "trace-sample", "0 (none) to 1"},
-		{"a part that is no number", func(c *Config) { c.TraceSample = math.NaN() }, "trace-sample", "0 (none) to 1"},
+		{"collector with a password", func(c *Config) { c.OTLPEndpoint = "http://me:secret@127.0.0.1" }, "otlp-endpoint", "has a user"},
+		{"more traces than publishes", func(c *Config) { c.TraceSample = 1.1 }, "trace-sample", "want 0 to 1"},
+		{"fewer traces than none", func(c *Config) { c.TraceSample = -0.1 }, "trace-sample", "want 0 to 1"},
+		{"a part that is no number", func(c *Config) { c.TraceSample = math.NaN() }, "trace-sample", "want 0 to 1"},
 		{"bad close code", func(c *Config) { c.ShutdownCode = 1006 }, "shutdown-code", "1006"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

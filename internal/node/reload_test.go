@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
@@ -233,7 +235,7 @@ func TestReloadsWhenWhole(t *testing.T) {
 	t.Run("admin tokens", func(t *testing.T) {
 		f := folder{t, t.TempDir()}
 		f.write("a", []byte("the-token-of-the-first"))
-		n := &Node{cfg: Config{AdminTokenFile: f.path("a")}}
+		n := &Node{cfg: Config{Settings: settings.Settings{AdminTokenFile: f.path("a")}}}
 		a, err := n.loadAdmins()
 		f.must(err)
 		r, _ := newTestReloader(a)
