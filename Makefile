@@ -8,7 +8,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint vuln image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint screenshots vuln image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -58,6 +58,9 @@ spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral; and that oapi-codegen
 	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint
 	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
 	cd internal/spec/codegen && $(GO) mod tidy -diff && $(GO) test -count 1 .
+
+screenshots: ## the pictures of the tutorial, docs/images; needs chromium
+	$(GO) run ./test/screenshots
 
 vuln: ## known vulnerabilities in what is called; fails where the database is out of reach
 	GO=$(GO) .ci/vuln

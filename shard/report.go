@@ -6,7 +6,7 @@ package shard
 import (
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 )
 
 // tellEvery is how often it is reported how far connections have come.
@@ -17,7 +17,7 @@ const tellEvery = time.Second
 type Report struct {
 	// Epoch is the newest of the lineage that sequences in the report are of.
 	Epoch    uint64
-	Progress []delivery.Progress
+	Progress []tracker.Progress
 	Starts   []ConnectionStart
 	Inbound  []Inbound
 	// Now: it is to be written down at once.
@@ -56,7 +56,7 @@ func (c *conn) progressed() {
 // tellProgress puts how far the connection has come into the next report.
 func (c *conn) tellProgress() {
 	if c.seq > c.told {
-		c.s.report.Progress = append(c.s.report.Progress, delivery.Progress{GatewayID: c.gatewayID, From: c.told, To: c.seq})
+		c.s.report.Progress = append(c.s.report.Progress, tracker.Progress{GatewayID: c.gatewayID, From: c.told, To: c.seq})
 		c.told = c.seq
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/go-cmp/cmp"
@@ -155,7 +155,7 @@ func TestProgressOverTurn(t *testing.T) {
 	r.settle()
 	r.publishAnew(to("g"))
 	r.wait(2 * tellEvery)
-	var got []delivery.Progress
+	var got []tracker.Progress
 	for _, rep := range reports {
 		for _, progress := range rep.Progress {
 			if rep.Epoch != 8 {
@@ -164,7 +164,7 @@ func TestProgressOverTurn(t *testing.T) {
 			got = append(got, progress)
 		}
 	}
-	if diff := cmp.Diff([]delivery.Progress{{GatewayID: "g", From: 102, To: 103}}, got); diff != "" {
+	if diff := cmp.Diff([]tracker.Progress{{GatewayID: "g", From: 102, To: 103}}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/node"
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/alecthomas/kong"
 )
@@ -302,7 +303,7 @@ func TestInternalCA(t *testing.T) {
 func selfSignedPair(t *testing.T) (cert, key string) {
 	t.Helper()
 	cfg := node.Defaults()
-	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), node.LogMemory
+	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), settings.LogMemory
 	n, err := node.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

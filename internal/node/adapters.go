@@ -13,7 +13,7 @@ import (
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/api"
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
@@ -112,14 +112,14 @@ func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.D
 		}
 		gateway := g.ID
 		o.Targets++
-		switch e.n.recorder.book.Of(gateway, id.Seq) {
-		case delivery.Pending:
+		switch e.n.recorder.book.Status(gateway, id.Seq) {
+		case tracker.Pending:
 			o.Pending++
 			o.PendingGateways = list(o.PendingGateways, gateway)
 			return
-		case delivery.Acked:
+		case tracker.Acked:
 			o.Acked++
-		case delivery.Failed:
+		case tracker.Failed:
 			o.Failed++
 			o.FailedGateways = list(o.FailedGateways, gateway)
 		}

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"sync/atomic"
 
 	"github.com/gatecast/gatecast/auth"
@@ -19,7 +21,7 @@ type admins struct {
 func (n *Node) loadAdmins() (*admins, error) {
 	tokens, created, err := auth.LoadAdminTokens(n.cfg.AdminTokenFile)
 	if err != nil {
-		return nil, &ConfigError{"admin-token-file", err.Error()}
+		return nil, settings.NewError("admin-token-file", err.Error())
 	}
 	if created {
 		n.cfg.Logger.Info("admin token made", "file", n.cfg.AdminTokenFile)

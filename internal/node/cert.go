@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -53,7 +55,7 @@ func gatewayTLS(cfg Config) (*poller.TLS, *keyPair, error) {
 	// Full records from the first byte on: deploy events are no web page, for
 	// which small first records are meant.
 	c.DynamicRecordSizingDisabled = true
-	return poller.NewTLS(c, cfg.TLSRecords == TLSRecordsStdlib), pair, nil
+	return poller.NewTLS(c, cfg.TLSRecords == settings.TLSRecordsStdlib), pair, nil
 }
 
 // ensureSelfSigned makes the pair unless it is there and good for another day.

@@ -15,18 +15,6 @@ import (
 	"github.com/gatecast/gatecast/internal/settings"
 )
 
-// Values of settings, see package settings.
-const (
-	LogFile          = settings.LogFile
-	LogMemory        = settings.LogMemory
-	SyncAlways       = settings.SyncAlways
-	TLSRecordsOwn    = settings.TLSRecordsOwn
-	TLSRecordsStdlib = settings.TLSRecordsStdlib
-)
-
-// A ConfigError is about the value of one setting.
-type ConfigError = settings.Error
-
 // A Config is what a node is made from. Start copies it.
 type Config struct {
 	settings.Settings // LogLevel and LogFormat are for whoever makes the Logger

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"github.com/gatecast/gatecast/internal/eventtypes"
 )
 
@@ -16,7 +18,7 @@ type eventTypes struct {
 func loadEventTypes(cfg Config) (*eventTypes, error) {
 	types, err := eventtypes.Open(cfg.EventTypes, cfg.EventTypesStrict)
 	if err != nil {
-		return nil, &ConfigError{"event-types", err.Error()}
+		return nil, settings.NewError("event-types", err.Error())
 	}
 	return &eventTypes{Types: types, file: cfg.EventTypes}, nil
 }

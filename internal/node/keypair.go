@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"crypto/tls"
 	"os"
 	"sync/atomic"
@@ -31,7 +33,7 @@ type keyPair struct {
 func loadKeyPair(listener, setting, cert, key string) (*keyPair, error) {
 	p := &keyPair{listener: listener, cert: cert, key: key}
 	if err := p.load(); err != nil {
-		return nil, &ConfigError{setting, err.Error()}
+		return nil, settings.NewError(setting, err.Error())
 	}
 	return p, nil
 }
@@ -90,7 +92,7 @@ type clientCAs struct {
 func loadClientCAs(file string, t *poller.TLS) (*clientCAs, error) {
 	c := &clientCAs{file: file, tls: t}
 	if err := c.load(); err != nil {
-		return nil, &ConfigError{"tls-client-ca", err.Error()}
+		return nil, settings.NewError("tls-client-ca", err.Error())
 	}
 	return c, nil
 }

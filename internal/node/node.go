@@ -82,7 +82,7 @@ func newNode(cfg Config) *Node {
 }
 
 // Start starts a node. When it returns, gateways can connect and events can be
-// published. An error about a setting is a [*ConfigError].
+// published. An error about a setting is a [*settings.Error].
 func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -117,11 +117,9 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
-	var platform http.Handler // not one that is nil inside
-	if cfg.PlatformURL != "" {
-		if platform, err = platformHandler(cfg); err != nil {
-			return nil, err
-		}
+	platform, err := platformHandler(cfg)
+	if err != nil {
+		return nil, err
 	}
 	if err := n.loadTypes(); err != nil {
 		return nil, err
@@ -189,7 +187,7 @@ func (n *Node) loadTLS() (*poller.TLS, error) {
 // wrong most often.
 func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
-		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err)}
+		return settings.NewError("data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err))
 	}
 	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
 		return err
@@ -216,7 +214,7 @@ func listen(setting, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
-		return nil, &ConfigError{setting, fmt.Sprintf("cannot listen on %s: %v", address, err)}
+		return nil, settings.NewError(setting, fmt.Sprintf("cannot listen on %s: %v", address, err))
 	}
 	return ln, nil
 }
@@ -302,11 +300,11 @@ func (n *Node) logConfig() eventlog.Config {
 	return eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == LogMemory,
+		InMemory:       n.cfg.Log == settings.LogMemory,
 		URL:            n.cfg.LogURL(),
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		SyncAlways:     n.cfg.LogSync == settings.SyncAlways,
 		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -261,7 +263,7 @@ func (s *system) closing(many int) bool {
 
 func TestRestartContinues(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	before, err := event.ParseCursor(s.publish("g", `1`))
@@ -412,7 +414,7 @@ func TestStartErrors(t *testing.T) {
 		{"timeout below ping", func(c *Config) { c.ConnectionTimeout = c.PingInterval }, "connection-timeout", "--ping-interval"},
 		{"queue below payload", func(c *Config) { c.SendQueueBytes = c.MaxPayload - 1 }, "send-queue-bytes", "--max-payload"},
 		{"unknown log", func(c *Config) { c.Log = "kafka" }, "log", "file, memory, or nats:"},
-		{"sync of memory", func(c *Config) { c.LogSync = SyncAlways }, "log-sync", "memory"},
+		{"sync of memory", func(c *Config) { c.LogSync = settings.SyncAlways }, "log-sync", "memory"},
 		{"repair of memory", func(c *Config) { c.Repair = true }, "repair", "--log file"},
 		{"records of nobody", func(c *Config) { c.TLSRecords = "openssl" }, "tls-records", "own or stdlib"},
 		{"collector without a scheme", func(c *Config) { c.OTLPEndpoint = "127.0.0.1:4318" }, "otlp-endpoint", "http://HOST:PORT"},
@@ -433,7 +435,7 @@ func TestStartErrors(t *testing.T) {
 				n.Drain(context.Background())
 				t.Fatal("it starts")
 			}
-			ce, ok := errors.AsType[*ConfigError](err)
+			ce, ok := errors.AsType[*settings.Error](err)
 			if !ok || ce.Setting != c.setting || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error = %q, want one line about --%s that says %q", err, c.setting, c.says)
 			}
@@ -444,7 +446,7 @@ func TestStartErrors(t *testing.T) {
 // Two nodes do not share a data folder.
 func TestDataFolderInUse(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	start(t, cfg)
 	n, err := Start(t.Context(), cfg)
 	if err == nil {
@@ -459,7 +461,7 @@ func TestDataFolderInUse(t *testing.T) {
 // A registry entry that cannot be read is skipped and named; it keeps nobody else out.
 func TestCorruptRegistryEntry(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	bucket, err := s.log.Bucket(t.Context(), registryBucket)
 	if err != nil {

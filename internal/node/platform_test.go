@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,44 +199,4 @@ func TestEventTypes(t *testing.T) {
 		status, _ := publish("api.gone", `{}`)
 		return status == 202
 	})
-}
-
-// A deadlineRecorder is an answer's writer that keeps what is done to it.
-type deadlineRecorder struct {
-	http.ResponseWriter
-	did []string
-}
-
-func (d *deadlineRecorder) SetWriteDeadline(at time.Time) error {
-	if at.IsZero() {
-		d.did = append(d.did, "no deadline")
-	} else {
-		d.did = append(d.did, "deadline")
-	}
-	return nil
-}
-
-func (d *deadlineRecorder) Write(p []byte) (int, error) {
-	d.did = append(d.did, "write")
-	return len(p), nil
-}
-
-func (d *deadlineRecorder) FlushError() error {
-	d.did = append(d.did, "flush")
-	return nil
-}
-
-// A client that takes nothing of an answer does not hold it for ever; one that the
-// platform leaves waiting has no deadline.
-func TestPacedWriter(t *testing.T) {
-	rec := &deadlineRecorder{ResponseWriter: httptest.NewRecorder()}
-	w := &pacedWriter{rec, http.NewResponseController(rec)}
-	_, _ = io.WriteString(w, "first")
-	if err := http.NewResponseController(w).Flush(); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"deadline", "write", "deadline", "flush", "no deadline"}
-	if !slices.Equal(rec.did, want) {
-		t.Errorf("%q, want %q", rec.did, want)
-	}
 }

@@ -138,3 +138,9 @@ type Error struct {
 
 // Error returns one line that names the setting as its flag.
 func (e *Error) Error() string { return "--" + e.Setting + ": " + e.Problem }
+
+// NewError returns the error about a setting's value. The problem is one line: the value,
+// what is wrong with it, and what to do.
+func NewError(setting, problem string) *Error {
+	return &Error{Setting: setting, Problem: problem}
+}

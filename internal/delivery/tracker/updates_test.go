@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package delivery
+package tracker
 
 import (
 	"encoding/json"
@@ -15,33 +15,33 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestFactsAsText(t *testing.T) {
+func TestUpdatesJSON(t *testing.T) {
 	tests := []struct {
-		name  string
-		facts Facts
-		text  string
+		name    string
+		updates Updates
+		text    string
 	}{
-		{"nothing", Facts{}, `{"d":[],"a":[],"f":[]}`},
-		{"progress", Facts{Progress: []Progress{{"gw-1", 17, 42}, {"gw-2", 0, 1}}}, `{"d":[["gw-1",17,42],["gw-2",0,1]],"a":[],"f":[]}`},
-		{"answers", Facts{Answers: []Answer{{"gw-1", 18, false}, {"gw-1", 42, false}, {"gw-2", 42, true}}},
+		{"nothing", Updates{}, `{"d":[],"a":[],"f":[]}`},
+		{"progress", Updates{Progress: []Progress{{"gw-1", 17, 42}, {"gw-2", 0, 1}}}, `{"d":[["gw-1",17,42],["gw-2",0,1]],"a":[],"f":[]}`},
+		{"acks", Updates{Acks: []Ack{{"gw-1", 18, false}, {"gw-1", 42, false}, {"gw-2", 42, true}}},
 			`{"d":[],"a":[["gw-1",18],["gw-1",42]],"f":[["gw-2",42]]}`},
-		{"a floor", Facts{Floor: 7}, `{"l":7,"d":[],"a":[],"f":[]}`},
-		{"the largest numbers", Facts{Floor: math.MaxUint64, Progress: []Progress{{"g", 0, math.MaxUint64}}},
+		{"a floor", Updates{Floor: 7}, `{"l":7,"d":[],"a":[],"f":[]}`},
+		{"the largest numbers", Updates{Floor: math.MaxUint64, Progress: []Progress{{"g", 0, math.MaxUint64}}},
 			`{"l":18446744073709551615,"d":[["g",0,18446744073709551615]],"a":[],"f":[]}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := string(tt.facts.AppendTo(nil)); got != tt.text || !json.Valid([]byte(got)) {
+			if got := string(tt.updates.AppendTo(nil)); got != tt.text || !json.Valid([]byte(got)) {
 				t.Errorf("got  %s\nwant %s", got, tt.text)
 			}
-			if got, err := ParseFacts([]byte(tt.text)); err != nil || !reflect.DeepEqual(got, tt.facts) {
+			if got, err := Parse([]byte(tt.text)); err != nil || !reflect.DeepEqual(got, tt.updates) {
 				t.Errorf("%s is read as %+v, %v", tt.text, got, err)
 			}
 		})
 	}
 }
 
-func TestParseFactsRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	long := strings.Repeat("g", 65)
 	for _, text := range []string{
 		``, `{}`, `null`, `[]`, `{"d":[],"a":[]}`, `{"d":[],"a":[],"f":[]`, `{"d":[],"a":[],"f":[]} `, `{"d":[],"a":[],"f":[]}{}`,
@@ -55,61 +55,61 @@ func TestParseFactsRefuses(t *testing.T) {
 		`{"d":[],"a":[["g",null]],"f":[]}`, `{"d":[],"a":[["g",1,2]],"f":[]}`, `{"d":[],"a":[],"f":[["g"]]}`,
 	} {
 		t.Run(text, func(t *testing.T) {
-			if f, err := ParseFacts([]byte(text)); !errors.Is(err, errFacts) {
+			if f, err := Parse([]byte(text)); !errors.Is(err, errSyntax) {
 				t.Errorf("it is read as %+v, %v", f, err)
 			}
 		})
 	}
-	_, err := ParseFacts([]byte(`{"d":[["g",1,x]],"a":[],"f":[]}`))
+	_, err := Parse([]byte(`{"d":[["g",1,x]],"a":[],"f":[]}`))
 	if err == nil || !strings.HasSuffix(err.Error(), "at byte 13") {
 		t.Errorf("the error does not say where: %v", err)
 	}
 }
 
-// Pieces together are the whole, and none is longer than it may be unless it is
-// one fact.
+// The parts together are the whole. No part is longer than the limit unless it is one
+// tuple.
 func TestParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		whole := drawFacts(t)
+		whole := drawUpdates(t)
 		whole.Floor = rapid.Uint64Range(0, 3).Draw(t, "floor")
 		size := rapid.IntRange(0, 400).Draw(t, "size")
-		var got Facts
+		var got Updates
 		for part := range whole.Parts(size) {
-			n := len(part.Progress) + len(part.Answers)
+			n := len(part.Progress) + len(part.Acks)
 			if n == 0 && part.Floor == 0 {
-				t.Fatal("a piece says nothing")
+				t.Fatal("a part is empty")
 			}
 			if text := part.AppendTo(nil); len(text) > size && n > 1 {
-				t.Fatalf("a piece has %d bytes, want at most %d: %s", len(text), size, text)
+				t.Fatalf("a part has %d bytes, want at most %d: %s", len(text), size, text)
 			}
 			got.Floor = max(got.Floor, part.Floor)
 			got.Progress = append(got.Progress, part.Progress...)
-			got.Answers = append(got.Answers, part.Answers...)
+			got.Acks = append(got.Acks, part.Acks...)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(whole) {
-			t.Fatalf("the pieces of %+v make %+v", whole, got)
+			t.Fatalf("the parts of %+v together are %+v", whole, got)
 		}
 	})
 }
 
-func TestPartsEndWhenTold(t *testing.T) {
-	whole := Facts{Progress: []Progress{{"g", 1, 2}, {"g", 4, 5}}, Answers: []Answer{{"g", 1, true}, {"g", 2, true}}}
+func TestPartsStopsWithItsConsumer(t *testing.T) {
+	whole := Updates{Progress: []Progress{{"g", 1, 2}, {"g", 4, 5}}, Acks: []Ack{{"g", 1, true}, {"g", 2, true}}}
 	for stop := 1; stop <= 4; stop++ {
-		pieces := 0
+		parts := 0
 		for range whole.Parts(0) {
-			if pieces++; pieces == stop {
+			if parts++; parts == stop {
 				break
 			}
 		}
-		if pieces != stop {
-			t.Errorf("%d pieces, want %d", pieces, stop)
+		if parts != stop {
+			t.Errorf("%d parts, want %d", parts, stop)
 		}
 	}
 }
 
-// Facts have one text: what is read is written again byte for byte, and a book
-// takes it.
-func FuzzParseFacts(f *testing.F) {
+// Updates have one JSON form: what Parse accepts is written again byte for byte, and a
+// Tracker can apply it.
+func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		`{"d":[["gw-1",17,42]],"a":[["gw-1",18],["gw-1",42]],"f":[["gw-2",42]]}`,
 		`{"l":7,"d":[],"a":[],"f":[]}`, `{"d":[],"a":[],"f":[]}`, `{"d":[["g",5,2]],"a":[["g",0]],"f":[]}`,
@@ -118,34 +118,34 @@ func FuzzParseFacts(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		facts, err := ParseFacts(text)
+		updates, err := Parse(text)
 		if err != nil {
 			return
 		}
-		if again := facts.AppendTo(nil); string(again) != string(text) || !json.Valid(text) {
+		if again := updates.AppendTo(nil); string(again) != string(text) || !json.Valid(text) {
 			t.Fatalf("%q is written as %q", text, again)
 		}
-		b := NewBook(4)
-		b.Apply(facts)
-		if b.size > 4 || b.Floor() < facts.Floor {
-			t.Fatalf("%q makes a book of %d above %d", text, b.size, b.Floor())
+		b := New(4)
+		b.Apply(updates)
+		if b.size > 4 || b.Floor() < updates.Floor {
+			t.Fatalf("%q gives size %d above floor %d", text, b.size, b.Floor())
 		}
 	})
 }
 
-// A piece of a snapshot.
-func BenchmarkParseFacts(b *testing.B) {
-	var facts Facts
+// BenchmarkParse parses one part of a snapshot.
+func BenchmarkParse(b *testing.B) {
+	var updates Updates
 	for i := range uint64(3000) {
-		facts.Answers = append(facts.Answers, Answer{fmt.Sprintf("gateway-%d", i/10), 1_000_000 + i, false})
+		updates.Acks = append(updates.Acks, Ack{fmt.Sprintf("gateway-%d", i/10), 1_000_000 + i, false})
 	}
-	text := facts.AppendTo(nil)
+	text := updates.AppendTo(nil)
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := ParseFacts(text); err != nil {
+		if _, err := Parse(text); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(facts.Answers)), "ns/fact")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(updates.Acks)), "ns/update")
 }

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package delivery
+package tracker
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ func TestGap(t *testing.T) {
 		name    string
 		known   []Progress
 		gateway string
-		place   uint64
+		seq     uint64
 		want    Progress
 		ok      bool
 	}{
@@ -35,25 +35,25 @@ func TestGap(t *testing.T) {
 		{"before a connection that skipped events", []Progress{{"g", 1, 2}, {"g", 9, 9}}, "g", 7, Progress{"g", 2, 7}, true},
 		{"of replicas, the one that began last", []Progress{{"g", 3, 3}, {"g", 9, 9}}, "g", 12, Progress{"g", 9, 12}, true},
 		{"of replicas, between their starts", []Progress{{"g", 3, 3}, {"g", 9, 9}}, "g", 8, Progress{"g", 3, 8}, true},
-		{"a start inside a span is no news", []Progress{{"g", 1, 20}, {"g", 9, 9}}, "g", 25, Progress{"g", 20, 25}, true},
+		{"a start inside a span changes nothing", []Progress{{"g", 1, 20}, {"g", 9, 9}}, "g", 25, Progress{"g", 20, 25}, true},
 		{"a span reaches a start", []Progress{{"g", 9, 9}, {"g", 9, 20}}, "g", 25, Progress{"g", 20, 25}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := NewBook(1000)
-			b.Apply(Facts{Progress: c.known})
-			if got, ok := b.Gap(c.gateway, c.place); ok != c.ok || ok && got != c.want {
+			b := New(1000)
+			b.Apply(Updates{Progress: c.known})
+			if got, ok := b.Gap(c.gateway, c.seq); ok != c.ok || ok && got != c.want {
 				t.Errorf("%+v, %v; want %+v, %v", got, ok, c.want, c.ok)
 			}
 		})
 	}
 }
 
-// Of more starts than are kept, the oldest are forgotten, and no gap is filled before
-// those that are left.
+// If there are more starts than are stored, the oldest are dropped. No gap is filled
+// before those that are left.
 func TestGapAfterManyStarts(t *testing.T) {
-	b := NewBook(1000)
-	for place := uint64(10); place <= 200; place += 10 {
-		b.Apply(Facts{Progress: []Progress{{"g", place, place}}})
+	b := New(1000)
+	for seq := uint64(10); seq <= 200; seq += 10 {
+		b.Apply(Updates{Progress: []Progress{{"g", seq, seq}}})
 	}
 	if got, ok := b.Gap("g", 55); ok {
 		t.Errorf("before the starts that are kept: %+v", got)
@@ -62,23 +62,23 @@ func TestGapAfterManyStarts(t *testing.T) {
 		t.Errorf("between starts that are kept: %+v, %v", got, ok)
 	}
 	if b.size != maxStarts || b.size != count(b) {
-		t.Errorf("the book counts %d and has %d, want %d", b.size, count(b), maxStarts)
+		t.Errorf("size is %d and %d are stored, want %d", b.size, count(b), maxStarts)
 	}
 }
 
-// A gap never claims an event that the gateway was not sent. Connections begin anywhere,
-// receive, end, and come back; any of what they received may not have been reported.
-func TestGapClaimsNothingUnsent(t *testing.T) {
+// A gap never contains an event that the gateway was not sent. Connections begin
+// anywhere, receive, end, and resume; any part of what they received can be unreported.
+func TestGapHasNoUnsentEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type connection struct {
 			began, at uint64 // at is its position; what is after began is not reported
 		}
-		b, end := NewBook(1000), uint64(0)
+		b, end := New(1000), uint64(0)
 		var open, ended []*connection
 		sent := make(map[uint64]bool) // to any connection
 		start := func(c *connection) {
-			if !b.Knows("g", c.at) {
-				b.Apply(Facts{Progress: []Progress{{"g", c.at, c.at}}})
+			if !b.HasStart("g", c.at) {
+				b.Apply(Updates{Progress: []Progress{{"g", c.at, c.at}}})
 			}
 			open = append(open, c)
 		}
@@ -96,7 +96,7 @@ func TestGapClaimsNothingUnsent(t *testing.T) {
 				if len(open) > 0 {
 					c := rapid.SampledFrom(open).Draw(t, "reported")
 					if c.began < c.at {
-						b.Apply(Facts{Progress: []Progress{{"g", c.began, c.at}}})
+						b.Apply(Updates{Progress: []Progress{{"g", c.began, c.at}}})
 						c.began = c.at
 					}
 				}
@@ -117,7 +117,7 @@ func TestGapClaimsNothingUnsent(t *testing.T) {
 							t.Fatalf("event %d counts as delivered and was sent to nobody: resumed at %d, %s", seq, c.at, fmt.Sprint(gap))
 						}
 					}
-					b.Apply(Facts{Progress: []Progress{gap}})
+					b.Apply(Updates{Progress: []Progress{gap}})
 				}
 				back := &connection{began: c.at, at: c.at}
 				start(back)
