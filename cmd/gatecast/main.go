@@ -130,8 +130,8 @@ type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// buildVersion returns the version that the linker set, or the commit that the go command
-// recorded.
+// buildVersion returns the version set by the linker; otherwise the commit of a build in a Git
+// checkout, or the module version of a build by `go install ...@VERSION`.
 func buildVersion() string {
 	if version != "dev" {
 		return version
@@ -144,6 +144,9 @@ func buildVersion() string {
 		if s.Key == "vcs.revision" {
 			return version + "-" + s.Value[:min(12, len(s.Value))]
 		}
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
 	}
 	return version
 }

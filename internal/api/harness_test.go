@@ -32,8 +32,8 @@ const adminToken = "an-admin-token"
 
 type admin string
 
-func (a admin) Identify(presented string) (auth.Admin, bool) {
-	switch presented {
+func (a admin) Identify(presented []byte) (auth.Admin, bool) {
+	switch string(presented) {
 	case string(a):
 		return auth.NewAdmin("root", auth.ScopeAdmin), true
 	case "a-reader":

@@ -111,7 +111,7 @@ func (s *Server) identify(authorization []byte) (auth.Admin, bool) {
 	if !ok {
 		return auth.Admin{}, false
 	}
-	return s.cfg.Admin.Identify(string(token))
+	return s.cfg.Admin.Identify(token)
 }
 
 // bearer returns the token in an Authorization header, and whether there is one.

@@ -83,7 +83,7 @@ type Config struct {
 
 	// Admin knows the admin tokens. Identify takes the same time for any wrong one.
 	Admin interface {
-		Identify(presented string) (auth.Admin, bool)
+		Identify(presented []byte) (auth.Admin, bool)
 	}
 
 	Log         Log

@@ -65,10 +65,7 @@ func (s *Server) checkBeforeBody(h *http1.Head) []byte {
 	if open([]byte(path)) {
 		return nil
 	}
-	var authorization string
-	if values := h.Values(fasthttp.HeaderAuthorization); len(values) > 0 {
-		authorization = values[0]
-	}
+	authorization, _ := h.Value(fasthttp.HeaderAuthorization)
 	if _, ok := s.identify([]byte(authorization)); ok {
 		return nil
 	}

@@ -38,8 +38,8 @@ func newHTTPConn(h *httpSide, c *poller.Conn, read []byte, client netip.AddrPort
 		Conn: http1.NewConn(conn, &h.rules, again), under: c,
 		client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open },
 	}
-	hc.Ahead = true
-	hc.Take = func(head *http1.Head, after []byte) {
+	hc.ReadsAhead = true
+	hc.OnHijack = func(head *http1.Head, after []byte) {
 		hc.once.Do(hc.done) // its place is another's while the upgrade is decided
 		h.again(c, client, head, after)
 	}

@@ -5,7 +5,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,7 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/reload"
 	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
@@ -64,9 +64,9 @@ type Node struct {
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
 	trimmer   *trimmer
-	files     []watched   // that are reloaded when they change
-	types     *eventTypes // nil: payloads are not checked
-	reloader  *reloader
+	files     []reload.Source // reloaded when they change
+	types     *eventTypes     // nil: payloads are not checked
+	reloader  *reload.Reloader
 
 	draining atomic.Bool
 	stopping sync.Once
@@ -105,11 +105,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
 	}
-	gatewayTLS, err := n.loadTLS()
+	gatewayTLS, err := n.gatewayTLS()
 	if err != nil {
 		return nil, err
 	}
-	admins, err := n.loadAdmins()
+	admins, err := loadAdminTokens(n.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +121,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.loadTypes(); err != nil {
+	if n.types, err = loadEventTypes(n.cfg); err != nil {
 		return nil, err
+	}
+	if n.types != nil {
+		n.files = append(n.files, n.types)
 	}
 	if n.peers != nil {
 		if err := n.peers.meet(ctx, n); err != nil {
@@ -145,42 +148,12 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	return n, nil
 }
 
-// loadTypes loads the event types, if there are any.
-func (n *Node) loadTypes() (err error) {
-	if n.cfg.EventTypes == "" {
-		return nil
-	}
-	if n.types, err = loadEventTypes(n.cfg); err == nil {
-		n.files = append(n.files, n.types)
-	}
-	return err
-}
-
 // logKept says where the log is, in words that may be logged.
 func (n *Node) logKept() string {
 	if n.cfg.LogURL() != "" {
 		return n.log.Servers()
 	}
 	return n.cfg.Log
-}
-
-// loadTLS returns how gateways speak TLS, nil when they do not.
-func (n *Node) loadTLS() (*poller.TLS, error) {
-	conf, pair, err := gatewayTLS(n.cfg)
-	if err != nil {
-		return nil, err
-	}
-	if pair != nil {
-		n.files = append(n.files, pair)
-	}
-	if n.cfg.TLSClientCA != "" {
-		authorities, err := loadClientCAs(n.cfg.TLSClientCA, conf)
-		if err != nil {
-			return nil, err
-		}
-		n.files = append(n.files, authorities)
-	}
-	return conf, nil
 }
 
 // prepare makes the data folder and binds the addresses, which is what goes
@@ -195,17 +168,8 @@ func (n *Node) prepare() (err error) {
 	if n.internalLn, err = listen("internal-listen", n.cfg.InternalListen); err != nil {
 		return err
 	}
-	if n.cfg.InternalTLSCert == "" {
-		n.warnIfExposed()
-		return nil
-	}
-	pair, err := loadKeyPair("internal", "internal-tls-cert", n.cfg.InternalTLSCert, n.cfg.InternalTLSKey)
-	if err != nil {
-		return err
-	}
-	n.files = append(n.files, pair)
-	n.internalLn = tls.NewListener(n.internalLn, pair.config())
-	return nil
+	n.internalLn, err = n.internalTLS(n.internalLn)
+	return err
 }
 
 // listen binds a TCP address. Keep-alive probes are off: pings do their work,
@@ -217,13 +181,6 @@ func listen(setting, address string) (net.Listener, error) {
 		return nil, settings.NewError(setting, fmt.Sprintf("cannot listen on %s: %v", address, err))
 	}
 	return ln, nil
-}
-
-func (n *Node) warnIfExposed() {
-	if a, ok := n.internalLn.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		n.cfg.Logger.Warn("the internal route is reachable from other machines without TLS; set --internal-tls-cert and --internal-tls-key, or listen on loopback",
-			"address", a)
-	}
 }
 
 // openLog opens the log and what feeds on it: shards, registry, tail.
@@ -363,7 +320,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 }
 
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *adminTokens) {
 	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -402,7 +359,8 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Logger:         n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
-	n.reloader = startReloader(n.files, n.counts, n.cfg.Logger)
+	n.reloader = reload.New(n.files, n.cfg.Logger)
+	n.reloader.Start()
 	go func() { n.ended("gateway listener", n.front.Serve(n.patient("gateways", n.gatewayLn))) }()
 	go func() { n.ended("internal listener", n.api.Serve(n.patient("internal", n.internalLn))) }()
 }
@@ -435,7 +393,7 @@ func (n *Node) Failed() <-chan error { return n.failed }
 
 // Reload reloads certificates, authorities, admin tokens and event types, which the node does
 // by itself within seconds when their files have changed.
-func (n *Node) Reload() { n.reloader.ask() }
+func (n *Node) Reload() { n.reloader.Request() }
 
 // GatewayAddr returns the address that gateways connect to.
 func (n *Node) GatewayAddr() net.Addr { return n.gatewayLn.Addr() }
@@ -574,7 +532,7 @@ func (n *Node) stopSources() {
 		n.trimmer.stop()
 	}
 	if n.reloader != nil {
-		n.reloader.stop()
+		n.reloader.Stop()
 	}
 	if n.tail != nil {
 		n.tail.stop()

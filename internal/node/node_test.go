@@ -404,7 +404,7 @@ func TestStartErrors(t *testing.T) {
 	}{
 		{"used port", func(c *Config) { c.Listen = taken.Addr().String() }, "listen", "address already in use"},
 		{"used internal port", func(c *Config) { c.InternalListen = taken.Addr().String() }, "internal-listen", "address already in use"},
-		{"no address", func(c *Config) { c.Listen = "nowhere" }, "listen", "want host:port"},
+		{"no address", func(c *Config) { c.Listen = "nowhere" }, "listen", "want HOST:PORT"},
 		{"unwritable data folder", func(c *Config) { c.DataDir = filepath.Join(file, "data") }, "data-dir", "not a directory"},
 		{"bad certificate", func(c *Config) { c.TLSCert, c.TLSKey = file, file }, "tls-cert", "no certificate in PEM"},
 		{"certificate without key", func(c *Config) { c.TLSCert = file }, "tls-cert", "--tls-key"},

@@ -33,7 +33,7 @@ client:
 cmd/gatecast: auth bench client internal/certs internal/event internal/node internal/settings internal/stopsignal internal/strict
 internal/activity:
 internal/api: auth internal/event internal/http1 internal/spec internal/strict stats stats/metrics
-internal/certs:
+internal/certs: internal/secretfile
 internal/delivery/tracker: internal/event
 internal/event: internal/strict
 internal/eventlog: auth internal/event
@@ -43,7 +43,8 @@ internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/secretfile internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/reload:
 internal/secretfile:
 internal/settings: internal/event internal/netaddr
 internal/spec:
@@ -55,6 +56,7 @@ test/chaos:
 test/clients:
 test/docs:
 test/echo: auth frame internal/event internal/front poller shard stats/metrics test/testenv
+test/gomodule:
 test/hostile: frame test/testenv
 test/screenshots:
 test/soak: bench client internal/event test/testenv

@@ -22,12 +22,9 @@ github.com/fasthttp/router
 	internal/api
 github.com/getkin/kin-openapi
 	test/spectest
-github.com/gobwas/httphead
-	internal/front
 github.com/gobwas/ws
 	frame
 	client: a program that uses the client must not compile other packages of this module
-	internal/front: the upgrade handshake; frame has frames only
 github.com/google/uuid
 	auth
 	cmd/gatecast: correlation ids of the demo

@@ -1,10 +1,6 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certs reads certificates, private keys and bundles of authorities from
-// PEM files. It is stricter than crypto/tls and crypto/x509, which pass over what
-// they cannot read: a file of which a part is garbled is refused, and the error
-// names the file and the part.
 package certs
 
 import (
@@ -26,8 +22,8 @@ const (
 	suffixKey        = "PRIVATE KEY"
 )
 
-// LoadPool returns the certificates of a PEM bundle, of which there is at least
-// one. Blocks of other types, and text between blocks, are ignored.
+// LoadPool returns the certificates of a PEM bundle. An empty bundle is an error.
+// Blocks of other types, and text between blocks, are ignored.
 func LoadPool(file string) (*x509.CertPool, error) {
 	text, err := readFile(file)
 	if err != nil {
@@ -44,8 +40,8 @@ func LoadPool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// LoadPair returns a certificate with its chain and its private key. The files may
-// be the same one.
+// LoadPair returns a certificate with its chain and its private key. Both can be in the
+// same file.
 func LoadPair(certFile, keyFile string) (*tls.Certificate, error) {
 	certText, err := readFile(certFile)
 	if err != nil {
@@ -69,7 +65,7 @@ func LoadPair(certFile, keyFile string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// pairError says why a certificate and a key that are both readable are no pair.
+// pairError explains why a certificate and a key that are both readable do not match.
 func pairError(certFile, keyFile string, certificates int, err error) error {
 	text := strings.TrimPrefix(err.Error(), "tls: ")
 	if !strings.Contains(text, "does not match") {
@@ -92,8 +88,8 @@ func certificates(file string, text []byte) ([]*x509.Certificate, error) {
 	var others []string
 	for _, b := range blocks {
 		if b.Type != typeCertificate {
-			// OpenSSL's TRUSTED CERTIFICATE and the like: passing over one would be to
-			// trust fewer than the file names.
+			// OpenSSL's TRUSTED CERTIFICATE and similar types. Ignoring one would trust
+			// fewer authorities than the file has.
 			if strings.HasSuffix(b.Type, " "+typeCertificate) {
 				return nil, fmt.Errorf("%s: certificate %d is a %s; convert it with openssl x509", file, len(list)+1, b.Type)
 			}
@@ -115,8 +111,8 @@ func certificates(file string, text []byte) ([]*x509.Certificate, error) {
 	return nil, fmt.Errorf("%s has no certificate in PEM in it%s", file, formatHint(text))
 }
 
-// checkKey returns what is wrong with a PEM text that should have a private key,
-// where crypto/tls would not say it clearly.
+// checkKey reports problems of a private key for which crypto/tls has no clear error:
+// none in the file, encrypted, or in another format.
 func checkKey(file string, text []byte) error {
 	blocks, err := split(file, text)
 	if err != nil {
@@ -132,7 +128,7 @@ func checkKey(file string, text []byte) error {
 	key := blocks[i]
 	switch {
 	case key.Type == typeEncryptedKey || strings.Contains(key.Headers["Proc-Type"], "ENCRYPTED"):
-		return fmt.Errorf("%s: the private key is encrypted, and there is nobody to ask for its passphrase; decrypt it with openssl pkey -in %s -out FILE, and give FILE mode 0600", file, file)
+		return fmt.Errorf("%s: the private key is encrypted and a server cannot ask for its passphrase; decrypt it with openssl pkey -in %s -out FILE, and give FILE mode 0600", file, file)
 	case key.Type == "OPENSSH PRIVATE KEY":
 		return fmt.Errorf("%s: the private key is in OpenSSH's format; convert it with ssh-keygen -p -m PKCS8 -f %s", file, file)
 	}
@@ -146,7 +142,7 @@ func article(what string) string {
 	return "a " + what
 }
 
-// formatHint says what a file without PEM seems to be.
+// formatHint guesses the format of a file without PEM blocks.
 func formatHint(text []byte) string {
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
@@ -159,7 +155,7 @@ func formatHint(text []byte) string {
 	return ""
 }
 
-// A block is a PEM block with the line it begins at, from 1.
+// A block is a PEM block and the number of its first line, from 1.
 type block struct {
 	*pem.Block
 	line int
@@ -170,15 +166,16 @@ var (
 	begin         = []byte("-----BEGIN")
 )
 
-// split returns the PEM blocks of a text. Each line that looks like the border of a
-// block must be one: encoding/pem passes over blocks it cannot read.
+// split returns the PEM blocks of a text. Every line that looks like the boundary of a
+// block (RFC 7468, 2) must be one: encoding/pem silently skips blocks that it cannot
+// decode.
 func split(file string, text []byte) ([]block, error) {
 	text = bytes.TrimPrefix(text, byteOrderMark)
 	var list []block
-	certificates := 0 // up to and with the one at hand
+	certificates := 0 // including the current block
 	for line := 1; len(text) > 0; {
 		first, _, _ := bytes.Cut(text, []byte("\n"))
-		if !isBorder(first) {
+		if !isBoundary(first) {
 			text, line = text[min(len(first)+1, len(text)):], line+1
 			continue
 		}
@@ -187,7 +184,7 @@ func split(file string, text []byte) ([]block, error) {
 			certificates++
 		}
 		if b == nil {
-			return nil, garbled(file, first, certificates, line)
+			return nil, malformed(file, first, certificates, line)
 		}
 		list = append(list, block{b, line})
 		line += bytes.Count(text[:len(text)-len(rest)], []byte("\n"))
@@ -196,17 +193,17 @@ func split(file string, text []byte) ([]block, error) {
 	return list, nil
 }
 
-// isBorder reports whether a line looks like the first or the last of a PEM block,
-// also where a dash is missing or it is indented.
-func isBorder(line []byte) bool {
+// isBoundary reports whether a line looks like the first or the last line of a PEM
+// block, even if it is indented or a dash is missing.
+func isBoundary(line []byte) bool {
 	s := strings.TrimSpace(string(line))
 	trimmed := strings.Trim(s, "-")
 	return (strings.HasPrefix(s, "--") || strings.HasSuffix(s, "--")) &&
 		(strings.HasPrefix(trimmed, "BEGIN ") || strings.HasPrefix(trimmed, "END "))
 }
 
-// decodeFirst decodes the block that a text begins with; nil if that one cannot be
-// read, whatever follows it.
+// decodeFirst decodes the block at the beginning of a text. It returns nil if that block
+// is malformed, even if a good one follows.
 func decodeFirst(text []byte) (*pem.Block, []byte) {
 	if !bytes.HasPrefix(text, begin) {
 		return nil, nil
@@ -222,22 +219,21 @@ func decodeFirst(text []byte) (*pem.Block, []byte) {
 	return b, text[end-len(rest):]
 }
 
-func garbled(file string, first []byte, certificates, line int) error {
+func malformed(file string, first []byte, certificates, line int) error {
 	switch s := string(first); {
 	case strings.Contains(s, "END "):
-		return fmt.Errorf("%s: line %d ends a PEM block that does not begin", file, line)
+		return fmt.Errorf("%s: line %d ends a PEM block that has no beginning", file, line)
 	case strings.Contains(s, typeCertificate):
-		return fmt.Errorf("%s: certificate %d (line %d) is garbled or cut short", file, certificates, line)
+		return fmt.Errorf("%s: certificate %d (line %d) is malformed or truncated", file, certificates, line)
 	default:
-		return fmt.Errorf("%s: the PEM block at line %d is garbled or cut short", file, line)
+		return fmt.Errorf("%s: the PEM block at line %d is malformed or truncated", file, line)
 	}
 }
 
-// maxFile is more than the bundles of all public authorities.
+// maxFile bounds a file, in bytes. A bundle of all public authorities is much smaller.
 const maxFile = 16 << 20
 
-// readFile reads a file. What is not a regular one is refused: reading a named pipe
-// might never end.
+// readFile reads a regular file. Reading a named pipe could block for ever.
 func readFile(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {

@@ -47,8 +47,8 @@ func encode(kind string, der []byte, headers map[string]string) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Headers: headers, Bytes: der})
 }
 
-// garble spoils the base64 of a block.
-func garble(block []byte) []byte {
+// corrupt spoils the base64 of a block.
+func corrupt(block []byte) []byte {
 	lines := bytes.SplitAfter(bytes.Clone(block), []byte("\n"))
 	lines[2][3] = '!'
 	return bytes.Join(lines, nil)
@@ -102,14 +102,14 @@ func TestLoadPool(t *testing.T) {
 		{"a key besides", join(a.key, a.cert), 1, ""},
 		{"the same twice", join(a.cert, a.cert), 1, ""},
 
-		{"the first is garbled", join(garble(a.cert), b.cert), 0, "certificate 1 (line 1)"},
-		{"the second is garbled", join(a.cert, garble(b.cert), c.cert), 0, "certificate 2 (line "},
-		{"the last is garbled", join(a.cert, b.cert, garble(c.cert)), 0, "certificate 3 (line "},
-		{"garbled after a key", join(a.key, garble(b.cert)), 0, "certificate 1 (line "},
+		{"the first is malformed", join(corrupt(a.cert), b.cert), 0, "certificate 1 (line 1)"},
+		{"the second is malformed", join(a.cert, corrupt(b.cert), c.cert), 0, "certificate 2 (line "},
+		{"the last is malformed", join(a.cert, b.cert, corrupt(c.cert)), 0, "certificate 3 (line "},
+		{"malformed after a key", join(a.key, corrupt(b.cert)), 0, "certificate 1 (line "},
 		{"the second is no certificate", join(a.cert, spoil(b.cert)), 0, "certificate 2 (line "},
 		{"the last is cut short", join(a.cert, half), 0, "certificate 2 (line "},
 		{"the first is cut short", join(half, "\n", c.cert), 0, "certificate 1 (line 1)"},
-		{"the second has no first line", join(a.cert, b.cert[bytes.IndexByte(b.cert, '\n')+1:]), 0, "ends a PEM block that does not begin"},
+		{"the second has no first line", join(a.cert, b.cert[bytes.IndexByte(b.cert, '\n')+1:]), 0, "ends a PEM block that has no beginning"},
 		{"indented", join(a.cert, bytes.ReplaceAll(b.cert, []byte("-----BEGIN"), []byte("  -----BEGIN"))), 0, "certificate 2"},
 		{"a dash is missing", join(a.cert, bytes.Replace(b.cert, []byte("-----BEGIN"), []byte("----BEGIN"), 1)), 0, "certificate 2"},
 		{"another last line", bytes.Replace(a.cert, []byte("END CERTIFICATE"), []byte("END CERT"), 1), 0, "certificate 1"},
@@ -162,10 +162,10 @@ func TestLoadPair(t *testing.T) {
 		{"an encrypted key", a.cert, encode(typeEncryptedKey, keyDER.Bytes, nil), "is encrypted"},
 		{"an encrypted key of the old kind", a.cert, legacy, "openssl pkey -in "},
 		{"a key of OpenSSH", a.cert, encode("OPENSSH PRIVATE KEY", keyDER.Bytes, nil), "ssh-keygen"},
-		{"a garbled key", a.cert, garble(a.key), "the PEM block at line 1 is garbled"},
-		{"a key cut short", a.cert, a.key[:len(a.key)/2], "garbled or cut short"},
+		{"a malformed key", a.cert, corrupt(a.key), "the PEM block at line 1 is malformed"},
+		{"a key cut short", a.cert, a.key[:len(a.key)/2], "malformed or truncated"},
 		{"a key that is none", a.cert, spoil(a.key), "failed to parse private key"},
-		{"a garbled second certificate", join(a.cert, garble(b.cert)), a.key, "certificate 2"},
+		{"a malformed second certificate", join(a.cert, corrupt(b.cert)), a.key, "certificate 2"},
 		{"a second certificate that is none", join(a.cert, spoil(b.cert)), a.key, "certificate 2"},
 		{"swapped", a.key, a.cert, "no certificate in it, but a PRIVATE KEY"},
 		{"a certificate for a key", a.cert, a.cert, "no private key in it, but a CERTIFICATE"},
