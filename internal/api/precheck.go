@@ -15,15 +15,16 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A vettedListener gives fasthttp connections on which it sees vetted requests
-// only: of what HTTP forbids it reads some in its own way.
-type vettedListener struct {
+// A checkedListener gives fasthttp connections on which every request head was checked by package
+// http1 first. fasthttp accepts some heads that HTTP forbids, and reads them in its own way;
+// behind a proxy that reads them differently, that is request smuggling.
+type checkedListener struct {
 	net.Listener
 	rules *http1.Rules
 }
 
 // Accept implements [net.Listener].
-func (l *vettedListener) Accept() (net.Conn, error) {
+func (l *checkedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -31,13 +32,13 @@ func (l *vettedListener) Accept() (net.Conn, error) {
 	return http1.NewConn(c, l.rules, nil), nil
 }
 
-// rules returns what requests must be like to be given to fasthttp.
-func (s *Server) rules() *http1.Rules {
-	return &http1.Rules{HeadTimeout: s.limits.read, Refuse: refuseHead, Check: s.checkBeforeBody}
+// headRules returns the rules by which a request head is passed on to fasthttp.
+func (s *Server) headRules() *http1.Rules {
+	return &http1.Rules{HeadTimeout: s.limits.read, Refuse: rejectHead, Check: s.authorizeBeforeBody}
 }
 
-// refuseHead answers what is not a valid HTTP request.
-func refuseHead(bad *http1.Error) []byte {
+// rejectHead returns the answer to a request head that is not valid HTTP.
+func rejectHead(bad *http1.Error) []byte {
 	p := problemf(bad.Status, codeBadRequest, "%s", bad.Message)
 	switch bad {
 	case http1.ErrTooLong:
@@ -48,13 +49,13 @@ func refuseHead(bad *http1.Error) []byte {
 	if p.status == http.StatusMethodNotAllowed {
 		p.code = codeMethodNotAllowed
 	}
-	return lastResponse(p)
+	return finalResponse(p)
 }
 
-// checkBeforeBody turns away who has no token and has a body to send, before
-// anything of it is read or asked for: fasthttp reads the beginning of a body ahead
-// of its handler.
-func (s *Server) checkBeforeBody(h *http1.Head) []byte {
+// authorizeBeforeBody rejects a request that has a body and no valid admin token before any of
+// the body is read. guard cannot do that: fasthttp reads the beginning of a body before it calls
+// a handler. It returns nil to let the request through.
+func (s *Server) authorizeBeforeBody(h *http1.Head) []byte {
 	if !h.HasBody() {
 		return nil
 	}
@@ -62,7 +63,7 @@ func (s *Server) checkBeforeBody(h *http1.Head) []byte {
 	if strings.HasPrefix(h.Target, "/") {
 		path, _, _ = strings.Cut(h.Target, "?")
 	}
-	if open([]byte(path)) {
+	if isPublic([]byte(path)) {
 		return nil
 	}
 	authorization, _ := h.Value(fasthttp.HeaderAuthorization)
@@ -70,15 +71,15 @@ func (s *Server) checkBeforeBody(h *http1.Head) []byte {
 		return nil
 	}
 	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", h.Method)
-	return lastResponse(noToken())
+	return finalResponse(missingToken())
 }
 
-// lastResponse returns a problem as the response that ends a connection.
-func lastResponse(p *problem) []byte {
+// finalResponse returns the bytes of a problem's answer that ends the connection.
+func finalResponse(p *problem) []byte {
 	var r fasthttp.Response
 	r.Header.SetNoDefaultContentType(true)
-	p.fill(&r)
-	protect(&r.Header)
+	p.writeTo(&r)
+	addSecurityHeaders(&r.Header)
 	r.SetConnectionClose()
 	r.Header.SetNoDefaultContentType(true)
 	r.Header.Set(fasthttp.HeaderDate, time.Now().UTC().Format(http.TimeFormat))

@@ -5,12 +5,12 @@ package api
 
 import "golang.org/x/sys/unix"
 
-// tcpEstablished is the one state of tcp(7) in which neither side has ended.
+// tcpEstablished is TCP_ESTABLISHED of tcp(7): neither side has closed.
 const tcpEstablished = 1
 
-// hasEnded reports whether a socket's peer has ended its side, whatever has not been
-// read of it yet.
-func hasEnded(fd uintptr) bool {
+// peerClosed reports whether the peer of a socket has closed its side, also when data that it
+// sent before has not been read yet.
+func peerClosed(fd uintptr) bool {
 	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	return err == nil && info.State != tcpEstablished
 }

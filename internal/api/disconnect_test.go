@@ -45,7 +45,7 @@ func TestWaitEndsWithItsClient(t *testing.T) {
 			if err := leave(c); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "nobody waits, and the connection is gone", func() bool { return r.polls.Load() == 0 && r.open() == 0 })
+			until(t, "nobody waits, and the connection is gone", func() bool { return r.longPolls.Load() == 0 && r.openConns() == 0 })
 		})
 	}
 	t.Run("over TLS", func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestWaitEndsWithItsClient(t *testing.T) {
 		if err := r.asking(c).Close(); err != nil { // close_notify is data of TCP's
 			t.Fatal(err)
 		}
-		until(t, "nobody waits, and the connection is gone", func() bool { return r.polls.Load() == 0 && r.open() == 0 })
+		until(t, "nobody waits, and the connection is gone", func() bool { return r.longPolls.Load() == 0 && r.openConns() == 0 })
 	})
 }
 
@@ -102,7 +102,7 @@ func TestWaitOfAClientThatStays(t *testing.T) {
 
 // So many requests may wait, and the next is told to come again.
 func TestWaitsAreBounded(t *testing.T) {
-	r := start(t, func(_ *Config, l *limits) { l.polls = 3 })
+	r := start(t, func(_ *Config, l *limits) { l.longPolls = 3 })
 	r.wait()
 	var waiting []net.Conn
 	for range 3 {
@@ -115,6 +115,6 @@ func TestWaitsAreBounded(t *testing.T) {
 		t.Errorf("one that does not wait is answered %d %s", got.status, got.body)
 	}
 	_ = waiting[0].Close()
-	until(t, "there is room again", func() bool { return r.polls.Load() == 2 })
+	until(t, "there is room again", func() bool { return r.longPolls.Load() == 2 })
 	r.asking(r.dial())
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // readAll reads a spool to its end.
-func readAll(t *testing.T, s *spool) (all []byte) {
+func readAll(t *testing.T, s *answerBuffer) (all []byte) {
 	t.Helper()
 	for buf := []byte(nil); ; {
 		var err error
@@ -39,12 +39,12 @@ func TestSpool(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var total atomic.Int64
-			s := newSpool(c.dir, &total, c.limit)
-			s.memory = 1000
+			s := newAnswerBuffer(c.dir, &total, c.limit)
+			s.memoryLimit = 1000
 			var want []byte
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				defer s.end()
+				defer s.closeWrite()
 				for i := range 2000 {
 					piece := bytes.Repeat([]byte{byte(i)}, rand.IntN(700))
 					want = append(want, piece...)
@@ -58,7 +58,7 @@ func TestSpool(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%d bytes were read, want %d", len(got), len(want))
 			}
-			s.close()
+			s.release()
 			if n := total.Load(); n != 0 {
 				t.Errorf("%d bytes still count", n)
 			}
@@ -72,8 +72,8 @@ func TestSpool(t *testing.T) {
 // Who writes to a full spool waits, and not when nobody reads it any more.
 func TestSpoolThatIsAbandoned(t *testing.T) {
 	var total atomic.Int64
-	s := newSpool(t.TempDir(), &total, 10_000)
-	s.memory = 1000
+	s := newAnswerBuffer(t.TempDir(), &total, 10_000)
+	s.memoryLimit = 1000
 	full := make(chan struct{})
 	written := make(chan bool, 1)
 	go func() {
@@ -88,9 +88,9 @@ func TestSpoolThatIsAbandoned(t *testing.T) {
 		written <- ok
 	}()
 	<-full
-	s.abandon()
+	s.closeRead()
 	<-written
-	s.close()
+	s.release()
 	if n := total.Load(); n != 0 {
 		t.Errorf("%d bytes still count", n)
 	}
