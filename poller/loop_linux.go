@@ -14,26 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config says what a loop calls. Every field must be set.
-type Config struct {
-	// Turn does the work at hand. It runs at least once after a call of
-	// [Loop.Ring], after the events that epoll returned with it or before them.
-	// When it returns true it runs again, after the descriptors had their say.
-	Turn func(now time.Time) (again bool)
-	// Tick runs about every TickEvery.
-	Tick      func(now time.Time)
-	TickEvery time.Duration
-}
-
-// Sizes of a loop's scratch buffers, in bytes. A read buffer of more than a TLS
-// record lets a busy connection be read in few calls; sealBytes is four full
-// records.
+// Sizes of a loop's scratch buffers, in bytes. A read buffer larger than a TLS
+// record reads a busy connection in few calls. sealBytes is four full records.
 const (
 	readBytes = 64 << 10
 	sealBytes = 64 << 10
 )
 
-// A Loop is one epoll instance and its goroutine.
+// maxTurns limits the turns before the loop services its descriptors again.
+const maxTurns = 16
+
+// A Loop is one epoll instance and its goroutine. [Loop.Ring] and [Loop.Close] are
+// for other goroutines, [Loop.Open] is for the loop's own.
 type Loop struct {
 	// Constant after Start.
 	cfg   Config
@@ -41,14 +33,13 @@ type Loop struct {
 	wake  int // eventfd
 	timer int // timerfd
 
-	// rung is set by whoever rings first, and cleared by the loop before its
-	// turn looks for work. awake is set by the loop while it will look at rung
-	// again before it sleeps: a ring is written to the eventfd only when it
-	// might not.
+	// Written by any goroutine. The first Ring sets rung; the loop clears it before
+	// its turn looks for work. The loop sets awake while it will look at rung again
+	// before it sleeps: only when awake is false does a Ring write to the eventfd.
 	rung  atomic.Bool
 	awake atomic.Bool
-	// wakers counts the goroutines that are writing to wake. It is below zero once
-	// Close has begun, which closes wake only after the last of them.
+	// wakers counts the goroutines that are writing to wake. It is negative once
+	// Close has begun, which closes wake after the last of them.
 	wakers atomic.Int64
 
 	// Owned by the loop. Scratch buffers: no call keeps them.
@@ -57,11 +48,11 @@ type Loop struct {
 	cipherBuf []byte       // records sealed and not yet written
 	chunk     chunker      // of what is being sealed
 	iov       []unix.Iovec // for writev
-	budget    int          // bytes that the event at hand may still read
-	taken     int          // what Taken returns
+	budget    int          // bytes that the current event can still read
+	readCost  int          // what ReadCost returns
 }
 
-// Start makes a loop and starts its goroutine.
+// Start makes a loop and starts its goroutine. The caller closes it.
 func Start(cfg Config) (_ *Loop, err error) {
 	l := &Loop{cfg: cfg, wake: -1, timer: -1, readBuf: make([]byte, readBytes)}
 	defer func() {
@@ -78,8 +69,8 @@ func Start(cfg Config) (_ *Loop, err error) {
 	if l.epoll, err = netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: waitFailed}); err != nil {
 		return nil, fmt.Errorf("epoll_create: %w", err)
 	}
-	// Edge-triggered, the one descriptor that is: every write is an edge, so the
-	// counter never needs reading, which saves a system call a turn.
+	// The only edge-triggered descriptor: every write is an edge, so the counter
+	// is never read, which saves a system call per turn.
 	if err := l.epoll.Add(l.wake, netpoll.EPOLLIN|netpoll.EPOLLET, l.onWake); err != nil {
 		return nil, fmt.Errorf("epoll_ctl eventfd: %w", err)
 	}
@@ -96,14 +87,14 @@ func newTimer(every time.Duration) (fd int, err error) {
 	}
 	period := unix.NsecToTimespec(int64(every))
 	if err := unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Interval: period, Value: period}, nil); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, fmt.Errorf("timerfd: set to %v: %w", every, err)
 	}
 	return fd, nil
 }
 
-// waitFailed ends the process: without epoll_wait no connection can be served,
-// and a supervisor's restart is better than a node that looks alive.
+// waitFailed ends the process: without epoll_wait no connection can be served, and
+// a supervisor's restart is better than a node that looks alive.
 func waitFailed(err error) { panic("BUG: epoll_wait: " + err.Error()) }
 
 // Ring makes a turn happen. It never blocks, and costs nothing while a ring is
@@ -115,11 +106,11 @@ func (l *Loop) Ring() {
 	l.wakeUp()
 }
 
-// closedWakers is added to wakers by Close: far more than goroutines there are.
+// closedWakers is added to wakers by Close. No process has so many goroutines.
 const closedWakers = math.MinInt64 / 2
 
-// wakeUp makes epoll_wait return, unless the loop is being closed: then wake may be
-// another file's number already.
+// wakeUp makes epoll_wait return. It does nothing once Close has begun: the number
+// in wake can be another file's by then.
 func (l *Loop) wakeUp() {
 	defer l.wakers.Add(-1)
 	if l.wakers.Add(1) < 0 {
@@ -127,17 +118,14 @@ func (l *Loop) wakeUp() {
 	}
 	one := [8]byte{1}
 	if _, err := unix.Write(l.wake, one[:]); err != nil {
-		panic("BUG: ring: " + err.Error()) // the counter cannot fill: rings are at most one a turn
+		panic("BUG: ring: " + err.Error()) // the counter cannot fill: there is at most one ring per turn
 	}
 }
 
-// maxTurns bounds the turns ahead of the descriptors' next say.
-const maxTurns = 16
-
-// onWake runs turns for as long as goroutines that are ready to run ring while
-// the loop lets them go first. Going to sleep between any two of them is dear:
-// epoll_wait keeps the loop's processor from the others until Go's monitor takes
-// it away, and each ring is a system call and a switch of threads.
+// onWake runs turns while other goroutines keep ringing. Between two turns it lets
+// the goroutines run that are ready. To sleep between two rings would be expensive:
+// epoll_wait keeps the loop's processor until Go's monitor takes it away, and each
+// ring costs a system call and a switch of threads.
 func (l *Loop) onWake(ev netpoll.EpollEvent) {
 	if ev&netpoll.EPOLLIN == 0 { // the epoll instance is being closed
 		return
@@ -152,8 +140,8 @@ func (l *Loop) onWake(ev netpoll.EpollEvent) {
 			break
 		}
 	}
-	// Whoever rings from here on sees that the loop may sleep; whoever rang
-	// before has set rung, which is read after that.
+	// A goroutine that rings from here on sees that the loop can sleep. One that
+	// rang before has set rung, which is read after this store.
 	l.awake.Store(false)
 	if l.rung.Load() || again {
 		l.rung.Store(true)
@@ -166,23 +154,23 @@ func (l *Loop) onTimer(ev netpoll.EpollEvent) {
 		return
 	}
 	var expirations [8]byte
-	_, _ = unix.Read(l.timer, expirations[:]) // to re-arm; how many were missed does not matter
+	_, _ = unix.Read(l.timer, expirations[:]) // re-arms the timer; how many ticks were missed does not matter
 	l.cfg.Tick(time.Now())
 }
 
-// Close stops the loop and waits for its goroutine. Its streams must have been
-// closed. Any goroutine but the loop's own may call it, once.
+// Close stops the loop and waits for its goroutine. The streams must be closed
+// before. Any goroutine but the loop's own may call it, once.
 func (l *Loop) Close() {
 	if l.epoll != nil {
 		_ = l.epoll.Close()
 	}
 	l.wakers.Add(closedWakers)
-	for l.wakers.Load() != closedWakers { // each writes eight bytes, which never waits
+	for l.wakers.Load() != closedWakers { // each waker writes eight bytes, which never blocks
 		runtime.Gosched()
 	}
 	for _, fd := range []int{l.wake, l.timer} {
 		if fd >= 0 {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 		}
 	}
 }

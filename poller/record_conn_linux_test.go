@@ -167,7 +167,7 @@ func TestPaddedRequest(t *testing.T) {
 	sent := make(chan struct{})
 	go func() { h.Write(padded(h, request+"body")); close(sent) }()
 	read := readRequest(t, c)
-	if !c.records.tooMuch {
+	if !c.records.keptOver {
 		t.Fatal("all of it was kept; pad more")
 	}
 	conn, again := c.Rewind(read)

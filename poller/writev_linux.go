@@ -12,14 +12,13 @@ import (
 // maxIov is how many slices one writev takes: the kernel's IOV_MAX.
 const maxIov = 1024
 
-// writev writes the slices of vec, the first maxIov of them at most, with one
-// system call. It returns how many bytes the socket took and how many vec
-// has; none taken is no error.
+// writev writes the slices of vec, at most the first maxIov of them, with one
+// system call. It returns how many bytes the socket took and how many vec has. A
+// socket that takes none is no error.
 //
-// This is the one place of gatecast that uses unsafe: the kernel wants the
-// slices' addresses, and unix.Writev allocates its array of them on every call.
-// The array here is the loop's own. The slices stay reachable through vec until
-// the call returns.
+// This is the only use of unsafe in gatecast: the kernel wants the addresses of the
+// slices, and unix.Writev allocates its array of them on every call. Here the array
+// is the loop's. The slices stay reachable through vec until the call returns.
 func (l *Loop) writev(fd int, vec [][]byte) (n, all int, err error) {
 	iov := l.iov[:0]
 	for _, b := range vec {
@@ -45,13 +44,4 @@ func (l *Loop) writev(fd int, vec [][]byte) (n, all int, err error) {
 		return 0, all, nil
 	}
 	return n, all, err
-}
-
-// ignoringEINTR calls f again for as long as a signal interrupts it.
-func ignoringEINTR(f func() (int, error)) (int, error) {
-	for {
-		if n, err := f(); err != unix.EINTR {
-			return n, err
-		}
-	}
 }

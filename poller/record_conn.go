@@ -14,37 +14,37 @@ import (
 	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
-// A recordConn is a connection between its handshake and its loop: blocking, and
-// with its records opened and sealed here. It keeps what has arrived until something
-// is written, so that crypto/tls can be given it after all. Of what is too much to
-// keep, which takes a lot of padding, crypto/tls is given nothing: then the recordConn
-// itself is the [net.Conn] that serves on. As that it is used by one goroutine that
-// reads and one that writes at once.
+// A recordConn is a connection between its handshake and its loop. It blocks, and
+// package tlsrecord seals and opens its records. Until something is written it keeps
+// everything that has arrived, so that crypto/tls can be given all of it after all.
+// When that is more than maxKept, which takes a lot of padding, the recordConn itself
+// is the [net.Conn] that serves on; then one goroutine reads and another can write at
+// the same time.
 type recordConn struct {
-	conn net.Conn
+	conn net.Conn // constant
 
-	// Of the goroutine that reads.
+	// Owned by the goroutine that reads.
 	cipher []byte // arrived, not opened
 	plain  []byte // opened, not read; lies in what was cipher
 
-	// Until there are two goroutines.
-	kept    []byte // all that has arrived, as it arrived; nil once something is written or it is too much
-	tooMuch bool   // it was more than maxKept
-	written bool
+	// Owned by the one goroutine there is before the recordConn serves as a net.Conn.
+	kept     []byte // all that has arrived, as it arrived; nil once something is written or keptOver
+	keptOver bool   // more than maxKept has arrived
+	written  bool
 
-	out sync.Mutex // held while a record is sealed and sent, so that they go in order
+	writeMu sync.Mutex // held while a record is sealed and sent, to keep the order
 
-	mu      sync.Mutex // taken after out
+	mu      sync.Mutex // taken after writeMu
 	session *tlsrecord.Session
 }
 
-// Bounds on what is read at once and kept, in bytes. A record may be all padding.
+// Limits of what is read at once and kept, in bytes. A record can be all padding.
 const (
 	recordConnRead = 4 << 10
 	maxKept        = 64 << 10
 )
 
-// newRecordConn returns the connection of a session. ahead is what has arrived.
+// newRecordConn returns the connection of a session. ahead has arrived already.
 func newRecordConn(conn net.Conn, session *tlsrecord.Session, ahead []byte) *recordConn {
 	return &recordConn{conn: conn, session: session, cipher: ahead, kept: bytes.Clone(ahead)}
 }
@@ -66,7 +66,7 @@ func (r *recordConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// open opens what has arrived. An error behind data is told at the next call.
+// open opens what has arrived. An error after data is returned by the next call.
 func (r *recordConn) open() (err error) {
 	r.mu.Lock()
 	r.plain, r.cipher, err = r.session.Open(r.cipher)
@@ -80,7 +80,7 @@ func (r *recordConn) open() (err error) {
 	return err
 }
 
-// fill reads from the socket.
+// fill reads from the socket once.
 func (r *recordConn) fill() error {
 	have := len(r.cipher)
 	r.cipher = slices.Grow(r.cipher, recordConnRead)
@@ -89,11 +89,11 @@ func (r *recordConn) fill() error {
 	switch {
 	case n == 0:
 		return err
-	case r.written || r.tooMuch:
+	case r.written || r.keptOver:
 		return nil
 	}
 	if r.kept = append(r.kept, r.cipher[have:]...); len(r.kept) > maxKept {
-		r.kept, r.tooMuch = nil, true
+		r.kept, r.keptOver = nil, true
 	}
 	return nil
 }
@@ -105,46 +105,46 @@ func (r *recordConn) takePlain() []byte {
 	return b
 }
 
-// keepNothing is for what is about to be written: it cannot be taken back.
-func (r *recordConn) keepNothing() {
-	if !r.tooMuch { // else another goroutine may be reading
+// dropKept is called before the first write, which cannot be taken back.
+func (r *recordConn) dropKept() {
+	if !r.keptOver { // else another goroutine can be reading
 		r.written, r.kept = true, nil
 	}
 }
 
 func (r *recordConn) Write(b []byte) (int, error) {
-	r.keepNothing()
-	r.out.Lock()
-	defer r.out.Unlock()
+	r.dropKept()
+	r.writeMu.Lock()
+	defer r.writeMu.Unlock()
 	for n := 0; n < len(b); {
-		part := b[n:min(len(b), n+tlsrecord.MaxPlaintext)]
-		record, err := r.seal(part)
+		chunk := b[n:min(len(b), n+tlsrecord.MaxPlaintext)]
+		record, err := r.seal(chunk)
 		if err != nil {
 			return n, err
 		}
 		if _, err := r.conn.Write(record); err != nil {
 			return n, err
 		}
-		n += len(part)
+		n += len(chunk)
 	}
 	return len(b), nil
 }
 
-// seal returns a record, and what must go ahead of it.
-func (r *recordConn) seal(part []byte) ([]byte, error) {
+// seal returns a record of the chunk, after a key update if one is due.
+func (r *recordConn) seal(chunk []byte) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record, start, err := r.session.BeginRecord(make([]byte, 0, len(part)+tlsrecord.Overhead))
+	record, start, err := r.session.BeginRecord(make([]byte, 0, len(chunk)+tlsrecord.Overhead))
 	if err != nil {
 		return nil, err
 	}
-	return r.session.EndRecord(append(record, part...), start), nil
+	return r.session.EndRecord(append(record, chunk...), start), nil
 }
 
 // alert sends an alert.
 func (r *recordConn) alert(a tlsrecord.Alert) error {
-	r.out.Lock()
-	defer r.out.Unlock()
+	r.writeMu.Lock()
+	defer r.writeMu.Unlock()
 	r.mu.Lock()
 	record := r.session.AppendAlert(nil, a)
 	r.mu.Unlock()
@@ -157,7 +157,7 @@ func (r *recordConn) alert(a tlsrecord.Alert) error {
 
 // CloseWrite sends the close_notify alert.
 func (r *recordConn) CloseWrite() error {
-	r.keepNothing()
+	r.dropKept()
 	return r.alert(tlsrecord.CloseNotify)
 }
 
@@ -165,10 +165,10 @@ func (r *recordConn) CloseWrite() error {
 // socket nearly always takes at once.
 const alertTimeout = 100 * time.Millisecond
 
-// Close implements [net.Conn]. It sends the close_notify alert, if no alert was sent
+// Close implements [net.Conn]. It sends the close_notify alert if no alert was sent
 // (RFC 8446 section 6.1).
 func (r *recordConn) Close() error {
-	_ = r.conn.SetWriteDeadline(time.Now().Add(alertTimeout)) // a Write under way ends too
+	_ = r.conn.SetWriteDeadline(time.Now().Add(alertTimeout)) // ends a Write in progress too
 	_ = r.CloseWrite()
 	r.wipe()
 	return r.conn.Close()
@@ -188,14 +188,14 @@ func (r *recordConn) SetDeadline(t time.Time) error      { return r.conn.SetDead
 func (r *recordConn) SetReadDeadline(t time.Time) error  { return r.conn.SetReadDeadline(t) }
 func (r *recordConn) SetWriteDeadline(t time.Time) error { return r.conn.SetWriteDeadline(t) }
 
-// rewind gives back everything that has arrived, and the session up. It reports false,
-// and does nothing, where that was too much to keep.
+// rewind returns everything that has arrived, and wipes the session. It does nothing
+// and reports false if more has arrived than is kept.
 func (r *recordConn) rewind() (kept []byte, ok bool) {
-	if r.tooMuch {
+	if r.keptOver {
 		return nil, false
 	}
 	if len(r.kept) == 0 {
-		panic("BUG: a connection rewound that has been written to, or not read")
+		panic("BUG: Rewind of a connection that was written to, or not read")
 	}
 	r.session.Wipe()
 	return r.kept, true

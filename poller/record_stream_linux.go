@@ -10,19 +10,28 @@ import (
 	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
-// A recordStream is a Stream whose records package tlsrecord seals and opens.
-// While nothing moves it holds keys, and no buffer.
+// A recordStream is a Stream whose records package tlsrecord seals and opens. While
+// nothing moves it holds keys and no buffer.
 type recordStream struct {
 	sealedStream
 	session *tlsrecord.Session
 	partial []byte // the beginning of a record; nil between records
 }
 
-// sealRecords is how many full records are sealed for one write.
-const sealRecords = sealBytes / tlsrecord.MaxPlaintext
+const (
+	// sealRecords is how many full records are sealed for one write.
+	sealRecords = sealBytes / tlsrecord.MaxPlaintext
+
+	// updateCost is the cost of a key update, in bytes: a record of 27 bytes makes
+	// this side derive three secrets.
+	updateCost = 4 << 10
+
+	// pingBytes is more than a WebSocket ping has, and less than any event.
+	pingBytes = 16
+)
 
 func (t *recordStream) Read() ([]byte, error) {
-	t.loop.taken = 0
+	t.loop.readCost = 0
 	for {
 		if err := t.session.Err(); err != nil {
 			return nil, err
@@ -39,14 +48,9 @@ func (t *recordStream) Read() ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
-		data, rest, err := t.session.Open(buf[:have+n])
-		t.keep(rest)
-		t.charge(t.session.TakeUpdates() * updateCost)
-		if alert, ok := errors.AsType[tlsrecord.Alert](err); ok {
-			t.alert(alert)
-		}
+		data, err := t.open(buf[:have+n])
 		if len(data) > 0 {
-			return data, nil // the error is told by the next call
+			return data, nil // the session keeps the error for the next call
 		}
 		if err != nil {
 			return nil, err
@@ -54,13 +58,21 @@ func (t *recordStream) Read() ([]byte, error) {
 	}
 }
 
-// updateCost is how many bytes' worth of work it is to change keys: a record of
-// 27 bytes makes this side derive three secrets.
-const updateCost = 4 << 10
+// open opens the records of b and keeps the beginning of the last one. It answers a
+// bad record with an alert.
+func (t *recordStream) open(b []byte) (data []byte, err error) {
+	data, rest, err := t.session.Open(b)
+	t.keep(rest)
+	t.charge(t.session.TakeUpdates() * updateCost)
+	if alert, ok := errors.AsType[tlsrecord.Alert](err); ok {
+		t.alert(alert)
+	}
+	return data, err
+}
 
-// charge counts work as bytes.
+// charge counts work as bytes that were read.
 func (t *recordStream) charge(n int) {
-	t.loop.taken += n
+	t.loop.readCost += n
 	t.loop.budget -= n
 }
 
@@ -73,18 +85,15 @@ func (t *recordStream) keep(rest []byte) {
 	t.partial = append(t.partial[:0], rest...)
 }
 
-// alert sends an alert behind what is unsent.
+// alert sends an alert after what is unsent.
 func (t *recordStream) alert(a tlsrecord.Alert) {
 	t.loop.cipherBuf = t.session.AppendAlert(t.loop.cipherBuf, a)
-	_ = t.flush() // a lost connection is found out elsewhere
+	_ = t.flush() // the next Read or Write returns a socket error
 }
 
-// pingBytes is more than a WebSocket ping has, and less than any event.
-const pingBytes = 16
-
-// Write implements [Stream]. Where nothing but a ping goes out, likely nothing
-// goes out until the next one, and the expanded key is let go: it is most of what
-// an idle connection holds, and made again in less than a microsecond.
+// Write implements [Stream]. If it sent no more than a ping, the connection is
+// probably idle until the next ping, and the expanded key is released: it is most of
+// the memory of an idle connection, and expanding it again takes less than 1 µs.
 func (t *recordStream) Write(vec [][]byte) (int, error) {
 	n, err := t.write(vec, t.seal)
 	if 0 < n && n < pingBytes {
@@ -111,15 +120,15 @@ func (t *recordStream) seal(chunk *chunker) (n int, err error) {
 	return n, nil
 }
 
-// CloseWrite sends the close_notify alert (RFC 8446 section 6.1) behind what is
-// unsent, and ends the socket's sending side.
+// CloseWrite sends the close_notify alert (RFC 8446 section 6.1) after what is
+// unsent, and closes the socket's sending side.
 func (t *recordStream) CloseWrite() {
 	t.alert(tlsrecord.CloseNotify)
 	t.plain.CloseWrite()
 }
 
-// Close sends the close_notify alert, if no alert was sent, as far as the socket takes
-// it: who closes says so, whoever said it first (RFC 8446 section 6.1).
+// Close sends the close_notify alert if no alert was sent, as far as the socket
+// takes it. Each side sends one, whichever closes first (RFC 8446 section 6.1).
 func (t *recordStream) Close() {
 	if !t.closed {
 		t.alert(tlsrecord.CloseNotify)
