@@ -14,6 +14,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/presence"
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/google/uuid"
 )
@@ -27,7 +28,7 @@ func claimName(ctx context.Context, bus presence.Bus, node string) (*presence.Na
 // nameError turns the error that a name is taken into one about the setting.
 func nameError(err error) error {
 	if taken := (*presence.NameTakenError)(nil); errors.As(err, &taken) {
-		return &ConfigError{"node", taken.Error()}
+		return settings.NewError("node", taken.Error())
 	}
 	return err
 }
@@ -55,7 +56,7 @@ func (n *Node) peerPanicked(subject string, v any) {
 type localNode struct{ n *Node }
 
 func (l localNode) CloseConnection(id uuid.UUID) bool  { return l.n.router.CloseConnection(id) }
-func (l localNode) EndVerified(gatewayID string) error { return l.n.registry.EndVerified(gatewayID) }
+func (l localNode) EndVerified(gatewayID string) error { return l.n.registry.RevokeVerified(gatewayID) }
 
 func (l localNode) Stats(ctx context.Context, query []byte) ([]byte, error) {
 	q, err := parsePageQuery(query)
