@@ -24,6 +24,7 @@ import (
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
 	"github.com/gatecast/gatecast/internal/reload"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
@@ -81,7 +82,7 @@ func newNode(cfg Config) *Node {
 }
 
 // Start starts a node. When it returns, gateways can connect and events can be
-// published. An error about a setting is a [*ConfigError].
+// published. An error about a setting is a [*settings.Error].
 func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -149,7 +150,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 
 // logKept says where the log is, in words that may be logged.
 func (n *Node) logKept() string {
-	if n.cfg.logURL() != "" {
+	if n.cfg.LogURL() != "" {
 		return n.log.Servers()
 	}
 	return n.cfg.Log
@@ -159,7 +160,7 @@ func (n *Node) logKept() string {
 // wrong most often.
 func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
-		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err)}
+		return settings.NewError("data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err))
 	}
 	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
 		return err
@@ -177,7 +178,7 @@ func listen(setting, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
-		return nil, &ConfigError{setting, fmt.Sprintf("cannot listen on %s: %v", address, err)}
+		return nil, settings.NewError(setting, fmt.Sprintf("cannot listen on %s: %v", address, err))
 	}
 	return ln, nil
 }
@@ -256,11 +257,11 @@ func (n *Node) logConfig() eventlog.Config {
 	return eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == LogMemory,
-		URL:            n.cfg.logURL(),
+		InMemory:       n.cfg.Log == settings.LogMemory,
+		URL:            n.cfg.LogURL(),
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		SyncAlways:     n.cfg.LogSync == settings.SyncAlways,
 		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
@@ -292,7 +293,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 }
 
 func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
-	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
+	origins, _ := settings.CanonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,

@@ -30,7 +30,7 @@ stats: internal/event
 stats/metrics: internal/event stats
 bench: frame internal/event
 client:
-cmd/gatecast: auth bench client internal/certs internal/event internal/netaddr internal/node internal/stopsignal internal/strict
+cmd/gatecast: auth bench client internal/certs internal/event internal/node internal/settings internal/stopsignal internal/strict
 internal/activity:
 internal/api: auth internal/event internal/http1 internal/spec internal/strict stats stats/metrics
 internal/certs: internal/secretfile
@@ -43,9 +43,10 @@ internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/reload internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
 internal/reload:
 internal/secretfile:
+internal/settings: internal/event internal/netaddr
 internal/spec:
 internal/stopsignal:
 internal/strict:
