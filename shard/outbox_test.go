@@ -39,13 +39,13 @@ func TestOutboxPoolForgets(t *testing.T) {
 	o := p.get()
 	m := &Message{Wire: []byte("x")}
 	o.queue.push(m)
-	o.first, o.reply, o.counted, o.stallDue = m, m, 1, 7
+	o.first, o.reply, o.gaugeBytes, o.stallDue = m, m, 1, 7
 	p.put(o)
 	got := p.get()
 	if got != o {
 		t.Fatal("the pool did not keep the outbox")
 	}
-	if !got.queue.empty() || got.queue.bytes != 0 || got.first != nil || got.reply != nil || got.counted != 0 || got.stallDue != never {
+	if !got.queue.empty() || got.queue.bytes != 0 || got.first != nil || got.reply != nil || got.gaugeBytes != 0 || got.stallDue != never {
 		t.Errorf("the pool gave out %+v", got)
 	}
 	if msgs := got.queue.msgs[:cap(got.queue.msgs)]; msgs[0] != nil {

@@ -55,12 +55,12 @@ func (r *logRig) publish(t event.Target) string { return r.publishKey(t, "") }
 // that is wanted. It reports whether one was.
 func (r *logRig) scanPage(events int) bool {
 	r.settle()
-	after, ok := r.farthestBehind()
+	after, ok := r.minOffset()
 	if !ok {
 		return false
 	}
 	done := make(chan int, 1)
-	p := &page{history: newHistory(after), in: r.lineage, done: done}
+	p := &page{history: newHistory(after), lineage: r.lineage, done: done}
 	if after+1 < r.first {
 		p.lost, p.upTo = true, r.first-1
 	} else {
@@ -73,7 +73,7 @@ func (r *logRig) scanPage(events int) bool {
 	}
 	r.post(command{page: p})
 	r.settle()
-	r.takeAway(p)
+	r.evictReaders(p)
 	<-done // told, or the test hangs
 	r.settle()
 	return true
@@ -217,7 +217,7 @@ func TestScan(t *testing.T) {
 			if n := len(live.events()); n != 51 {
 				t.Errorf("the other got %d events", n)
 			}
-			if n := r.behind.len(); n != 0 {
+			if n := r.scanWaiters.len(); n != 0 {
 				t.Errorf("%d are still behind", n)
 			}
 		})
@@ -281,14 +281,14 @@ func TestProgressIsReported(t *testing.T) {
 	p := r.connect("g")
 	r.publish(to("other"))
 	r.publish(to("g"))
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	p.receiver.Alive()
 	r.publish(to("g"))
 	r.settle()
 	p.receiver.Lost(nil)
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	r.resume(102, "g")
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	r.resuming(&Resume{After: 1, Oldest: 90}, "g") // which is not retained
 	r.settle()
 	want := []string{
@@ -516,7 +516,7 @@ func (m *catchUpModel) finish(t *rapid.T) {
 			t.Fatalf("connection %d of %s is not at rest", i, c.gateway)
 		}
 	}
-	if n := m.behind.len(); n != 0 {
+	if n := m.scanWaiters.len(); n != 0 {
 		t.Fatalf("%d connections are still behind", n)
 	}
 	if resyncs := m.stats.Resyncs.Load(); resyncs > 0 && m.first == 101 {

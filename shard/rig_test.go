@@ -152,8 +152,8 @@ func (p *pipe) registration(gateway string, groups ...string) *Registration {
 				return *p.revoked, true
 			},
 		},
-		ID:       uuid.New(),
-		Greeting: []byte(p.greeting),
+		ID:              uuid.New(),
+		UpgradeResponse: []byte(p.greeting),
 		Open: func(_ *poller.Loop, r Receiver) (Transport, error) {
 			p.receiver = r
 			return p, p.fail

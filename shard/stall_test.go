@@ -69,7 +69,7 @@ func TestStoppedReplayIsStalled(t *testing.T) {
 			r.publish(to("gw"))
 			r.settle()
 		}
-		if n := r.stats.Disconnects.Load(int(event.SlowConsumer)); n != 1 && p.receiver.(*conn).why != event.SlowConsumer {
+		if n := r.stats.Disconnects.Load(int(event.SlowConsumer)); n != 1 && p.receiver.(*conn).reason != event.SlowConsumer {
 			t.Errorf("sealed by %d: it is not closed as a slow consumer", seal)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/gatecast/gatecast/stats"
 )
 
-// Bounds on the work of one turn. A connection's flush is a system call or two;
-// an append is 20 to 130 ns, by how many connections there are to miss the cache.
+// Limits of the work of one turn. A flush of a connection is one or two system calls;
+// an append takes 20 to 130 ns, depending on how many connections miss the cache.
 const (
 	maxAppends    = 65536     // to send queues
 	maxGather     = 4         // turns that only append, before connections are written
@@ -22,64 +22,64 @@ const (
 	maxFlushParts = 512       // slices in one write
 )
 
-// The wheel's tick. Pings and deadlines are late by up to this.
+// tick is the interval of the wheel. Pings and deadlines are late by up to one tick.
 const tick = 100 * time.Millisecond
 
-// poolTrimEvery is how long what lies unused in the pool is kept at least.
+// poolTrimEvery is how often unused outboxes of the pool are released.
 const poolTrimEvery = 10 * time.Second
 
-// stoppedFor is the time without a tick after which the loop itself must have
-// stood still, as under SIGSTOP. The peers' silence in it is not theirs.
+// stoppedFor is the time without a tick after which the loop itself must have been
+// stopped, as by SIGSTOP. The peers' silence in that time does not count.
 const stoppedFor = 2 * time.Second
 
 // A state is everything a shard knows. It is owned by the shard's loop; nothing
 // in it is touched on another goroutine. [shard] is the face that others see.
 type state struct {
 	// Constant after start.
-	cfg     Config
-	index   int
-	loop    *poller.Loop // nil in tests without a network
-	ring    func()       // asks for another turn
-	clock   func() time.Time
-	base    time.Time     // instant 0
-	wallSet time.Duration // by how much the wall clock was set since
-	stats   *stats.Shard  // written here, read by anyone
+	cfg        Config
+	index      int
+	loop       *poller.Loop // nil in tests without a network
+	ring       func()       // asks for another turn
+	clock      func() time.Time
+	base       time.Time     // instant 0
+	wallOffset time.Duration // by how much the wall clock was set since
+	stats      *stats.Shard  // written here, read by anyone
 
 	windowBytes int // bound of the window
 
-	gateways map[string]*gateway
-	groups   map[string]*slots[gateway]
-	conns    slots[conn] // every connection until its descriptor is closed
-	barrier  uint64      // no gateway that was here has a higher one
-	window   *history    // the newest events
-	behind   slots[conn] // open connections whose place is before the window
+	gateways    map[string]*gateway
+	groups      map[string]*slots[gateway]
+	conns       slots[conn] // every connection until its descriptor is closed
+	barrier     uint64      // no gateway that was here has a higher one
+	window      *history    // the newest events
+	scanWaiters slots[conn] // open connections whose place is before the window
 
-	wheel    wheel
-	now      instant // of this turn, tick or readiness
-	lastTick instant
-	awake    instant // when the loop last came back from standing still
+	wheel     wheel
+	now       instant // of this turn, tick or readiness
+	lastTick  instant
+	resumedAt instant // when the loop last came back from standing still
 
-	pending  []command // taken from the inbox, oldest first
-	next     int       // pending[:next] are done
-	fanned   int       // how many slots the command pending[next] has reached, if it is for many
-	applied  int64     // weight of the commands that are done
-	upTo     uint64    // the event that everything pending reaches to
-	seq      uint64    // every event up to this one is in its send queues
-	lineage  Lineage   // of the log, as far as the shard has come
-	before   Lineage   // what lineage was before the last turn
-	dirty    []*conn   // to be flushed, each once
-	flushed  int       // dirty[:flushed] are done
-	turning  bool      // a turn is running, and will come to what is touched
-	gathered int       // turns that only appended since all was flushed
-	pool     outboxPool
-	trimDue  instant  // when the pool is next trimmed
-	vec      [][]byte // scratch for flush
-	drain    *drainPlan
-	stopped  bool // no connection is taken any more
+	pending     []command // taken from the inbox, oldest first
+	next        int       // pending[:next] are done
+	fanOutPos   int       // how many slots the command pending[next] has reached, if it is for many
+	applied     int64     // weight of the commands that are done
+	pendingTo   uint64    // the event that everything pending reaches to
+	appliedSeq  uint64    // every event up to this one is in its send queues
+	lineage     Lineage   // of the log, as far as the shard has come
+	oldLineage  Lineage   // what lineage was before the last turn
+	dirty       []*conn   // to be flushed, each once
+	flushedTo   int       // dirty[:flushed] are done
+	inTurn      bool      // a turn is running, and will come to what is touched
+	appendTurns int       // turns that only appended since all was flushed
+	pool        outboxPool
+	trimDue     instant  // when the pool is next trimmed
+	vec         [][]byte // scratch for flush
+	drain       *drainPlan
+	stopped     bool // no connection is taken any more
 
-	moved   []*conn // have written events that were not reported
-	report  Report  // to be told
-	tellDue instant // when progress is next reported
+	withProgress []*conn // have written events that were not reported
+	report       Report  // to be told
+	reportDue    instant // when progress is next reported
 }
 
 // A gateway is one that has an open connection.
@@ -111,66 +111,66 @@ func (g *gateway) inGroup(name string) uint64 {
 func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
 	return &state{
 		cfg: cfg, index: index, ring: ring, clock: clock, base: clock(), stats: counts,
-		gateways: make(map[string]*gateway),
-		groups:   make(map[string]*slots[gateway]),
-		wheel:    wheel{tick: tick},
-		seq:      cfg.Start.Seq,
-		upTo:     cfg.Start.Seq,
-		lineage:  cfg.Lineage,
-		before:   cfg.Lineage,
-		window:   newHistory(cfg.Start.Seq),
+		gateways:   make(map[string]*gateway),
+		groups:     make(map[string]*slots[gateway]),
+		wheel:      wheel{tick: tick},
+		appliedSeq: cfg.Start.Seq,
+		pendingTo:  cfg.Start.Seq,
+		lineage:    cfg.Lineage,
+		oldLineage: cfg.Lineage,
+		window:     newHistory(cfg.Start.Seq),
 
 		windowBytes: cfg.ReplayMemory / cfg.Shards,
 	}
 }
 
-// setNow sets the time that everything below goes by.
+// setNow sets the time for everything that runs until the next call.
 func (s *state) setNow(t time.Time) { s.now = instant(t.Sub(s.base)) }
 
 // timeOf and instantOf convert between the two forms of a time.
 func (s *state) timeOf(t instant) time.Time    { return s.base.Add(time.Duration(t)) }
 func (s *state) instantOf(t time.Time) instant { return instant(t.Sub(s.base)) }
 
-// wallJump is by how much the wall clock must have been set for times to follow it.
-// The time between reading the two clocks is less.
+// wallJump is by how much the wall clock must be set before times follow it. The two
+// clocks are read within less.
 const wallJump = time.Second
 
-// wall returns what the wall clock shows at an instant. It is the same whenever it
-// is asked, unless somebody has set the clock.
+// wall returns the wall clock time of an instant. It returns the same time for the same
+// instant, unless the clock was set.
 func (s *state) wall(t instant) time.Time {
 	now := s.clock()
-	by := now.Round(0).Sub(s.base.Round(0)) - now.Sub(s.base) // without Round the clock is the monotonic one
-	if d := by - s.wallSet; d > wallJump || d < -wallJump {
-		s.wallSet = by
+	by := now.Round(0).Sub(s.base.Round(0)) - now.Sub(s.base) // Round strips the monotonic clock
+	if d := by - s.wallOffset; d > wallJump || d < -wallJump {
+		s.wallOffset = by
 	}
-	return s.timeOf(t).Add(s.wallSet)
+	return s.timeOf(t).Add(s.wallOffset)
 }
 
-// readClock sets the time for a call that does not come with it.
+// readClock sets the time for a call that does not bring it.
 func (s *state) readClock() { s.setNow(s.clock()) }
 
-// turn applies what is pending and flushes what it touched, both within bounds.
-// It reports whether something is left.
+// turn applies pending commands and flushes the connections that they touched, both
+// within limits. It reports whether work is left.
 //
-// While there is more to append nothing is written, so that a burst to many goes
-// out in one write a connection and not in one an event. That ends when
-// connections begin to be written, and until all of them are: those that wait
-// for their turn gather what comes meanwhile.
+// While there is more to append, nothing is written: a burst to many connections then
+// goes out in one write per connection and not in one per event. After maxGather such
+// turns connections are written, until all are; those that wait for it gather what
+// comes meanwhile.
 func (s *state) turn(t time.Time) (again bool) {
 	s.setNow(t)
-	s.turning = true
-	defer func() { s.turning = false }()
+	s.inTurn = true
+	defer func() { s.inTurn = false }()
 	s.applyPending()
-	s.tell()
-	if left := s.next < len(s.pending); left && s.gathered < maxGather {
-		s.gathered++
+	s.sendReport()
+	if left := s.next < len(s.pending); left && s.appendTurns < maxGather {
+		s.appendTurns++
 		return true
 	}
-	s.gathered = maxGather
+	s.appendTurns = maxGather
 	if s.flushDirty(); len(s.dirty) == 0 {
-		s.gathered = 0
+		s.appendTurns = 0
 	}
-	return s.next < len(s.pending) || s.flushed < len(s.dirty)
+	return s.next < len(s.pending) || s.flushedTo < len(s.dirty)
 }
 
 func (s *state) applyPending() {
@@ -186,30 +186,30 @@ func (s *state) applyPending() {
 	}
 	if s.next == len(s.pending) {
 		s.pending, s.next = s.pending[:0], 0
-		s.seq = max(s.seq, s.upTo)
+		s.appliedSeq = max(s.appliedSeq, s.pendingTo)
 	}
 }
 
 func (s *state) flushDirty() {
-	stop := min(len(s.dirty), s.flushed+maxFlushes)
-	for ; s.flushed < stop; s.flushed++ {
-		c := s.dirty[s.flushed]
-		s.dirty[s.flushed] = nil
+	stop := min(len(s.dirty), s.flushedTo+maxFlushes)
+	for ; s.flushedTo < stop; s.flushedTo++ {
+		c := s.dirty[s.flushedTo]
+		s.dirty[s.flushedTo] = nil
 		c.dirty = false
 		if c.state != closed && !c.blocked && c.out != nil {
 			c.flush()
 		}
 	}
-	if s.flushed == len(s.dirty) {
-		s.dirty, s.flushed = s.dirty[:0], 0
+	if s.flushedTo == len(s.dirty) {
+		s.dirty, s.flushedTo = s.dirty[:0], 0
 	}
 }
 
-// tick moves the wheel and the drain on.
+// tick advances the wheel and the drain, sends the progress report and updates gauges.
 func (s *state) tick(t time.Time) {
 	s.setNow(t)
 	if s.now-s.lastTick > instant(stoppedFor) {
-		s.awake = s.now
+		s.resumedAt = s.now
 	}
 	s.lastTick = s.now
 	s.wheel.advance(s.now, (*conn).expire)
@@ -217,21 +217,20 @@ func (s *state) tick(t time.Time) {
 		s.trimDue = s.now.add(poolTrimEvery)
 		s.pool.trim()
 	}
-	if s.now >= s.tellDue {
-		s.tellDue = s.now.add(tellEvery)
-		s.tellProgress()
+	if s.now >= s.reportDue {
+		s.reportDue = s.now.add(reportEvery)
+		s.reportProgress()
 	}
 	s.stats.WindowBytes.Set(int64(s.window.bytes))
 	s.stats.WindowEvents.Set(int64(s.window.len()))
-	s.stats.ReplaysWaiting.Set(int64(s.behind.len()))
+	s.stats.ReplaysWaiting.Set(int64(s.scanWaiters.len()))
 	if s.drain != nil {
 		s.drain.step(s)
 	}
 }
 
-// register begins a connection: greeting and ack are the first thing queued for
-// it, and every event after the ack's cursor follows. It returns how many events
-// were queued.
+// register opens a connection. Upgrade response and ack are the first messages queued
+// for it; every event after the ack's cursor follows. The cost is in appends.
 func (s *state) register(r *Registration) (cost int) {
 	if s.stopped {
 		r.abandon()
@@ -240,37 +239,37 @@ func (s *state) register(r *Registration) (cost int) {
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
 	if err != nil {
-		c.depart(event.InternalError, err.Error())
+		c.notifyDisconnected(event.InternalError, err.Error())
 		return 0
 	}
 	c.transport, c.deflates = t, t.Deflates()
-	c.enter(&r.Peer)
+	c.addToShard(&r.Peer)
 	if why, revoked := r.Peer.Revoked(); revoked {
-		c.begin(r.Greeting)
+		c.enqueueFirst(r.UpgradeResponse)
 		c.close(why, "revoked while it connected")
 	} else {
-		cost = c.welcome(r)
-		c.tellConnected()
+		cost = c.queueAck(r)
+		c.notifyConnected()
 	}
 	t.Start()
 	return cost
 }
 
-// welcome queues the ack, and what follows from where the gateway says it was.
-func (c *conn) welcome(r *Registration) (cost int) {
+// queueAck queues the ack, and starts the replay of a gateway that resumes.
+func (c *conn) queueAck(r *Registration) (cost int) {
 	if r.Resume == nil {
-		c.began(false)
-		c.begin(append(r.Greeting, c.transport.Encode(c.ackText(false))...))
+		c.reportStart(false)
+		c.enqueueFirst(append(r.UpgradeResponse, c.transport.Encode(c.ackText(false))...))
 		return 0
 	}
-	// A position before the barrier is somebody else's, or of before there was anything
-	// to have: what lies between is not the gateway's to miss.
+	// A position before the barrier is somebody else's, or from before the
+	// registration. Events between the two are not for this gateway.
 	r.Resume.After = max(r.Resume.After, c.s.gateways[c.gatewayID].first)
 	reason := c.s.resyncReason(r.Resume)
 	if reason == "" {
-		c.startAt(r.Resume.After)
+		c.setPosition(r.Resume.After)
 	}
-	c.begin(append(r.Greeting, c.transport.Encode(c.ackText(reason == ""))...))
+	c.enqueueFirst(append(r.UpgradeResponse, c.transport.Encode(c.ackText(reason == ""))...))
 	if reason != "" {
 		c.resync(reason)
 		return 1
@@ -278,8 +277,8 @@ func (c *conn) welcome(r *Registration) (cost int) {
 	return c.resume(r.Resume)
 }
 
-// stop ends every connection without a close frame, and reports what they have
-// received. The shard takes none after it.
+// stop closes every connection without a close frame, and reports their progress. The
+// shard takes no connection after it.
 func (s *state) stop() {
 	s.stopped = true
 	for _, c := range s.conns.items {
@@ -287,11 +286,11 @@ func (s *state) stop() {
 			c.finish(event.Shutdown, "")
 		}
 	}
-	s.tellProgress()
-	s.tell()
+	s.reportProgress()
+	s.sendReport()
 }
 
-// join makes c one of its gateway's connections.
+// join adds c to its gateway, which it creates for the first connection.
 func (s *state) join(c *conn, p *Peer) {
 	g := s.gateways[c.gatewayID]
 	if g == nil {
@@ -313,7 +312,7 @@ func (s *state) join(c *conn, p *Peer) {
 	c.live.Add(1)
 }
 
-// leave undoes join.
+// leave removes c from its gateway, and the gateway after its last connection.
 func (s *state) leave(c *conn) {
 	c.stopReplay()
 	g := s.gateways[c.gatewayID]
@@ -333,8 +332,8 @@ func (s *state) leave(c *conn) {
 	s.stats.Gateways.Add(-1)
 }
 
-// failed counts and tells of deliveries that failed.
-func (s *state) failed(why event.FailureReason, n Notice) {
+// deliveryFailed counts and reports deliveries that failed.
+func (s *state) deliveryFailed(why event.FailureReason, n Notice) {
 	n.Kind, n.Failure, n.At = DeliveryFailed, why, s.clock()
 	s.stats.Fail(why, len(n.Messages), n.At)
 	s.cfg.Notify(n)

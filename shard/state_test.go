@@ -78,7 +78,7 @@ func TestAckCursorFollowsTheLog(t *testing.T) {
 	r.connect("g")
 	r.publish(to("g"))
 	r.settle()
-	r.upTo = 150 // events for other shards
+	r.pendingTo = 150 // events for other shards
 	r.settle()
 	p := r.connect("g")
 	if got := p.receiver.(*conn).cursor(); got.Seq != 150 {
@@ -169,7 +169,7 @@ func TestGatheringEnds(t *testing.T) {
 		if turns > maxGather {
 			t.Fatalf("nothing is written in %d turns", turns)
 		}
-		for range 2 * maxAppends / dearCost {
+		for range 2 * maxAppends / fixedCost {
 			r.post(command{do: func(*state) {}})
 		}
 		r.turn(r.time)

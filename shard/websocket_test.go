@@ -256,7 +256,7 @@ func TestNewMessageAllocatesOnce(t *testing.T) {
 func TestDispatchWaitsForRoom(t *testing.T) {
 	h := newHall(t, Config{SendQueueBytes: 1 << 30})
 	g := h.connect("g").greeted()
-	sh := h.of("g")
+	sh := h.shardOf("g")
 	blocked, release := make(chan struct{}), make(chan struct{})
 	sh.post(command{do: func(*state) { close(blocked); <-release }})
 	<-blocked

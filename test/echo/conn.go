@@ -42,7 +42,7 @@ func (s *server) open(r *shard.Registration) {
 	}
 	c.transport = t
 	s.conns[c] = struct{}{}
-	c.send(r.Greeting)
+	c.send(r.UpgradeResponse)
 	if !c.closed {
 		t.Start()
 	}

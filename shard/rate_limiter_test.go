@@ -21,7 +21,7 @@ func (r *rig) wantOver(t *testing.T, p *pipe, atMost int, do func()) (times int)
 		do()
 	}
 	r.settle()
-	if d := c.why; d != event.RateExceeded {
+	if d := c.reason; d != event.RateExceeded {
 		t.Errorf("ended for %v", d)
 	}
 	return times

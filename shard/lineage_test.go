@@ -38,7 +38,7 @@ func (l wentBack) Clamp(c event.Cursor) (uint64, bool) {
 
 // goBack has the log go back to a sequence.
 func (r *logRig) goBack(to uint64) {
-	r.post(command{do: func(s *state) { s.turnTo(wentBack(to), to) }})
+	r.post(command{do: func(s *state) { s.setLineage(wentBack(to), to) }})
 	r.settle()
 	r.seq = to
 	r.log = r.log[:to-r.log[0].message.Cursor.Seq+1]
@@ -121,7 +121,7 @@ func TestPageOfEarlierLineage(t *testing.T) {
 	p := r.resume(101, "g")
 	r.settle()
 	done := make(chan int, 1)
-	old := &page{history: newHistory(101), in: r.lineage, done: done}
+	old := &page{history: newHistory(101), lineage: r.lineage, done: done}
 	for _, e := range r.log[1:] {
 		old.add(receiversOf(e.target), e.message)
 	}
@@ -154,7 +154,7 @@ func TestProgressOverTurn(t *testing.T) {
 	p.give(unlimited)
 	r.settle()
 	r.publishAnew(to("g"))
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	var got []tracker.Progress
 	for _, rep := range reports {
 		for _, progress := range rep.Progress {
