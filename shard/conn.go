@@ -4,8 +4,6 @@
 package shard
 
 import (
-	"encoding/json"
-	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 
@@ -90,68 +88,6 @@ func (p packedAddr) unpack() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port)
 }
 
-// newConn returns a connection that has no transport yet.
-func newConn(s *state, r *Registration) *conn {
-	return &conn{
-		s: s, gatewayID: r.Peer.GatewayID, tokenID: r.Peer.TokenID, live: r.Peer.Live, requests: r.Peer.Requests, onClosed: r.Closed,
-		id: r.ID, remote: packAddr(r.Remote), connectedAt: s.now, connected: s.wall(s.now).UnixNano(), lastHeard: s.now, link: wheelLink{slot: -1},
-	}
-}
-
-// addToShard adds an opened connection to its shard and its gateway.
-func (c *conn) addToShard(p *Peer) {
-	s := c.s
-	c.slot = s.conns.add(c)
-	s.stats.Connections.Add(1)
-	s.join(c, p)
-	c.setPositionToEnd()
-	// The first ping is early by up to half the interval. Connections that began
-	// together, after a restart, would else be pinged together for ever.
-	c.pingDue = s.now.add(s.cfg.PingInterval - rand.N(s.cfg.PingInterval/2+1))
-	s.wheel.add(c, c.nextDeadline())
-}
-
-// setPosition sets where in the log the connection begins.
-func (c *conn) setPosition(seq uint64) { c.queuedSeq, c.writtenSeq, c.reportedSeq = seq, seq, seq }
-
-// setPositionToEnd makes the connection begin with the next event: not before the
-// gateway's barrier, which this node may not have reached yet.
-func (c *conn) setPositionToEnd() {
-	c.setPosition(max(c.s.appliedSeq, c.s.gateways[c.gatewayID].first))
-}
-
-// enqueueFirst queues the first message of the connection: upgrade response and ack.
-func (c *conn) enqueueFirst(wire []byte) {
-	m := &Message{Wire: wire}
-	c.enqueue(m)
-	c.out.first = m
-}
-
-func (c *conn) notifyConnected() {
-	c.s.cfg.Notify(Notice{
-		Kind: Connected, At: c.s.clock(),
-		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(),
-	})
-}
-
-func (c *conn) ackText(resumed bool) []byte {
-	b, err := json.Marshal(struct {
-		Type         string       `json:"type"`
-		GatewayID    string       `json:"gatewayId"`
-		ConnectionID string       `json:"connectionId"`
-		Timestamp    string       `json:"timestamp"`
-		Cursor       event.Cursor `json:"cursor"`
-		Resumed      bool         `json:"resumed"`
-	}{
-		"connection.ack", c.gatewayID, c.id.String(),
-		c.s.clock().UTC().Format(event.TimeFormat), c.cursor(), resumed,
-	})
-	if err != nil {
-		panic("BUG: an ack does not marshal: " + err.Error())
-	}
-	return b
-}
-
 // cursor returns the id of the last event written, or the position at which the
 // connection began.
 func (c *conn) cursor() event.Cursor { return c.s.lineage.CursorOf(c.writtenSeq) }
@@ -181,7 +117,7 @@ func (c *conn) expire() {
 	case c.deadAt() <= now:
 		c.finish(event.HeartbeatTimeout, "")
 	case c.out.stallDeadline() <= now:
-		c.close(event.SlowConsumer, "its send queue did not move")
+		c.close(event.SlowConsumer, "its send queue made no progress")
 	case c.pingDue <= now:
 		c.ping()
 	}

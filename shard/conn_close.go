@@ -23,12 +23,12 @@ func (c *conn) close(why event.CloseReason, detail string) {
 
 // beginClose removes an open connection from its gateway and queues its close frame,
 // the last message.
-func (c *conn) beginClose(why event.CloseReason, detail string, goodbye []byte) {
+func (c *conn) beginClose(why event.CloseReason, detail string, closeFrame []byte) {
 	c.s.leave(c)
 	c.state, c.reason, c.detail = closing, why, detail
 	c.closeDue = c.s.now.add(c.s.cfg.CloseTimeout)
 	c.s.wheel.sooner(c, c.closeDue)
-	c.enqueue(&Message{Wire: goodbye})
+	c.enqueue(&Message{Wire: closeFrame})
 }
 
 // closeFrameSent is called when our close frame, the last of the queue, is written.
@@ -52,80 +52,6 @@ func (c *conn) closeFrameSent() {
 // lingerTimeout is how long a peer that broke the protocol has to close its side.
 const lingerTimeout = time.Second
 
-// BytesReceived implements [Receiver].
-func (c *conn) BytesReceived(n int) bool {
-	c.s.readClock()
-	if !c.limiter.allowBytes(c.s.now, c.s.cfg.ReadBytes, n) {
-		c.rateExceeded("more bytes than a gateway may send")
-	}
-	return !c.readClosed
-}
-
-// Alive implements [Receiver].
-func (c *conn) Alive() { c.lastHeard = c.s.now }
-
-// FramesReceived implements [Receiver].
-func (c *conn) FramesReceived(n int) bool {
-	if !c.limiter.allowFrames(c.s.now, c.s.cfg.ReadMessages, n) {
-		c.rateExceeded("more frames than a gateway may send")
-	}
-	return !c.readClosed
-}
-
-// rateExceeded closes a connection whose peer sends more than the limit.
-func (c *conn) rateExceeded(detail string) {
-	if c.state == open {
-		c.Violation(event.RateExceeded, detail, c.transport.CloseFrame(event.RateExceeded))
-	}
-}
-
-// allowMessage charges a message or a ping. It closes the connection and reports false
-// if that exceeds the limit.
-func (c *conn) allowMessage() bool {
-	if c.limiter.allowMessage(c.s.now, c.s.cfg.ReadMessages, c.sent) {
-		return true
-	}
-	c.rateExceeded("more messages than a gateway may send")
-	return false
-}
-
-// Message implements [Receiver].
-func (c *conn) Message(text []byte) {
-	if c.state != open || !c.allowMessage() {
-		return
-	}
-	m, ok := parseInbound(text)
-	if !ok {
-		c.close(event.InvalidData, "a message is not JSON")
-		return
-	}
-	c.s.stats.Received.Inc(int(m.Kind))
-	if m.Kind != event.UnknownMessage {
-		m.GatewayID, m.ConnectionID, m.At = c.gatewayID, c.id, c.s.clock()
-		m.Dispatched = c.s.appliedSeq
-		if m.Kind == event.EventAck {
-			m.Owner = c.s.ownership(c.s.gateways[c.gatewayID], m.Event)
-		}
-		c.s.queueInbound(m)
-	}
-}
-
-// Reply implements [Receiver].
-func (c *conn) Reply(wire []byte) {
-	if c.state != open || !c.allowMessage() {
-		return
-	}
-	m := &Message{Wire: wire}
-	// RFC 6455 section 5.5.3: only the latest of several pings must be answered. So a
-	// flood of pings queues one pong.
-	if c.out != nil && c.out.reply != nil && c.out.queue.replace(c.out.reply, m) {
-		c.touch()
-	} else {
-		c.enqueueFront(m)
-	}
-	c.out.reply = m
-}
-
 // PeerClosed implements [Receiver].
 func (c *conn) PeerClosed(reply []byte) {
 	c.closeReceived = true
@@ -139,14 +65,14 @@ func (c *conn) PeerClosed(reply []byte) {
 }
 
 // Violation implements [Receiver].
-func (c *conn) Violation(why event.CloseReason, detail string, goodbye []byte) {
+func (c *conn) Violation(why event.CloseReason, detail string, closeFrame []byte) {
 	if c.state == closing { // it answers our close frame with a violation
 		c.finish(c.reason, c.detail)
 		return
 	}
 	c.readClosed = true
 	c.dropQueue(why)
-	c.beginClose(why, detail, goodbye)
+	c.beginClose(why, detail, closeFrame)
 }
 
 // Lost implements [Receiver].

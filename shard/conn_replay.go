@@ -247,15 +247,15 @@ func (c *conn) leavePage() {
 // position and ends after it.
 func (c *conn) readPage(p *page) (cost int) {
 	r := c.out.replay
-	place := c.position()
-	if place < p.after || place >= p.upTo {
+	position := c.position()
+	if position < p.after || position >= p.upTo {
 		return 1
 	}
 	switch {
 	case p.lost:
 		c.resync(ResyncRetained)
 	case r.state == keyScan:
-		cost = c.noteKeys(p.history, place)
+		cost = c.noteKeys(p.history, position)
 		r.keysTo = p.upTo
 		if r.keysTo >= c.s.window.after {
 			cost += c.noteKeys(c.s.window, r.keysTo)

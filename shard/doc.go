@@ -18,8 +18,8 @@
 // connections do not notice.
 //
 // Catching up: each shard keeps its newest events in memory, the window. A gateway that
-// resumes within the window is served from it at once. An older position waits for a
-// scan: one goroutine reads the log once for everybody that waits, and hands it to the
+// resumes within the window is served from it at once. A connection with an older position waits for a
+// scan: one goroutine reads the log once for all of them, and hands it to the
 // shards in pages.
 //
 // The package speaks to peers through a [Transport]. Only websocket.go knows WebSocket.

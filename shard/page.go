@@ -61,14 +61,14 @@ func (s *state) evictReaders(p *page) {
 
 // minOffset returns the lowest sequence from which a scan is wanted; ok is false when
 // none is. Connections with a full queue want none now.
-func (s *state) minOffset() (place uint64, ok bool) {
+func (s *state) minOffset() (position uint64, ok bool) {
 	for _, c := range s.scanWaiters.items {
 		if c == nil || !c.hasRoom() {
 			continue
 		}
-		if at := c.position(); !ok || at < place {
-			place, ok = at, true
+		if at := c.position(); !ok || at < position {
+			position, ok = at, true
 		}
 	}
-	return place, ok
+	return position, ok
 }

@@ -455,10 +455,10 @@ func (m *catchUpModel) follow(c *catchUpConn) (next []logged, err error) {
 		case word == "ack" && i == 0:
 		case word == "bye" || word == "ping":
 		case word == "resync":
-			_, place, _ := strings.Cut(rest, " ")
-			cursor, err := event.ParseCursor(place)
+			_, position, _ := strings.Cut(rest, " ")
+			cursor, err := event.ParseCursor(position)
 			if err != nil || cursor.Seq < at {
-				return nil, fmt.Errorf("a resync to %q behind %d", place, at)
+				return nil, fmt.Errorf("a resync to %q behind %d", position, at)
 			}
 			at = cursor.Seq
 		default:

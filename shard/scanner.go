@@ -36,7 +36,7 @@ const (
 )
 
 // errNoReaders ends a scan that nobody wants any more.
-var errNoReaders = errors.New("nobody is behind")
+var errNoReaders = errors.New("no connection waits for the scan")
 
 // A scanner reads the log for connections whose position is before the windows: from
 // the lowest of their positions, once for all of them, as fast as they take it. A
@@ -71,7 +71,7 @@ func (sc *scanner) run(ctx context.Context) {
 				break
 			}
 			if err := sc.scan(ctx, from); err != nil && ctx.Err() == nil {
-				sc.logger.Error("the event log cannot be read for gateways that resume; trying again", "error", err, "after", from)
+				sc.logger.Error("cannot read the event log for gateways that resume; retrying", "error", err, "after", from)
 				pause(ctx, scanRetryDelay)
 			}
 		}
@@ -87,15 +87,15 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (sc *scanner) minOffset() (place uint64, ok bool) {
+func (sc *scanner) minOffset() (position uint64, ok bool) {
 	for _, sh := range sc.router.shards {
 		sh.call(func(s *state) {
-			if at, some := s.minOffset(); some && (!ok || at < place) {
-				place, ok = at, true
+			if at, some := s.minOffset(); some && (!ok || at < position) {
+				position, ok = at, true
 			}
 		})
 	}
-	return place, ok
+	return position, ok
 }
 
 // scan reads the log after a sequence until nobody wants more.

@@ -29,7 +29,7 @@ type shard struct {
 	// loop sends on it.
 	room    chan struct{}
 	waiting atomic.Bool
-	// stopped is closed when the loop has ended. Who posts a command later abandons it.
+	// stopped is closed when the loop has ended. A goroutine that posts later abandons its command.
 	stopped chan struct{}
 	// position is the router's: the newest event that was posted to all its shards.
 	position *atomic.Uint64

@@ -24,26 +24,26 @@ var ErrPageCursor = errors.New("not a cursor of a page of connections")
 // touches one command, so limit should be some hundreds. After [Router.Stop] it returns
 // [ErrStopped].
 func (r *Router) Connections(gatewayID, after string, limit int) (page []stats.Connection, next string, err error) {
-	place, err := parsePageCursor(after, len(r.shards))
+	position, err := parsePageCursor(after, len(r.shards))
 	if err != nil {
 		return nil, "", err
 	}
 	if gatewayID != "" {
 		sh := r.shardOf(gatewayID)
-		if !sh.call(func(s *state) { page, place.slot = s.pageOf(gatewayID, place.slot, limit) }) {
+		if !sh.call(func(s *state) { page, position.slot = s.pageOf(gatewayID, position.slot, limit) }) {
 			return nil, "", ErrStopped
 		}
-		if place.slot < 0 {
+		if position.slot < 0 {
 			return page, "", nil
 		}
-		return page, place.String(), nil
+		return page, position.String(), nil
 	}
-	for ; place.shard < len(r.shards); place = (pageCursor{shard: place.shard + 1}) {
-		if !r.shards[place.shard].call(func(s *state) { page, place.slot = s.page(page, place.slot, limit) }) {
+	for ; position.shard < len(r.shards); position = (pageCursor{shard: position.shard + 1}) {
+		if !r.shards[position.shard].call(func(s *state) { page, position.slot = s.page(page, position.slot, limit) }) {
 			return nil, "", ErrStopped
 		}
-		if place.slot >= 0 {
-			return page, place.String(), nil
+		if position.slot >= 0 {
+			return page, position.String(), nil
 		}
 	}
 	return page, "", nil

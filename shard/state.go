@@ -4,7 +4,6 @@
 package shard
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
@@ -32,80 +31,61 @@ const poolTrimEvery = 10 * time.Second
 // stopped, as by SIGSTOP. The peers' silence in that time does not count.
 const stoppedFor = 2 * time.Second
 
-// A state is everything a shard knows. It is owned by the shard's loop; nothing
-// in it is touched on another goroutine. [shard] is the face that others see.
+// A state is everything that a shard has. It is owned by the shard's loop; no other
+// goroutine uses it. [shard] is the part for other goroutines.
 type state struct {
 	// Constant after start.
-	cfg        Config
-	index      int
-	loop       *poller.Loop // nil in tests without a network
-	ring       func()       // asks for another turn
-	clock      func() time.Time
-	base       time.Time     // instant 0
-	wallOffset time.Duration // by how much the wall clock was set since
-	stats      *stats.Shard  // written here, read by anyone
+	cfg         Config
+	index       int          // of the shard
+	loop        *poller.Loop // nil in tests without a network
+	ring        func()       // asks for another turn
+	clock       func() time.Time
+	base        time.Time    // instant 0
+	stats       *stats.Shard // written here, read by anyone
+	windowBytes int          // limit of the window
 
-	windowBytes int // bound of the window
+	// Gateways and their connections.
+	gateways map[string]*gateway
+	groups   map[string]*slots[gateway]
+	conns    slots[conn] // every connection until its descriptor is closed
+	stopped  bool        // no connection is taken any more
+	drain    *drainPlan  // nil until the node drains
 
-	gateways    map[string]*gateway
-	groups      map[string]*slots[gateway]
-	conns       slots[conn] // every connection until its descriptor is closed
-	barrier     uint64      // no gateway that was here has a higher one
+	// The log, as far as the shard has come.
+	appliedSeq  uint64      // every event up to this one is in its send queues
+	barrier     uint64      // no gateway has, or had, a higher one
+	lineage     Lineage     // of the log
+	oldLineage  Lineage     // before the last setLineage
 	window      *history    // the newest events
-	scanWaiters slots[conn] // open connections whose place is before the window
+	scanWaiters slots[conn] // open connections whose position is before the window
 
-	wheel     wheel
-	now       instant // of this turn, tick or readiness
-	lastTick  instant
-	resumedAt instant // when the loop last came back from standing still
+	// Time. See wheel.go.
+	wheel      wheel
+	now        instant // of this turn, tick or readiness event
+	lastTick   instant
+	resumedAt  instant       // when the loop last ran again after it was stopped
+	wallOffset time.Duration // by how much the wall clock was set since base
 
-	pending     []command // taken from the inbox, oldest first
-	next        int       // pending[:next] are done
-	fanOutPos   int       // how many slots the command pending[next] has reached, if it is for many
-	applied     int64     // weight of the commands that are done
-	pendingTo   uint64    // the event that everything pending reaches to
-	appliedSeq  uint64    // every event up to this one is in its send queues
-	lineage     Lineage   // of the log, as far as the shard has come
-	oldLineage  Lineage   // what lineage was before the last turn
-	dirty       []*conn   // to be flushed, each once
-	flushedTo   int       // dirty[:flushed] are done
-	inTurn      bool      // a turn is running, and will come to what is touched
-	appendTurns int       // turns that only appended since all was flushed
+	// Commands.
+	pending   []command // taken from the inbox, oldest first
+	next      int       // pending[:next] are applied
+	fanOutPos int       // slots that pending[next] has reached, if it is for many
+	applied   int64     // weight of the commands applied since the loop last asked
+	pendingTo uint64    // the newest event that was posted when pending was taken
+
+	// Flushing.
+	dirty       []*conn // to be flushed, each once
+	flushedTo   int     // dirty[:flushedTo] are flushed
+	inTurn      bool    // a turn is running, and will flush what is touched
+	appendTurns int     // turns that only appended since all was flushed
 	pool        outboxPool
-	trimDue     instant  // when the pool is next trimmed
+	trimDue     instant  // when the pool is trimmed next
 	vec         [][]byte // scratch for flush
-	drain       *drainPlan
-	stopped     bool // no connection is taken any more
 
+	// Reporting. See report.go.
 	withProgress []*conn // have written events that were not reported
-	report       Report  // to be told
-	reportDue    instant // when progress is next reported
-}
-
-// A gateway is one that has an open connection.
-type gateway struct {
-	id     string
-	conns  []*conn // few
-	groups []membership
-	// Barriers, see [Barrier]; first is the lowest of all.
-	own, all, first uint64
-}
-
-// A membership is a gateway's place in a group.
-type membership struct {
-	group   string
-	slot    int32
-	barrier uint64
-}
-
-// inGroup returns the barrier of a group that g is in.
-func (g *gateway) inGroup(name string) uint64 {
-	for i := range g.groups {
-		if g.groups[i].group == name {
-			return g.groups[i].barrier
-		}
-	}
-	return 0
+	report       Report  // to be sent
+	reportDue    instant // when progress is reported next
 }
 
 func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
@@ -229,54 +209,6 @@ func (s *state) tick(t time.Time) {
 	}
 }
 
-// register opens a connection. Upgrade response and ack are the first messages queued
-// for it; every event after the ack's cursor follows. The cost is in appends.
-func (s *state) register(r *Registration) (cost int) {
-	if s.stopped {
-		r.abandon()
-		return 0
-	}
-	c := newConn(s, r)
-	t, err := r.Open(s.loop, c)
-	if err != nil {
-		c.notifyDisconnected(event.InternalError, err.Error())
-		return 0
-	}
-	c.transport, c.deflates = t, t.Deflates()
-	c.addToShard(&r.Peer)
-	if why, revoked := r.Peer.Revoked(); revoked {
-		c.enqueueFirst(r.UpgradeResponse)
-		c.close(why, "revoked while it connected")
-	} else {
-		cost = c.queueAck(r)
-		c.notifyConnected()
-	}
-	t.Start()
-	return cost
-}
-
-// queueAck queues the ack, and starts the replay of a gateway that resumes.
-func (c *conn) queueAck(r *Registration) (cost int) {
-	if r.Resume == nil {
-		c.reportStart(false)
-		c.enqueueFirst(append(r.UpgradeResponse, c.transport.Encode(c.ackText(false))...))
-		return 0
-	}
-	// A position before the barrier is somebody else's, or from before the
-	// registration. Events between the two are not for this gateway.
-	r.Resume.After = max(r.Resume.After, c.s.gateways[c.gatewayID].first)
-	reason := c.s.resyncReason(r.Resume)
-	if reason == "" {
-		c.setPosition(r.Resume.After)
-	}
-	c.enqueueFirst(append(r.UpgradeResponse, c.transport.Encode(c.ackText(reason == ""))...))
-	if reason != "" {
-		c.resync(reason)
-		return 1
-	}
-	return c.resume(r.Resume)
-}
-
 // stop closes every connection without a close frame, and reports their progress. The
 // shard takes no connection after it.
 func (s *state) stop() {
@@ -288,48 +220,6 @@ func (s *state) stop() {
 	}
 	s.reportProgress()
 	s.sendReport()
-}
-
-// join adds c to its gateway, which it creates for the first connection.
-func (s *state) join(c *conn, p *Peer) {
-	g := s.gateways[c.gatewayID]
-	if g == nil {
-		b := &p.Barrier
-		g = &gateway{id: c.gatewayID, own: b.Own, all: b.All, first: b.lowest()}
-		s.barrier = max(s.barrier, b.highest())
-		for i, name := range p.Groups {
-			set := s.groups[name]
-			if set == nil {
-				set = new(slots[gateway])
-				s.groups[name] = set
-			}
-			g.groups = append(g.groups, membership{name, set.add(g), b.group(i)})
-		}
-		s.gateways[g.id] = g
-		s.stats.Gateways.Add(1)
-	}
-	g.conns = append(g.conns, c)
-	c.live.Add(1)
-}
-
-// leave removes c from its gateway, and the gateway after its last connection.
-func (s *state) leave(c *conn) {
-	c.stopReplay()
-	g := s.gateways[c.gatewayID]
-	i := slices.Index(g.conns, c)
-	g.conns = slices.Delete(g.conns, i, i+1)
-	c.live.Add(-1)
-	if len(g.conns) > 0 {
-		return
-	}
-	for _, m := range g.groups {
-		set := s.groups[m.group]
-		if set.remove(m.slot); set.len() == 0 {
-			delete(s.groups, m.group)
-		}
-	}
-	delete(s.gateways, g.id)
-	s.stats.Gateways.Add(-1)
 }
 
 // deliveryFailed counts and reports deliveries that failed.

@@ -84,7 +84,7 @@ type Receiver interface {
 	PeerClosed(reply []byte)
 	// Violation is called when the peer broke the protocol; the transport receives
 	// nothing more. closeFrame says so to the peer.
-	Violation(why event.CloseReason, detail string, goodbye []byte)
+	Violation(why event.CloseReason, detail string, closeFrame []byte)
 	// Lost is called when the connection is lost. err is nil at an end of file.
 	Lost(err error)
 	// Writable is called when a transport that refused bytes takes more.
