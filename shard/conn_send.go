@@ -149,7 +149,7 @@ func (c *conn) written(n int) {
 // afterFlush refills the queue from a replay and sets the deadline of a queue that
 // stalls. progress reports whether the socket took bytes, whatever is queued after
 // them.
-func (c *conn) afterFlush(moved bool) {
+func (c *conn) afterFlush(progress bool) {
 	if c.state == open && c.out.replay != nil {
 		c.catchUp()
 	}
@@ -158,7 +158,7 @@ func (c *conn) afterFlush(moved bool) {
 		c.drained()
 		return
 	}
-	if moved || c.out.stallDue == never {
+	if progress || c.out.stallDue == never {
 		c.out.stallDue = c.s.now.add(c.s.cfg.StallTimeout)
 		c.s.wheel.sooner(c, c.nextDeadline())
 	}

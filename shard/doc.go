@@ -18,9 +18,9 @@
 // connections do not notice.
 //
 // Catching up: each shard keeps its newest events in memory, the window. A gateway that
-// resumes within the window is served from it at once. A connection with an older position waits for a
-// scan: one goroutine reads the log once for all of them, and hands it to the
-// shards in pages.
+// resumes within the window is served from it at once. A connection with an older
+// position waits for a scan: one goroutine reads the log once for all of them, and hands
+// it to the shards in pages.
 //
 // The package speaks to peers through a [Transport]. Only websocket.go knows WebSocket.
 package shard

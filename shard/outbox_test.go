@@ -5,7 +5,7 @@ package shard
 
 import "testing"
 
-// The pool lets go of what nobody needed between two trims, and keeps the rest.
+// The pool releases what was not needed between two trims, and keeps the rest.
 func TestOutboxPoolTrims(t *testing.T) {
 	var p outboxPool
 	use := func(n int) {
@@ -29,11 +29,11 @@ func TestOutboxPoolTrims(t *testing.T) {
 	}
 	p.trim()
 	if len(p.free) != 0 {
-		t.Errorf("%d outboxes are left that nobody needed", len(p.free))
+		t.Errorf("%d outboxes are left that were not needed", len(p.free))
 	}
 }
 
-// What comes out of the pool knows nothing of its last use.
+// An outbox from the pool has nothing of its last use.
 func TestOutboxPoolForgets(t *testing.T) {
 	var p outboxPool
 	o := p.get()
