@@ -60,3 +60,25 @@ func goSource(t *testing.T) string {
 	}
 	return all.String()
 }
+
+// Every module that go.mod requires directly has a row in the document of dependencies.
+func TestDependenciesAreExplained(t *testing.T) {
+	mod, err := os.ReadFile(root + "go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(root + "docs/explanation/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := regexp.MustCompile(`(?m)^(?:require)?\s+([\w.-]+\.[\w.-]+/\S+) v\S+$`)
+	modules := direct.FindAllStringSubmatch(string(mod), -1)
+	if len(modules) < 10 {
+		t.Fatalf("go.mod has %d direct requirements; is it read right?", len(modules))
+	}
+	for _, m := range modules {
+		if !strings.Contains(string(page), m[1]) {
+			t.Errorf("docs/explanation/dependencies.md does not say why %s is used", m[1])
+		}
+	}
+}
