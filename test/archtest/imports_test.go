@@ -45,7 +45,8 @@ internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/presence internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/presence: internal/event
 internal/reload:
 internal/secretfile:
 internal/settings: internal/event internal/netaddr
