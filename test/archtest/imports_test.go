@@ -36,6 +36,7 @@ cmd/gatecast: auth bench client internal/certs internal/event internal/node inte
 internal/activity:
 internal/api: auth internal/event internal/http1 internal/spec internal/strict stats stats/metrics
 internal/certs: internal/secretfile
+internal/delivery: internal/delivery/tracker internal/event internal/eventlog internal/strict poller shard stats/metrics
 internal/delivery/tracker: internal/event
 internal/event: internal/strict
 internal/eventlog: auth internal/event
@@ -45,7 +46,7 @@ internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/presence internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/presence internal/reload internal/settings internal/tracing poller shard stats stats/metrics
 internal/presence: internal/event
 internal/reload:
 internal/secretfile:
