@@ -95,7 +95,7 @@ func (r *verifiedRecord) covers(v Verified) bool {
 
 // follow returns the record that follows r, which may be nil, when the platform says
 // v and the log is at a position.
-func (r *verifiedRecord) follow(v Verified, at event.Cursor) *verifiedRecord {
+func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 	next := &verifiedRecord{ID: v.GatewayID, OrganizationID: v.OrganizationID, VerifiedAt: at}
 	var before map[string]event.Cursor
 	switch {
@@ -120,30 +120,30 @@ func (r *verifiedRecord) follow(v Verified, at event.Cursor) *verifiedRecord {
 
 // A start is when, and where in the log, a registry was first opened that keeps
 // barriers.
-type start struct {
+type firstOpen struct {
 	Position event.Cursor `json:"position"`
 	At       time.Time    `json:"at"`
 }
 
 const (
-	startKey = "meta.barriers"
-	// verifiedBefore is how long after a start a gateway of which nothing is known
+	firstOpenKey = "meta.barriers"
+	// upgradeGrace is how long after a start a gateway of which nothing is known
 	// counts as verified before it: a version that kept no records may have known it,
 	// and it must not miss what is published while nodes are upgraded.
-	verifiedBefore = time.Hour
+	upgradeGrace = time.Hour
 )
 
-// firstVerified returns the barrier of a gateway of which nothing is known, when the
+// initialBarrier returns the barrier of a gateway of which nothing is known, when the
 // log is at a position. Where the log was empty at the start, but for what it may put
 // there itself, nobody was known before.
-func (s *start) firstVerified(at event.Cursor, now time.Time) event.Cursor {
-	if s.Position.Seq > 1 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
+func (s *firstOpen) initialBarrier(at event.Cursor, now time.Time) event.Cursor {
+	if s.Position.Seq > 1 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < upgradeGrace {
 		return s.Position
 	}
 	return at
 }
 
-func (s *start) encode() []byte {
+func (s *firstOpen) encode() []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic("BUG: a start does not marshal: " + err.Error())
@@ -152,9 +152,9 @@ func (s *start) encode() []byte {
 }
 
 // begin returns the registry's start, which is now if there is none.
-func (r *Registry) begin(ctx context.Context) (s start, err error) {
+func (r *Registry) readFirstOpen(ctx context.Context) (s firstOpen, err error) {
 	for range maxTries {
-		value, _, err := r.store.Get(ctx, startKey)
+		value, _, err := r.store.Get(ctx, firstOpenKey)
 		if err == nil {
 			err = json.Unmarshal(value, &s)
 			return s, err
@@ -162,24 +162,24 @@ func (r *Registry) begin(ctx context.Context) (s start, err error) {
 		if !errors.Is(err, ErrNotFound) {
 			return s, err
 		}
-		if s.Position, err = r.at(ctx); err != nil {
+		if s.Position, err = r.position(ctx); err != nil {
 			return s, err
 		}
 		s.At = r.now().UTC()
-		if _, err = r.store.Create(ctx, startKey, s.encode()); !errors.Is(err, ErrConflict) {
+		if _, err = r.store.Create(ctx, firstOpenKey, s.encode()); !errors.Is(err, ErrConflict) {
 			return s, err
 		}
 	}
-	return s, fmt.Errorf("%w: %s", ErrConflict, startKey)
+	return s, fmt.Errorf("%w: %s", ErrConflict, firstOpenKey)
 }
 
-// beginPatiently is begin, again until patience is over when the store cannot be read.
-func (r *Registry) beginPatiently(ctx context.Context, patience time.Duration) (start, error) {
+// retryFirstOpen is begin, again until patience is over when the store cannot be read.
+func (r *Registry) retryFirstOpen(ctx context.Context, patience time.Duration) (firstOpen, error) {
 	for began := time.Now(); ; {
 		try, cancel := context.WithTimeout(ctx, storeTimeout)
-		s, err := r.begin(try)
+		s, err := r.readFirstOpen(try)
 		cancel()
-		if err == nil || time.Since(began) >= patience || !sleep(ctx, watchPause) {
+		if err == nil || time.Since(began) >= patience || !sleep(ctx, watchRetryDelay) {
 			return s, err
 		}
 	}

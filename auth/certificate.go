@@ -44,42 +44,42 @@ func (r *Registry) VerifyCertificate(c *x509.Certificate) (*Grant, bool) {
 	digest := sha256.Sum256(c.Raw)
 	cert := certificate{id, certificatePrefix + hex.EncodeToString(digest[:8]), c.NotAfter}
 	var g *Grant
-	err := r.apply(func(now time.Time) { g = r.keeper.certify(cert, now) })
+	err := r.apply(func(now time.Time) { g = r.state.certGrant(cert, now) })
 	return g, err == nil && g != nil
 }
 
-// certify returns the grant of a certificate, nil when there is none.
-func (k *keeper) certify(c certificate, now time.Time) *Grant {
-	e := k.dir.entries[c.gatewayID]
+// certGrant returns the grant of a certificate, nil when there is none.
+func (s *registryState) certGrant(c certificate, now time.Time) *Grant {
+	e := s.dir.entries[c.gatewayID]
 	if e == nil || !now.Before(c.notAfter) {
 		return nil
 	}
-	if g := k.certified[c]; g != nil && g.Gateway == e.gateway {
+	if g := s.certGrants[c]; g != nil && g.Gateway == e.gateway {
 		if _, ended := g.Revoked(); !ended {
 			return g
 		}
 	}
-	g := k.newGrant(e, tokenRecord{ID: c.id, CreatedAt: now, ExpiresAt: c.notAfter})
-	k.expiries.add(g)
-	k.certified[c] = g
+	g := s.newGrant(e, tokenRecord{ID: c.id, CreatedAt: now, ExpiresAt: c.notAfter})
+	s.expiries.add(g)
+	s.certGrants[c] = g
 	return g
 }
 
-// endCertified ends the grants of a gateway's certificates, because it is gone.
-func (k *keeper) endCertified(gateway *Gateway) {
-	for c, g := range k.certified {
+// endCertGrants ends the grants of a gateway's certificates, because it is gone.
+func (s *registryState) endCertGrants(gateway *Gateway) {
+	for c, g := range s.certGrants {
 		if g.Gateway == gateway {
-			k.end(g, event.GatewayRemoved)
-			delete(k.certified, c)
+			s.end(g, event.GatewayRemoved)
+			delete(s.certGrants, c)
 		}
 	}
 }
 
-// forgetCertified lets go of certificates that have expired.
-func (k *keeper) forgetCertified() {
-	for c, g := range k.certified {
+// dropEndedCertGrants lets go of certificates that have expired.
+func (s *registryState) dropEndedCertGrants() {
+	for c, g := range s.certGrants {
 		if _, ended := g.Revoked(); ended {
-			delete(k.certified, c)
+			delete(s.certGrants, c)
 		}
 	}
 }

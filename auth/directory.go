@@ -22,7 +22,7 @@ type entry struct {
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
 	edits    uint64    // of the record
-	vouched  bool      // by the platform: there is no record
+	external bool      // by the platform: there is no record
 }
 
 // A directory is the registry in memory. The registry's goroutine writes it;
@@ -36,21 +36,21 @@ type directory struct {
 	ids     idList // of the registered ones
 	// remote counts the other nodes that have a connection of a gateway, also of one
 	// that is not known here yet. The presence of one that is known has the same count.
-	remote map[string]int32
+	remoteNodes map[string]int32
 
 	// open says that any id may be a gateway's, known or not. It is constant.
-	open bool
+	external bool
 }
 
 // A presence counts where a gateway has connections.
 type presence struct {
-	here      atomic.Int32 // connections to this node; the gateway's shard writes it
-	elsewhere atomic.Int32 // other nodes that have one
-	places    atomic.Int32 // see Grant.QuotaUsed
+	local     atomic.Int32 // connections to this node; the gateway's shard writes it
+	remote    atomic.Int32 // other nodes that have one
+	quotaUsed atomic.Int32 // see Grant.QuotaUsed
 	requests  activity.Requests
 }
 
-func (p *presence) connected() bool { return p.here.Load() > 0 || p.elsewhere.Load() > 0 }
+func (p *presence) connected() bool { return p.local.Load() > 0 || p.remote.Load() > 0 }
 
 // members is some gateways. Counting the connected ones is nearly all cache
 // misses, so it is by their presences and not by entries.
@@ -67,11 +67,11 @@ func (m members) connected() (n int) {
 
 func newDirectory() *directory {
 	return &directory{
-		entries: make(map[string]*entry),
-		grants:  make(map[digest]*Grant),
-		all:     make(members),
-		groups:  make(map[string]members),
-		remote:  make(map[string]int32),
+		entries:     make(map[string]*entry),
+		grants:      make(map[digest]*Grant),
+		all:         make(members),
+		groups:      make(map[string]members),
+		remoteNodes: make(map[string]int32),
 	}
 }
 
@@ -103,10 +103,10 @@ func (d *directory) replace(old, e *entry) {
 }
 
 func (d *directory) list(e *entry) {
-	if !e.vouched {
+	if !e.external {
 		d.ids.insert(e.gateway.ID)
 	}
-	e.presence.elsewhere.Store(d.remote[e.gateway.ID])
+	e.presence.remote.Store(d.remoteNodes[e.gateway.ID])
 	d.all[e.presence] = e.gateway
 	for _, name := range e.gateway.Groups {
 		if d.groups[name] == nil {
@@ -118,7 +118,7 @@ func (d *directory) list(e *entry) {
 
 func (d *directory) unlist(e *entry) {
 	delete(d.entries, e.gateway.ID)
-	if !e.vouched {
+	if !e.external {
 		d.ids.remove(e.gateway.ID)
 	}
 	delete(d.all, e.presence)
@@ -132,18 +132,18 @@ func (d *directory) unlist(e *entry) {
 
 // elsewhere adds n to how many other nodes have a connection of each gateway. It
 // returns those that are not known here.
-func (d *directory) elsewhere(ids []string, n int32) (unknown []string) {
+func (d *directory) addRemote(ids []string, n int32) (unknown []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, id := range ids {
-		count := max(0, d.remote[id]+n)
+		count := max(0, d.remoteNodes[id]+n)
 		if count == 0 {
-			delete(d.remote, id)
+			delete(d.remoteNodes, id)
 		} else {
-			d.remote[id] = count
+			d.remoteNodes[id] = count
 		}
 		if e := d.entries[id]; e != nil {
-			e.presence.elsewhere.Store(count)
+			e.presence.remote.Store(count)
 		} else {
 			unknown = append(unknown, id)
 		}
@@ -206,10 +206,10 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 	}
 	for _, id := range t.GatewayIDs {
 		e := d.entries[id]
-		if e == nil && !d.open {
+		if e == nil && !d.external {
 			return 0, 0, id
 		}
-		if e != nil && e.presence.connected() || e == nil && d.remote[id] > 0 {
+		if e != nil && e.presence.connected() || e == nil && d.remoteNodes[id] > 0 {
 			connected++
 		}
 	}
@@ -218,10 +218,10 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 
 // away returns up to limit gateways of a target that have no connection, and how
 // many there are.
-func (d *directory) away(t event.Target, limit int) (ids []string, total int) {
+func (d *directory) disconnected(t event.Target, limit int) (ids []string, total int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for g, p := range d.target(t) {
+	for g, p := range d.eachTarget(t) {
 		if p.connected() {
 			continue
 		}
@@ -234,7 +234,7 @@ func (d *directory) away(t event.Target, limit int) (ids []string, total int) {
 
 // target returns the gateways of a target that are known, and those that may be.
 // Mu is held.
-func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
+func (d *directory) eachTarget(t event.Target) iter.Seq2[*Gateway, *presence] {
 	return func(yield func(*Gateway, *presence) bool) {
 		set := d.groups[t.Group]
 		if t.All {
@@ -247,9 +247,9 @@ func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
 		}
 		for _, id := range t.GatewayIDs {
 			e := d.entries[id]
-			if e == nil && d.open {
+			if e == nil && d.external {
 				e = &entry{gateway: &Gateway{ID: id}, presence: new(presence)}
-				e.presence.elsewhere.Store(d.remote[id])
+				e.presence.remote.Store(d.remoteNodes[id])
 			}
 			if e != nil && !yield(e.gateway, e.presence) {
 				return

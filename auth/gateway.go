@@ -87,7 +87,7 @@ type Grant struct {
 	expiresAt time.Time // zero: never
 
 	// Owned by the registry's goroutine.
-	place int // in the heap of expiries; -1: not there
+	heapIndex int // in the heap of expiries; -1: not there
 
 	// Written and loaded by anyone.
 	revoked atomic.Uint32 // 1 + the reason; 0 while the grant stands
@@ -118,7 +118,7 @@ func (g *Grant) expired(now time.Time) bool {
 }
 
 // learn moves the token's last use forward to what the store says.
-func (g *Grant) learn(used int64) {
+func (g *Grant) mergeUsed(used int64) {
 	raise(&g.used, used)
 	raise(&g.saved, used)
 }

@@ -48,10 +48,10 @@ type Registry struct {
 	log   *slog.Logger
 	// onCorrupt is Options.OnCorrupt.
 	onCorrupt func(error)
-	at        func(context.Context) (event.Cursor, error) // Options.Position
+	position  func(context.Context) (event.Cursor, error) // Options.Position
 	dir       *directory
-	start     atomic.Pointer[start] // of the registry's barriers
-	orphans   []usageChange         // usages left behind by gateways that were there once
+	firstOpen atomic.Pointer[firstOpen] // of the registry's barriers
+	orphans   []storedUsage             // usages left behind by gateways that were there once
 
 	tasks chan func(now time.Time) // run by the registry's goroutine
 	done  <-chan struct{}          // closed when Close begins
@@ -63,12 +63,12 @@ type Registry struct {
 	// told all that is in the store.
 	watching, synced atomic.Uint64
 
-	keeper *keeper // owned by the registry's goroutine
+	state *registryState // owned by the registry's goroutine
 }
 
 const (
-	// watchPause is between a watch that failed and the next.
-	watchPause = 250 * time.Millisecond
+	// watchRetryDelay is between a watch that failed and the next.
+	watchRetryDelay = 250 * time.Millisecond
 	// storeTimeout bounds what the registry does to the store on its own.
 	storeTimeout = 5 * time.Second
 )
@@ -95,22 +95,22 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r := &Registry{
-		store: store, now: o.Now, log: o.Logger, onCorrupt: o.OnCorrupt, at: o.Position, dir: newDirectory(),
+		store: store, now: o.Now, log: o.Logger, onCorrupt: o.OnCorrupt, position: o.Position, dir: newDirectory(),
 		tasks: make(chan func(time.Time), 64), done: life.Done(), stop: stop,
 	}
-	r.dir.open = o.External
-	r.keeper = newKeeper(r.dir, o)
+	r.dir.external = o.External
+	r.state = newRegistryState(r.dir, o)
 	err := r.load(ctx, life, o.RetryFor)
 	if err != nil {
 		stop()
 		r.wg.Wait()
 		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
 	}
-	begun, err := r.beginPatiently(ctx, o.RetryFor)
-	r.start.Store(&begun)
+	begun, err := r.retryFirstOpen(ctx, o.RetryFor)
+	r.firstOpen.Store(&begun)
 	if err != nil { // as on a full disk; the next start will do
-		r.start.Store(new(start))
-		r.log.Warn("registry: when it was first opened cannot be read or kept", "key", startKey, "error", err)
+		r.firstOpen.Store(new(firstOpen))
+		r.log.Warn("registry: when it was first opened cannot be read or kept", "key", firstOpenKey, "error", err)
 	}
 	r.wg.Go(func() { r.saveUsages(life) })
 	return r, nil
@@ -142,7 +142,7 @@ func (r *Registry) Close() {
 	})
 }
 
-// run is the registry's goroutine. It owns the keeper.
+// run is the registry's goroutine. It owns the state.
 func (r *Registry) run(ctx context.Context) {
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
@@ -154,7 +154,7 @@ func (r *Registry) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		timer.Reset(r.keeper.tick(r.now()))
+		timer.Reset(r.state.tick(r.now()))
 	}
 }
 
@@ -192,8 +192,8 @@ func (r *Registry) watch(ctx context.Context, loaded chan error, patience time.D
 	for {
 		f.watch++
 		r.watching.Store(f.watch)
-		r.post(func(time.Time) { r.keeper.beginWatch() })
-		err := r.store.Watch(ctx, f.take)
+		r.post(func(time.Time) { r.state.beginWatch() })
+		err := r.store.Watch(ctx, f.handle)
 		if ctx.Err() != nil {
 			return
 		}
@@ -201,7 +201,7 @@ func (r *Registry) watch(ctx context.Context, loaded chan error, patience time.D
 			err = errors.New("the store ended it")
 		}
 		if !f.synced && time.Since(began) >= patience {
-			f.report(fmt.Errorf("the store cannot be watched: %w", err))
+			f.reportLoaded(fmt.Errorf("the store cannot be watched: %w", err))
 			return
 		}
 		if r.synced.Load() == f.watch || err.Error() != failure { // each once, for it may be tried for long
@@ -209,7 +209,7 @@ func (r *Registry) watch(ctx context.Context, loaded chan error, patience time.D
 		}
 		failure = err.Error()
 		r.watching.Store(0)
-		if !sleep(ctx, watchPause) {
+		if !sleep(ctx, watchRetryDelay) {
 			return
 		}
 	}
@@ -281,7 +281,7 @@ func (r *Registry) Verify(secret string) (*Grant, bool) {
 // Get returns a registered gateway.
 func (r *Registry) Get(id string) (Gateway, bool) {
 	e := r.dir.entry(id)
-	if e == nil || e.vouched {
+	if e == nil || e.external {
 		return Gateway{}, false
 	}
 	return *e.gateway, true
@@ -300,7 +300,7 @@ func (r *Registry) Lookup(id string) *Gateway {
 // HasLocal reports whether a gateway has a connection to this node.
 func (r *Registry) HasLocal(gatewayID string) bool {
 	e := r.dir.entry(gatewayID)
-	return e != nil && e.presence.here.Load() > 0
+	return e != nil && e.presence.local.Load() > 0
 }
 
 // List returns up to limit gateways, but at least one, in the order of their
@@ -314,7 +314,7 @@ func (r *Registry) List(after string, limit int) (page []Gateway, next string) {
 // among them until another takes its place.
 func (r *Registry) Tokens(gatewayID string) ([]Token, error) {
 	e := r.dir.entry(gatewayID)
-	if e == nil || e.vouched {
+	if e == nil || e.external {
 		return nil, noGateway(gatewayID)
 	}
 	tokens := make([]Token, len(e.grants))
@@ -335,7 +335,7 @@ func (r *Registry) Reach(t event.Target) (targets, connected int, unknown string
 // Disconnected returns up to limit gateways of a target that have no connection anywhere,
 // and how many those are in all.
 func (r *Registry) Disconnected(t event.Target, limit int) (ids []string, total int) {
-	return r.dir.away(t, limit)
+	return r.dir.disconnected(t, limit)
 }
 
 // EachTarget calls f with every gateway of a target that is registered, or may be known to
@@ -343,7 +343,7 @@ func (r *Registry) Disconnected(t event.Target, limit int) (ids []string, total 
 func (r *Registry) EachTarget(t event.Target, f func(*Gateway)) {
 	r.dir.mu.RLock()
 	defer r.dir.mu.RUnlock()
-	for g := range r.dir.target(t) {
+	for g := range r.dir.eachTarget(t) {
 		f(g)
 	}
 }
@@ -354,29 +354,29 @@ func (r *Registry) EachLocal(f func(id string)) {
 	r.dir.mu.RLock()
 	defer r.dir.mu.RUnlock()
 	for p, g := range r.dir.all {
-		if p.here.Load() > 0 {
+		if p.local.Load() > 0 {
 			f(g.ID)
 		}
 	}
 }
 
-// elsewhereBatch bounds for how many gateways the directory is locked at once.
-const elsewhereBatch = 500
+// remoteBatch bounds for how many gateways the directory is locked at once.
+const remoteBatch = 500
 
 // UpdateRemote reports that one node more has a connection of each gateway in on, and one
 // less of each in off. A gateway may be reported before this node knows it, or after it
 // has removed it. One goroutine at a time may call it.
 func (r *Registry) UpdateRemote(on, off []string) {
-	for ids := range slices.Chunk(on, elsewhereBatch) {
-		unknown := r.dir.elsewhere(ids, 1)
+	for ids := range slices.Chunk(on, remoteBatch) {
+		unknown := r.dir.addRemote(ids, 1)
 		for _, id := range unknown {
-			if r.dir.open {
-				r.vouchedElsewhere(id)
+			if r.dir.external {
+				r.addExternal(id)
 			}
 		}
 	}
-	for ids := range slices.Chunk(off, elsewhereBatch) {
-		r.dir.elsewhere(ids, -1)
+	for ids := range slices.Chunk(off, remoteBatch) {
+		r.dir.addRemote(ids, -1)
 	}
 }
 

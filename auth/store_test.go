@@ -233,9 +233,9 @@ func TestStoreOutOfReach(t *testing.T) {
 
 // A gate lets a watch tell one change at a time, when the test says so.
 type gate struct {
-	mu   sync.Mutex
-	open bool
-	step chan struct{}
+	mu       sync.Mutex
+	external bool
+	step     chan struct{}
 }
 
 func (g *gate) pass(auth.Change) {

@@ -74,7 +74,7 @@ func (r *Registry) trySaveGateway(ctx context.Context, id string) error {
 	}
 	for _, g := range e.grants {
 		if at, ok := known[g.TokenID]; ok {
-			g.learn(at.UnixNano())
+			g.mergeUsed(at.UnixNano())
 		}
 	}
 	u := usageOf(e)

@@ -22,23 +22,23 @@ import (
 )
 
 const (
-	// grantedFor and refusedFor are how long the platform's word on a token is
+	// grantTTL and refusalTTL are how long the platform's word on a token is
 	// taken without asking again.
-	grantedFor = time.Minute
-	refusedFor = 5 * time.Second
+	grantTTL   = time.Minute
+	refusalTTL = 5 * time.Second
 	// maxVerdicts bounds the tokens of each kind that are remembered, some 200 bytes
 	// each. One that does not fit costs another question.
 	maxVerdicts = 100_000
 	// askTimeout is how long the platform has to answer.
 	askTimeout = 3 * time.Second
-	// downFor is how long nobody is asked after no answer came, so that those who
+	// pauseAfterFailure is how long nobody is asked after no answer came, so that those who
 	// want to connect do not wait in vain one after the other.
-	downFor = time.Second
+	pauseAfterFailure = time.Second
 	// maxAnswer bounds the platform's answer, in bytes.
 	maxAnswer = 64 << 10
-	// maxOvertaken is how often a question is asked again because tokens were taken
+	// maxStaleAnswers is how often a question is asked again because tokens were taken
 	// back meanwhile.
-	maxOvertaken = 3
+	maxStaleAnswers = 3
 )
 
 // Errors of [Verifier.Verify].
@@ -58,14 +58,14 @@ type Verifier struct {
 	client   *http.Client
 	observe  func(result string, took time.Duration)
 
-	granted *lru.Cache[digest, verdict]
-	refused *lru.Cache[digest, verdict]
-	flights singleflight.Group // by digest
-	down    atomic.Int64       // nobody is asked until then, in Unix nanoseconds
-	failing atomic.Bool        // the last question was not answered
+	granted     *lru.Cache[digest, verdict]
+	refused     *lru.Cache[digest, verdict]
+	flights     singleflight.Group // by digest
+	pausedUntil atomic.Int64       // nobody is asked until then, in Unix nanoseconds
+	failing     atomic.Bool        // the last question was not answered
 }
 
-// A verdict is what the platform said of a token.
+// A verdict is what the platform cached of a token.
 type verdict struct {
 	grant *Grant // nil: it does not know it
 	until time.Time
@@ -95,11 +95,11 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	}
 	d := digest(sha256.Sum256([]byte(token)))
 	now := v.registry.now()
-	if g := v.remembered(d, now); g != nil {
+	if g := v.cachedGrant(d, now); g != nil {
 		v.observe("remembered", 0)
 		return g, nil
 	}
-	if said, ok := v.refused.Get(d); ok && now.Before(said.until) {
+	if cached, ok := v.refused.Get(d); ok && now.Before(cached.until) {
 		v.observe("remembered", 0)
 		return nil, ErrRefused
 	}
@@ -114,69 +114,69 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 // Cached returns the grant of a token that the platform has granted before, if it
 // stands, without asking the platform; else nil.
 func (v *Verifier) Cached(token string) *Grant {
-	said, ok := v.granted.Peek(digest(sha256.Sum256([]byte(token))))
+	cached, ok := v.granted.Peek(digest(sha256.Sum256([]byte(token))))
 	if !ok {
 		return nil
 	}
-	if _, ended := said.grant.Revoked(); ended {
+	if _, ended := cached.grant.Revoked(); ended {
 		return nil
 	}
-	return said.grant
+	return cached.grant
 }
 
 // remembered returns the grant of a token that need not be asked for, or nil.
-func (v *Verifier) remembered(d digest, now time.Time) *Grant {
-	said, ok := v.granted.Get(d)
-	if !ok || !now.Before(said.until) {
+func (v *Verifier) cachedGrant(d digest, now time.Time) *Grant {
+	cached, ok := v.granted.Get(d)
+	if !ok || !now.Before(cached.until) {
 		return nil
 	}
-	if _, ended := said.grant.Revoked(); ended {
+	if _, ended := cached.grant.Revoked(); ended {
 		return nil
 	}
-	return said.grant
+	return cached.grant
 }
 
 // ask asks the platform, and remembers what it says.
 func (v *Verifier) ask(d digest, token string) (*Grant, error) {
 	began := time.Now()
-	g, err := v.answer(d, token)
+	g, err := v.askUntilCurrent(d, token)
 	now := v.registry.now()
 	switch {
 	case err == nil:
 		v.observe("granted", time.Since(began))
-		v.granted.Add(d, verdict{g, now.Add(grantedFor)})
+		v.granted.Add(d, verdict{g, now.Add(grantTTL)})
 	case errors.Is(err, ErrRefused):
 		v.observe("refused", time.Since(began))
 		v.granted.Remove(d)
-		v.refused.Add(d, verdict{until: now.Add(refusedFor)})
+		v.refused.Add(d, verdict{until: now.Add(refusalTTL)})
 	default:
 		v.observe("failed", time.Since(began))
 	}
-	v.tell(err)
+	v.logTransition(err)
 	return g, err
 }
 
 // answer asks until the answer is not of before tokens were taken back.
-func (v *Verifier) answer(d digest, token string) (g *Grant, err error) {
+func (v *Verifier) askUntilCurrent(d digest, token string) (g *Grant, err error) {
 	var before *Grant
-	if said, ok := v.granted.Peek(d); ok {
-		before = said.grant
+	if cached, ok := v.granted.Peek(d); ok {
+		before = cached.grant
 	}
-	for range maxOvertaken {
-		round, err := v.registry.verifiedRound()
+	for range maxStaleAnswers {
+		revocations, err := v.registry.verifiedRevocations()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
-		said, err := v.post(token)
+		cached, err := v.post(token)
 		if err != nil {
 			return nil, err
 		}
-		if said == nil {
+		if cached == nil {
 			return nil, v.refuse(before)
 		}
-		g, err = v.registry.admit(d, *said, before, round)
+		g, err = v.registry.admitVerified(d, *cached, before, revocations)
 		switch {
-		case errors.Is(err, errOvertaken):
+		case errors.Is(err, errStaleAnswer):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -191,7 +191,7 @@ func (v *Verifier) answer(d digest, token string) (g *Grant, err error) {
 // refuse ends what the token gave until now.
 func (v *Verifier) refuse(before *Grant) error {
 	if before != nil {
-		if err := v.registry.refuse(before); err != nil {
+		if err := v.registry.refuseVerified(before); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 	}
@@ -201,7 +201,7 @@ func (v *Verifier) refuse(before *Grant) error {
 // post asks the platform once. It returns nil for a token that it does not know.
 // No error holds the token.
 func (v *Verifier) post(token string) (*Verified, error) {
-	if time.Now().UnixNano() < v.down.Load() {
+	if time.Now().UnixNano() < v.pausedUntil.Load() {
 		return nil, fmt.Errorf("%w: it did not answer a moment ago", ErrUnreachable)
 	}
 	body, err := json.Marshal(map[string]string{"token": token})
@@ -215,7 +215,7 @@ func (v *Verifier) post(token string) (*Verified, error) {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := v.client.Do(req)
 	if err != nil {
-		v.down.Store(time.Now().Add(downFor).UnixNano())
+		v.pausedUntil.Store(time.Now().Add(pauseAfterFailure).UnixNano())
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -274,7 +274,7 @@ func parseVerified(text []byte) (*Verified, error) {
 }
 
 // tell logs when the platform stops giving answers, and when it does again.
-func (v *Verifier) tell(err error) {
+func (v *Verifier) logTransition(err error) {
 	failed := err != nil && !errors.Is(err, ErrRefused)
 	if v.failing.Swap(failed) == failed {
 		return

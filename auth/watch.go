@@ -19,7 +19,7 @@ type feed struct {
 }
 
 // report says how the loading went, if nothing has been said yet.
-func (f *feed) report(err error) {
+func (f *feed) reportLoaded(err error) {
 	select {
 	case f.loaded <- err:
 	default:
@@ -27,13 +27,13 @@ func (f *feed) report(err error) {
 }
 
 // take carries one change.
-func (f *feed) take(c Change) {
+func (f *feed) handle(c Change) {
 	if c.Reset {
 		if !f.synced { // this node knows nothing yet
 			return
 		}
 		f.r.log.Error("registry: the store has lost what it had; it is given back what this node knows")
-		f.r.post(func(time.Time) { f.r.keeper.beginRestore() })
+		f.r.post(func(time.Time) { f.r.state.beginRestore() })
 		return
 	}
 	if c.Synced {
@@ -42,15 +42,15 @@ func (f *feed) take(c Change) {
 	}
 	switch kind, id := cutKey(c.Key); {
 	case kind == recordPrefix && c.Deleted:
-		f.r.post(func(now time.Time) { f.r.keeper.remove(id, c.Revision, now) })
+		f.r.post(func(now time.Time) { f.r.state.remove(id, c.Revision, now) })
 	case kind == recordPrefix:
-		f.takeRecord(id, c)
+		f.handleRecord(id, c)
 	case kind == usagePrefix && !c.Deleted:
-		f.takeUsage(id, c)
+		f.handleUsage(id, c)
 	case kind == verifiedKey && c.Deleted:
-		f.r.post(func(time.Time) { f.r.keeper.forget(id, c.Revision) })
+		f.r.post(func(time.Time) { f.r.state.deleteVerified(id, c.Revision) })
 	case kind == verifiedKey:
-		f.takeVerified(id, c)
+		f.handleVerified(id, c)
 	}
 }
 
@@ -58,63 +58,63 @@ func (f *feed) sync() {
 	first, watch := !f.synced, f.watch
 	f.synced = true
 	f.r.post(func(now time.Time) {
-		orphans := f.r.keeper.endWatch(now)
+		orphans := f.r.state.endWatch(now)
 		if first {
 			f.r.orphans = orphans
 		}
-		if f.r.keeper.restoring {
+		if f.r.state.restoring {
 			f.r.restore(watch)
 			return
 		}
 		f.r.synced.Store(watch)
-		f.report(nil)
+		f.reportLoaded(nil)
 	})
 }
 
-func (f *feed) takeRecord(id string, c Change) {
+func (f *feed) handleRecord(id string, c Change) {
 	rec, err := parseRecord(id, c.Value)
 	if err == nil {
 		f.r.post(func(now time.Time) {
-			f.r.keeper.told(id)
-			f.r.keeper.put(rec, c.Revision, now)
+			f.r.state.reported(id)
+			f.r.state.put(rec, c.Revision, now)
 		})
 		return
 	}
 	// It lets nobody in. A gateway that this node knows from the entry before stays: real
 	// gateways exit for good when they are refused, and the entry may yet be restored.
-	f.r.corrupted(corrupt(c.Key, err))
-	f.r.post(func(time.Time) { f.r.keeper.told(id) })
+	f.r.reportCorrupt(corruptError(c.Key, err))
+	f.r.post(func(time.Time) { f.r.state.reported(id) })
 }
 
 // takeUsage carries when tokens were last used. A corrupt entry is replaced when the next
 // use is stored.
-func (f *feed) takeUsage(id string, c Change) {
+func (f *feed) handleUsage(id string, c Change) {
 	u, err := parseUsage(c.Value)
 	if err != nil {
-		f.r.corrupted(corrupt(c.Key, err))
+		f.r.reportCorrupt(corruptError(c.Key, err))
 		return
 	}
-	f.r.post(func(time.Time) { f.r.keeper.use(usageChange{id, u, c.Revision}) })
+	f.r.post(func(time.Time) { f.r.state.applyUsage(storedUsage{id, u, c.Revision}) })
 }
 
 // takeVerified carries where a verified gateway's events begin. A corrupt entry is
 // replaced when its gateway is verified.
-func (f *feed) takeVerified(id string, c Change) {
+func (f *feed) handleVerified(id string, c Change) {
 	rec, err := parseVerifiedRecord(id, c.Value)
 	if err != nil {
-		f.r.corrupted(corrupt(c.Key, err))
+		f.r.reportCorrupt(corruptError(c.Key, err))
 		return
 	}
-	f.r.post(func(time.Time) { f.r.keeper.learn(id, storedVerified{rec, c.Revision}) })
+	f.r.post(func(time.Time) { f.r.state.putVerified(id, storedVerified{rec, c.Revision}) })
 }
 
 // corrupt is the error of an entry that cannot be read.
-func corrupt(key string, err error) error {
+func corruptError(key string, err error) error {
 	return fmt.Errorf("the entry %s is corrupt (%w); restore it from a backup, or remove its gateway and add it again", key, err)
 }
 
 // corrupted reports an entry that cannot be read and is passed over.
-func (r *Registry) corrupted(err error) {
+func (r *Registry) reportCorrupt(err error) {
 	r.log.Error("registry: an entry cannot be used; this node goes by the one before it, if it knows one", "error", err)
 	r.onCorrupt(err)
 }

@@ -32,7 +32,7 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	if n.ID == "" {
 		n.ID = uuid.NewString()
 	}
-	at, err := r.at(ctx)
+	at, err := r.position(ctx)
 	if err != nil {
 		return Gateway{}, Token{}, "", err
 	}
@@ -46,7 +46,7 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	case errors.Is(err, ErrConflict):
 		err = fmt.Errorf("%w: gateway %s is registered already; choose another id, or remove that one first", ErrConflict, n.ID)
 	case err == nil:
-		err = r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+		err = r.apply(func(now time.Time) { r.state.put(rec, revision, now) })
 	}
 	if err != nil {
 		return Gateway{}, Token{}, "", err
@@ -74,7 +74,7 @@ func (r *Registry) Remove(ctx context.Context, id string) error {
 		if err := r.store.Delete(ctx, recordPrefix+id, revision); err != nil {
 			return err
 		}
-		return r.apply(func(now time.Time) { r.keeper.remove(id, revision, now) })
+		return r.apply(func(now time.Time) { r.state.remove(id, revision, now) })
 	})
 	if err == nil {
 		r.dropUsage(ctx, id)
@@ -134,7 +134,7 @@ func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) e
 		if err != nil {
 			return err
 		}
-		return r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+		return r.apply(func(now time.Time) { r.state.put(rec, revision, now) })
 	})
 }
 
@@ -177,7 +177,7 @@ func (r *Registry) read(ctx context.Context, id string) (*record, uint64, error)
 	}
 	rec, err := parseRecord(id, value)
 	if err != nil {
-		return nil, revision, fmt.Errorf("%w: %w", errCorrupt, corrupt(recordPrefix+id, err))
+		return nil, revision, fmt.Errorf("%w: %w", errCorrupt, corruptError(recordPrefix+id, err))
 	}
 	return rec, revision, nil
 }

@@ -19,18 +19,18 @@ import (
 // the last ten minutes, stays so if one of the nodes that run knew of it.
 
 // beginRestore says that the store has lost what it had.
-func (k *keeper) beginRestore() {
-	k.restoring = true
-	k.stale = make(map[string]uint64)
+func (s *registryState) beginRestore() {
+	s.restoring = true
+	s.stale = make(map[string]uint64)
 }
 
 // outdated reports whether a record is older than what this node knows of its gateway,
 // whose entry is old.
-func (k *keeper) outdated(rec *record, old *entry) bool {
-	if r, ok := k.removed[rec.ID]; ok && (old == nil || old.vouched) {
+func (s *registryState) outdated(rec *record, old *entry) bool {
+	if r, ok := s.removed[rec.ID]; ok && (old == nil || old.external) {
 		return !rec.CreatedAt.After(r.createdAt)
 	}
-	return old != nil && !old.vouched && rec.before(old.gateway.CreatedAt, old.edits)
+	return old != nil && !old.external && rec.before(old.gateway.CreatedAt, old.edits)
 }
 
 // A repair is one change that a store is to have. A nil value deletes the key.
@@ -42,21 +42,21 @@ type repair struct {
 }
 
 // repairs returns what the store lacks.
-func (k *keeper) repairs() (list []repair) {
-	for id := range k.untold {
-		if e := k.dir.entries[id]; e != nil && !e.vouched {
+func (s *registryState) repairs() (list []repair) {
+	for id := range s.unreported {
+		if e := s.dir.entries[id]; e != nil && !e.external {
 			list = append(list, repairOf(e, 0))
 		}
 	}
-	for id, revision := range k.stale {
-		if e := k.dir.entries[id]; e != nil && !e.vouched {
+	for id, revision := range s.stale {
+		if e := s.dir.entries[id]; e != nil && !e.external {
 			list = append(list, repairOf(e, revision))
 		} else {
 			list = append(list, repair{key: recordPrefix + id, revision: revision})
 		}
 	}
-	for id, s := range k.records {
-		list = append(list, repair{key: verifiedKey + id, value: s.record.encode()})
+	for id, stored := range s.verifiedRecords {
+		list = append(list, repair{key: verifiedKey + id, value: stored.record.encode()})
 	}
 	return list
 }
@@ -88,24 +88,24 @@ func (e *entry) record() *record {
 }
 
 // endRestore says that the store has everything again.
-func (k *keeper) endRestore() {
-	k.restoring, k.stale, k.untold = false, nil, nil
-	for _, e := range k.dir.entries {
+func (s *registryState) endRestore() {
+	s.restoring, s.stale, s.unreported = false, nil, nil
+	for _, e := range s.dir.entries {
 		for _, g := range e.grants {
 			g.saved.Store(0) // last uses are stored again
 		}
 	}
 }
 
-// restorers is how many repairs are made at once.
-const restorers = 16
+// restoreWorkers is how many repairs are made at once.
+const restoreWorkers = 16
 
 // restore gives the store back what it lacks, on a goroutine of its own, unless another
 // watch has begun since. It is called on the registry's goroutine.
 func (r *Registry) restore(watch uint64) {
-	list := r.keeper.repairs()
-	if s := r.start.Load(); s != nil && !s.At.IsZero() {
-		list = append(list, repair{key: startKey, value: s.encode()})
+	list := r.state.repairs()
+	if s := r.firstOpen.Load(); s != nil && !s.At.IsZero() {
+		list = append(list, repair{key: firstOpenKey, value: s.encode()})
 	}
 	r.wg.Go(func() {
 		if !r.repairAll(watch, list) {
@@ -115,7 +115,7 @@ func (r *Registry) restore(watch uint64) {
 			if r.watching.Load() != watch {
 				return // the next watch restores what is left
 			}
-			r.keeper.endRestore()
+			r.state.endRestore()
 			r.synced.Store(watch)
 			r.log.Info("registry: the store has everything again", "entries", len(list))
 		})
@@ -128,7 +128,7 @@ func (r *Registry) repairAll(watch uint64, list []repair) bool {
 	good := true
 	work := make(chan *repair)
 	var workers sync.WaitGroup
-	for range restorers {
+	for range restoreWorkers {
 		workers.Go(func() {
 			for p := range work {
 				if !r.repair(watch, p) {
@@ -160,7 +160,7 @@ func (r *Registry) repair(watch uint64, p *repair) bool {
 		}
 		r.log.Warn("registry: an entry cannot be given back to the store; trying again", "key", p.key, "error", err)
 		select {
-		case <-time.After(watchPause):
+		case <-time.After(watchRetryDelay):
 		case <-r.done:
 			return false
 		}
@@ -185,7 +185,7 @@ func (r *Registry) tryRepair(p *repair) (err error) {
 		}
 		switch {
 		case errors.Is(err, ErrConflict):
-			if done, err := r.reconsider(ctx, p); done || err != nil {
+			if done, err := r.resolveConflict(ctx, p); done || err != nil {
 				return err
 			}
 			continue
@@ -193,14 +193,14 @@ func (r *Registry) tryRepair(p *repair) (err error) {
 			return err
 		}
 		rec := p.rec
-		return r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+		return r.apply(func(now time.Time) { r.state.put(rec, revision, now) })
 	}
 	return err
 }
 
-// reconsider looks at what the store has in place of what a repair expects, and reports
+// resolveConflict looks at what the store has in place of what a repair expects, and reports
 // whether nothing is left to do.
-func (r *Registry) reconsider(ctx context.Context, p *repair) (done bool, err error) {
+func (r *Registry) resolveConflict(ctx context.Context, p *repair) (done bool, err error) {
 	value, revision, err := r.store.Get(ctx, p.key)
 	switch {
 	case errors.Is(err, ErrNotFound):
