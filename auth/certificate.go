@@ -12,18 +12,18 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// certificatePrefix is what the ids of certificates' grants begin with.
+// certificatePrefix starts the token ids of certificates' grants.
 const certificatePrefix = "certificate:"
 
-// A certificate is what the registry's goroutine is told of a client certificate.
+// A certificate identifies a client certificate.
 type certificate struct {
 	gatewayID string
-	id        string // of its grant: a digest, so that it names no other certificate
+	id        string // token id of its grant, from the certificate's digest
 	notAfter  time.Time
 }
 
-// certificateGateway returns the gateway that a certificate names: by a URI SAN
-// gateway:ID, else by its common name.
+// certificateGateway returns the gateway id in a certificate: from a URI SAN gateway:ID,
+// else from the common name.
 func certificateGateway(c *x509.Certificate) string {
 	for _, u := range c.URIs {
 		if u.Scheme == "gateway" {
@@ -33,9 +33,9 @@ func certificateGateway(c *x509.Certificate) string {
 	return c.Subject.CommonName
 }
 
-// VerifyCertificate returns the grant of a client certificate, whose chain the caller
-// has verified: that of the registered gateway it names. It ends when the
-// certificate expires, and when the gateway is removed.
+// VerifyCertificate returns the grant of a client certificate that names a known
+// gateway. The caller has verified the chain. The grant ends when the certificate
+// expires, and when the gateway is removed.
 func (r *Registry) VerifyCertificate(c *x509.Certificate) (*Grant, bool) {
 	id := certificateGateway(c)
 	if !event.ValidName(id) {
@@ -48,7 +48,7 @@ func (r *Registry) VerifyCertificate(c *x509.Certificate) (*Grant, bool) {
 	return g, err == nil && g != nil
 }
 
-// certGrant returns the grant of a certificate, nil when there is none.
+// certGrant returns the grant of a certificate, nil without one.
 func (s *registryState) certGrant(c certificate, now time.Time) *Grant {
 	e := s.dir.entries[c.gatewayID]
 	if e == nil || !now.Before(c.notAfter) {
@@ -65,7 +65,7 @@ func (s *registryState) certGrant(c certificate, now time.Time) *Grant {
 	return g
 }
 
-// endCertGrants ends the grants of a gateway's certificates, because it is gone.
+// endCertGrants ends the grants of a removed gateway's certificates.
 func (s *registryState) endCertGrants(gateway *Gateway) {
 	for c, g := range s.certGrants {
 		if g.Gateway == gateway {
@@ -75,7 +75,7 @@ func (s *registryState) endCertGrants(gateway *Gateway) {
 	}
 }
 
-// dropEndedCertGrants lets go of certificates that have expired.
+// dropEndedCertGrants drops the grants of certificates that have ended.
 func (s *registryState) dropEndedCertGrants() {
 	for c, g := range s.certGrants {
 		if _, ended := g.Revoked(); ended {

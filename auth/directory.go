@@ -12,48 +12,52 @@ import (
 
 	"github.com/gatecast/gatecast/internal/activity"
 	"github.com/gatecast/gatecast/internal/event"
+
+	"github.com/tidwall/btree"
 )
 
-// An entry is a gateway with its grants. It is not changed once it is in the
-// directory; another takes its place.
+// An entry is a gateway with its grants. It is immutable once it is in the directory:
+// a change replaces the entry.
 type entry struct {
 	gateway  *Gateway
-	presence *presence // of every entry this gateway ever had
+	presence *presence // shared by all entries of one gateway
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
 	edits    uint64    // of the record
-	external bool      // by the platform: there is no record
+	external bool      // verified by the platform; there is no record
 }
 
-// A directory is the registry in memory. The registry's goroutine writes it;
-// anyone may read it.
+// A directory is the registry in memory. The registry's goroutine writes it, and any
+// goroutine reads it. The registry's goroutine reads entries without the lock, because
+// nobody else writes them.
 type directory struct {
+	external bool // Options.External; constant
+
 	mu      sync.RWMutex
-	entries map[string]*entry
+	entries map[string]*entry // by gateway id
 	grants  map[digest]*Grant
 	all     members
 	groups  map[string]members
-	ids     idList // of the registered ones
-	// remote counts the other nodes that have a connection of a gateway, also of one
-	// that is not known here yet. The presence of one that is known has the same count.
+	// registered has the registered gateways in the order of their ids, for page. A
+	// tree that holds the gateways makes a page faster than a list of ids would.
+	registered btree.Map[string, *Gateway]
+	// remoteNodes counts the other nodes with a connection of a gateway. It also has
+	// gateways that this node does not know yet. presence.remote is the same count.
 	remoteNodes map[string]int32
-
-	// open says that any id may be a gateway's, known or not. It is constant.
-	external bool
 }
 
-// A presence counts where a gateway has connections.
+// A presence counts the connections of a gateway. Any goroutine can read it.
 type presence struct {
-	local     atomic.Int32 // connections to this node; the gateway's shard writes it
-	remote    atomic.Int32 // other nodes that have one
+	local     atomic.Int32 // connections to this node; written by the gateway's shard
+	remote    atomic.Int32 // other nodes with a connection; written by addRemote
 	quotaUsed atomic.Int32 // see Grant.QuotaUsed
 	requests  activity.Requests
 }
 
 func (p *presence) connected() bool { return p.local.Load() > 0 || p.remote.Load() > 0 }
 
-// members is some gateways. Counting the connected ones is nearly all cache
-// misses, so it is by their presences and not by entries.
+// members is a set of gateways. Its keys are presences and not entries: counting the
+// connected ones costs one cache miss per gateway this way.
 type members map[*presence]*Gateway
 
 func (m members) connected() (n int) {
@@ -65,8 +69,9 @@ func (m members) connected() (n int) {
 	return n
 }
 
-func newDirectory() *directory {
+func newDirectory(external bool) *directory {
 	return &directory{
+		external:    external,
 		entries:     make(map[string]*entry),
 		grants:      make(map[digest]*Grant),
 		all:         make(members),
@@ -75,8 +80,8 @@ func newDirectory() *directory {
 	}
 }
 
-// replace puts e in the place of old; either may be nil. When both have the same
-// gateway, only the grants differ.
+// replace replaces old by e; either can be nil. When both have the same gateway, only
+// their grants differ.
 func (d *directory) replace(old, e *entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,9 +107,10 @@ func (d *directory) replace(old, e *entry) {
 	d.entries[e.gateway.ID] = e
 }
 
+// list adds an entry to the indexes by id, group and presence. d.mu is held.
 func (d *directory) list(e *entry) {
 	if !e.external {
-		d.ids.insert(e.gateway.ID)
+		d.registered.Set(e.gateway.ID, e.gateway)
 	}
 	e.presence.remote.Store(d.remoteNodes[e.gateway.ID])
 	d.all[e.presence] = e.gateway
@@ -116,10 +122,11 @@ func (d *directory) list(e *entry) {
 	}
 }
 
+// unlist undoes list, and removes the entry. d.mu is held.
 func (d *directory) unlist(e *entry) {
 	delete(d.entries, e.gateway.ID)
 	if !e.external {
-		d.ids.remove(e.gateway.ID)
+		d.registered.Delete(e.gateway.ID)
 	}
 	delete(d.all, e.presence)
 	for _, name := range e.gateway.Groups {
@@ -130,8 +137,8 @@ func (d *directory) unlist(e *entry) {
 	}
 }
 
-// elsewhere adds n to how many other nodes have a connection of each gateway. It
-// returns those that are not known here.
+// addRemote adds n to the number of other nodes with a connection of each gateway. It
+// returns the ids that this node does not know.
 func (d *directory) addRemote(ids []string, n int32) (unknown []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -156,8 +163,7 @@ func (d *directory) grant(want digest) *Grant {
 	d.mu.RLock()
 	g := d.grants[want]
 	d.mu.RUnlock()
-	// The map has found the digest, but not in constant time, and promises
-	// nothing about how.
+	// A map lookup does not take constant time.
 	if g == nil || subtle.ConstantTimeCompare(g.digest[:], want[:]) != 1 {
 		return nil
 	}
@@ -171,29 +177,35 @@ func (d *directory) entry(id string) *entry {
 	return d.entries[id]
 }
 
+// len returns the number of gateways, registered and external.
 func (d *directory) len() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return len(d.entries)
 }
 
-// page returns up to limit gateways whose id is greater than after; next is the
-// last one's id, or empty when there are no more.
+// page returns up to limit registered gateways with an id greater than after. next is
+// the id of the last one, or empty when there are no more.
 func (d *directory) page(after string, limit int) (page []Gateway, next string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	page = make([]Gateway, 0, min(limit, len(d.entries)))
-	for id := range d.ids.after(after) {
-		if len(page) == limit {
-			return page, page[limit-1].ID
+	page = make([]Gateway, 0, min(limit, d.registered.Len()))
+	d.registered.Ascend(after, func(id string, g *Gateway) bool {
+		if id == after {
+			return true
 		}
-		page = append(page, *d.entries[id].gateway)
-	}
-	return page, ""
+		if len(page) == limit {
+			next = page[limit-1].ID
+			return false
+		}
+		page = append(page, *g)
+		return true
+	})
+	return page, next
 }
 
-// reach counts the gateways of a target, and those of them that have a
-// connection.
+// reach counts the gateways of a target, and the connected ones among them. unknown is
+// the first id that is no gateway.
 func (d *directory) reach(t event.Target) (targets, connected int, unknown string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -216,8 +228,8 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 	return len(t.GatewayIDs), connected, ""
 }
 
-// away returns up to limit gateways of a target that have no connection, and how
-// many there are.
+// disconnected returns up to limit gateways of a target without a connection, and the
+// number of all such gateways.
 func (d *directory) disconnected(t event.Target, limit int) (ids []string, total int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -232,8 +244,8 @@ func (d *directory) disconnected(t event.Target, limit int) (ids []string, total
 	return ids, total
 }
 
-// target returns the gateways of a target that are known, and those that may be.
-// Mu is held.
+// eachTarget returns the gateways of a target that this node knows and, with external
+// gateways, also the ids it does not know. d.mu is held.
 func (d *directory) eachTarget(t event.Target) iter.Seq2[*Gateway, *presence] {
 	return func(yield func(*Gateway, *presence) bool) {
 		set := d.groups[t.Group]
@@ -258,8 +270,7 @@ func (d *directory) eachTarget(t event.Target) iter.Seq2[*Gateway, *presence] {
 	}
 }
 
-// unsaved returns the gateways that have a token whose last use the store does
-// not know.
+// unsaved returns the ids of gateways with a token whose last use is not in the store.
 func (d *directory) unsaved() (ids []string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

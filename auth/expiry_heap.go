@@ -5,9 +5,9 @@ package auth
 
 import "container/heap"
 
-// An expiryHeap is the standing grants that will expire, the earliest first. A
-// grant knows its heapIndex in it, so that one that ends otherwise does not stay
-// until a day that may be years away.
+// An expiryHeap has the valid grants that expire, the earliest first. A grant has its
+// index in the heap, so that a grant that ends for another reason can be removed: its
+// expiry can be years away.
 type expiryHeap []*Grant
 
 // Len, Less, Swap, Push and Pop implement [heap.Interface].
@@ -35,14 +35,14 @@ func (h *expiryHeap) Pop() any {
 	return g
 }
 
-// add puts a grant in; one that never expires has no heapIndex.
+// add adds a grant, unless it never expires.
 func (h *expiryHeap) add(g *Grant) {
 	if !g.expiresAt.IsZero() {
 		heap.Push(h, g)
 	}
 }
 
-// drop takes a grant out, if it is there.
+// drop removes a grant, if it is in the heap.
 func (h *expiryHeap) drop(g *Grant) {
 	if g.heapIndex >= 0 {
 		heap.Remove(h, g.heapIndex)

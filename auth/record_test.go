@@ -70,11 +70,11 @@ func TestRecordFormat(t *testing.T) {
 
 func TestParseRecordRefuses(t *testing.T) {
 	tests := []struct{ name, value, says string }{
-		{"nothing", "", "not a gateway's JSON"},
-		{"null", "null", "not its key's"},
-		{"an array", "[]", "not a gateway's JSON"},
-		{"two objects", recordWith() + recordWith(), "not a gateway's JSON"},
-		{"another's id", strings.Replace(recordWith(), `"a"`, `"b"`, 1), "not its key's"},
+		{"nothing", "", "not the JSON of a gateway"},
+		{"null", "null", "not the id of its key"},
+		{"an array", "[]", "not the JSON of a gateway"},
+		{"two objects", recordWith() + recordWith(), "not the JSON of a gateway"},
+		{"another's id", strings.Replace(recordWith(), `"a"`, `"b"`, 1), "not the id of its key"},
 		{"no name", `{"id":"a",` + created + `}`, "name: is missing"},
 		{"bad group", `{"id":"a","name":"n","groups":["a b"],` + created + `}`, "groups[0]"},
 		{"no creation", `{"id":"a","name":"n"}`, "createdAt"},

@@ -7,25 +7,26 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A store that is lost while nodes run, or goes back to an older copy, is given back
-// what they know. Each node writes what is missing, and replaces what is older than what
-// it knows, by revision: so nodes do not fight, and the newest record of each gateway
-// stays, whoever knows it. A token that was revoked, or a gateway that was removed in
-// the last ten minutes, stays so if one of the nodes that run knew of it.
+// When the store loses data while nodes run, or goes back to an older copy, each node
+// writes back what it knows: it adds missing records and replaces older ones, by
+// revision. So nodes do not overwrite each other, and the newest record of each gateway
+// remains. A revoked token and a gateway removed in the last removalTTL stay revoked and
+// removed if one of the running nodes knew that.
 
-// beginRestore says that the store has lost what it had.
+// beginRestore is called when the store has lost data.
 func (s *registryState) beginRestore() {
 	s.restoring = true
 	s.stale = make(map[string]uint64)
 }
 
-// outdated reports whether a record is older than what this node knows of its gateway,
-// whose entry is old.
+// outdated reports whether a record is older than what this node knows about its gateway.
+// old is the gateway's entry.
 func (s *registryState) outdated(rec *record, old *entry) bool {
 	if r, ok := s.removed[rec.ID]; ok && (old == nil || old.external) {
 		return !rec.CreatedAt.After(r.createdAt)
@@ -33,15 +34,15 @@ func (s *registryState) outdated(rec *record, old *entry) bool {
 	return old != nil && !old.external && rec.before(old.gateway.CreatedAt, old.edits)
 }
 
-// A repair is one change that a store is to have. A nil value deletes the key.
+// A repair is one write to the store. A nil value deletes the key.
 type repair struct {
 	key      string
 	value    []byte
-	revision uint64  // that the key is at; 0: there is none
-	rec      *record // that value is of, if it is a gateway's
+	revision uint64  // of the key in the store; 0: no such key
+	rec      *record // of value, if it is a registered gateway's
 }
 
-// repairs returns what the store lacks.
+// repairs returns the writes that bring the store up to date.
 func (s *registryState) repairs() (list []repair) {
 	for id := range s.unreported {
 		if e := s.dir.entries[id]; e != nil && !e.external {
@@ -61,12 +62,13 @@ func (s *registryState) repairs() (list []repair) {
 	return list
 }
 
+// repairOf returns the write of an entry's record.
 func repairOf(e *entry, revision uint64) repair {
 	rec := e.record()
 	return repair{key: recordPrefix + rec.ID, value: rec.encode(), revision: revision, rec: rec}
 }
 
-// record returns the record that the entry is of.
+// record returns the record of an entry.
 func (e *entry) record() *record {
 	g := e.gateway
 	rec := &record{
@@ -87,21 +89,21 @@ func (e *entry) record() *record {
 	return rec
 }
 
-// endRestore says that the store has everything again.
+// endRestore is called when the store has everything again.
 func (s *registryState) endRestore() {
 	s.restoring, s.stale, s.unreported = false, nil, nil
 	for _, e := range s.dir.entries {
 		for _, g := range e.grants {
-			g.saved.Store(0) // last uses are stored again
+			g.saved.Store(0) // so that last uses are stored again
 		}
 	}
 }
 
-// restoreWorkers is how many repairs are made at once.
+// restoreWorkers is the number of concurrent repairs.
 const restoreWorkers = 16
 
-// restore gives the store back what it lacks, on a goroutine of its own, unless another
-// watch has begun since. It is called on the registry's goroutine.
+// restore brings the store up to date, on its own goroutine, until another watch starts.
+// It is called on the registry's goroutine.
 func (r *Registry) restore(watch uint64) {
 	list := r.state.repairs()
 	if s := r.firstOpen.Load(); s != nil && !s.At.IsZero() {
@@ -113,26 +115,25 @@ func (r *Registry) restore(watch uint64) {
 		}
 		r.post(func(time.Time) {
 			if r.watching.Load() != watch {
-				return // the next watch restores what is left
+				return // the next watch restores the rest
 			}
 			r.state.endRestore()
 			r.synced.Store(watch)
-			r.log.Info("registry: the store has everything again", "entries", len(list))
+			r.log.Info("registry: wrote everything back to the store", "entries", len(list))
 		})
 	})
 }
 
-// repairAll makes repairs, and reports whether all are made.
+// repairAll makes repairs, and reports whether all succeeded.
 func (r *Registry) repairAll(watch uint64, list []repair) bool {
-	var failed sync.Once
-	good := true
+	var failed atomic.Bool
 	work := make(chan *repair)
 	var workers sync.WaitGroup
 	for range restoreWorkers {
 		workers.Go(func() {
 			for p := range work {
 				if !r.repair(watch, p) {
-					failed.Do(func() { good = false })
+					failed.Store(true)
 				}
 			}
 		})
@@ -142,11 +143,11 @@ func (r *Registry) repairAll(watch uint64, list []repair) bool {
 	}
 	close(work)
 	workers.Wait()
-	return good
+	return !failed.Load()
 }
 
-// repair makes one repair, trying again while the store cannot be written. It reports
-// whether it is made.
+// repair makes one repair, and retries while the store fails. It reports whether the
+// repair succeeded.
 func (r *Registry) repair(watch uint64, p *repair) bool {
 	for r.watching.Load() == watch {
 		err := r.tryRepair(p)
@@ -158,7 +159,7 @@ func (r *Registry) repair(watch uint64, p *repair) bool {
 			return false
 		default:
 		}
-		r.log.Warn("registry: an entry cannot be given back to the store; trying again", "key", p.key, "error", err)
+		r.log.Warn("registry: cannot write an entry back to the store; retrying", "key", p.key, "error", err)
 		select {
 		case <-time.After(watchRetryDelay):
 		case <-r.done:
@@ -168,8 +169,8 @@ func (r *Registry) repair(watch uint64, p *repair) bool {
 	return false
 }
 
-// tryRepair makes one repair. Where another node has written the key since, its value is
-// compared with ours.
+// tryRepair makes one repair. After a conflict with another node's write it compares both
+// values.
 func (r *Registry) tryRepair(p *repair) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
@@ -198,8 +199,7 @@ func (r *Registry) tryRepair(p *repair) (err error) {
 	return err
 }
 
-// resolveConflict looks at what the store has in place of what a repair expects, and reports
-// whether nothing is left to do.
+// resolveConflict reads what another node wrote, and reports whether nothing is left to do.
 func (r *Registry) resolveConflict(ctx context.Context, p *repair) (done bool, err error) {
 	value, revision, err := r.store.Get(ctx, p.key)
 	switch {
@@ -208,7 +208,7 @@ func (r *Registry) resolveConflict(ctx context.Context, p *repair) (done bool, e
 		return p.value == nil, nil
 	case err != nil:
 		return false, err
-	case p.rec == nil: // another's word is as good as ours; a deletion is only of what was seen
+	case p.rec == nil: // another node's value is as good, and a deletion is for the seen revision only
 		return true, nil
 	}
 	if rec, err := parseRecord(p.rec.ID, value); err == nil && !rec.before(p.rec.CreatedAt, p.rec.Edits) {

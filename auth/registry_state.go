@@ -13,62 +13,62 @@ import (
 )
 
 const (
-	// maxWait bounds how long the state sleeps. The next expiry may be nearer
-	// than its timer thinks when somebody has set the clock.
+	// maxWait is the longest pause between two ticks. The next expiry can be nearer than
+	// the timer says, after somebody has set the clock.
 	maxWait = time.Minute
-	// minWait keeps a clock that stands still from making the state spin.
+	// minWait keeps the goroutine from spinning on a clock that stands still.
 	minWait = time.Millisecond
-	// removalTTL is how long the state knows a removal, and so how late an
-	// older change may arrive and still be told from a gateway added anew.
+	// removalTTL is how long a removal is remembered. So an older change of the gateway
+	// can arrive that late without adding it again.
 	removalTTL = 10 * time.Minute
 )
 
-// A state carries changes of the store into the directory and ends grants whose
-// time is over. It has no I/O and no clock. Only the registry's goroutine
-// touches it.
+// A registryState applies changes of the store to the directory, and ends grants that
+// expire. It has no I/O and no clock. Only the registry's goroutine uses it.
 //
-// A change can arrive twice and late: this node's own writes are put in at once,
-// and come again from the watch, maybe after older ones. So each counts only if
-// its revision is newer than what is there.
+// A change can arrive twice and late: this node's own writes are applied at once, and the
+// watch reports them again, possibly after older ones. So a change counts only if its
+// revision is newer than what is known.
 type registryState struct {
 	// Constant after Open.
-	dir      *directory // written here, read by anyone
+	dir      *directory // written here, read by any goroutine
 	log      *slog.Logger
 	onRevoke func(Revocation)
 
-	expiries expiryHeap
-	// certGrants is the grants of client certificates, which no token has. They are
-	// known here alone.
-	certGrants map[certificate]*Grant
-	// verified is the grants of tokens that the platform verified, by gateway and by
-	// token; seen is when it last external for a gateway.
-	verifiedGrants  map[string]map[digest]*Grant
-	lastVerified    map[string]time.Time
-	verifiedRecords map[string]storedVerified // of gateways that the platform has external for
-	revocations     uint64                    // counts how often verified tokens were taken back
+	// Registered gateways.
+	expiries   expiryHeap
+	certGrants map[certificate]*Grant // grants of client certificates; not in the directory
+	removed    map[string]removal     // gateways removed in the last removalTTL
+	lastSweep  time.Time
 
-	orgQuotas   map[string]*atomic.Int32 // places of organizations; few, so none is forgotten
-	removed     map[string]removal       // gateways that were removed lately
-	lastSweep   time.Time                // when removed was last looked through
-	loaded      bool                     // the first watch has told all that was there
-	earlyUsages []storedUsage            // told before that
-	unreported  map[string]struct{}      // gateways that a new watch has not told yet; nil when it has told all
+	// External gateways: those the platform has verified.
+	verifiedGrants  map[string]map[digest]*Grant // by gateway and by token
+	lastVerified    map[string]time.Time         // by gateway
+	verifiedRecords map[string]storedVerified    // what the store has, by gateway
+	revocations     uint64                       // number of RevokeVerified calls
 
-	// restoring says that the store lost what it had, and has not been given back yet
-	// what this node knows. Stale is what it has that is older than that, by id, at its
-	// revision.
+	orgQuotas map[string]*atomic.Int32 // used connection quota by organization; few, so kept for ever
+
+	// The watch.
+	loaded      bool                // the first watch has reported everything
+	earlyUsages []storedUsage       // reported before loaded
+	unreported  map[string]struct{} // known gateways that the current watch has not reported yet; nil when synced
+
+	// restoring is set while this node writes back what the store lost. stale has the
+	// records in the store that are older than what this node knows, by id, with their
+	// revisions.
 	restoring bool
 	stale     map[string]uint64
 }
 
-// A removal is how new a change must be to stand after a gateway was removed.
+// A removal says which changes of a removed gateway are too old to count.
 type removal struct {
 	revision  uint64
 	at        time.Time
-	createdAt time.Time // of the gateway, as far as it was known
+	createdAt time.Time // of the gateway; zero: not known
 }
 
-// A storedUsage is a stored [usage] at its revision.
+// A storedUsage is a [usage] with its revision in the store.
 type storedUsage struct {
 	id       string
 	usage    usage
@@ -84,7 +84,7 @@ func newRegistryState(dir *directory, o Options) *registryState {
 	}
 }
 
-// put carries in a record at its revision.
+// put applies a record at its revision.
 func (s *registryState) put(rec *record, revision uint64, now time.Time) {
 	old := s.dir.entries[rec.ID] // no lock: nobody else writes it
 	if old != nil && !old.external && old.revision >= revision || s.removed[rec.ID].revision >= revision {
@@ -99,8 +99,8 @@ func (s *registryState) put(rec *record, revision uint64, now time.Time) {
 	for _, t := range rec.Tokens {
 		e.grants = append(e.grants, s.grant(old, e, t, now))
 	}
-	// What ends does so before the new grants can be found: whoever connects with one
-	// of those comes to the shard after the last connection of the gateway that was.
+	// Grants that end do so before the new ones can be found. So a connection with a new
+	// grant reaches the shard after the last connection of the old gateway.
 	if old != nil {
 		s.endMissing(old, e, now)
 		if old.gateway != e.gateway {
@@ -111,8 +111,8 @@ func (s *registryState) put(rec *record, revision uint64, now time.Time) {
 	s.dir.replace(old, e)
 }
 
-// makeEntry returns an entry without grants. A record that differs in more than
-// its tokens is another gateway: it was removed and added again.
+// makeEntry returns an entry without grants. A record that differs in more than its
+// tokens is of another gateway: the old one was removed and the id added again.
 func makeEntry(rec *record, revision uint64, old *entry) *entry {
 	g := rec.gateway()
 	if old != nil && sameGateway(old.gateway, &g) {
@@ -121,7 +121,7 @@ func makeEntry(rec *record, revision uint64, old *entry) *entry {
 	return &entry{gateway: &g, presence: new(presence), revision: revision, edits: rec.Edits}
 }
 
-// org returns the count of places of an organization, nil for none.
+// orgQuota returns the used connection quota of an organization, nil without one.
 func (s *registryState) orgQuota(id string) *atomic.Int32 {
 	if id == "" {
 		return nil
@@ -132,12 +132,13 @@ func (s *registryState) orgQuota(id string) *atomic.Int32 {
 	return s.orgQuotas[id]
 }
 
+// sameGateway reports whether two values describe one gateway.
 func sameGateway(a, b *Gateway) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.OrganizationID == b.OrganizationID &&
 		a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Groups, b.Groups) && a.Barrier.equal(b.Barrier)
 }
 
-// grant returns the grant of a token: the one it has, or a new one.
+// grant returns the grant of a token: the existing one, or a new one.
 func (s *registryState) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
 	if old != nil && old.gateway == e.gateway {
 		for _, g := range old.grants {
@@ -148,13 +149,14 @@ func (s *registryState) grant(old, e *entry, t tokenRecord, now time.Time) *Gran
 	}
 	g := s.newGrant(e, t)
 	if g.expired(now) {
-		g.revoke(event.TokenExpired) // nobody had it, so nobody is told
+		g.revoke(event.TokenExpired) // no connection has it, so onRevoke is not called
 	} else {
 		s.expiries.add(g)
 	}
 	return g
 }
 
+// newGrant returns a grant for a gateway, which is not in the directory yet.
 func (s *registryState) newGrant(e *entry, t tokenRecord) *Grant {
 	return &Grant{
 		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.local,
@@ -179,7 +181,7 @@ func (s *registryState) endMissing(old, e *entry, now time.Time) {
 	}
 }
 
-// end ends a grant, if it still stands.
+// end ends a grant that is still valid.
 func (s *registryState) end(g *Grant, reason event.CloseReason) {
 	s.expiries.drop(g)
 	if g.revoke(reason) {
@@ -188,8 +190,7 @@ func (s *registryState) end(g *Grant, reason event.CloseReason) {
 	}
 }
 
-// remove carries in that a gateway is gone: every change up to the revision is
-// of the past.
+// remove applies the removal of a gateway. Later changes up to the revision do not count.
 func (s *registryState) remove(id string, revision uint64, now time.Time) {
 	old := s.dir.entries[id]
 	if old != nil && old.revision > revision {
@@ -211,9 +212,9 @@ func (s *registryState) remove(id string, revision uint64, now time.Time) {
 	s.endVerifiedGrants(id, event.GatewayRemoved)
 }
 
-// use carries in when a gateway's tokens were last used.
+// applyUsage applies the last uses of a gateway's tokens.
 func (s *registryState) applyUsage(c storedUsage) {
-	if !s.loaded { // the gateway may be told later
+	if !s.loaded { // the gateway can still be reported
 		s.earlyUsages = append(s.earlyUsages, c)
 		return
 	}
@@ -228,8 +229,7 @@ func (s *registryState) applyUsage(c storedUsage) {
 	}
 }
 
-// beginWatch says that all gateways will be told from now on, and then that it
-// was all.
+// beginWatch prepares for a watch, which reports all gateways and then calls endWatch.
 func (s *registryState) beginWatch() {
 	if !s.loaded {
 		return
@@ -242,13 +242,14 @@ func (s *registryState) beginWatch() {
 	}
 }
 
-// told says that the watch has named a gateway.
+// reported records that the watch has reported a gateway.
 func (s *registryState) reported(id string) { delete(s.unreported, id) }
 
-// endWatch says that all gateways were told. What was not told was removed while
-// nobody watched. It returns the usages of gateways that there are not.
+// endWatch is called when the watch has reported everything. Gateways it did not report
+// were removed while no watch ran. endWatch returns the usages of gateways that do not
+// exist.
 func (s *registryState) endWatch(now time.Time) (orphans []storedUsage) {
-	if !s.restoring { // else restore gives them back
+	if !s.restoring { // else restore writes them back
 		for id := range s.unreported {
 			if e := s.dir.entries[id]; e != nil {
 				s.remove(id, e.revision, now)
@@ -267,7 +268,7 @@ func (s *registryState) endWatch(now time.Time) (orphans []storedUsage) {
 	return orphans
 }
 
-// tick ends what has expired, and returns when to tick again at the latest.
+// tick ends expired grants, and returns the time until the next tick.
 func (s *registryState) tick(now time.Time) time.Duration {
 	for len(s.expiries) > 0 && s.expiries[0].expired(now) {
 		s.end(s.expiries[0], event.TokenExpired)
@@ -281,7 +282,7 @@ func (s *registryState) tick(now time.Time) time.Duration {
 	return min(max(s.expiries[0].expiresAt.Sub(now), minWait), maxWait)
 }
 
-// sweep lets go of removals that are long past.
+// sweep drops what is old enough to forget.
 func (s *registryState) sweep(now time.Time) {
 	s.lastSweep = now
 	s.dropEndedCertGrants()

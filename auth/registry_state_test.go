@@ -24,7 +24,7 @@ type rig struct {
 
 func newRig() *rig {
 	r := &rig{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	r.registryState = newRegistryState(newDirectory(), Options{
+	r.registryState = newRegistryState(newDirectory(false), Options{
 		Logger:   slog.New(slog.DiscardHandler),
 		OnRevoke: func(rev Revocation) { r.ended = append(r.ended, rev) },
 	})
@@ -225,7 +225,7 @@ func TestDirectoryLeavesNothing(t *testing.T) {
 		r.remove(fmt.Sprint("g", i), 2, r.now)
 	}
 	d := r.dir
-	if n := len(d.entries) + len(d.all) + len(d.grants) + len(d.groups) + len(d.ids.blocks) + len(r.expiries); n != 0 {
+	if n := len(d.entries) + len(d.all) + len(d.grants) + len(d.groups) + d.registered.Len() + len(r.expiries); n != 0 {
 		t.Errorf("%d things are left", n)
 	}
 }

@@ -14,27 +14,28 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// verifiedPrefix is what the ids of verified tokens' grants begin with.
+// verifiedPrefix starts the token ids of verified tokens' grants.
 const verifiedPrefix = "verified:"
 
 const (
-	// externalTTL is how long a gateway that the platform external for, and that
-	// has no connection, is known: for the groups it is in.
+	// externalTTL is how long an external gateway without a connection stays a member of
+	// its groups after its last verification.
 	externalTTL = 24 * time.Hour
-	// idleGrantTTL is how long a grant without connections is kept. A connection that
-	// is on its way with one takes much less.
+	// idleGrantTTL is how long a grant without connections is kept. A connection that is
+	// being set up takes much less.
 	idleGrantTTL = 10 * time.Minute
 )
 
-// A Verified is what the platform says of a token that it knows.
+// A Verified is the platform's answer about a valid token.
 type Verified struct {
 	GatewayID      string
-	OrganizationID string // may be empty
+	OrganizationID string // empty: none
 	Groups         []string
 	ExpiresAt      time.Time // zero: never
 }
 
-// check returns it with its groups sorted, each once, or what is wrong with it.
+// check returns v with its groups sorted and without duplicates, or a
+// [*event.FieldError].
 func (v Verified) check() (Verified, error) {
 	if !event.ValidName(v.GatewayID) {
 		return v, badName("gatewayId")
@@ -44,26 +45,26 @@ func (v Verified) check() (Verified, error) {
 	return v, err
 }
 
-// errStaleAnswer says that a gateway's tokens were taken back while the platform was
-// asked for one: its answer may be of before.
-var errStaleAnswer = errors.New("stale")
+// errStaleAnswer says that verified tokens were revoked while the platform was asked. Its
+// answer can be older than the revocation.
+var errStaleAnswer = errors.New("the answer is older than a revocation")
 
-// verifiedRevocations returns a number that changes whenever verified tokens are taken
-// back.
+// verifiedRevocations returns a number that changes with each RevokeVerified.
 func (r *Registry) verifiedRevocations() (revocations uint64, err error) {
 	err = r.apply(func(time.Time) { revocations = r.state.revocations })
 	return revocations, err
 }
 
-// admit returns the grant of a token that the platform knew in a revocations; before is
-// the token's grant until now, or nil. A nil grant is one that has expired.
+// admitVerified returns the grant of a token that the platform has verified. before is the
+// token's previous grant, or nil. revocations was read before the platform was asked. A
+// nil grant has expired.
 func (r *Registry) admitVerified(d digest, v Verified, before *Grant, revocations uint64) (g *Grant, err error) {
 	if v, err = v.check(); err != nil {
 		return nil, fmt.Errorf("the platform's answer: %w", err)
 	}
 	rec, err := r.storeVerified(v)
 	if err != nil {
-		return nil, fmt.Errorf("where its events begin cannot be kept: %w", err)
+		return nil, fmt.Errorf("cannot store the record of the gateway: %w", err)
 	}
 	var stale bool
 	err = r.apply(func(now time.Time) {
@@ -77,14 +78,13 @@ func (r *Registry) admitVerified(d digest, v Verified, before *Grant, revocation
 	return g, err
 }
 
-// refuse ends the grant of a token that the platform knows no more.
+// refuseVerified ends the grant of a token that the platform no longer accepts.
 func (r *Registry) refuseVerified(before *Grant) error {
 	return r.apply(func(time.Time) { r.state.endVerifiedGrant(before, event.TokenRevoked) })
 }
 
-// RevokeVerified takes back what the platform said of a gateway's tokens, which ends
-// their connections here. The next one that presents such a token has the platform
-// asked again.
+// RevokeVerified ends the grants of a gateway's verified tokens, and with them its
+// connections to this node. The next use of such a token asks the platform again.
 func (r *Registry) RevokeVerified(gatewayID string) error {
 	return r.apply(func(time.Time) {
 		r.state.revocations++
@@ -92,7 +92,8 @@ func (r *Registry) RevokeVerified(gatewayID string) error {
 	})
 }
 
-// admit carries in what the platform says of a token, whose gateway has a record.
+// admitVerified returns the grant of a verified token. rec is the gateway's record, nil
+// for a registered gateway.
 func (s *registryState) admitVerified(d digest, v Verified, rec *verifiedRecord, before *Grant, now time.Time) *Grant {
 	if before != nil && before.Gateway.ID != v.GatewayID {
 		s.endVerifiedGrant(before, event.TokenRevoked)
@@ -118,9 +119,9 @@ func (s *registryState) admitVerified(d digest, v Verified, rec *verifiedRecord,
 	return g
 }
 
-// external returns the entry of a gateway that the platform vouches for. One that is
-// registered stays as it is. When the platform has changed its mind on groups or
-// organization, the connections it has come back as what it is now.
+// externalEntry returns the entry of a verified gateway, and makes it if needed. The
+// entry of a registered gateway is not changed. When the platform has changed groups or
+// organization, existing connections are closed, and come back with the new ones.
 func (s *registryState) externalEntry(v Verified, rec *verifiedRecord) *entry {
 	old := s.dir.entries[v.GatewayID]
 	if old != nil && !old.external {
@@ -134,9 +135,30 @@ func (s *registryState) externalEntry(v Verified, rec *verifiedRecord) *entry {
 		}
 		e.presence = old.presence
 	}
-	s.endVerifiedGrants(v.GatewayID, event.GatewayChanged) // first, as in put
+	s.endVerifiedGrants(v.GatewayID, event.GatewayChanged) // before replace, as in put
 	s.dir.replace(old, e)
 	return e
+}
+
+// addExternals adds the gateways that another node has verified and this node does not
+// know. The record of a gateway can arrive later than the report of its connection.
+func (s *registryState) addExternals(ids []string, now time.Time) {
+	for _, id := range ids {
+		if s.dir.entries[id] == nil {
+			s.addExternal(id)
+			s.lastVerified[id] = now
+		}
+	}
+}
+
+// addExternal adds an external gateway from its record, if there is one.
+func (s *registryState) addExternal(id string) {
+	v := Verified{GatewayID: id}
+	rec := s.verifiedRecords[id].record
+	if rec != nil {
+		v = rec.verified()
+	}
+	s.externalEntry(v, rec)
 }
 
 // endVerifiedGrant ends the grant of a verified token.
@@ -145,6 +167,7 @@ func (s *registryState) endVerifiedGrant(g *Grant, reason event.CloseReason) {
 	s.dropVerifiedGrant(g)
 }
 
+// endVerifiedGrants ends the grants of all verified tokens of a gateway.
 func (s *registryState) endVerifiedGrants(gatewayID string, reason event.CloseReason) {
 	for _, g := range s.verifiedGrants[gatewayID] {
 		s.end(g, reason)
@@ -152,6 +175,7 @@ func (s *registryState) endVerifiedGrants(gatewayID string, reason event.CloseRe
 	delete(s.verifiedGrants, gatewayID)
 }
 
+// dropVerifiedGrant forgets a grant without ending it.
 func (s *registryState) dropVerifiedGrant(g *Grant) {
 	of := s.verifiedGrants[g.Gateway.ID]
 	if of[g.digest] != g {
@@ -162,8 +186,8 @@ func (s *registryState) dropVerifiedGrant(g *Grant) {
 	}
 }
 
-// sweepVerified lets go of verified grants that nobody uses, and of gateways that
-// have been away for long.
+// sweepVerified drops verified grants without connections, and external gateways that
+// have been disconnected for externalTTL.
 func (s *registryState) sweepVerified(now time.Time) {
 	for _, of := range s.verifiedGrants {
 		for _, g := range of {
@@ -189,36 +213,14 @@ func (s *registryState) sweepVerified(now time.Time) {
 	})
 }
 
-// addExternal returns the entry of a gateway that another node has verified. It
-// is nil when the registry is closed.
-func (r *Registry) addExternal(id string) (e *entry) {
-	_ = r.apply(func(now time.Time) {
-		if e = r.state.dir.entries[id]; e == nil {
-			e = r.state.addExternal(id)
-			r.state.lastVerified[id] = now
-		}
-	})
-	return e
-}
-
-// addExternal makes the entry of a gateway from its record, which this node may
-// not have seen yet.
-func (s *registryState) addExternal(id string) *entry {
-	rec := s.verifiedRecords[id].record
-	if rec == nil {
-		return s.externalEntry(Verified{GatewayID: id}, nil)
-	}
-	return s.externalEntry(rec.verified(), rec)
-}
-
-// A storedVerified is a verified gateway's record at its revision in the store.
+// A storedVerified is the record of an external gateway with its revision in the store.
 type storedVerified struct {
 	record   *verifiedRecord
 	revision uint64
 }
 
-// learn carries in the record of a verified gateway. A gateway that this node knows
-// from others alone becomes what the record says.
+// putVerified applies the record of an external gateway. A gateway that only other nodes
+// have verified changes to what the record says.
 func (s *registryState) putVerified(id string, stored storedVerified) {
 	if s.verifiedRecords[id].revision >= stored.revision {
 		return
@@ -230,15 +232,15 @@ func (s *registryState) putVerified(id string, stored storedVerified) {
 	}
 }
 
-// forget carries in that the record of a verified gateway was deleted.
+// deleteVerified applies the deletion of an external gateway's record.
 func (s *registryState) deleteVerified(id string, revision uint64) {
 	if s.verifiedRecords[id].revision < revision {
 		delete(s.verifiedRecords, id)
 	}
 }
 
-// storeVerified returns the record of a gateway of which the platform says v, once the
-// store has it. It is nil for a registered gateway, whose own record says more.
+// storeVerified returns the record of a gateway that the platform has verified, once it
+// is in the store. It is nil for a registered gateway, whose own record has more.
 func (r *Registry) storeVerified(v Verified) (*verifiedRecord, error) {
 	var known storedVerified
 	registered := false
@@ -256,7 +258,7 @@ func (r *Registry) storeVerified(v Verified) (*verifiedRecord, error) {
 			break
 		}
 		next, err := r.writeVerified(ctx, v, known)
-		if errors.Is(err, ErrConflict) { // another node was first, or this one is late
+		if errors.Is(err, ErrConflict) { // another node was faster, or this node does not know its change yet
 			next, err = r.readVerified(ctx, v.GatewayID)
 		}
 		if err != nil {
@@ -265,7 +267,7 @@ func (r *Registry) storeVerified(v Verified) (*verifiedRecord, error) {
 		known = next
 	}
 	if !known.record.covers(v) {
-		return nil, fmt.Errorf("%w: gateway %s was changed by others %d times in a row", ErrConflict, v.GatewayID, maxTries)
+		return nil, fmt.Errorf("%w: gateway %s changed %d times during the request", ErrConflict, v.GatewayID, maxTries)
 	}
 	return known.record, r.apply(func(time.Time) { r.state.putVerified(v.GatewayID, known) })
 }
@@ -288,8 +290,8 @@ func (r *Registry) writeVerified(ctx context.Context, v Verified, known storedVe
 	return next, err
 }
 
-// readVerified gets a verified gateway's record from the store; there may be none. A
-// corrupt one is replaced by the next.
+// readVerified reads an external gateway's record from the store; the zero value without
+// one. The next write replaces a corrupt record.
 func (r *Registry) readVerified(ctx context.Context, id string) (storedVerified, error) {
 	value, revision, err := r.store.Get(ctx, verifiedKey+id)
 	if errors.Is(err, ErrNotFound) {
@@ -300,7 +302,7 @@ func (r *Registry) readVerified(ctx context.Context, id string) (storedVerified,
 	}
 	rec, err := parseVerifiedRecord(id, value)
 	if err != nil {
-		r.log.Warn("registry: an entry of a verified gateway is replaced", "key", verifiedKey+id, "error", err)
+		r.log.Warn("registry: replacing the corrupt entry of an external gateway", "key", verifiedKey+id, "error", err)
 		rec = nil
 	}
 	return storedVerified{rec, revision}, nil
