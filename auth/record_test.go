@@ -86,8 +86,8 @@ func TestParseRecordRefuses(t *testing.T) {
 		{"digest not hexadecimal", recordWith(token(idOne, strings.ReplaceAll(sumOne, "1", "x"), created)), "64 hexadecimal digits"},
 		{"token without creation", recordWith(token(idOne, sumOne)), "tokens[0]: createdAt"},
 		{"expiry in another calendar", recordWith(token(idOne, sumOne, created, `"expiresAt":"9999-12-31T23:59:59-01:00"`)), "tokens[0]: expiresAt"},
-		{"one id twice", recordWith(token(idOne, sumOne, created), token(idOne, sumTwo, created)), "tokens[1]: is there twice"},
-		{"one digest twice", recordWith(token(idOne, sumOne, created), token(idTwo, sumOne, created)), "tokens[1]: is there twice"},
+		{"one id twice", recordWith(token(idOne, sumOne, created), token(idOne, sumTwo, created)), "tokens[1]: is a duplicate"},
+		{"one digest twice", recordWith(token(idOne, sumOne, created), token(idTwo, sumOne, created)), "tokens[1]: is a duplicate"},
 		{"three tokens", recordWith(token(idOne), token(idTwo), token(idThree)), "has 3 tokens"},
 	}
 	for _, test := range tests {

@@ -253,6 +253,6 @@ func TestVerifierDown(t *testing.T) {
 		if verify("x") == nil {
 			t.Error("not granted when it is back")
 		}
-		wantText(t, n.logged(), "tokens cannot be verified", "tokens can be verified again")
+		wantText(t, n.logged(), "cannot verify tokens", "tokens can be verified again")
 	})
 }

@@ -52,6 +52,8 @@ github.com/prometheus/client_golang
 github.com/santhosh-tekuri/jsonschema
 	internal/eventtypes
 	test/spectest: validates messages against the AsyncAPI document
+github.com/tidwall/btree
+	auth
 github.com/valyala/fasthttp
 	internal/api
 go.opentelemetry.io/otel
