@@ -132,7 +132,7 @@ func TestClusterStatsRefusals(t *testing.T) {
 		{"a foreign cursor of another node", "?scope=cluster&cursor=n0~x", nil, 400, `"field":"cursor"`},
 		{"a shard that does not answer", "?scope=cluster", func(c *Config, _ *limits) { c.Connections = &fakeConnections{fail: errors.New("shard 1 is gone")} }, 503, "shard 1"},
 		{"nobody can be asked", "?scope=cluster", func(c *Config, _ *limits) { c.Cluster = &fakeCluster{fail: errors.New("no bus")} }, 503,
-			`{"error":"unavailable","message":"the stats of the cluster cannot be had now: other nodes cannot be asked: no bus"}`},
+			`{"error":"unavailable","message":"cannot get the stats of the cluster: cannot ask other nodes: no bus"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestClusterStatsPages(t *testing.T) {
 		var got []string
 		cursor := ""
 		for {
-			parts, _, err := asked.parts(PageQuery{After: cursor, Limit: limit})
+			parts, _, err := asked.nodeParts(PageQuery{After: cursor, Limit: limit})
 			if err != nil {
 				t.Fatal(err)
 			}

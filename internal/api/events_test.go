@@ -77,7 +77,7 @@ func TestOutcomeNamesABoundedNumberOfGateways(t *testing.T) {
 
 func TestOutcomeRefusals(t *testing.T) {
 	gone := func(id string) string {
-		return `{"error":"not_found","message":"there is no event ` + id + `, or it is not retained any more"}`
+		return `{"error":"not_found","message":"event ` + id + ` does not exist or is no longer retained"}`
 	}
 	bad := `{"error":"bad_request","message":"id: not an event id: want EPOCH-SEQUENCE, as in k3f9-1042","field":"id"}`
 	tests := []struct {
@@ -94,7 +94,7 @@ func TestOutcomeRefusals(t *testing.T) {
 		{"of another epoch", "11-1", nil, 404, gone("11-1")},
 		{"what became of it is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]DeliveryStatus{} }, 404, gone("10-1")},
 		{"the log is out of reach", "10-1", func(l *fakeLog) { l.failRead = errors.New("no quorum") }, 503,
-			`{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`},
+			`{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -264,13 +264,13 @@ func TestEventsRefusals(t *testing.T) {
 		{"limit 1001", "?limit=1001", 400, `"field":"limit"`},
 		{"not a gateway's id", "?gatewayId=a%20b", 400, `"field":"gatewayId"`},
 		{"an empty id", "?gatewayId=", 400, `"field":"gatewayId"`},
-		{"an unknown gateway", "?gatewayId=nobody", 404, `{"error":"not_found","message":"there is no gateway nobody"}`},
-		{"not a type", "?type=a%20b", 400, `"message":"parameter type: want a type of events such as api.deployed","field":"type"`},
+		{"an unknown gateway", "?gatewayId=nobody", 404, `{"error":"not_found","message":"gateway nobody is not registered"}`},
+		{"not a type", "?type=a%20b", 400, `"message":"parameter type: want an event type such as api.deployed","field":"type"`},
 		{"an empty type", "?type=", 400, `"field":"type"`},
 		{"not a cursor", "?since=x", 400, `"message":"parameter since: not an event id: want EPOCH-SEQUENCE, as in k3f9-1042","field":"since"`},
 		{"an empty cursor", "?since=", 400, `"field":"since"`},
 		{"a cursor of another epoch", "?since=11-1", 400,
-			`"message":"parameter since: is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event","field":"since"`},
+			`"message":"parameter since: is not in the log's history: the log was replaced or has lost its newest events; leave it out to start at the oldest event","field":"since"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestEventsWithTheLogOutOfReach(t *testing.T) {
 	r := start(t)
 	r.log.failRead = errors.New("no quorum")
 	got := r.do("GET", prefix+"/events", "")
-	if want := `{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`; got.status != 503 || got.body != want || got.header.Get("Retry-After") != "1" {
+	if want := `{"error":"unavailable","message":"cannot read the event log: no quorum"}`; got.status != 503 || got.body != want || got.header.Get("Retry-After") != "1" {
 		t.Errorf("%d %s, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
 	}
 }
@@ -304,7 +304,7 @@ func TestEventsThatBreakOffCutTheConnection(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("the answer ends as if complete, after %d bytes", len(b))
 	}
-	if !strings.Contains(r.lines.String(), "no quorum") {
+	if !strings.Contains(r.logs.String(), "no quorum") {
 		t.Error("it is not logged")
 	}
 }
@@ -328,7 +328,7 @@ func TestListOfLongEvents(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &page); err != nil {
 			t.Fatalf("%d %.200s: %v", got.status, got.body, err)
 		}
-		if len(got.body) > listBytes+2*size || len(page.Events) == 0 {
+		if len(got.body) > answerBytes+2*size || len(page.Events) == 0 {
 			t.Fatalf("page %d has %d events and %d bytes", pages, len(page.Events), len(got.body))
 		}
 		for _, e := range page.Events {
@@ -341,7 +341,7 @@ func TestListOfLongEvents(t *testing.T) {
 		}
 		since = "&since=" + page.Cursor
 	}
-	if r.log.mostBytes > heldBytes {
+	if r.log.mostBytes > pageBytes {
 		t.Errorf("%d bytes were held at once", r.log.mostBytes)
 	}
 }

@@ -68,7 +68,7 @@ func TestMissed(t *testing.T) {
 				req := r.request("POST", prefix+"/events", strings.NewReader(tt.body))
 				req.Header.Set("Content-Type", media)
 				r.send(req)
-				if got := r.told(); !reflect.DeepEqual(got, tt.want) {
+				if got := r.reportedMissed(); !reflect.DeepEqual(got, tt.want) {
 					t.Errorf("got  %+v\nwant %+v", got, tt.want)
 				}
 			})

@@ -5,7 +5,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,9 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/presence"
+	"github.com/gatecast/gatecast/internal/reload"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
@@ -48,8 +50,8 @@ type Node struct {
 	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
 	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
-	peers     *peers // nil while no other node shares the log
-	name      *name  // nil likewise
+	peers     *presence.Peers // nil if no other node can share the log
+	name      *presence.Name  // nil likewise
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
 	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
@@ -63,9 +65,9 @@ type Node struct {
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
 	trimmer   *trimmer
-	files     []watched   // that are reloaded when they change
-	types     *eventTypes // nil: payloads are not checked
-	reloader  *reloader
+	files     []reload.Source // reloaded when they change
+	types     *eventTypes     // nil: payloads are not checked
+	reloader  *reload.Reloader
 
 	draining atomic.Bool
 	stopping sync.Once
@@ -81,7 +83,7 @@ func newNode(cfg Config) *Node {
 }
 
 // Start starts a node. When it returns, gateways can connect and events can be
-// published. An error about a setting is a [*ConfigError].
+// published. An error about a setting is a [*settings.Error].
 func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -104,11 +106,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
 	}
-	gatewayTLS, err := n.loadTLS()
+	gatewayTLS, err := n.gatewayTLS()
 	if err != nil {
 		return nil, err
 	}
-	admins, err := n.loadAdmins()
+	admins, err := loadAdminTokens(n.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -120,23 +122,26 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.loadTypes(); err != nil {
+	if n.types, err = loadEventTypes(n.cfg); err != nil {
 		return nil, err
 	}
+	if n.types != nil {
+		n.files = append(n.files, n.types)
+	}
 	if n.peers != nil {
-		if err := n.peers.meet(ctx, n); err != nil {
+		if err := n.peers.Meet(ctx); err != nil {
 			return nil, err
 		}
 	}
 	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
-		if err := n.peers.join(n); err != nil {
+		if err := n.peers.Join(); err != nil {
 			return nil, err
 		}
 	}
 	if n.name != nil {
-		if err := n.name.settle(ctx); err != nil {
-			return nil, err
+		if err := n.name.Settle(ctx); err != nil {
+			return nil, nameError(err)
 		}
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
@@ -144,49 +149,19 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	return n, nil
 }
 
-// loadTypes loads the event types, if there are any.
-func (n *Node) loadTypes() (err error) {
-	if n.cfg.EventTypes == "" {
-		return nil
-	}
-	if n.types, err = loadEventTypes(n.cfg); err == nil {
-		n.files = append(n.files, n.types)
-	}
-	return err
-}
-
 // logKept says where the log is, in words that may be logged.
 func (n *Node) logKept() string {
-	if n.cfg.logURL() != "" {
+	if n.cfg.LogURL() != "" {
 		return n.log.Servers()
 	}
 	return n.cfg.Log
-}
-
-// loadTLS returns how gateways speak TLS, nil when they do not.
-func (n *Node) loadTLS() (*poller.TLS, error) {
-	conf, pair, err := gatewayTLS(n.cfg)
-	if err != nil {
-		return nil, err
-	}
-	if pair != nil {
-		n.files = append(n.files, pair)
-	}
-	if n.cfg.TLSClientCA != "" {
-		authorities, err := loadClientCAs(n.cfg.TLSClientCA, conf)
-		if err != nil {
-			return nil, err
-		}
-		n.files = append(n.files, authorities)
-	}
-	return conf, nil
 }
 
 // prepare makes the data folder and binds the addresses, which is what goes
 // wrong most often.
 func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
-		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err)}
+		return settings.NewError("data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err))
 	}
 	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
 		return err
@@ -194,17 +169,8 @@ func (n *Node) prepare() (err error) {
 	if n.internalLn, err = listen("internal-listen", n.cfg.InternalListen); err != nil {
 		return err
 	}
-	if n.cfg.InternalTLSCert == "" {
-		n.warnIfExposed()
-		return nil
-	}
-	pair, err := loadKeyPair("internal", "internal-tls-cert", n.cfg.InternalTLSCert, n.cfg.InternalTLSKey)
-	if err != nil {
-		return err
-	}
-	n.files = append(n.files, pair)
-	n.internalLn = tls.NewListener(n.internalLn, pair.config())
-	return nil
+	n.internalLn, err = n.internalTLS(n.internalLn)
+	return err
 }
 
 // listen binds a TCP address. Keep-alive probes are off: pings do their work,
@@ -213,16 +179,9 @@ func listen(setting, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
-		return nil, &ConfigError{setting, fmt.Sprintf("cannot listen on %s: %v", address, err)}
+		return nil, settings.NewError(setting, fmt.Sprintf("cannot listen on %s: %v", address, err))
 	}
 	return ln, nil
-}
-
-func (n *Node) warnIfExposed() {
-	if a, ok := n.internalLn.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		n.cfg.Logger.Warn("the internal route is reachable from other machines without TLS; set --internal-tls-cert and --internal-tls-key, or listen on loopback",
-			"address", a)
-	}
 }
 
 // openLog opens the log and what feeds on it: shards, registry, tail.
@@ -299,11 +258,11 @@ func (n *Node) logConfig() eventlog.Config {
 	return eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == LogMemory,
-		URL:            n.cfg.logURL(),
+		InMemory:       n.cfg.Log == settings.LogMemory,
+		URL:            n.cfg.LogURL(),
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		SyncAlways:     n.cfg.LogSync == settings.SyncAlways,
 		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
@@ -335,7 +294,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 }
 
 func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
-	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
+	origins, _ := settings.CanonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
@@ -362,11 +321,11 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 }
 
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *adminTokens) {
 	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
-		cluster = n.peers
+		cluster = apiCluster{n.peers}
 	}
 	var types api.Types
 	if n.types != nil {
@@ -401,7 +360,8 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Logger:         n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
-	n.reloader = startReloader(n.files, n.counts, n.cfg.Logger)
+	n.reloader = reload.New(n.files, n.cfg.Logger)
+	n.reloader.Start()
 	go func() { n.ended("gateway listener", n.front.Serve(n.patient("gateways", n.gatewayLn))) }()
 	go func() { n.ended("internal listener", n.api.Serve(n.patient("internal", n.internalLn))) }()
 }
@@ -434,7 +394,7 @@ func (n *Node) Failed() <-chan error { return n.failed }
 
 // Reload reloads certificates, authorities, admin tokens and event types, which the node does
 // by itself within seconds when their files have changed.
-func (n *Node) Reload() { n.reloader.ask() }
+func (n *Node) Reload() { n.reloader.Request() }
 
 // GatewayAddr returns the address that gateways connect to.
 func (n *Node) GatewayAddr() net.Addr { return n.gatewayLn.Addr() }
@@ -534,7 +494,7 @@ func (n *Node) stopAll() {
 		n.recorder.stop()
 	}
 	if n.name != nil {
-		n.name.release()
+		n.name.Release()
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {
@@ -554,7 +514,7 @@ func (n *Node) stopCallers() {
 		_ = n.front.Drain(expired)
 	}
 	if n.peers != nil {
-		n.peers.leave()
+		n.peers.Leave()
 	}
 	if n.api != nil {
 		_ = n.api.Shutdown(expired)
@@ -573,7 +533,7 @@ func (n *Node) stopSources() {
 		n.trimmer.stop()
 	}
 	if n.reloader != nil {
-		n.reloader.stop()
+		n.reloader.Stop()
 	}
 	if n.tail != nil {
 		n.tail.stop()

@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/gatecast/gatecast/internal/certs"
 )
 
 // gatewayClient is a client of the gateways' port, over TLS.
@@ -116,12 +117,12 @@ func TestPlatform(t *testing.T) {
 // writePair writes a fresh key pair where one is, and returns its serial number.
 func writePair(t *testing.T, cert, key string) string {
 	t.Helper()
-	certPEM, keyPEM, err := selfSigned(time.Now())
+	newCert, newKey, err := certs.EnsureSelfSigned(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{cert: certPEM, key: keyPEM} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
+	for from, to := range map[string]string{newCert: cert, newKey: key} {
+		if err := os.Rename(from, to); err != nil {
 			t.Fatal(err)
 		}
 	}
