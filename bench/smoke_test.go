@@ -90,6 +90,7 @@ func TestWorkloads(t *testing.T) {
 	for _, transport := range []string{"wss", "ws"} {
 		for _, tt := range tests {
 			t.Run(tt.name+" "+transport, func(t *testing.T) {
+				t.Parallel() // they wait more than they compute
 				withServer(t, transport == "ws", 2*smokeConns, nil, func(target bench.Target) {
 					r, err := tt.work(t.Context(), target)
 					if err != nil {

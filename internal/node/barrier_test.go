@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -105,7 +107,7 @@ func TestRegistrationIsABarrier(t *testing.T) {
 	for _, memory := range []int{64 << 20, 1} { // the window has all, and none
 		t.Run(fmt.Sprint("replay memory ", memory), func(t *testing.T) {
 			cfg := config(t)
-			cfg.Log, cfg.ReplayMemory = LogFile, memory
+			cfg.Log, cfg.ReplayMemory = settings.LogFile, memory
 			s := start(t, cfg)
 			first := s.connect(s.registerIn("acme", "g", "x"))
 			s.registerIn("acme", "stays", "x")
@@ -207,7 +209,7 @@ func TestVerificationIsABarrier(t *testing.T) {
 	v := newVerifier(t)
 	v.say("gc_good", `{"gatewayId":"g","organizationId":"acme","groups":["x"]}`)
 	cfg := config(t)
-	cfg.VerifyURL, cfg.Log = v.URL, LogFile
+	cfg.VerifyURL, cfg.Log = v.URL, settings.LogFile
 	s := start(t, cfg)
 	before := s.everyTarget("g", "x", "y")
 	if o := s.outcome(before[0]); o.Targets != 1 {
@@ -329,7 +331,7 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 // repair, the earlier gateway's events stay closed.
 func TestBarrierOutlivesItsEpoch(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	s.registerIn("acme", "g", "x")
 	before := s.everyTarget("g", "x")

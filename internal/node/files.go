@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"sync/atomic"
 
 	"github.com/gatecast/gatecast/auth"
@@ -21,7 +23,7 @@ type adminTokens struct {
 func loadAdminTokens(cfg Config) (*adminTokens, error) {
 	tokens, created, err := auth.LoadAdminTokens(cfg.AdminTokenFile)
 	if err != nil {
-		return nil, &ConfigError{"admin-token-file", err.Error()}
+		return nil, settings.NewError("admin-token-file", err.Error())
 	}
 	if created {
 		cfg.Logger.Info("created an admin token", "file", cfg.AdminTokenFile)
@@ -60,7 +62,7 @@ func loadEventTypes(cfg Config) (*eventTypes, error) {
 	}
 	types, err := eventtypes.Open(cfg.EventTypes, cfg.EventTypesStrict)
 	if err != nil {
-		return nil, &ConfigError{"event-types", err.Error()}
+		return nil, settings.NewError("event-types", err.Error())
 	}
 	return &eventTypes{types, cfg.EventTypes}, nil
 }

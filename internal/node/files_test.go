@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // Admin tokens can be changed while the node runs.
@@ -43,7 +45,7 @@ func TestAdminTokensBadFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("the-token-of-the-first"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := loadAdminTokens(Config{AdminTokenFile: file})
+	a, err := loadAdminTokens(Config{Settings: settings.Settings{AdminTokenFile: file}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +79,7 @@ func TestReloadOfUnreadableFiles(t *testing.T) {
 	t.Run("admin tokens", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "a")
 		write(file, "the-token-of-the-first")
-		a, err := loadAdminTokens(Config{AdminTokenFile: file})
+		a, err := loadAdminTokens(Config{Settings: settings.Settings{AdminTokenFile: file}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +106,7 @@ func TestReloadOfUnreadableFiles(t *testing.T) {
 	t.Run("event types", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "e")
 		write(file, "first: {}\n")
-		types, err := loadEventTypes(Config{EventTypes: file, EventTypesStrict: true})
+		types, err := loadEventTypes(Config{Settings: settings.Settings{EventTypes: file, EventTypesStrict: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,7 +16,7 @@ import (
 // A gateway that has seen more than a backup has is told so, and no id is given out twice.
 func TestRestoredBackup(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	kept := s.publish("g", `1`)

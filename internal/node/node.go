@@ -23,7 +23,9 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/presence"
 	"github.com/gatecast/gatecast/internal/reload"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
@@ -48,8 +50,8 @@ type Node struct {
 	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
 	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
-	peers     *peers // nil while no other node shares the log
-	name      *name  // nil likewise
+	peers     *presence.Peers // nil if no other node can share the log
+	name      *presence.Name  // nil likewise
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
 	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
@@ -81,7 +83,7 @@ func newNode(cfg Config) *Node {
 }
 
 // Start starts a node. When it returns, gateways can connect and events can be
-// published. An error about a setting is a [*ConfigError].
+// published. An error about a setting is a [*settings.Error].
 func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -127,19 +129,19 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		n.files = append(n.files, n.types)
 	}
 	if n.peers != nil {
-		if err := n.peers.meet(ctx, n); err != nil {
+		if err := n.peers.Meet(ctx); err != nil {
 			return nil, err
 		}
 	}
 	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
-		if err := n.peers.join(n); err != nil {
+		if err := n.peers.Join(); err != nil {
 			return nil, err
 		}
 	}
 	if n.name != nil {
-		if err := n.name.settle(ctx); err != nil {
-			return nil, err
+		if err := n.name.Settle(ctx); err != nil {
+			return nil, nameError(err)
 		}
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
@@ -149,7 +151,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 
 // logKept says where the log is, in words that may be logged.
 func (n *Node) logKept() string {
-	if n.cfg.logURL() != "" {
+	if n.cfg.LogURL() != "" {
 		return n.log.Servers()
 	}
 	return n.cfg.Log
@@ -159,7 +161,7 @@ func (n *Node) logKept() string {
 // wrong most often.
 func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
-		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err)}
+		return settings.NewError("data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err))
 	}
 	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
 		return err
@@ -177,7 +179,7 @@ func listen(setting, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
-		return nil, &ConfigError{setting, fmt.Sprintf("cannot listen on %s: %v", address, err)}
+		return nil, settings.NewError(setting, fmt.Sprintf("cannot listen on %s: %v", address, err))
 	}
 	return ln, nil
 }
@@ -256,11 +258,11 @@ func (n *Node) logConfig() eventlog.Config {
 	return eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == LogMemory,
-		URL:            n.cfg.logURL(),
+		InMemory:       n.cfg.Log == settings.LogMemory,
+		URL:            n.cfg.LogURL(),
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		SyncAlways:     n.cfg.LogSync == settings.SyncAlways,
 		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
@@ -292,7 +294,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 }
 
 func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
-	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
+	origins, _ := settings.CanonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
@@ -323,7 +325,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
-		cluster = n.peers
+		cluster = apiCluster{n.peers}
 	}
 	var types api.Types
 	if n.types != nil {
@@ -492,7 +494,7 @@ func (n *Node) stopAll() {
 		n.recorder.stop()
 	}
 	if n.name != nil {
-		n.name.release()
+		n.name.Release()
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {
@@ -512,7 +514,7 @@ func (n *Node) stopCallers() {
 		_ = n.front.Drain(expired)
 	}
 	if n.peers != nil {
-		n.peers.leave()
+		n.peers.Leave()
 	}
 	if n.api != nil {
 		_ = n.api.Shutdown(expired)

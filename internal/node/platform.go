@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"net/http"
 	"net/url"
 
@@ -15,7 +17,7 @@ import (
 func platformTransport(cfg Config) (*http.Transport, error) {
 	t, err := platform.NewTransport(cfg.PlatformCA)
 	if err != nil {
-		return nil, &ConfigError{"platform-ca", err.Error()}
+		return nil, settings.NewError("platform-ca", err.Error())
 	}
 	return t, nil
 }
@@ -27,7 +29,7 @@ func platformHandler(cfg Config) (http.Handler, error) {
 	}
 	target, err := url.Parse(cfg.PlatformURL)
 	if err != nil {
-		return nil, &ConfigError{"platform-url", err.Error()}
+		return nil, settings.NewError("platform-url", err.Error())
 	}
 	transport, err := platformTransport(cfg)
 	if err != nil {

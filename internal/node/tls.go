@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -25,7 +27,7 @@ func (n *Node) loadKeyPair(listener, setting, certFile, keyFile string) (*certs.
 		NotAfter: func(t time.Time) { notAfter.Set(float64(t.Unix())) },
 	})
 	if err != nil {
-		return nil, &ConfigError{setting, err.Error()}
+		return nil, settings.NewError(setting, err.Error())
 	}
 	n.files = append(n.files, pair)
 	return pair, nil
@@ -59,13 +61,13 @@ func (n *Node) gatewayTLS() (*poller.TLS, error) {
 	// Write full records from the first byte. crypto/tls begins with small ones, which
 	// speeds up web pages only.
 	conf.DynamicRecordSizingDisabled = true
-	t := poller.NewTLS(conf, n.cfg.TLSRecords == TLSRecordsStdlib)
+	t := poller.NewTLS(conf, n.cfg.TLSRecords == settings.TLSRecordsStdlib)
 	if n.cfg.TLSClientCA == "" {
 		return t, nil
 	}
 	authorities, err := certs.LoadClientCAs(n.cfg.TLSClientCA, t.SetClientCAs)
 	if err != nil {
-		return nil, &ConfigError{"tls-client-ca", err.Error()}
+		return nil, settings.NewError("tls-client-ca", err.Error())
 	}
 	n.files = append(n.files, authorities)
 	return t, nil
