@@ -5,12 +5,15 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/frame"
 	"github.com/gatecast/gatecast/internal/api"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // constants are the Go constants that the documents name with the key "go".
@@ -35,20 +38,34 @@ var constants = map[string]int{
 	"http1.MaxHead":              http1.MaxHead,
 }
 
+// constant returns a constant, or the default of a setting of a node ("settings.NAME").
+func constant(name string) (string, bool) {
+	if flag, ok := strings.CutPrefix(name, "settings."); ok {
+		all := settings.All()
+		i := slices.IndexFunc(all, func(s settings.Setting) bool { return s.Name == flag })
+		if i < 0 {
+			return "", false
+		}
+		return all[i].Default, true
+	}
+	n, ok := constants[name]
+	return fmt.Sprint(n), ok
+}
+
 // checkConstants compares the entries of a list with the constants that they name. The key
-// holds the number.
+// holds the value.
 func checkConstants(list node, key string) error {
 	for _, entry := range list.items() {
 		name := entry.get("go").text()
 		if name == "" {
 			continue
 		}
-		want, ok := constants[name]
+		want, ok := constant(name)
 		if !ok {
-			return fmt.Errorf("line %d: constants.go does not have %s", entry.line(), name)
+			return fmt.Errorf("line %d: gendoc knows no %s; add it to constants.go", entry.line(), name)
 		}
-		if got := entry.get(key).text(); got != fmt.Sprint(want) {
-			return fmt.Errorf("line %d: %s is %s, but %s is %d", entry.line(), key, got, name, want)
+		if got := entry.get(key).text(); got != want {
+			return fmt.Errorf("line %d: %s is %s, but %s is %s", entry.line(), key, got, name, want)
 		}
 	}
 	return nil

@@ -96,10 +96,12 @@ func TestWrap(t *testing.T) {
 
 func TestConstantsAreCompared(t *testing.T) {
 	for text, want := range map[string]string{
-		"[{go: event.MaxNameLen, value: 64}]": "",
-		"[{value: 1}]":                        "",
-		"[{go: event.MaxNameLen, value: 65}]": "value is 65, but event.MaxNameLen is 64",
-		"[{go: event.Nothing, value: 65}]":    "constants.go does not have event.Nothing",
+		"[{go: event.MaxNameLen, value: 64}]":       "",
+		"[{value: 1}]":                              "",
+		"[{go: event.MaxNameLen, value: 65}]":       "value is 65, but event.MaxNameLen is 64",
+		"[{go: event.Nothing, value: 65}]":          "gendoc knows no event.Nothing",
+		"[{go: settings.max-payload, value: 2MiB}]": "value is 2MiB, but settings.max-payload is 1MiB",
+		"[{go: settings.nothing, value: 1}]":        "gendoc knows no settings.nothing",
 	} {
 		list, err := parse(text)
 		if err != nil {
