@@ -8,7 +8,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint vuln image
+.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint screenshots vuln rename image
 
 run: ## a working system to watch, in one process; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
@@ -59,8 +59,18 @@ spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral; and that oapi-codegen
 	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
 	cd internal/spec/codegen && $(GO) mod tidy -diff && $(GO) test -count 1 .
 
+screenshots: ## the pictures of the tutorial, docs/images; needs chromium
+	$(GO) run ./test/screenshots
+
 vuln: ## known vulnerabilities in what is called; fails where the database is out of reach
 	GO=$(GO) .ci/vuln
+
+rename: ## rename the module for another host: make rename MODULE=example.com/team/gatecast
+	@test -n "$(MODULE)" || { echo 'usage: make rename MODULE=example.com/team/gatecast'; exit 2; }
+	@OLD=$$($(GO) list -m) && export OLD && \
+	  grep -rlIF --exclude-dir=.git --exclude-dir=node_modules --exclude-dir=bin "$$OLD" . | \
+	  MODULE='$(MODULE)' xargs perl -pi -e 's/\Q$$ENV{OLD}\E/$$ENV{MODULE}/g'
+	@gofmt -w . # the new path can change the order of imports
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .

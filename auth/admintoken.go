@@ -55,8 +55,8 @@ type Admin struct {
 // NewAdmin returns an admin with scopes.
 func NewAdmin(name string, scopes Scope) Admin { return Admin{name, scopes} }
 
-// May reports whether the admin has a scope.
-func (a Admin) May(s Scope) bool { return a.scopes&(s|ScopeAdmin) != 0 }
+// HasScope reports whether the admin has a scope.
+func (a Admin) HasScope(s Scope) bool { return a.scopes&(s|ScopeAdmin) != 0 }
 
 // AdminTokens are what callers of the internal listener must present. They hold
 // digests only, so that they can be logged without harm. The zero AdminTokens match
@@ -70,8 +70,8 @@ type adminToken struct {
 
 // Identify returns whose token was presented. It takes the same time for every wrong
 // text of one length.
-func (t AdminTokens) Identify(presented string) (found Admin, ok bool) {
-	d := sha256.Sum256([]byte(presented))
+func (t AdminTokens) Identify(presented []byte) (found Admin, ok bool) {
+	d := sha256.Sum256(presented)
 	for _, a := range t.tokens {
 		if subtle.ConstantTimeCompare(d[:], a.digest[:]) == 1 {
 			found, ok = a.admin, true

@@ -49,7 +49,7 @@ func TestAdminTokenCreated(t *testing.T) {
 }
 
 func matches(t AdminTokens, presented string) bool {
-	_, ok := t.Identify(presented)
+	_, ok := t.Identify([]byte(presented))
 	return ok
 }
 
@@ -74,8 +74,8 @@ func TestAdminTokensOfMany(t *testing.T) {
 		"the-token-of-ops":         {"ops", true, true, true},
 		"the-token-of-nobody-else": {"admin", true, true, true},
 	} {
-		a, ok := tokens.Identify(token)
-		if !ok || a.Name != want.name || a.May(ScopePublish) != want.publish || a.May(ScopeRead) != want.read || a.May(ScopeAdmin) != want.admin {
+		a, ok := tokens.Identify([]byte(token))
+		if !ok || a.Name != want.name || a.HasScope(ScopePublish) != want.publish || a.HasScope(ScopeRead) != want.read || a.HasScope(ScopeAdmin) != want.admin {
 			t.Errorf("%s is of %+v, %t", token, a, ok)
 		}
 	}
@@ -162,7 +162,7 @@ func TestAdminTokenOfWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	for token, name := range map[string]string{"a-token-of-ours!": "admin", "another-token-of-ours": "ci"} {
-		if a, ok := tokens.Identify(token); !ok || a.Name != name {
+		if a, ok := tokens.Identify([]byte(token)); !ok || a.Name != name {
 			t.Errorf("%s is of %q, want %q", token, a.Name, name)
 		}
 	}

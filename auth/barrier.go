@@ -27,8 +27,8 @@ type Barrier struct {
 	Groups []event.Cursor
 }
 
-// Begins returns the barrier of events with a target that the gateway is in.
-func (g *Gateway) Begins(t event.Target) event.Cursor {
+// BarrierFor returns the barrier of events with a target that the gateway is in.
+func (g *Gateway) BarrierFor(t event.Target) event.Cursor {
 	switch {
 	case t.All:
 		return g.Barrier.All

@@ -95,7 +95,7 @@ func TestBegins(t *testing.T) {
 		{&g, event.Target{GatewayIDs: []string{"g"}}, 1}, {&g, event.Target{All: true}, 2},
 		{&g, event.Target{Group: "x"}, 3}, {&g, event.Target{Group: "y"}, 4}, {&plain, event.Target{Group: "x"}, 2},
 	} {
-		if got := c.g.Begins(c.t); got != at(c.want) {
+		if got := c.g.BarrierFor(c.t); got != at(c.want) {
 			t.Errorf("%+v begins at %v, want %d", c.t, got, c.want)
 		}
 	}

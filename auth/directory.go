@@ -46,7 +46,7 @@ type directory struct {
 type presence struct {
 	here      atomic.Int32 // connections to this node; the gateway's shard writes it
 	elsewhere atomic.Int32 // other nodes that have one
-	places    atomic.Int32 // see Grant.Places
+	places    atomic.Int32 // see Grant.QuotaUsed
 	requests  activity.Requests
 }
 

@@ -74,10 +74,10 @@ type Grant struct {
 	// Live counts the gateway's connections on this node. The shard that owns
 	// the gateway writes it; anyone may load it. Grants of one gateway share it.
 	Live *atomic.Int32
-	// Places counts the connections of the gateway that have begun on this node and
-	// not ended, and OrgPlaces those of its organization; nil without one. Whoever
+	// QuotaUsed counts the connections of the gateway that have begun on this node and
+	// not ended, and OrgQuotaUsed those of its organization; nil without one. Whoever
 	// limits them counts them.
-	Places, OrgPlaces *atomic.Int32
+	QuotaUsed, OrgQuotaUsed *atomic.Int32
 	// Requests are the gateway's requests that are in progress on this node. Grants
 	// of one gateway share them.
 	Requests *activity.Requests

@@ -158,7 +158,7 @@ func (k *keeper) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
 func (k *keeper) newGrant(e *entry, t tokenRecord) *Grant {
 	return &Grant{
 		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.here,
-		Places: &e.presence.places, OrgPlaces: k.org(e.gateway.OrganizationID),
+		QuotaUsed: &e.presence.places, OrgQuotaUsed: k.org(e.gateway.OrganizationID),
 		Requests: &e.presence.requests,
 		digest:   t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, place: -1,
 	}

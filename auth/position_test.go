@@ -34,7 +34,7 @@ func TestAddTakesThePosition(t *testing.T) {
 	defer n.Close()
 	c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
 	_, _, _, err := n.Add(t.Context(), auth.NewGateway{ID: "h", Name: "n"})
-	if wantIs(t, err, unavailable); n.Known("h") != nil {
+	if wantIs(t, err, unavailable); n.Lookup("h") != nil {
 		t.Error("it is registered without a position")
 	}
 	n.addToken(t, c, time.Time{}) // which keeps the position
@@ -42,7 +42,7 @@ func TestAddTakesThePosition(t *testing.T) {
 	defer again.Close()
 	first := event.Cursor{Epoch: 1, Seq: 2}
 	for _, n := range []*node{n, again} {
-		if diff := cmp.Diff(auth.Barrier{Own: first, All: first}, n.Known("g").Barrier); diff != "" {
+		if diff := cmp.Diff(auth.Barrier{Own: first, All: first}, n.Lookup("g").Barrier); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -60,7 +60,7 @@ func TestNodesAgreeOnVerified(t *testing.T) {
 		position := func(context.Context) (event.Cursor, error) { return event.Cursor{Epoch: 1, Seq: seq.Add(1)}, nil }
 		// verifies returns how a new node verifies a token.
 		verifies := func() func(string) auth.Barrier {
-			n := openWith(t, store, auth.Options{Position: position, Open: true})
+			n := openWith(t, store, auth.Options{Position: position, External: true})
 			t.Cleanup(n.Close)
 			p := &platform{says: map[string]auth.Verified{
 				"token of g": {GatewayID: "g", Groups: []string{"x"}}, "token of broken": {GatewayID: "broken"},

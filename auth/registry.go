@@ -27,16 +27,16 @@ type Options struct {
 	// OnCorrupt is called for every entry of the store that cannot be read, and so lets
 	// nobody in; nil: it is not. It must not block.
 	OnCorrupt func(error)
-	// Open says that there are gateways that are not registered: a [Verifier] knows
+	// External says that there are gateways that are not registered: a [Verifier] knows
 	// their tokens. Any id may then be a target's.
-	Open bool
+	External bool
 	// Position returns the log's position: no event that somebody holds the receipt of
 	// lies after it. It becomes the barrier of who is registered now. Nil: there are no
 	// barriers.
 	Position func(context.Context) (event.Cursor, error)
-	// Patience is how long Open tries again when the store cannot be read: a cluster of
+	// RetryFor is how long Open tries again when the store cannot be read: a cluster of
 	// servers may be choosing a leader. 0: Open fails at the first error.
-	Patience time.Duration
+	RetryFor time.Duration
 }
 
 // A Registry knows the gateways and their tokens. Its methods may be called by
@@ -98,15 +98,15 @@ func Open(ctx context.Context, store Store, o Options) (*Registry, error) {
 		store: store, now: o.Now, log: o.Logger, onCorrupt: o.OnCorrupt, at: o.Position, dir: newDirectory(),
 		tasks: make(chan func(time.Time), 64), done: life.Done(), stop: stop,
 	}
-	r.dir.open = o.Open
+	r.dir.open = o.External
 	r.keeper = newKeeper(r.dir, o)
-	err := r.load(ctx, life, o.Patience)
+	err := r.load(ctx, life, o.RetryFor)
 	if err != nil {
 		stop()
 		r.wg.Wait()
 		return nil, fmt.Errorf("the registry cannot be loaded: %w", err)
 	}
-	begun, err := r.beginPatiently(ctx, o.Patience)
+	begun, err := r.beginPatiently(ctx, o.RetryFor)
 	r.start.Store(&begun)
 	if err != nil { // as on a full disk; the next start will do
 		r.start.Store(new(start))
@@ -287,9 +287,9 @@ func (r *Registry) Get(id string) (Gateway, bool) {
 	return *e.gateway, true
 }
 
-// Known returns a gateway that is registered or that the platform vouches for; nil
+// Lookup returns a gateway that is registered or that the platform vouches for; nil
 // when there is none.
-func (r *Registry) Known(id string) *Gateway {
+func (r *Registry) Lookup(id string) *Gateway {
 	e := r.dir.entry(id)
 	if e == nil {
 		return nil
@@ -297,8 +297,8 @@ func (r *Registry) Known(id string) *Gateway {
 	return e.gateway
 }
 
-// Has reports whether a gateway has a connection to this node.
-func (r *Registry) Has(gatewayID string) bool {
+// HasLocal reports whether a gateway has a connection to this node.
+func (r *Registry) HasLocal(gatewayID string) bool {
 	e := r.dir.entry(gatewayID)
 	return e != nil && e.presence.here.Load() > 0
 }
@@ -332,15 +332,15 @@ func (r *Registry) Reach(t event.Target) (targets, connected int, unknown string
 	return r.dir.reach(t)
 }
 
-// Away returns up to limit gateways of a target that have no connection anywhere,
+// Disconnected returns up to limit gateways of a target that have no connection anywhere,
 // and how many those are in all.
-func (r *Registry) Away(t event.Target, limit int) (ids []string, total int) {
+func (r *Registry) Disconnected(t event.Target, limit int) (ids []string, total int) {
 	return r.dir.away(t, limit)
 }
 
-// Target calls f with every gateway of a target that is registered, or may be known to
+// EachTarget calls f with every gateway of a target that is registered, or may be known to
 // the platform. F must not call the registry.
-func (r *Registry) Target(t event.Target, f func(*Gateway)) {
+func (r *Registry) EachTarget(t event.Target, f func(*Gateway)) {
 	r.dir.mu.RLock()
 	defer r.dir.mu.RUnlock()
 	for g := range r.dir.target(t) {
@@ -348,9 +348,9 @@ func (r *Registry) Target(t event.Target, f func(*Gateway)) {
 	}
 }
 
-// Here calls f with the id of every gateway that has a connection to this node. F
+// EachLocal calls f with the id of every gateway that has a connection to this node. F
 // must not call the registry.
-func (r *Registry) Here(f func(id string)) {
+func (r *Registry) EachLocal(f func(id string)) {
 	r.dir.mu.RLock()
 	defer r.dir.mu.RUnlock()
 	for p, g := range r.dir.all {
@@ -363,10 +363,10 @@ func (r *Registry) Here(f func(id string)) {
 // elsewhereBatch bounds for how many gateways the directory is locked at once.
 const elsewhereBatch = 500
 
-// Elsewhere reports that one node more has a connection of each gateway in on, and one
+// UpdateRemote reports that one node more has a connection of each gateway in on, and one
 // less of each in off. A gateway may be reported before this node knows it, or after it
 // has removed it. One goroutine at a time may call it.
-func (r *Registry) Elsewhere(on, off []string) {
+func (r *Registry) UpdateRemote(on, off []string) {
 	for ids := range slices.Chunk(on, elsewhereBatch) {
 		unknown := r.dir.elsewhere(ids, 1)
 		for _, id := range unknown {

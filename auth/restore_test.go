@@ -28,7 +28,7 @@ func TestStoreIsGivenBack(t *testing.T) {
 		}
 		synctest.Wait()
 		before := s.Values()
-		s.Lose(nil)
+		s.Rollback(nil)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		after := s.Values()
@@ -96,7 +96,7 @@ func TestStoreGoesBack(t *testing.T) {
 		anew := n[0].add(t, auth.NewGateway{ID: "again", Name: "n"})
 		newest := n[1].add(t, auth.NewGateway{ID: "newest", Name: "n"})
 		synctest.Wait()
-		s.Lose(old)
+		s.Rollback(old)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		late := open(t, s)
@@ -126,14 +126,14 @@ func TestStoreIsGivenBackLate(t *testing.T) {
 		d := n.add(t, auth.NewGateway{ID: "b", Name: "n"})
 		broken := errors.New("no route to the store")
 		s.set(func(h *hooks) { h.write = func(string) error { return broken } })
-		s.Lose(nil)
+		s.Rollback(nil)
 		for range 3 { // watches that end in between
 			time.Sleep(time.Second)
 			synctest.Wait()
 			if n.Synced() {
 				t.Fatal("it is in sync")
 			}
-			s.Lose(nil)
+			s.Rollback(nil)
 		}
 		n.verify(t, c)
 		s.set(func(h *hooks) { h.write = nil })
@@ -155,16 +155,16 @@ func TestBarriersAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
 		at := event.Cursor{Epoch: 1, Seq: 7}
-		n := openWith(t, s, auth.Options{Open: true, Position: func(context.Context) (event.Cursor, error) { return at, nil }})
+		n := openWith(t, s, auth.Options{External: true, Position: func(context.Context) (event.Cursor, error) { return at, nil }})
 		defer n.Close()
 		n.add(t, auth.NewGateway{ID: "a", Name: "n", Groups: []string{"g"}})
-		s.Lose(nil)
+		s.Rollback(nil)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		late := openWith(t, s, auth.Options{})
 		defer late.Close()
 		g, ok := late.Get("a")
-		if !ok || g.Barrier.Own != at || g.Begins(event.Target{Group: "g"}) != at {
+		if !ok || g.Barrier.Own != at || g.BarrierFor(event.Target{Group: "g"}) != at {
 			t.Errorf("%+v, %v", g, ok)
 		}
 	})

@@ -95,7 +95,7 @@ func TestOpenIsPatient(t *testing.T) {
 				return nil
 			}
 		})
-		r, err := auth.Open(t.Context(), s, auth.Options{Patience: 10 * time.Second})
+		r, err := auth.Open(t.Context(), s, auth.Options{RetryFor: 10 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestOpenIsPatient(t *testing.T) {
 		}
 		watches = math.MinInt
 		began := time.Now()
-		_, err = auth.Open(t.Context(), s, auth.Options{Patience: 10 * time.Second})
+		_, err = auth.Open(t.Context(), s, auth.Options{RetryFor: 10 * time.Second})
 		wantIs(t, err, broken)
 		if tried := time.Since(began); tried < 10*time.Second || tried > 11*time.Second {
 			t.Errorf("tried for %v, want 10 s", tried)

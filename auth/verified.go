@@ -82,10 +82,10 @@ func (r *Registry) refuse(before *Grant) error {
 	return r.apply(func(time.Time) { r.keeper.endVerified(before, event.TokenRevoked) })
 }
 
-// EndVerified takes back what the platform said of a gateway's tokens, which ends
+// RevokeVerified takes back what the platform said of a gateway's tokens, which ends
 // their connections here. The next one that presents such a token has the platform
 // asked again.
-func (r *Registry) EndVerified(gatewayID string) error {
+func (r *Registry) RevokeVerified(gatewayID string) error {
 	return r.apply(func(time.Time) {
 		r.keeper.round++
 		r.keeper.endAllVerified(gatewayID, event.TokenRevoked)
@@ -168,7 +168,7 @@ func (k *keeper) sweepVerified(now time.Time) {
 	for _, of := range k.verified {
 		for _, g := range of {
 			_, ended := g.Revoked()
-			if ended || g.Places.Load() == 0 && now.Sub(time.Unix(0, g.used.Load())) > idleGrant {
+			if ended || g.QuotaUsed.Load() == 0 && now.Sub(time.Unix(0, g.used.Load())) > idleGrant {
 				k.expiries.drop(g)
 				k.forgetVerified(g)
 			}

@@ -111,9 +111,9 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	return g.(*Grant), nil
 }
 
-// Known returns the grant of a token that the platform has granted before, if it
+// Cached returns the grant of a token that the platform has granted before, if it
 // stands, without asking the platform; else nil.
-func (v *Verifier) Known(token string) *Grant {
+func (v *Verifier) Cached(token string) *Grant {
 	said, ok := v.granted.Peek(digest(sha256.Sum256([]byte(token))))
 	if !ok {
 		return nil

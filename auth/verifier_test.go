@@ -50,7 +50,7 @@ func (p *platform) RoundTrip(r *http.Request) (*http.Response, error) {
 // moves when all is quiet.
 func verified(t *testing.T, f func(t *testing.T, n *node, p *platform, verify func(string) *auth.Grant)) {
 	synctest.Test(t, func(t *testing.T) {
-		n := openWith(t, memstore.New(), auth.Options{Open: true})
+		n := openWith(t, memstore.New(), auth.Options{External: true})
 		defer n.Close()
 		p := &platform{says: make(map[string]auth.Verified)}
 		v := auth.NewVerifier(n.Registry, "http://platform/verify", p, func(string, time.Duration) {})
@@ -155,7 +155,7 @@ func TestVerifierGroups(t *testing.T) {
 		wantReason(t, x, event.GatewayChanged)
 		wantReason(t, y, event.GatewayChanged)
 		wantGrant(t, y2, verify("y"))
-		if x.Live != y2.Live || x.Places != y2.Places {
+		if x.Live != y2.Live || x.QuotaUsed != y2.QuotaUsed {
 			t.Error("the gateway's connections are counted anew")
 		}
 		for group, want := range map[string]int{"a": 0, "c": 1} {
@@ -219,9 +219,9 @@ func TestVerifierForgets(t *testing.T) {
 		p.says["z"] = auth.Verified{GatewayID: "busy", ExpiresAt: n.now().Add(time.Hour)}
 		verify("x")
 		y := verify("y")
-		y.Places.Add(1)
+		y.QuotaUsed.Add(1)
 		z := verify("z")
-		z.Places.Add(1)
+		z.QuotaUsed.Add(1)
 		reach := func() int { got, _, _ := n.Reach(event.Target{Group: "a"}); return got }
 		time.Sleep(23 * time.Hour)
 		wantReason(t, z, event.TokenExpired)

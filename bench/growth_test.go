@@ -25,7 +25,7 @@ const (
 )
 
 // nodeReserve is what a node wants to be able to open besides its connections,
-// see docs/operations.md.
+// see docs/guides/production.md.
 const nodeReserve = 1500
 
 // growthWorkloads are those of which a cost a connection is to stay what it is.

@@ -11,14 +11,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatecast/gatecast/frame"
+	"github.com/gobwas/ws"
 )
 
-// maxReason bounds the text of an error that the server is told, in bytes.
-const maxReason = 1024
+// maxErrorText bounds the error text in an event.ack, in bytes.
+const maxErrorText = 1024
 
-// An eventAck is what the server is told of an event. An ack that says no more
-// than that has its fields in this order, which the server reads fastest.
+// An eventAck is the event.ack message. The order of its fields matters: the server has a fast
+// path for {"type":…,"id":…}.
 type eventAck struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
@@ -26,23 +26,22 @@ type eventAck struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// AckEvent tells the server that the event with an id is applied.
+// AckEvent reports to the server that the event with this id was applied.
 func (c *Conn) AckEvent(id string) error {
 	return c.send(eventAck{Type: "event.ack", ID: id})
 }
 
-// FailEvent tells the server that the event with an id could not be applied, and
-// why.
-func (c *Conn) FailEvent(id string, why error) error {
-	return c.send(eventAck{Type: "event.ack", ID: id, Status: "failed", Error: clip(why.Error())})
+// FailEvent reports to the server that the event with this id could not be applied. The text of
+// cause goes to the server, cut to 1 KiB.
+func (c *Conn) FailEvent(id string, cause error) error {
+	return c.send(eventAck{Type: "event.ack", ID: id, Status: "failed", Error: truncate(cause.Error(), maxErrorText)})
 }
 
-// clip cuts a text to maxReason bytes of UTF-8.
-func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxReason)], "") }
+// truncate returns at most n bytes of s, as valid UTF-8.
+func truncate(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }
 
-// A DeploymentAck tells the platform what became of a deployment. The server
-// passes it on, and takes it for the answer to the event whose payload has the same
-// deploymentId.
+// A DeploymentAck reports the result of a deployment to the platform. The server forwards it, and
+// counts it as the answer to the event whose payload has the same deploymentId.
 type DeploymentAck struct {
 	DeploymentID string    `json:"deploymentId"`
 	ArtifactID   string    `json:"artifactId,omitempty"`
@@ -53,7 +52,7 @@ type DeploymentAck struct {
 	ErrorCode    string    `json:"errorCode,omitempty"`
 }
 
-// AckDeployment sends a DeploymentAck.
+// AckDeployment sends d on this connection.
 func (c *Conn) AckDeployment(d DeploymentAck) error {
 	return c.send(struct {
 		Type    string        `json:"type"`
@@ -61,26 +60,26 @@ func (c *Conn) AckDeployment(d DeploymentAck) error {
 	}{"deployment.ack", d})
 }
 
-// send sends a message.
+// send sends v as a JSON message.
 func (c *Conn) send(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("client: a message cannot be written: %w", err)
+		return fmt.Errorf("client: cannot encode a message: %w", err)
 	}
-	if err := c.write(frame.OpText, b); err != nil {
+	if err := c.write(ws.OpText, b); err != nil {
 		return fmt.Errorf("connection lost: %w", err)
 	}
 	return nil
 }
 
-// connKey is the key of the connection in a Handler's context.
+// connKey is the context key of the connection that a Handler's event came on.
 type connKey struct{}
 
-// ErrNoConnection says that a context is not one that [Run] gave to a Handler.
-var ErrNoConnection = errors.New("client: the context has no connection: want the one that Run gave to Handler")
+// ErrNoConnection is the error of [AckDeployment] for a context that did not come from [Run].
+var ErrNoConnection = errors.New("client: no connection in this context: pass the context that Run gave to Handler")
 
-// AckDeployment sends a DeploymentAck on the connection of the event that a Handler
-// of [Run] works on. ctx is the Handler's.
+// AckDeployment sends d on the connection that the current event came on. Call it from a
+// Handler of [Run], with the Handler's context.
 func AckDeployment(ctx context.Context, d DeploymentAck) error {
 	c, ok := ctx.Value(connKey{}).(*Conn)
 	if !ok {

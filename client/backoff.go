@@ -7,18 +7,16 @@ import (
 	"errors"
 	"net/http"
 	"time"
-
-	"github.com/gatecast/gatecast/frame"
 )
 
-// A server that goes away leaves with all its gateways at once; they come back
-// spread over so long.
+// Clients wait a random time in this range after a server has shut down: it disconnects all its
+// gateways at once, and they must not all reconnect at once.
 const (
 	spreadMin = 1 * time.Second
 	spreadMax = 10 * time.Second
 )
 
-// A backoff says how long to wait for the next attempt.
+// A backoff computes the wait before the next attempt.
 type backoff struct {
 	min, max time.Duration
 	random   func(n time.Duration) time.Duration // uniform, from 0 to n
@@ -26,13 +24,11 @@ type backoff struct {
 	ceiling time.Duration // of the last wait; 0 before the first
 }
 
-// next returns the wait after a connection that lived so long and ended with
-// err; an attempt that failed lived for 0. A connection that outlived the longest
-// wait starts the waits over.
+// next returns the wait after a connection that lasted for lived and ended with err. A failed
+// attempt has lived 0. A connection that lasted longer than the maximum wait resets the backoff.
 //
-// The wait is random from zero up ("full jitter"), the first one too: gateways
-// that lost their server at the same moment must not come back at the same
-// moment.
+// The wait is random between 0 and the ceiling ("full jitter"), also the first one: gateways that
+// lost their server at the same moment must not reconnect at the same moment.
 func (b *backoff) next(err error, lived time.Duration) time.Duration {
 	if lived >= b.max {
 		b.ceiling = 0
@@ -48,23 +44,23 @@ func (b *backoff) next(err error, lived time.Duration) time.Duration {
 	return wait
 }
 
-// goneAway reports whether the server closed because it goes away.
+// goneAway reports whether the server closed the connection because it shuts down.
 func goneAway(err error) bool {
 	e, ok := errors.AsType[*CloseError](err)
 	if !ok {
 		return false
 	}
 	switch e.Code {
-	case frame.CloseNormal, frame.CloseGoingAway, frame.CloseServiceRestart:
+	case CloseNormal, CloseGoingAway, CloseServiceRestart:
 		return true
 	}
 	return false
 }
 
-// final reports whether another attempt would end the same way.
+// final reports whether every further attempt would fail with the same error.
 func final(err error) bool {
 	if e, ok := errors.AsType[*CloseError](err); ok {
-		return e.Code == frame.ClosePolicyViolation
+		return e.Code == ClosePolicyViolation
 	}
 	if e, ok := errors.AsType[*RefusedError](err); ok {
 		switch e.Status {

@@ -4,6 +4,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,71 +15,63 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatecast/gatecast/frame"
+	"github.com/gobwas/ws"
 )
 
 const (
 	writeTimeout = 10 * time.Second // of a pong or a close frame
 	closeWait    = 2 * time.Second  // for the server's answer to a close frame
-	readSize     = 16 << 10         // bytes of one read
 )
 
-// A Conn is one connection to the server. Its methods may be called by several
-// goroutines at once.
+// A Conn is one connection to the server. Goroutines can share it.
 //
-// A goroutine of its own reads it, and answers pings whether or not anyone calls
+// A goroutine of its own reads the connection, and answers pings also while nobody calls
 // [Conn.Next].
 type Conn struct {
-	conn    net.Conn
-	silence time.Duration
-	limit   int // bytes of one message
-	ack     Ack
-	queue   *queue
-	done    chan struct{} // closed when the reading goroutine has ended
+	// Constant after Dial.
+	conn  net.Conn
+	ack   Ack
+	queue *queue
+	done  chan struct{} // closed when the reading goroutine has ended
 
-	// Of the goroutine that dials, then of the one that reads.
-	decoder frame.Decoder
-	buf     []byte
-	rest    []byte // read and not yet decoded
+	// Owned by Dial, then by the reading goroutine.
+	frames *frameReader
 
 	closing sync.Once
 
-	mu        sync.Mutex // held while writing
-	closeSent bool       // nothing may follow a close frame
+	mu        sync.Mutex // held while writing; guards closeSent
+	closeSent bool       // no frame follows a close frame (RFC 6455 section 5.5.1)
 }
 
-// newConn returns the Conn of an upgraded connection. early is what the server
-// sent behind its response.
+// newConn returns the Conn of an upgraded connection. early holds the bytes that the server sent
+// directly after its response.
 func newConn(conn net.Conn, early []byte, cfg Config) *Conn {
+	in := io.MultiReader(bytes.NewReader(early), silenceReader{conn, cfg.Silence})
 	return &Conn{
-		conn:    conn,
-		silence: cfg.Silence,
-		limit:   cfg.ReadLimit,
-		queue:   newQueue(cfg.Buffer),
-		done:    make(chan struct{}),
-		decoder: frame.Decoder{FromServer: true},
-		buf:     make([]byte, readSize),
-		rest:    early,
+		conn:   conn,
+		queue:  newQueue(cfg.Buffer),
+		done:   make(chan struct{}),
+		frames: newFrameReader(in, cfg.ReadLimit),
 	}
 }
 
-// Accepted returns what the server said when it took the connection.
+// Accepted returns the server's ack.
 func (c *Conn) Accepted() Ack { return c.ack }
 
-// Next returns the next event, or another message of the server's, which has no
-// id: see [Event.Resync]. When the connection has ended and no event is
-// left, it returns why: a [*CloseError] if the server closed it, [net.ErrClosed]
-// if [Conn.Close] did, and otherwise what went wrong. When ctx ends it returns
-// the cause of that, and the connection goes on.
+// Next waits for the next message of the server and returns it: an event, or a message without an
+// id, such as a [Resync] (see [Event.Resync]). After the last message of a connection that has
+// ended, the error is a [*CloseError] if the server closed it, [net.ErrClosed] after [Conn.Close],
+// and otherwise describes the failure. If ctx ends first, the error is its cause, and the
+// connection stays open.
 func (c *Conn) Next(ctx context.Context) (Event, error) { return c.queue.take(ctx) }
 
-// Close says goodbye to the server and closes the connection. Events that were
-// not taken are dropped. It returns when nothing of the connection is left
-// running.
+// Close closes the connection with [CloseNormal]. It drops events that Next has not returned, and
+// waits up to 2 s for the server's close frame. When it returns, the reading goroutine has ended. It
+// always returns nil.
 func (c *Conn) Close() error {
 	c.closing.Do(func() {
 		c.queue.stop(net.ErrClosed)
-		_ = c.writeClose(frame.CloseNormal, "") // the connection may have ended before
+		_ = c.writeClose(CloseNormal, "") // the connection may have ended already
 		answered := time.NewTimer(closeWait)
 		defer answered.Stop()
 		select {
@@ -91,7 +84,7 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// run reads the connection to its end. It is the reading goroutine.
+// run is the reading goroutine: it reads until the connection ends.
 func (c *Conn) run() {
 	defer close(c.done)
 	err := c.receive()
@@ -99,8 +92,7 @@ func (c *Conn) run() {
 	c.queue.end(err)
 }
 
-// receive puts events into the queue until the connection ends, and returns why
-// it did.
+// receive puts events into the queue until the connection ends. It returns why it ended.
 func (c *Conn) receive() error {
 	for {
 		text, err := c.nextText()
@@ -109,7 +101,7 @@ func (c *Conn) receive() error {
 		}
 		e, err := parseEvent(text)
 		if err != nil {
-			return c.refuse(frame.CloseInvalidData, err)
+			return c.refuse(CloseInvalidData, err)
 		}
 		c.queue.put(e)
 	}
@@ -122,32 +114,32 @@ func (c *Conn) readAck() error {
 		return err
 	}
 	if c.ack, err = parseAck(text); err != nil {
-		return c.refuse(frame.ClosePolicyViolation, err)
+		return c.refuse(ClosePolicyViolation, err)
 	}
 	return nil
 }
 
-// nextText returns the next text, which is valid until the next call. It sees to
-// all other frames.
+// nextText returns the next text message, which is valid until the next call. It handles all
+// other frames.
 func (c *Conn) nextText() ([]byte, error) {
 	for {
-		m, err := c.nextMessage()
+		m, err := c.frames.next()
 		if err != nil {
-			return nil, err
+			return nil, c.readError(err)
 		}
-		switch m.Op {
-		case frame.OpText:
-			return m.Payload, nil
-		case frame.OpBinary:
-			return nil, c.refuse(frame.CloseUnsupportedData, errors.New("server sent a binary message"))
-		case frame.OpPing:
-			err = c.write(frame.OpPong, m.Payload)
-			if errors.Is(err, net.ErrClosed) { // the server's goodbye is still to come
+		switch m.op {
+		case ws.OpText:
+			return m.payload, nil
+		case ws.OpBinary:
+			return nil, c.refuse(CloseUnsupportedData, errors.New("server sent a binary message"))
+		case ws.OpPing:
+			err = c.write(ws.OpPong, m.payload)
+			if errors.Is(err, net.ErrClosed) { // Close waits for the server's close frame
 				err = nil
 			}
-		case frame.OpClose:
-			code, reason := frame.ParseClose(m.Payload)
-			_ = c.writeClose(code, "") // RFC 6455 section 5.5.1; the server may have gone already
+		case ws.OpClose:
+			code, reason := parseClose(m.payload)
+			_ = c.writeClose(code, "") // RFC 6455 section 5.5.1; the server may have closed already
 			return nil, &CloseError{code, reason}
 		}
 		if err != nil {
@@ -156,68 +148,63 @@ func (c *Conn) nextText() ([]byte, error) {
 	}
 }
 
-// nextMessage reads until a message or a control frame is complete.
-func (c *Conn) nextMessage() (frame.Message, error) {
-	for {
-		m, n, err := c.decoder.Next(c.rest, c.limit)
-		if e, ok := errors.AsType[*frame.Error](err); ok {
-			return m, c.refuse(e.Code, fmt.Errorf("server broke the protocol: %w", err))
-		}
-		c.rest = c.rest[n:]
-		if m.Op != 0 {
-			return m, nil
-		}
-		if err := c.fill(); err != nil {
-			return m, err
-		}
-	}
-}
-
-// fill reads once.
-func (c *Conn) fill() error {
-	if err := c.conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
-		return fmt.Errorf("connection lost: %w", err)
-	}
-	n, err := c.conn.Read(c.buf)
-	c.rest = c.buf[:n]
-	switch {
-	case n > 0 || err == nil: // an error comes again
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("connection lost: the server sent nothing for %v", c.silence)
-	case errors.Is(err, io.EOF):
-		err = io.ErrUnexpectedEOF // there was no close frame
+// readError returns the error that ends the connection after frames.next returned err. It answers
+// a protocol violation with a close frame.
+func (c *Conn) readError(err error) error {
+	if e, ok := errors.AsType[*protocolError](err); ok {
+		return c.refuse(e.code, fmt.Errorf("server broke the protocol: %w", err))
 	}
 	return fmt.Errorf("connection lost: %w", err)
 }
 
-// refuse closes with a code for what the server did wrong, and returns that.
-func (c *Conn) refuse(code frame.CloseCode, err error) error {
-	_ = c.writeClose(code, err.Error()) // it is over in any case
+// A silenceReader reads a connection. A read fails if the server sends nothing for limit.
+type silenceReader struct {
+	conn  net.Conn
+	limit time.Duration
+}
+
+func (r silenceReader) Read(b []byte) (int, error) {
+	if err := r.conn.SetReadDeadline(time.Now().Add(r.limit)); err != nil {
+		return 0, err
+	}
+	n, err := r.conn.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("the server sent nothing for %v", r.limit)
+	}
+	return n, err
+}
+
+// refuse sends a close frame with a code and the text of err, and returns err.
+func (c *Conn) refuse(code CloseCode, err error) error {
+	_ = c.writeClose(code, err.Error()) // the connection ends in any case
 	return err
 }
 
-func (c *Conn) writeClose(code frame.CloseCode, reason string) error {
-	return c.write(frame.OpClose, frame.AppendCloseBody(nil, code, reason))
+func (c *Conn) writeClose(code CloseCode, reason string) error {
+	return c.write(ws.OpClose, closeBody(code, reason))
 }
 
-// write sends a frame, unless a close frame has been sent: then it returns
-// [net.ErrClosed].
-func (c *Conn) write(op frame.OpCode, payload []byte) error {
+// write sends a frame. After a close frame it returns [net.ErrClosed].
+func (c *Conn) write(op ws.OpCode, payload []byte) error {
+	f := ws.MaskFrameWith(ws.NewFrame(op, true, payload), newMask())
+	b, err := ws.CompileFrame(f)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closeSent {
 		return net.ErrClosed
 	}
-	c.closeSent = op == frame.OpClose
+	c.closeSent = op == ws.OpClose
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	_, err := c.conn.Write(frame.AppendMasked(nil, op, payload, newMask()))
+	_, err = c.conn.Write(b)
 	return err
 }
 
-// newMask returns a mask that nobody can foresee (RFC 6455 section 5.3).
+// newMask returns an unpredictable masking key (RFC 6455 section 5.3).
 func newMask() (mask [4]byte) {
 	_, _ = rand.Read(mask[:]) // never fails: it ends the process instead
 	return mask

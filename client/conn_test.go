@@ -26,10 +26,10 @@ func TestConversation(t *testing.T) {
 		}
 		p.ack()
 		p.event(1042)
-		p.pinged("are you there?")
+		p.pinged("ping")
 		p.event(1043)
-		p.close(frame.CloseTryAgainLater, "slow consumer")
-		p.closed(frame.CloseTryAgainLater)
+		p.close(CloseTryAgainLater, "slow consumer")
+		p.closed(CloseTryAgainLater)
 	})
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	if diff := cmp.Diff(Ack{"gw-1", connectionID, at, "k3f9-1041", false}, c.Accepted()); diff != "" {
@@ -46,7 +46,7 @@ func TestConversation(t *testing.T) {
 	if second, err := c.Next(t.Context()); err != nil || second.ID != "k3f9-1043" {
 		t.Errorf("second event: %v, %v", second, err)
 	}
-	for range 2 { // the end stays the end
+	for range 2 { // each call returns the same error
 		_, err := c.Next(t.Context())
 		if e, ok := errors.AsType[*CloseError](err); !ok || *e != (CloseError{1013, "slow consumer"}) {
 			t.Errorf("the end: %v", err)
@@ -65,16 +65,16 @@ func TestParseEventTraceparent(t *testing.T) {
 	}
 }
 
-// Frames that arrive in one piece with the response are not lost.
-func TestFramesBehindResponse(t *testing.T) {
+// Frames that arrive in the same segment as the response are not lost.
+func TestFramesWithResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg, ctx := over(t, func(conn net.Conn) {
+		_, cfg, ctx := servePipes(t, func(conn net.Conn) {
 			var response strings.Builder
 			server := &peer{t: t, conn: conn}
 			upgradeInto(t, conn, &response)
 			wire := frame.Append([]byte(response.String()), frame.OpText, []byte(ackText))
 			server.write(frame.Append(wire, frame.OpText, []byte(eventText(7))))
-			server.goodbye()
+			server.closedNormally()
 		})
 		c, err := Dial(ctx, cfg)
 		if err != nil {
@@ -92,14 +92,14 @@ func TestServerBreaksProtocol(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(*peer)
-		want frame.CloseCode
+		want CloseCode
 		text string
 	}{
-		{"masked frame", func(p *peer) { p.write(masked) }, frame.CloseProtocolError, "masked"},
-		{"binary", func(p *peer) { p.write(frame.Append(nil, frame.OpBinary, nil)) }, frame.CloseUnsupportedData, "binary"},
-		{"not UTF-8", func(p *peer) { p.text("\xff") }, frame.CloseInvalidData, "UTF-8"},
-		{"not JSON", func(p *peer) { p.text("hello") }, frame.CloseInvalidData, "not an event"},
-		{"too big", func(p *peer) { p.write(frame.AppendHeader(nil, frame.OpText, 8<<20+1)) }, frame.CloseMessageTooBig, "too big"},
+		{"masked frame", func(p *peer) { p.write(masked) }, CloseProtocolError, "masked"},
+		{"binary", func(p *peer) { p.write(frame.Append(nil, frame.OpBinary, nil)) }, CloseUnsupportedData, "binary"},
+		{"not UTF-8", func(p *peer) { p.text("\xff") }, CloseInvalidData, "UTF-8"},
+		{"not JSON", func(p *peer) { p.text("hello") }, CloseInvalidData, "not an event"},
+		{"too big", func(p *peer) { p.write(frame.AppendHeader(nil, frame.OpText, 8<<20+1)) }, CloseMessageTooBig, "too big"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := dialTLS(t, func(p *peer, _ *http.Request) {
@@ -118,7 +118,7 @@ func TestServerBreaksProtocol(t *testing.T) {
 	}
 }
 
-func TestFirstMessageIsNoAck(t *testing.T) {
+func TestFirstMessageIsNotAck(t *testing.T) {
 	for _, tt := range []struct {
 		name, first, want string
 	}{
@@ -128,7 +128,7 @@ func TestFirstMessageIsNoAck(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Dial(t.Context(), serveTLS(t, func(p *peer, _ *http.Request) {
 				p.text(tt.first)
-				p.closed(frame.ClosePolicyViolation)
+				p.closed(ClosePolicyViolation)
 			}))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want something about %q", err, tt.want)
@@ -139,10 +139,10 @@ func TestFirstMessageIsNoAck(t *testing.T) {
 
 func TestClosedBeforeAck(t *testing.T) {
 	_, err := Dial(t.Context(), serveTLS(t, func(p *peer, _ *http.Request) {
-		p.close(frame.CloseInternalError, "")
-		p.closed(frame.CloseInternalError)
+		p.close(CloseInternalError, "")
+		p.closed(CloseInternalError)
 	}))
-	if e, ok := errors.AsType[*CloseError](err); !ok || e.Code != frame.CloseInternalError {
+	if e, ok := errors.AsType[*CloseError](err); !ok || e.Code != CloseInternalError {
 		t.Errorf("got %v", err)
 	}
 }
@@ -152,11 +152,11 @@ func TestClose(t *testing.T) {
 		p.ack()
 		p.event(1)
 		m := p.read()
-		if code, _ := frame.ParseClose(m.Payload); code != frame.CloseNormal {
-			t.Errorf("client said goodbye with %d", code)
+		if code, _ := frame.ParseClose(m.Payload); CloseCode(code) != CloseNormal {
+			t.Errorf("client closed with %d, want 1000", code)
 		}
-		p.event(2) // it was on its way
-		p.close(frame.CloseNormal, "")
+		p.event(2) // sent before the server read the close frame
+		p.close(CloseNormal, "")
 		p.ended()
 	})
 	for range 2 {
@@ -169,10 +169,10 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Close does not wait for a server that says nothing.
+// Close does not wait for a server that does not answer.
 func TestCloseWithoutAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg, ctx := over(t, upgraded(t, func(p *peer) { p.closed(frame.CloseNormal) }))
+		_, cfg, ctx := servePipes(t, upgraded(t, func(p *peer) { p.closed(CloseNormal) }))
 		c, err := Dial(ctx, cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -192,13 +192,13 @@ func TestConnectionLost(t *testing.T) {
 	}
 }
 
-func TestNextGivesUpAndConnectionGoesOn(t *testing.T) {
+func TestNextEndsWithItsContext(t *testing.T) {
 	send := make(chan struct{})
 	c := dialTLS(t, func(p *peer, _ *http.Request) {
 		p.ack()
 		<-send
 		p.event(1)
-		p.goodbye()
+		p.closedNormally()
 	})
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -213,11 +213,11 @@ func TestNextGivesUpAndConnectionGoesOn(t *testing.T) {
 	_ = c.Close()
 }
 
-// A server that is silent counts as dead; its pings show that it is not.
+// A connection without any frame counts as lost; pings keep it alive.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pings = 10
-		_, cfg, ctx := over(t, upgraded(t, func(p *peer) {
+		_, cfg, ctx := servePipes(t, upgraded(t, func(p *peer) {
 			for range pings {
 				time.Sleep(20 * time.Second)
 				p.pinged("")
@@ -240,8 +240,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// A handler that is busy keeps the connection alive: nobody calls Next here
-// while pings are answered.
+// Pings are answered while nobody calls Next, so a slow handler keeps its connection.
 func TestPingsAnsweredWhileEventsWait(t *testing.T) {
 	answered := make(chan struct{})
 	c := dialTLS(t, func(p *peer, _ *http.Request) {
@@ -249,9 +248,9 @@ func TestPingsAnsweredWhileEventsWait(t *testing.T) {
 		for n := range 100 {
 			p.event(n)
 		}
-		p.pinged("behind them all")
+		p.pinged("after all events")
 		close(answered)
-		p.goodbye()
+		p.closedNormally()
 	})
 	<-answered
 	for n := range 100 {

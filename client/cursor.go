@@ -14,17 +14,17 @@ import (
 	"sync"
 )
 
-// A CursorStore keeps the position of a gateway in the log: the id of the last event
-// that it has handled. Run calls it from one goroutine.
+// A CursorStore stores the position of a gateway in the log: the id of the last event that it
+// has handled. [Run] calls it from one goroutine.
 type CursorStore interface {
-	// Load returns the position that was saved last, empty for none.
+	// Load returns the position saved last, or "" if there is none.
 	Load(ctx context.Context) (string, error)
-	// Save keeps a position. It is called after each event.
+	// Save stores a position. Run calls it after each event, before the event is acked.
 	Save(ctx context.Context, position string) error
 }
 
-// A MemoryCursor is a CursorStore for as long as the process lives. The zero
-// MemoryCursor is empty. It may be shared.
+// A MemoryCursor is a CursorStore in memory. The zero MemoryCursor is empty. Goroutines can share
+// it.
 type MemoryCursor struct {
 	mu       sync.Mutex
 	position string
@@ -45,13 +45,13 @@ func (m *MemoryCursor) Save(_ context.Context, position string) error {
 	return nil
 }
 
-// maxCursorFile is more than any position has, in bytes.
+// maxCursorFile is larger than any position, in bytes.
 const maxCursorFile = 1024
 
-// A FileCursor is a CursorStore in the file of that name. A file that is not there
-// is an empty position. Each Save replaces the file, by one that is on disk; a power
-// cut may bring the one before back. What is not a position is for the server to
-// refuse, with a [Resync]; Load refuses only what no header can carry.
+// A FileCursor is a CursorStore in the file with this name. A missing file means no position. Each
+// Save writes a new file, syncs it to disk and renames it; after a power failure the previous
+// position can be back. Load accepts any text that a header can carry: the server answers an
+// unknown position with a [Resync].
 type FileCursor string
 
 // Load implements [CursorStore].
@@ -61,11 +61,11 @@ func (f FileCursor) Load(context.Context) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("the position cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read the position: %w", err)
 	}
 	position := strings.TrimSpace(string(b))
 	if len(b) > maxCursorFile || strings.ContainsFunc(position, notPrintable) {
-		return "", fmt.Errorf("%s holds no position of a gateway; remove it to begin anew", string(f))
+		return "", fmt.Errorf("%s does not contain the position of a gateway: remove the file to start without one", string(f))
 	}
 	return position, nil
 }
@@ -73,12 +73,12 @@ func (f FileCursor) Load(context.Context) (string, error) {
 // Save implements [CursorStore].
 func (f FileCursor) Save(_ context.Context, position string) error {
 	if err := f.replace(position); err != nil {
-		return fmt.Errorf("the position cannot be saved: %w", err)
+		return fmt.Errorf("cannot save the position: %w", err)
 	}
 	return nil
 }
 
-// replace writes a new file and renames it, so that there is always a whole one.
+// replace writes a new file and renames it, so that the file is complete at any time.
 func (f FileCursor) replace(position string) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(string(f)), filepath.Base(string(f))+".*")
 	if err != nil {
@@ -86,7 +86,7 @@ func (f FileCursor) replace(position string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = tmp.Close() // it may be closed
+			_ = tmp.Close() // it may be closed already
 			_ = os.Remove(tmp.Name())
 		}
 	}()

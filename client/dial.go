@@ -16,9 +16,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Dial makes one connection. It returns when the server has acked it, and a
-// [*RefusedError] when the server refuses it. ctx bounds the attempt and not the
-// connection, which the caller closes.
+// Dial opens one connection and returns it after the server's ack. If the server refuses the
+// connection, the error is a [*RefusedError]. ctx bounds the attempt only; the caller closes the
+// connection.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -33,12 +33,12 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	defer cancel()
 	c, err := dial(ctx, u, cfg)
 	if err != nil && ctx.Err() != nil {
-		return nil, context.Cause(ctx) // what failed did so for this
+		return nil, context.Cause(ctx) // the attempt failed because ctx ended
 	}
 	return c, err
 }
 
-// dial is Dial with a checked config.
+// dial is Dial with a validated config.
 func dial(ctx context.Context, u *url.URL, cfg Config) (*Conn, error) {
 	conn, early, err := upgrade(ctx, u, cfg)
 	if err != nil {
@@ -48,7 +48,7 @@ func dial(ctx context.Context, u *url.URL, cfg Config) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err = c.readAck()
 	if !stop() && err == nil {
-		err = ctx.Err() // which has closed the connection
+		err = ctx.Err() // AfterFunc has closed the connection
 	}
 	if err != nil {
 		_ = conn.Close()
@@ -58,8 +58,7 @@ func dial(ctx context.Context, u *url.URL, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// header returns what a request for the connection has besides what WebSocket asks
-// for.
+// header returns the headers of the upgrade request that are not WebSocket's own.
 func (c Config) header() http.Header {
 	h := http.Header{"api-key": {c.Token}}
 	if c.Since != "" {
@@ -71,8 +70,8 @@ func (c Config) header() http.Header {
 	return h
 }
 
-// upgrade opens a connection and upgrades it. early is what the server has sent
-// behind its response.
+// upgrade opens a connection and upgrades it. early holds the bytes that the server sent directly
+// after its response.
 func upgrade(ctx context.Context, u *url.URL, cfg Config) (conn net.Conn, early []byte, err error) {
 	var refused *RefusedError
 	d := ws.Dialer{
@@ -82,7 +81,7 @@ func upgrade(ctx context.Context, u *url.URL, cfg Config) (conn net.Conn, early 
 		OnStatusError: func(_ int, _ []byte, raw io.Reader) {
 			resp, err := http.ReadResponse(bufio.NewReader(raw), nil)
 			if err != nil {
-				return // Dial's error tells the status
+				return // Dial's error contains the status
 			}
 			defer resp.Body.Close()
 			refused = readRefusal(resp)

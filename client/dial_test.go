@@ -34,10 +34,10 @@ func TestRefused(t *testing.T) {
 			`refused with status 429 "rate_limited": "slow down"`},
 		{"a proxy's own page", 502, "", "<html>", RefusedError{502, "", "", 0}, "refused with status 502"},
 		{"a redirect", 302, "", "", RefusedError{302, "", "", 0}, "refused with status 302"},
-		{"no upgrade at all", 200, "", `{"status":"ok"}`, RefusedError{200, "", "", 0}, "refused with status 200"},
+		{"a response that is not an upgrade", 200, "", `{"status":"ok"}`, RefusedError{200, "", "", 0}, "refused with status 200"},
 		{"control characters", 503, "", `{"error":"\u001b[2J","message":"a\nb"}`,
 			RefusedError{503, "\x1b[2J", "a\nb", 0}, `refused with status 503 "\x1b[2J": "a\nb"`},
-		{"a message without end", 503, "", `{"message":"` + strings.Repeat("a", maxRefusal) + `"}`,
+		{"a message that is too long", 503, "", `{"message":"` + strings.Repeat("a", maxRefusal) + `"}`,
 			RefusedError{503, "", "", 0}, "refused with status 503"},
 		{"half a body", 403, "", `{"error":"forbidden","mess`, RefusedError{403, "", "", 0}, "refused with status 403"},
 	} {
@@ -88,7 +88,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	cfg.TLS = nil
 	_, err := Dial(t.Context(), cfg)
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
-		t.Errorf("got %v, want that the certificate is not trusted", err)
+		t.Errorf("got %v, want a certificate error", err)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestDialTakesTooLong(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, cfg, ctx := over(t, tt.server)
+				_, cfg, ctx := servePipes(t, tt.server)
 				start := time.Now()
 				_, err := Dial(ctx, cfg)
 				if err == nil || err.Error() != "no connection to gatecast.test within 30s" {
@@ -121,7 +121,7 @@ func TestDialTakesTooLong(t *testing.T) {
 
 func TestDialCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg, ctx := over(t, func(conn net.Conn) {
+		_, cfg, ctx := servePipes(t, func(conn net.Conn) {
 			upgradeInto(t, conn, conn)
 			_, _ = io.Copy(io.Discard, conn)
 		})
@@ -134,13 +134,13 @@ func TestDialCancelled(t *testing.T) {
 	})
 }
 
-// The context of Dial has no power over the connection it made.
-func TestConnectionOutlivesDialsContext(t *testing.T) {
+// The end of Dial's context does not end the connection.
+func TestConnOutlivesDialContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg, _ := over(t, upgraded(t, func(p *peer) {
+		_, cfg, _ := servePipes(t, upgraded(t, func(p *peer) {
 			p.pinged("")
 			p.event(1)
-			p.goodbye()
+			p.closedNormally()
 		}))
 		ctx, cancel := context.WithCancel(t.Context())
 		c, err := Dial(ctx, cfg)
@@ -163,26 +163,26 @@ func TestConfigErrors(t *testing.T) {
 		want   string
 	}{
 		{"no token", func(c *Config) { c.Token = "" }, "Config.Token is missing"},
-		{"line break behind the token", func(c *Config) { c.Token += "\n" }, "line break"},
-		{"not ASCII", func(c *Config) { c.Token = "gé" + testToken }, "no header can carry"},
+		{"line break after the token", func(c *Config) { c.Token += "\n" }, "line break"},
+		{"not ASCII", func(c *Config) { c.Token = "gé" + testToken }, "not allowed in a header"},
 		{"no URL", func(c *Config) { c.URL = "" }, "want wss://HOST:PORT"},
 		{"http", func(c *Config) { c.URL = "https://gatecast.test" }, `the scheme "https"`},
-		{"no host", func(c *Config) { c.URL = "wss:///path" }, "names no host"},
-		{"no URL at all", func(c *Config) { c.URL = "wss://h:port-" + testToken }, "is no URL"},
-		{"token in the URL", func(c *Config) { c.URL = "wss://" + testToken + "@gatecast.test" }, "belongs in Config.Token"},
-		{"backoff below zero", func(c *Config) { c.BackoffMin = -1 }, "BackoffMin"},
-		{"backoff upside down", func(c *Config) { c.BackoffMin, c.BackoffMax = 2, 1 }, "no more than the second"},
+		{"no host", func(c *Config) { c.URL = "wss:///path" }, "has no host"},
+		{"invalid URL", func(c *Config) { c.URL = "wss://h:port-" + testToken }, "is not a URL"},
+		{"token in the URL", func(c *Config) { c.URL = "wss://" + testToken + "@gatecast.test" }, "put the token into Config.Token"},
+		{"negative backoff", func(c *Config) { c.BackoffMin = -1 }, "BackoffMin"},
+		{"BackoffMin above BackoffMax", func(c *Config) { c.BackoffMin, c.BackoffMax = 2, 1 }, "BackoffMin <= BackoffMax"},
 		{"backoff of years", func(c *Config) { c.BackoffMax = 1 << 62 }, "BackoffMax"},
-		{"silence below zero", func(c *Config) { c.Silence = -1 }, "Silence"},
-		{"no dialling below zero", func(c *Config) { c.DialTimeout = -1 }, "DialTimeout"},
-		{"limit below zero", func(c *Config) { c.ReadLimit = -1 }, "ReadLimit"},
-		{"buffer below zero", func(c *Config) { c.Buffer = -1 }, "Buffer"},
+		{"negative Silence", func(c *Config) { c.Silence = -1 }, "Silence"},
+		{"negative DialTimeout", func(c *Config) { c.DialTimeout = -1 }, "DialTimeout"},
+		{"negative ReadLimit", func(c *Config) { c.ReadLimit = -1 }, "ReadLimit"},
+		{"negative Buffer", func(c *Config) { c.Buffer = -1 }, "Buffer"},
 		{"no handler", func(c *Config) { c.Handler = nil }, "Config.Handler is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := good
 			cfg.NetDial = func(context.Context, string, string) (net.Conn, error) {
-				t.Error("dialled")
+				t.Error("dialed")
 				return nil, io.EOF
 			}
 			tt.change(&cfg)
@@ -196,7 +196,7 @@ func TestConfigErrors(t *testing.T) {
 					t.Errorf("got %v, want something about %q", err, tt.want)
 				}
 				if err != nil && strings.Contains(err.Error(), testToken) {
-					t.Errorf("the error tells the token: %v", err)
+					t.Errorf("the error contains the token: %v", err)
 				}
 			}
 		})
@@ -205,10 +205,10 @@ func TestConfigErrors(t *testing.T) {
 
 func TestEndpoint(t *testing.T) {
 	for in, want := range map[string]string{
-		"wss://h:9243":         "wss://h:9243" + DefaultPath,
-		"wss://h:9243/":        "wss://h:9243" + DefaultPath,
-		"ws://[::1]:80":        "ws://[::1]:80" + DefaultPath,
-		"wss://h/behind/proxy": "wss://h/behind/proxy",
+		"wss://h:9243":        "wss://h:9243" + DefaultPath,
+		"wss://h:9243/":       "wss://h:9243" + DefaultPath,
+		"ws://[::1]:80":       "ws://[::1]:80" + DefaultPath,
+		"wss://h/under/proxy": "wss://h/under/proxy",
 	} {
 		u, err := Config{URL: in}.endpoint()
 		if err != nil || u.String() != want {

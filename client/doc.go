@@ -3,16 +3,15 @@
 
 // Package client connects a gateway to gatecast and receives its events.
 //
-// [Run] keeps a connection: it reconnects when one ends, waits as long as the
-// reason for the end asks for, and goes on where the last connection ended. It
-// tells the server what became of each event, and keeps its position in a
-// [CursorStore]. [Dial] makes one connection, for a program that wants to do that
-// itself.
+// [Run] keeps a gateway connected. It calls a handler with each event, reports the handler's
+// result to the server, and stores the position in a [CursorStore]. When a connection ends, Run
+// waits as long as the reason requires, reconnects, and resumes after the last event that was
+// handled. [Dial] opens a single connection, for a program that does this itself.
 //
-// Events reach the handler one at a time, in the order of the log. Without a
-// position a connection begins with what is published from then on; with one it
-// begins with everything the gateway has missed since, or, when the server cannot
-// send that any more, with a [Resync].
+// Events arrive one at a time, in the order of the log. A connection without a position receives
+// what is published from then on. A connection with a position first receives every event that
+// the gateway has missed since, or a [Resync] if the server no longer has them.
 //
-// The package brings no part of the server into a program.
+// The package imports no other package of this module, and of other modules only gobwas/ws.
+// docs/protocol.md describes the protocol.
 package client

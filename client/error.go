@@ -11,18 +11,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gatecast/gatecast/frame"
 )
 
-// A RefusedError is the server's refusal of a connection.
+// A RefusedError is the server's HTTP response to an upgrade request that it refused.
 type RefusedError struct {
 	Status     int           // of the HTTP response
-	Code       string        // the server's name for it, as "unauthorized"; empty if it gave none
-	Message    string        // the server's, for people
-	RetryAfter time.Duration // what the server asks to wait; 0 if it asks nothing
+	Code       string        // machine-readable, for example "unauthorized"; "" if the response has none
+	Message    string        // for people
+	RetryAfter time.Duration // from the Retry-After header, at most 1 h; 0 without one
 }
 
+// Error implements error.
 func (e *RefusedError) Error() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "refused with status %d", e.Status)
@@ -35,12 +34,13 @@ func (e *RefusedError) Error() string {
 	return s.String()
 }
 
-// A CloseError is the server's close of a connection.
+// A CloseError is the close frame with which the server ended a connection.
 type CloseError struct {
-	Code   frame.CloseCode // frame.CloseNoStatus if the server gave none
-	Reason string          // the server's, for people
+	Code   CloseCode // CloseNoStatus if the frame had none
+	Reason string    // for people
 }
 
+// Error implements error.
 func (e *CloseError) Error() string {
 	if e.Reason == "" {
 		return fmt.Sprintf("closed by the server with code %d", e.Code)
@@ -48,11 +48,11 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("closed by the server with code %d: %q", e.Code, e.Reason)
 }
 
-// maxRefusal bounds what is read of a refusal, in bytes.
+// maxRefusal is the number of bytes read of a refusal's body.
 const maxRefusal = 64 << 10
 
-// readRefusal makes an error of a response that is no upgrade. Nothing in its
-// body is relied on: a proxy may have made it.
+// readRefusal makes an error from a response that is not an upgrade. The body can be anything,
+// because a proxy may have sent the response.
 func readRefusal(resp *http.Response) *RefusedError {
 	var body struct {
 		Error   string `json:"error"`
@@ -69,11 +69,10 @@ func readRefusal(resp *http.Response) *RefusedError {
 	}
 }
 
-// maxRetryAfter bounds what a server can ask for, which may be a mistake.
+// maxRetryAfter bounds the Retry-After header, which may be wrong.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads a Retry-After header: seconds, or a date (RFC 9110 section
-// 10.2.3).
+// retryAfter parses a Retry-After header: seconds or a date (RFC 9110 section 10.2.3).
 func retryAfter(s string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)

@@ -5,51 +5,89 @@ package client_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"os"
+	"path/filepath"
 
 	"github.com/gatecast/gatecast/client"
-	"github.com/gatecast/gatecast/frame"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 )
 
-// A gateway that keeps its position in a file, so that it misses nothing while it is
-// restarted.
+// A gateway stores its position in a file, so that it misses nothing while it restarts.
 func ExampleRun() {
-	server := startServer()
+	server := startServer(deployed)
 	defer server.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	err := client.Run(ctx, client.Config{
-		URL:    url(server),
+	dir, err := os.MkdirTemp("", "gateway")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+
+	ctx, stop := context.WithCancel(context.Background())
+	cursor := client.FileCursor(filepath.Join(dir, "cursor"))
+	err = client.Run(ctx, client.Config{
+		URL:    serverURL(server),
 		Token:  "gc_secret",
-		TLS:    &tls.Config{RootCAs: roots(server)},
-		Cursor: new(client.MemoryCursor), // client.FileCursor("/var/lib/gateway/cursor") in earnest
-		Handler: func(ctx context.Context, e client.Event) error {
+		TLS:    serverTLS(server),
+		Cursor: cursor,
+		Handler: func(_ context.Context, e client.Event) error {
 			fmt.Printf("%s %s %s\n", e.ID, e.Type, e.Payload)
-			cancel() // one is enough
+			stop() // a real gateway runs until it is stopped
 			return nil
 		},
-		OnResync: func(ctx context.Context, r client.Resync) {
-			// Fetch everything from the platform.
+		OnResync: func(context.Context, client.Resync) {
+			// Fetch the complete state from the platform.
 		},
 	})
 	fmt.Println(err)
+
+	position, err := cursor.Load(context.Background())
+	fmt.Println(position, err)
 	// Output:
 	// k3f9-1042 api.deployed {"apiId":"weather"}
 	// context canceled
+	// k3f9-1042 <nil>
 }
 
-func ExampleDial() {
-	server := startServer()
+// A Run ends only if reconnecting cannot help. The error contains the reason.
+func ExampleRun_refused() {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprint(w, `{"error":"unauthorized","message":"the token is not valid"}`)
+	}))
 	defer server.Close()
-	conn, err := client.Dial(context.Background(), client.Config{
-		URL: url(server), Token: "gc_secret", TLS: &tls.Config{RootCAs: roots(server)},
+
+	err := client.Run(context.Background(), client.Config{
+		URL:     serverURL(server),
+		Token:   "gc_secret",
+		TLS:     serverTLS(server),
+		Handler: func(context.Context, client.Event) error { return nil },
+	})
+	if refused, ok := errors.AsType[*client.RefusedError](err); ok {
+		fmt.Println(refused.Status, refused.Code)
+	}
+	fmt.Println(err)
+	// Output:
+	// 401 unauthorized
+	// client: not reconnecting: refused with status 401 "unauthorized": "the token is not valid"
+}
+
+// A program opens one connection, resumes after an event, and reports a failure.
+func ExampleDial() {
+	server := startServer(deployed)
+	defer server.Close()
+
+	ctx := context.Background()
+	conn, err := client.Dial(ctx, client.Config{
+		URL:   serverURL(server),
+		Token: "gc_secret",
+		TLS:   serverTLS(server),
 		Since: "k3f9-1041",
 	})
 	if err != nil {
@@ -57,42 +95,70 @@ func ExampleDial() {
 		return
 	}
 	defer conn.Close()
-	e, err := conn.Next(context.Background())
+	fmt.Println("connected as", conn.Accepted().GatewayID)
+
+	e, err := conn.Next(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(conn.Accepted().GatewayID, e.Type)
+	fmt.Println(e.Type)
 	if err := conn.FailEvent(e.ID, errors.New("no such API")); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
-	// edge api.deployed
+	// connected as edge
+	// api.deployed
 }
 
-// startServer starts a server that sends one event.
-func startServer() *httptest.Server {
-	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _, _, err := ws.UpgradeHTTP(r, w)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		for _, text := range []string{
-			`{"type":"connection.ack","gatewayId":"edge","cursor":"k3f9-1041","resumed":true}`,
-			`{"id":"k3f9-1042","type":"api.deployed","payload":{"apiId":"weather"}}`,
-		} {
-			_, _ = conn.Write(frame.Append(nil, frame.OpText, []byte(text)))
-		}
-		for b := make([]byte, 1024); err == nil; { // until the client has gone
-			_, err = conn.Read(b)
-			_, _ = conn.Write(frame.AppendClose(nil, frame.CloseNormal, ""))
-		}
-	}))
+// When the server closes a connection, the error of Next contains the close code.
+func ExampleCloseError() {
+	server := startServer(slowConsumer)
+	defer server.Close()
+
+	ctx := context.Background()
+	conn, err := client.Dial(ctx, client.Config{URL: serverURL(server), Token: "gc_secret", TLS: serverTLS(server)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+	_, err = conn.Next(ctx)
+	if closed, ok := errors.AsType[*client.CloseError](err); ok && closed.Code == client.CloseTryAgainLater {
+		fmt.Println("reconnect and resume:", closed.Reason)
+	}
+	// Output:
+	// reconnect and resume: slow consumer
 }
 
-func url(s *httptest.Server) string { return strings.Replace(s.URL, "https", "wss", 1) }
+// A handler reports the result of a deployment before it acks the event.
+func ExampleAckDeployment() {
+	server := startServer(deployed)
+	defer server.Close()
 
-func roots(s *httptest.Server) *x509.CertPool {
-	return s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	ctx, stop := context.WithCancel(context.Background())
+	_ = client.Run(ctx, client.Config{
+		URL:   serverURL(server),
+		Token: "gc_secret",
+		TLS:   serverTLS(server),
+		Handler: func(ctx context.Context, e client.Event) error {
+			defer stop()
+			err := client.AckDeployment(ctx, client.DeploymentAck{DeploymentID: "d-17", Status: "success"})
+			fmt.Println(e.Type, err)
+			return err
+		},
+	})
+	// Output:
+	// api.deployed <nil>
+}
+
+// deployed sends an event.
+func deployed(conn *serverConn) {
+	conn.send(`{"id":"k3f9-1042","type":"api.deployed","payload":{"apiId":"weather"}}`)
+}
+
+// slowConsumer closes as a gatecast node does when a gateway reads too slowly.
+func slowConsumer(conn *serverConn) {
+	body := ws.NewCloseFrameBody(ws.StatusCode(client.CloseTryAgainLater), "slow consumer")
+	_ = wsutil.WriteServerMessage(conn, ws.OpClose, body)
 }

@@ -10,47 +10,46 @@ import (
 	"time"
 )
 
-// An Event is one message of the server's.
+// An Event is one message from the server.
 type Event struct {
-	// ID is the event's place in the log: opaque, and growing for one gateway.
-	// A message that is no event of the log has none.
+	// ID is the position of the event in the log. It is opaque, and increases for one gateway. A
+	// message that is not in the log has none.
 	ID      string          `json:"id"`
-	Type    string          `json:"type"`
+	Type    string          `json:"type"` // for example "api.deployed"
 	Payload json.RawMessage `json:"payload"`
-	// GatewayID is this gateway's in an event for it alone, and empty in one for
-	// several.
+	// GatewayID is set only in an event for this gateway alone.
 	GatewayID     string    `json:"gatewayId"`
-	Timestamp     time.Time `json:"timestamp"`
-	CorrelationID string    `json:"correlationId"`
-	// Traceparent is the span to go on from, as a traceparent header of W3C Trace
-	// Context; empty in an event without one.
+	Timestamp     time.Time `json:"timestamp"`     // when the server accepted the event, UTC
+	CorrelationID string    `json:"correlationId"` // the publisher's, or a UUID
+	// Traceparent is the parent span, in the format of the traceparent header of W3C Trace
+	// Context. Empty if the event is not traced.
 	Traceparent string `json:"traceparent"`
 
-	// Raw is the message as it arrived.
+	// Raw is the message as received.
 	Raw []byte `json:"-"`
 }
 
-// An Ack is what the server says when it takes a connection.
+// An Ack is the server's first message on a connection.
 type Ack struct {
 	GatewayID    string    `json:"gatewayId"`
 	ConnectionID string    `json:"connectionId"`
 	Timestamp    time.Time `json:"timestamp"`
-	// Cursor is the place in the log from which on events reach the connection.
+	// Cursor is the position where the connection begins: the gateway receives every event of its
+	// own after it.
 	Cursor string `json:"cursor"`
-	// Resumed reports whether the connection goes on where another ended.
+	// Resumed reports whether the connection begins at the position that the client sent.
 	Resumed bool `json:"resumed"`
 }
 
-// A Resync says that the gateway has missed events which the server cannot send it
-// any more. It goes on with what is published behind Cursor.
+// A Resync reports that the gateway has missed events that the server no longer has. The
+// connection continues with the events after Cursor.
 type Resync struct {
-	// Reason is the server's word for why: not_retained, other_epoch,
-	// unknown_position or ahead_of_log.
+	// Reason is not_retained, other_epoch, unknown_position or ahead_of_log.
 	Reason string `json:"reason"`
-	Cursor string `json:"cursor"`
+	Cursor string `json:"cursor"` // a position, as in [Ack]
 }
 
-// Resync reports whether the message is a [Resync], and returns it.
+// Resync returns the [Resync] that the message is; ok reports whether it is one.
 func (e Event) Resync() (r Resync, ok bool) {
 	if e.ID != "" || e.Type != "resync.required" {
 		return Resync{}, false
@@ -58,7 +57,7 @@ func (e Event) Resync() (r Resync, ok bool) {
 	return r, json.Unmarshal(e.Raw, &r) == nil
 }
 
-// parseEvent reads an event from a text of which it keeps nothing.
+// parseEvent parses an event. It does not keep text.
 func parseEvent(text []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(text, &e); err != nil {

@@ -8,26 +8,27 @@ import (
 	"sync"
 )
 
-// A queue holds the events that a connection has received and nobody has taken.
-// One goroutine puts; any may take, stop and end.
+// A queue holds the events that a connection has received and its user has not taken. One
+// goroutine calls put; any goroutine can call take, stop and end.
 type queue struct {
-	limit int           // bytes; constant
+	// Constant.
+	limit int           // bytes
 	added chan struct{} // holds a token when there may be something to take
 	taken chan struct{} // holds a token when there may be room
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	events  []Event
 	bytes   int   // of events
-	stopped bool  // nobody takes any more
-	err     error // why nothing more comes; nil while it may
+	stopped bool  // events are dropped
+	err     error // why no more events follow; nil before that
 }
 
 func newQueue(limit int) *queue {
 	return &queue{limit: limit, added: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
 }
 
-// put adds an event, once there is room. An event larger than the limit has room
-// when the queue is empty. Of a stopped queue it drops the event.
+// put waits for room and adds an event. An event larger than the limit fits into an empty queue. A
+// stopped queue drops the event.
 func (q *queue) put(e Event) {
 	for !q.tryPut(e) {
 		<-q.taken
@@ -49,7 +50,7 @@ func (q *queue) tryPut(e Event) bool {
 	return true
 }
 
-// take returns the next event, or why there will be none.
+// take waits for the next event and returns it, or the reason why none follows.
 func (q *queue) take(ctx context.Context) (Event, error) {
 	for {
 		if ctx.Err() != nil {
@@ -70,12 +71,12 @@ func (q *queue) tryTake() (e Event, ok bool, err error) {
 	defer q.mu.Unlock()
 	if len(q.events) == 0 {
 		if q.err != nil {
-			wake(q.added) // for whoever else takes
+			wake(q.added) // for the next goroutine in take
 		}
 		return Event{}, false, q.err
 	}
 	e = q.events[0]
-	q.events[0] = Event{} // let go of its bytes
+	q.events[0] = Event{} // releases its bytes
 	q.events = q.events[1:]
 	q.bytes -= len(e.Raw)
 	wake(q.taken)
@@ -85,8 +86,8 @@ func (q *queue) tryTake() (e Event, ok bool, err error) {
 	return e, true, nil
 }
 
-// end says why nothing more comes, if nothing has been said before. What is in
-// the queue can still be taken.
+// end sets the reason why no more events follow, unless there is one. Events in the queue can
+// still be taken.
 func (q *queue) end(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,7 +97,7 @@ func (q *queue) end(err error) {
 	wake(q.added)
 }
 
-// stop drops what is in the queue and all that comes; err is why.
+// stop drops the events in the queue and all that follow. take then returns err.
 func (q *queue) stop(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -106,7 +107,7 @@ func (q *queue) stop(err error) {
 	wake(q.taken)
 }
 
-// wake puts a token into c unless it holds one.
+// wake puts a token into c unless c holds one. It never blocks.
 func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -42,7 +42,7 @@ func TestQueueBlocksWhenFull(t *testing.T) {
 	})
 }
 
-func TestQueueEnds(t *testing.T) {
+func TestQueueEnd(t *testing.T) {
 	q := newQueue(10)
 	why := errors.New("why")
 	q.put(sized("a", 1))
@@ -56,12 +56,12 @@ func TestQueueEnds(t *testing.T) {
 	}
 }
 
-// Everyone who waits for an event is told that none will come.
+// End wakes every goroutine in take.
 func TestQueueEndWakesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(10)
 		why := errors.New("why")
-		told := 0
+		woken := 0
 		results := make(chan error)
 		for range 3 {
 			go func() {
@@ -73,16 +73,16 @@ func TestQueueEndWakesAll(t *testing.T) {
 		q.end(why)
 		for range 3 {
 			if <-results == why {
-				told++
+				woken++
 			}
 		}
-		if told != 3 {
-			t.Errorf("%d of 3 were told", told)
+		if woken != 3 {
+			t.Errorf("%d of 3 goroutines got the reason", woken)
 		}
 	})
 }
 
-func TestQueueStopLetsPutGo(t *testing.T) {
+func TestQueueStopReleasesPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1)
 		why := errors.New("why")

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatecast/gatecast/frame"
-
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -25,64 +23,64 @@ const (
 	resyncText  = `{"type":"resync.required","reason":"not_retained","cursor":"k3f9-500"}`
 )
 
-// A visit is one connection as a server of the tests sees it.
-type visit struct{ since, replay string }
+// resumeHeaders are the headers of an upgrade request that say where to resume.
+type resumeHeaders struct{ since, replay string }
 
-// serveVisits runs a script a connection, and returns the visits of all when the
-// context has ended, which it does behind the last.
-func serveVisits(t *testing.T, change func(*Config), scripts ...func(*peer)) (visits []visit, err error) {
+// serveScripts runs Run against a server with one script per connection, until the last script has
+// ended. It returns the headers of each upgrade request, and Run's error.
+func serveScripts(t *testing.T, change func(*Config), scripts ...func(*peer)) (requests []resumeHeaders, err error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cfg := serveTLS(t, func(p *peer, r *http.Request) {
-		n := len(visits)
-		visits = append(visits, visit{r.Header.Get("Last-Event-ID"), r.Header.Get("Replay")})
+		n := len(requests)
+		requests = append(requests, resumeHeaders{r.Header.Get("Last-Event-ID"), r.Header.Get("Replay")})
 		scripts[n](p)
 		if n == len(scripts)-1 {
 			cancel()
-			p.read() // its goodbye
+			p.read() // the close frame
 		}
 	})
 	cfg.BackoffMin, cfg.BackoffMax = time.Millisecond, time.Millisecond
 	cfg.Handler = func(context.Context, Event) error { return nil }
 	change(&cfg)
 	err = Run(ctx, cfg)
-	return visits, err
+	return requests, err
 }
 
-// slow closes as a server closes on a slow consumer.
-func (p *peer) slow() {
+// closeSlow closes as the server does for a slow consumer.
+func (p *peer) closeSlow() {
 	p.t.Helper()
-	p.close(frame.CloseTryAgainLater, "")
-	p.closed(frame.CloseTryAgainLater)
+	p.close(CloseTryAgainLater, "")
+	p.closed(CloseTryAgainLater)
 }
 
 func TestRunResumes(t *testing.T) {
 	var handled, resyncs []string
-	visits, err := serveVisits(t,
+	requests, err := serveScripts(t,
 		func(cfg *Config) {
 			cfg.ReplayLatest = true
 			cfg.Handler = func(_ context.Context, e Event) error { handled = append(handled, e.ID); return nil }
 			cfg.OnResync = func(_ context.Context, r Resync) { resyncs = append(resyncs, r.Reason+" "+r.Cursor) }
 		},
-		func(p *peer) { p.ack(); p.slow() }, // before any event
+		func(p *peer) { p.ack(); p.closeSlow() }, // before any event
 		func(p *peer) {
 			p.text(resumedText)
 			p.event(1)
-			p.hears(`{"type":"event.ack","id":"k3f9-1"}`)
+			p.receives(`{"type":"event.ack","id":"k3f9-1"}`)
 			p.event(2)
-			p.hears(`{"type":"event.ack","id":"k3f9-2"}`)
-			p.slow()
+			p.receives(`{"type":"event.ack","id":"k3f9-2"}`)
+			p.closeSlow()
 		},
-		func(p *peer) { p.slow() }, // before the ack
-		func(p *peer) { p.ack(); p.text(resyncText); p.slow() },
-		func(p *peer) { p.text(resumedText); p.text(`{"type":"new.thing"}`); p.slow() },
+		func(p *peer) { p.closeSlow() }, // before the ack
+		func(p *peer) { p.ack(); p.text(resyncText); p.closeSlow() },
+		func(p *peer) { p.text(resumedText); p.text(`{"type":"new.thing"}`); p.closeSlow() },
 		func(p *peer) { p.text(resumedText) },
 	)
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	want := []visit{{"", "latest"}, {"k3f9-1041", "latest"}, {"k3f9-2", "latest"}, {"k3f9-2", "latest"}, {"k3f9-500", "latest"}, {"k3f9-500", "latest"}}
-	if diff := cmp.Diff(want, visits, cmp.AllowUnexported(visit{})); diff != "" {
+	want := []resumeHeaders{{"", "latest"}, {"k3f9-1041", "latest"}, {"k3f9-2", "latest"}, {"k3f9-2", "latest"}, {"k3f9-500", "latest"}, {"k3f9-500", "latest"}}
+	if diff := cmp.Diff(want, requests, cmp.AllowUnexported(resumeHeaders{})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"k3f9-1", "k3f9-2"}, handled); diff != "" {
@@ -93,24 +91,24 @@ func TestRunResumes(t *testing.T) {
 	}
 }
 
-// Another process goes on where one has ended; the store comes before Since.
-func TestRunGoesOnFromItsStore(t *testing.T) {
+// A process resumes from the stored position; the store takes precedence over Since.
+func TestRunResumesFromStore(t *testing.T) {
 	file := FileCursor(filepath.Join(t.TempDir(), "cursor"))
 	withStore := func(cfg *Config) { cfg.Cursor, cfg.Since = file, "k3f9-0" }
-	visits, _ := serveVisits(t, withStore, func(p *peer) {
+	requests, _ := serveScripts(t, withStore, func(p *peer) {
 		p.text(resumedText)
 		p.event(7)
-		p.hears(`{"type":"event.ack","id":"k3f9-7"}`)
+		p.receives(`{"type":"event.ack","id":"k3f9-7"}`)
 	})
-	again, _ := serveVisits(t, withStore, func(p *peer) { p.text(resumedText) })
-	if got := append(visits, again...); len(got) != 2 || got[0].since != "k3f9-0" || got[1].since != "k3f9-7" {
+	again, _ := serveScripts(t, withStore, func(p *peer) { p.text(resumedText) })
+	if got := append(requests, again...); len(got) != 2 || got[0].since != "k3f9-0" || got[1].since != "k3f9-7" {
 		t.Errorf("positions %v", got)
 	}
 }
 
 func TestHandlerFails(t *testing.T) {
-	long := strings.Repeat("é", maxReason)
-	_, _ = serveVisits(t,
+	long := strings.Repeat("é", maxErrorText)
+	_, _ = serveScripts(t,
 		func(cfg *Config) {
 			cfg.Handler = func(ctx context.Context, e Event) error {
 				if e.ID == "k3f9-1" {
@@ -125,26 +123,26 @@ func TestHandlerFails(t *testing.T) {
 		func(p *peer) {
 			p.text(resumedText)
 			p.event(1)
-			p.hears(`{"type":"event.ack","id":"k3f9-1","status":"failed","error":"no \"room\""}`)
+			p.receives(`{"type":"event.ack","id":"k3f9-1","status":"failed","error":"no \"room\""}`)
 			p.event(2)
-			p.hears(`{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"failed","errorCode":"E7"}}`)
-			p.hears(`{"type":"event.ack","id":"k3f9-2","status":"failed","error":"` + long[:maxReason] + `"}`)
+			p.receives(`{"type":"deployment.ack","payload":{"deploymentId":"d1","status":"failed","errorCode":"E7"}}`)
+			p.receives(`{"type":"event.ack","id":"k3f9-2","status":"failed","error":"` + long[:maxErrorText] + `"}`)
 		})
 	if err := AckDeployment(t.Context(), DeploymentAck{}); err != ErrNoConnection {
 		t.Error(err)
 	}
 }
 
-// An event whose handler was interrupted by the end of the context comes again.
+// An event is sent again if the context ended while its handler ran.
 func TestInterruptedHandler(t *testing.T) {
 	store := new(MemoryCursor)
 	var cancel context.CancelFunc
 	cfg := serveTLS(t, func(p *peer, _ *http.Request) {
 		p.text(resumedText)
 		p.event(1)
-		p.hears(`{"type":"event.ack","id":"k3f9-1"}`)
+		p.receives(`{"type":"event.ack","id":"k3f9-1"}`)
 		p.event(2)
-		p.goodbye()
+		p.closedNormally()
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg.Cursor = store
@@ -162,31 +160,31 @@ func TestInterruptedHandler(t *testing.T) {
 	}
 }
 
-// A gateway whose position was refused keeps it until it has handled the resync,
-// which the connection may end before.
+// A gateway keeps a refused position until it has handled the resync, because the connection can
+// end before the resync arrives.
 func TestResyncIsNotLost(t *testing.T) {
 	resyncs := 0
-	visits, _ := serveVisits(t,
+	requests, _ := serveScripts(t,
 		func(cfg *Config) {
 			cfg.Since = "k3f9-5"
 			cfg.OnResync = func(context.Context, Resync) { resyncs++ }
 		},
-		func(p *peer) { p.ack(); p.slow() },
-		func(p *peer) { p.ack(); p.text(resyncText); p.slow() },
+		func(p *peer) { p.ack(); p.closeSlow() },
+		func(p *peer) { p.ack(); p.text(resyncText); p.closeSlow() },
 		func(p *peer) { p.text(resumedText) },
 	)
-	want := []visit{{since: "k3f9-5"}, {since: "k3f9-5"}, {since: "k3f9-500"}}
-	if diff := cmp.Diff(want, visits, cmp.AllowUnexported(visit{})); diff != "" || resyncs != 1 {
+	want := []resumeHeaders{{since: "k3f9-5"}, {since: "k3f9-5"}, {since: "k3f9-500"}}
+	if diff := cmp.Diff(want, requests, cmp.AllowUnexported(resumeHeaders{})); diff != "" || resyncs != 1 {
 		t.Errorf("%d resyncs\n%s", resyncs, diff)
 	}
 }
 
-// A resync that was interrupted by the end of the context comes again.
+// A resync is sent again if the context ended while OnResync ran.
 func TestInterruptedResync(t *testing.T) {
 	cfg := serveTLS(t, func(p *peer, _ *http.Request) {
 		p.ack()
 		p.text(resyncText)
-		p.goodbye()
+		p.closedNormally()
 	})
 	store := new(MemoryCursor)
 	if err := store.Save(t.Context(), "k3f9-5"); err != nil {
@@ -205,12 +203,11 @@ func TestInterruptedResync(t *testing.T) {
 	}
 }
 
-// What was received before the server closed, and can't be acked any more, comes
-// again instead of counting as handled.
-func TestNoAckIsDropped(t *testing.T) {
+// An event that was received before the server closed, and cannot be acked any more, is sent again.
+func TestUnackedEventIsSentAgain(t *testing.T) {
 	closed := make(chan struct{})
 	var handled []string
-	visits, _ := serveVisits(t,
+	requests, _ := serveScripts(t,
 		func(cfg *Config) {
 			cfg.Handler = func(_ context.Context, e Event) error {
 				<-closed
@@ -222,45 +219,45 @@ func TestNoAckIsDropped(t *testing.T) {
 			p.text(resumedText)
 			p.event(1)
 			p.event(2)
-			p.slow()
+			p.closeSlow()
 			close(closed)
 		},
 		func(p *peer) {
 			p.text(resumedText)
 			p.event(2)
-			p.hears(`{"type":"event.ack","id":"k3f9-2"}`)
+			p.receives(`{"type":"event.ack","id":"k3f9-2"}`)
 		},
 	)
 	if diff := cmp.Diff([]string{"k3f9-1", "k3f9-2"}, handled); diff != "" {
 		t.Error(diff)
 	}
-	if want := []visit{{}, {since: "k3f9-1"}}; !cmp.Equal(want, visits, cmp.AllowUnexported(visit{})) {
-		t.Errorf("visits %v, want %v", visits, want)
+	if want := []resumeHeaders{{}, {since: "k3f9-1"}}; !cmp.Equal(want, requests, cmp.AllowUnexported(resumeHeaders{})) {
+		t.Errorf("requests %v, want %v", requests, want)
 	}
 }
 
-// A brokenStore saves nothing.
+// The Save of a brokenStore fails.
 type brokenStore struct{ MemoryCursor }
 
 func (*brokenStore) Save(context.Context, string) error { return errors.New("disk full") }
 
 func TestSaveFails(t *testing.T) {
-	var told []string
-	_, _ = serveVisits(t,
+	var reported []string
+	_, _ = serveScripts(t,
 		func(cfg *Config) {
 			cfg.Cursor, cfg.Since = new(brokenStore), "k3f9-0"
 			cfg.OnState = func(s State) {
 				if s.Phase == Connected && s.Err != nil {
-					told = append(told, fmt.Sprint(s.Cursor, " ", s.Err))
+					reported = append(reported, fmt.Sprint(s.Cursor, " ", s.Err))
 				}
 			}
 		},
 		func(p *peer) {
 			p.text(resumedText)
 			p.event(1)
-			p.hears(`{"type":"event.ack","id":"k3f9-1"}`)
+			p.receives(`{"type":"event.ack","id":"k3f9-1"}`)
 		})
-	if diff := cmp.Diff([]string{"k3f9-1 disk full"}, told); diff != "" {
+	if diff := cmp.Diff([]string{"k3f9-1 disk full"}, reported); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -269,7 +266,7 @@ func TestFileCursor(t *testing.T) {
 	dir := t.TempDir()
 	f := FileCursor(filepath.Join(dir, "cursor"))
 	if got, err := f.Load(t.Context()); got != "" || err != nil {
-		t.Errorf("of no file: %q, %v", got, err)
+		t.Errorf("Load without a file: %q, %v", got, err)
 	}
 	for _, position := range []string{"k3f9-1", "k3f9-20"} {
 		if err := f.Save(t.Context(), position); err != nil {
@@ -283,21 +280,21 @@ func TestFileCursor(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
-		t.Errorf("%v is left behind", left)
+		t.Errorf("the folder contains %v, want only the cursor", left)
 	}
 	if err := os.WriteFile(string(f), []byte("two\nlines"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Load(t.Context()); err == nil || !strings.Contains(err.Error(), string(f)) {
-		t.Errorf("of garbage: %v", err)
+		t.Errorf("Load of an invalid file: %v", err)
 	}
 	missing := FileCursor(filepath.Join(dir, "no", "cursor"))
 	if err := missing.Save(t.Context(), "x"); err == nil {
-		t.Error("saved in a folder that is not there")
+		t.Error("Save succeeded in a folder that does not exist")
 	}
 }
 
-// A program that imports the client gets no part of the server.
+// The client imports the standard library and gobwas only.
 func TestDependencies(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
@@ -305,10 +302,9 @@ func TestDependencies(t *testing.T) {
 	}
 	for dep := range strings.FieldsSeq(string(out)) {
 		first, _, _ := strings.Cut(dep, "/")
-		ours := dep == "github.com/gatecast/gatecast/client" || dep == "github.com/gatecast/gatecast/frame"
-		ws := strings.HasPrefix(dep, "github.com/gobwas/") || strings.HasPrefix(dep, "github.com/klauspost/compress/")
-		if std := !strings.Contains(first, "."); !std && !ours && !ws {
-			t.Errorf("the client brings %s", dep)
+		ws := strings.HasPrefix(dep, "github.com/gobwas/")
+		if std := !strings.Contains(first, "."); !std && !ws && dep != "github.com/gatecast/gatecast/client" {
+			t.Errorf("the client depends on %s", dep)
 		}
 	}
 }

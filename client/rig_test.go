@@ -36,15 +36,15 @@ func eventText(n int) string {
 	return fmt.Sprintf(`{"id":"k3f9-%d","type":"api.deployed","payload":{"n":%d},"gatewayId":"gw-1","timestamp":"2026-01-02T03:04:05.000000000Z","correlationId":"x"}`, n, n)
 }
 
-// The server's texts are as a real one's.
-func TestServersTextsAreAsDescribed(t *testing.T) {
+// The texts of the test server conform to the AsyncAPI document.
+func TestServerTextsConform(t *testing.T) {
 	for _, text := range []string{ackText, resumedText, resyncText, eventText(1)} {
 		spectest.CheckServerFrame(t, []byte(text))
 	}
 }
 
-// A peer is the server's end of an upgraded connection. Its methods fail the
-// test when the client does something else.
+// A peer is the server's end of an upgraded connection. Its methods fail the test if the client
+// does not do what they expect.
 type peer struct {
 	t       *testing.T
 	conn    net.Conn
@@ -63,13 +63,13 @@ func (p *peer) write(b []byte) {
 func (p *peer) text(s string) { p.t.Helper(); p.write(frame.Append(nil, frame.OpText, []byte(s))) }
 func (p *peer) ack()          { p.t.Helper(); p.text(ackText) }
 func (p *peer) event(n int)   { p.t.Helper(); p.text(eventText(n)) }
-func (p *peer) close(code frame.CloseCode, reason string) {
+func (p *peer) close(code CloseCode, reason string) {
 	p.t.Helper()
-	p.write(frame.AppendClose(nil, code, reason))
+	p.write(frame.AppendClose(nil, frame.CloseCode(code), reason))
 }
 
-// read returns the client's next message, and one with Op 0 at the end. Texts are
-// held to the AsyncAPI document.
+// read returns the client's next message, or one with Op 0 at the end of the connection. Texts
+// must conform to the AsyncAPI document.
 func (p *peer) read() frame.Message {
 	p.t.Helper()
 	for {
@@ -92,8 +92,8 @@ func (p *peer) read() frame.Message {
 	}
 }
 
-// hears reads a text of the client's.
-func (p *peer) hears(want string) {
+// receives reads a text from the client.
+func (p *peer) receives(want string) {
 	p.t.Helper()
 	if m := p.read(); m.Op != frame.OpText || string(m.Payload) != want {
 		p.t.Errorf("client sent opcode %d %q, want %s", m.Op, m.Payload, want)
@@ -109,24 +109,24 @@ func (p *peer) pinged(payload string) {
 	}
 }
 
-// closed reads the client's close frame, and the end behind it.
-func (p *peer) closed(want frame.CloseCode) {
+// closed reads the client's close frame, and the end of the connection after it.
+func (p *peer) closed(want CloseCode) {
 	p.t.Helper()
 	m := p.read()
-	if code, reason := frame.ParseClose(m.Payload); m.Op != frame.OpClose || code != want {
+	if code, reason := frame.ParseClose(m.Payload); m.Op != frame.OpClose || CloseCode(code) != want {
 		p.t.Errorf("client sent opcode %d, code %d %q, want a close with %d", m.Op, code, reason, want)
 	}
 	p.ended()
 }
 
-// goodbye reads the close frame of a client that has had enough, and answers it.
-func (p *peer) goodbye() {
+// closedNormally reads the close frame of a client that closes the connection, and answers it.
+func (p *peer) closedNormally() {
 	p.t.Helper()
 	m := p.read()
-	if code, _ := frame.ParseClose(m.Payload); m.Op != frame.OpClose || code != frame.CloseNormal {
-		p.t.Errorf("client sent opcode %d %q, want a goodbye", m.Op, m.Payload)
+	if code, _ := frame.ParseClose(m.Payload); m.Op != frame.OpClose || CloseCode(code) != CloseNormal {
+		p.t.Errorf("client sent opcode %d %q, want a close frame with 1000", m.Op, m.Payload)
 	}
-	p.close(frame.CloseNormal, "")
+	p.close(CloseNormal, "")
 	p.ended()
 }
 
@@ -138,8 +138,8 @@ func (p *peer) ended() {
 	}
 }
 
-// serveTLS runs script for every connection to a TLS server on a real socket,
-// and returns the config to reach it.
+// serveTLS runs script for every connection to a TLS server on a real socket, and returns the
+// config to connect to it.
 func serveTLS(t *testing.T, script func(*peer, *http.Request)) Config {
 	done := make(chan struct{}, 16)
 	var begun atomic.Int32
@@ -157,7 +157,7 @@ func serveTLS(t *testing.T, script func(*peer, *http.Request)) Config {
 	t.Cleanup(func() {
 		srv.Close()
 		for range begun.Load() {
-			<-done // a hijacked connection is none of the server's
+			<-done // Server.Close does not wait for hijacked connections
 		}
 	})
 	return tlsConfig(srv)
@@ -182,35 +182,34 @@ func dialTLS(t *testing.T, script func(*peer, *http.Request)) *Conn {
 	return c
 }
 
-// A pipes is a server at the other end of in-memory connections, for tests in a
-// synctest bubble. Attempt n to connect runs the nth script; after the last, the
-// test's context ends instead.
-type pipes struct {
+// A pipeServer is a server at the other end of in-memory connections, for tests in a synctest
+// bubble. Dial number n runs script n; a dial after the last script ends the test's context.
+type pipeServer struct {
 	t       *testing.T
 	scripts []func(net.Conn)
 	cancel  context.CancelFunc
-	dialled []time.Time
+	dialed  []time.Time
 }
 
-// over returns a server for the scripts, a config to reach it and a context that
-// ends behind them.
-func over(t *testing.T, scripts ...func(net.Conn)) (*pipes, Config, context.Context) {
+// servePipes returns a server for the scripts, a config to connect to it, and a context that ends
+// after them.
+func servePipes(t *testing.T, scripts ...func(net.Conn)) (*pipeServer, Config, context.Context) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	p := &pipes{t: t, scripts: scripts, cancel: cancel}
+	p := &pipeServer{t: t, scripts: scripts, cancel: cancel}
 	cfg := Config{
 		URL:     "ws://gatecast.test",
 		Token:   testToken,
 		NetDial: p.dial,
 		Handler: func(context.Context, Event) error { return nil },
-		NoAcks:  true, // a pipe has no room for what its end does not read
+		NoAcks:  true, // a pipe has no buffer: a write waits for a read
 	}
 	return p, cfg, ctx
 }
 
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	n := len(p.dialled)
-	p.dialled = append(p.dialled, time.Now())
+func (p *pipeServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	n := len(p.dialed)
+	p.dialed = append(p.dialed, time.Now())
 	if n >= len(p.scripts) {
 		p.cancel()
 		return nil, ctx.Err()
@@ -223,7 +222,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return ours, nil
 }
 
-// upgraded makes a script of what happens after the upgrade and the ack.
+// upgraded returns a script that upgrades, acks, and then runs script.
 func upgraded(t *testing.T, script func(*peer)) func(net.Conn) {
 	return func(conn net.Conn) {
 		if _, err := ws.Upgrade(conn); err != nil {
@@ -237,14 +236,14 @@ func upgraded(t *testing.T, script func(*peer)) func(net.Conn) {
 }
 
 // closesWith acks and closes.
-func closesWith(t *testing.T, code frame.CloseCode) func(net.Conn) {
+func closesWith(t *testing.T, code CloseCode) func(net.Conn) {
 	return upgraded(t, func(p *peer) {
 		p.close(code, "")
 		p.closed(code)
 	})
 }
 
-// refuses answers the request for an upgrade with a response.
+// refuses answers the upgrade request with an HTTP response.
 func refuses(t *testing.T, status int, header, body string) func(net.Conn) {
 	return func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
@@ -257,8 +256,7 @@ func refuses(t *testing.T, status int, header, body string) func(net.Conn) {
 	}
 }
 
-// upgradeInto reads the request for an upgrade from conn and writes the response
-// to w.
+// upgradeInto reads the upgrade request from conn and writes the response to w.
 func upgradeInto(t *testing.T, conn io.Reader, w io.Writer) {
 	_, err := ws.Upgrade(struct {
 		io.Reader
@@ -269,5 +267,5 @@ func upgradeInto(t *testing.T, conn io.Reader, w io.Writer) {
 	}
 }
 
-// discard is for servers that log what a test means to happen.
+// discard is the log of servers whose errors a test causes on purpose.
 var discard = log.New(io.Discard, "", 0)

@@ -12,16 +12,17 @@ import (
 	"time"
 )
 
-// A Phase is what [Run] is doing.
+// A Phase is a state of [Run].
 type Phase int
 
 // The phases of [Run], in the order in which they follow each other.
 const (
-	Connecting Phase = iota // an attempt has begun
-	Connected               // the server has acked it; events arrive
-	Waiting                 // the connection ended, or the attempt failed
+	Connecting Phase = iota // an attempt has started
+	Connected               // the server has sent its ack; events can arrive
+	Waiting                 // the connection ended or the attempt failed; Run waits to reconnect
 )
 
+// String returns the phase in lower case, as in log lines.
 func (p Phase) String() string {
 	switch p {
 	case Connecting:
@@ -34,26 +35,25 @@ func (p Phase) String() string {
 	return fmt.Sprintf("Phase(%d)", int(p))
 }
 
-// A State is what has become of the connection of [Run].
+// A State is a change of Run's connection, as passed to Config.OnState.
 type State struct {
 	Phase Phase
-	Ack   Ack // when Connected
-	// Err is why there is no connection, when Waiting. When Connected it is nil, or
-	// why the position could not be saved; that is tried again with the next event.
+	Ack   Ack // if Connected
+	// Err is why there is no connection, if Waiting. If Connected, Err is nil, or why the
+	// position could not be saved; the next event saves it again.
 	Err    error
-	Wait   time.Duration // when Waiting: until the next attempt
-	Cursor string        // the position: the id of the last event that was handled, or where Run began
+	Wait   time.Duration // until the next attempt, if Waiting
+	Cursor string        // the position: the id of the last event handled, or where Run began
 }
 
-// Run keeps a connection and hands its events to cfg.Handler until ctx ends, and
-// then returns the cause of that. It goes on where the last connection ended, so
-// while it runs each event is handled once and in order; when the process ended
-// before cfg.Cursor had the position of an event, the next one handles that again.
+// Run connects to the server and calls cfg.Handler with each event, until ctx ends; then it
+// returns the cause of ctx. After a lost connection it reconnects and resumes. While Run runs,
+// each event is handled once and in order. If the process ends after the handler returned and
+// before cfg.Cursor stored the position, the next process handles that event again.
 //
-// It returns before ctx ends, with an error that says why, only when another
-// attempt would end the same way: when the config is wrong or cfg.Cursor cannot be
-// loaded; when the server answers 401, 403, 404, 409 or 422 ([*RefusedError]);
-// and when it closes with 1008 ([*CloseError]).
+// Run returns before ctx ends only if every further attempt would fail in the same way: the config
+// is invalid; cfg.Cursor cannot be loaded; the server answers with 401, 403, 404, 409 or 422 (the
+// error wraps a [*RefusedError]); or the server closes with 1008 (it wraps a [*CloseError]).
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if cfg.Handler == nil {
-		return errors.New("client: Config.Handler is missing: Run has nowhere to hand events to")
+		return errors.New("client: Config.Handler is missing: Run calls it with each event")
 	}
 	saved, err := cfg.Cursor.Load(ctx)
 	if err != nil {
@@ -81,40 +81,41 @@ func Run(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("client: not reconnecting: %w", err)
 		}
 		wait := b.next(err, lived)
-		r.tell(State{Phase: Waiting, Err: err, Wait: wait})
+		r.report(State{Phase: Waiting, Err: err, Wait: wait})
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
 }
 
-// A runner is one call of Run. Its config's Since moves on with the events.
+// A runner is one call of Run. cfg.Since is the current position. It belongs to Run's goroutine.
 type runner struct {
 	cfg  Config
 	conn *Conn
 }
 
-func (r *runner) tell(s State) {
+// report passes s to OnState, with the current position.
+func (r *runner) report(s State) {
 	s.Cursor = r.cfg.Since
 	r.cfg.OnState(s)
 }
 
-// session makes one connection and serves it to its end. It returns for how long
-// there was one, and why there is none any more.
+// session opens one connection and handles its events until it ends. It returns how long the
+// connection lasted and why it ended.
 func (r *runner) session(ctx context.Context) (lived time.Duration, err error) {
-	r.tell(State{Phase: Connecting})
+	r.report(State{Phase: Connecting})
 	if r.conn, err = Dial(ctx, r.cfg); err != nil {
 		return 0, err
 	}
 	defer func() { _ = r.conn.Close() }() // Run returns why the connection ended
 	start := time.Now()
 	if ack := r.conn.Accepted(); r.cfg.Since == "" {
-		// What comes behind the ack's cursor must not be missed either when the
-		// connection ends before an event came. A position that the server refused
-		// stays until the resync is handled, or that could be missed.
+		// Take the ack's cursor, so that nothing after it is missed if the connection ends before
+		// the first event. But keep a position that the server refused until its resync is
+		// handled: otherwise the resync is missed if the connection ends before it arrives.
 		r.moveTo(ctx, ack.Cursor)
 	}
-	r.tell(State{Phase: Connected, Ack: r.conn.Accepted()})
+	r.report(State{Phase: Connected, Ack: r.conn.Accepted()})
 	for {
 		e, err := r.conn.Next(ctx)
 		if err == nil {
@@ -126,7 +127,7 @@ func (r *runner) session(ctx context.Context) (lived time.Duration, err error) {
 	}
 }
 
-// handle handles one message of the server's.
+// handle handles one message of the server.
 func (r *runner) handle(ctx context.Context, e Event) error {
 	if resync, ok := e.Resync(); ok {
 		r.cfg.OnResync(ctx, resync)
@@ -137,7 +138,7 @@ func (r *runner) handle(ctx context.Context, e Event) error {
 		return nil
 	}
 	if e.ID == "" {
-		return nil // of a server that is newer than this client
+		return nil // a message type of a newer server
 	}
 	failure := r.cfg.Handler(context.WithValue(ctx, connKey{}, r.conn), e)
 	if failure != nil && ctx.Err() != nil {
@@ -153,12 +154,12 @@ func (r *runner) handle(ctx context.Context, e Event) error {
 	return r.conn.AckEvent(e.ID)
 }
 
-// moveTo keeps a new position.
+// moveTo sets and saves a new position.
 func (r *runner) moveTo(ctx context.Context, position string) {
 	r.cfg.Since = position
-	// A Run that ends saves what was handled all the same.
+	// The event was handled, so the position is saved also when ctx has ended.
 	if err := r.cfg.Cursor.Save(context.WithoutCancel(ctx), position); err != nil {
-		r.tell(State{Phase: Connected, Ack: r.conn.Accepted(), Err: err})
+		r.report(State{Phase: Connected, Ack: r.conn.Accepted(), Err: err})
 	}
 }
 

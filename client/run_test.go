@@ -14,12 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatecast/gatecast/frame"
-
 	"github.com/google/go-cmp/cmp"
 )
 
-// What Run does after every way a connection can end or be refused.
+// What Run does after each kind of refusal and end of a connection.
 func TestRunAfter(t *testing.T) {
 	const second = time.Second
 	for _, tt := range []struct {
@@ -27,17 +25,17 @@ func TestRunAfter(t *testing.T) {
 		server   func(t *testing.T) func(net.Conn)
 		from, to time.Duration // the wait; none when Run returns
 	}{
-		{"close 1000", closing(frame.CloseNormal), 1 * second, 10 * second},
-		{"close 1001", closing(frame.CloseGoingAway), 1 * second, 10 * second},
-		{"close 1012", closing(frame.CloseServiceRestart), 1 * second, 10 * second},
-		{"close 1002", closing(frame.CloseProtocolError), 0, 1 * second},
-		{"close 1003", closing(frame.CloseUnsupportedData), 0, 1 * second},
-		{"close without a code", closing(frame.CloseNoStatus), 0, 1 * second},
-		{"close 1007", closing(frame.CloseInvalidData), 0, 1 * second},
-		{"close 1008", closing(frame.ClosePolicyViolation), 0, 0},
-		{"close 1009", closing(frame.CloseMessageTooBig), 0, 1 * second},
-		{"close 1011", closing(frame.CloseInternalError), 0, 1 * second},
-		{"close 1013", closing(frame.CloseTryAgainLater), 0, 1 * second},
+		{"close 1000", closing(CloseNormal), 1 * second, 10 * second},
+		{"close 1001", closing(CloseGoingAway), 1 * second, 10 * second},
+		{"close 1012", closing(CloseServiceRestart), 1 * second, 10 * second},
+		{"close 1002", closing(CloseProtocolError), 0, 1 * second},
+		{"close 1003", closing(CloseUnsupportedData), 0, 1 * second},
+		{"close without a code", closing(CloseNoStatus), 0, 1 * second},
+		{"close 1007", closing(CloseInvalidData), 0, 1 * second},
+		{"close 1008", closing(ClosePolicyViolation), 0, 0},
+		{"close 1009", closing(CloseMessageTooBig), 0, 1 * second},
+		{"close 1011", closing(CloseInternalError), 0, 1 * second},
+		{"close 1013", closing(CloseTryAgainLater), 0, 1 * second},
 		{"connection lost", func(t *testing.T) func(net.Conn) { return upgraded(t, func(*peer) {}) }, 0, 1 * second},
 		{"lost before a response", func(*testing.T) func(net.Conn) { return func(net.Conn) {} }, 0, 1 * second},
 		{"400", refusing(400, ""), 0, 1 * second},
@@ -54,7 +52,7 @@ func TestRunAfter(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, cfg, ctx := over(t, tt.server(t))
+				p, cfg, ctx := servePipes(t, tt.server(t))
 				var waits []time.Duration
 				cfg.OnState = func(s State) {
 					if s.Phase == Waiting {
@@ -63,27 +61,27 @@ func TestRunAfter(t *testing.T) {
 				}
 				err := Run(ctx, cfg)
 				if tt.to == 0 {
-					if len(p.dialled) != 1 || err == nil || !strings.HasPrefix(err.Error(), "client: not reconnecting: ") {
-						t.Errorf("after %d attempts: %v", len(p.dialled), err)
+					if len(p.dialed) != 1 || err == nil || !strings.HasPrefix(err.Error(), "client: not reconnecting: ") {
+						t.Errorf("after %d attempts: %v", len(p.dialed), err)
 					}
 					return
 				}
-				if len(p.dialled) != 2 || !errors.Is(err, context.Canceled) {
-					t.Fatalf("after %d attempts: %v", len(p.dialled), err)
+				if len(p.dialed) != 2 || !errors.Is(err, context.Canceled) {
+					t.Fatalf("after %d attempts: %v", len(p.dialed), err)
 				}
-				waited := p.dialled[1].Sub(p.dialled[0])
+				waited := p.dialed[1].Sub(p.dialed[0])
 				if waited < tt.from || waited > tt.to {
 					t.Errorf("waited %v, want from %v to %v", waited, tt.from, tt.to)
 				}
 				if !slices.Equal(waits, []time.Duration{waited}) {
-					t.Errorf("waited %v, and said %v", waited, waits)
+					t.Errorf("waited %v, and reported %v", waited, waits)
 				}
 			})
 		})
 	}
 }
 
-func closing(code frame.CloseCode) func(*testing.T) func(net.Conn) {
+func closing(code CloseCode) func(*testing.T) func(net.Conn) {
 	return func(t *testing.T) func(net.Conn) { return closesWith(t, code) }
 }
 
@@ -91,17 +89,17 @@ func refusing(status int, header string) func(*testing.T) func(net.Conn) {
 	return func(t *testing.T) func(net.Conn) { return refuses(t, status, header, `{"error":"e","message":"m"}`) }
 }
 
-// What Run returns tells apart a refusal and a close.
+// The error of Run distinguishes a refusal from a close.
 func TestRunErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg, ctx := over(t, refuses(t, 401, "", `{"error":"unauthorized","message":"no"}`))
+		_, cfg, ctx := servePipes(t, refuses(t, 401, "", `{"error":"unauthorized","message":"no"}`))
 		err := Run(ctx, cfg)
 		if e, ok := errors.AsType[*RefusedError](err); !ok || e.Status != 401 || e.Code != "unauthorized" {
 			t.Errorf("refused: got %v", err)
 		}
-		_, cfg, ctx = over(t, closesWith(t, frame.ClosePolicyViolation))
+		_, cfg, ctx = servePipes(t, closesWith(t, ClosePolicyViolation))
 		err = Run(ctx, cfg)
-		if e, ok := errors.AsType[*CloseError](err); !ok || e.Code != frame.ClosePolicyViolation {
+		if e, ok := errors.AsType[*CloseError](err); !ok || e.Code != ClosePolicyViolation {
 			t.Errorf("closed: got %v", err)
 		}
 	})
@@ -114,21 +112,21 @@ func TestRunReconnects(t *testing.T) {
 				for _, n := range events {
 					p.event(n)
 				}
-				p.close(frame.CloseTryAgainLater, "")
-				p.closed(frame.CloseTryAgainLater)
+				p.close(CloseTryAgainLater, "")
+				p.closed(CloseTryAgainLater)
 			})
 		}
-		_, cfg, ctx := over(t, sends(1, 2), refuses(t, 503, "", ""), sends(3))
-		var heard []string
-		cfg.Handler = func(_ context.Context, e Event) error { heard = append(heard, e.ID); return nil }
+		_, cfg, ctx := servePipes(t, sends(1, 2), refuses(t, 503, "", ""), sends(3))
+		var calls []string
+		cfg.Handler = func(_ context.Context, e Event) error { calls = append(calls, e.ID); return nil }
 		cfg.OnState = func(s State) {
 			switch s.Phase {
 			case Connected:
-				heard = append(heard, fmt.Sprint("connected as ", s.Ack.GatewayID))
+				calls = append(calls, fmt.Sprint("connected as ", s.Ack.GatewayID))
 			case Waiting:
-				heard = append(heard, fmt.Sprint("waiting: ", s.Err))
+				calls = append(calls, fmt.Sprint("waiting: ", s.Err))
 			default:
-				heard = append(heard, s.Phase.String())
+				calls = append(calls, s.Phase.String())
 			}
 		}
 		if err := Run(ctx, cfg); !errors.Is(err, context.Canceled) {
@@ -140,13 +138,13 @@ func TestRunReconnects(t *testing.T) {
 			"connecting", "connected as gw-1", "k3f9-3", "waiting: closed by the server with code 1013",
 			"connecting",
 		}
-		if diff := cmp.Diff(want, heard); diff != "" {
+		if diff := cmp.Diff(want, calls); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
 
-// A connection that lasted starts the waits over, which by then are long.
+// A connection that lasted longer than the maximum wait resets the backoff.
 func TestRunStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		scripts := slices.Repeat([]func(net.Conn){refuses(t, 500, "", "")}, 9)
@@ -154,10 +152,10 @@ func TestRunStartsOver(t *testing.T) {
 			time.Sleep(time.Minute - time.Nanosecond)
 			p.pinged("")
 			time.Sleep(time.Nanosecond)
-			p.close(frame.CloseTryAgainLater, "")
-			p.closed(frame.CloseTryAgainLater)
+			p.close(CloseTryAgainLater, "")
+			p.closed(CloseTryAgainLater)
 		}))
-		_, cfg, ctx := over(t, scripts...)
+		_, cfg, ctx := servePipes(t, scripts...)
 		var last time.Duration
 		cfg.OnState = func(s State) {
 			if s.Phase == Waiting {
@@ -171,7 +169,7 @@ func TestRunStartsOver(t *testing.T) {
 	})
 }
 
-// When its context ends Run says goodbye, whatever it was doing.
+// Run closes its connection when its context ends, in each phase.
 func TestRunEnds(t *testing.T) {
 	enough := errors.New("enough")
 	for _, tt := range []struct {
@@ -183,14 +181,14 @@ func TestRunEnds(t *testing.T) {
 				for range 100 {
 					p.event(1)
 				}
-				p.goodbye()
+				p.closedNormally()
 			})
 		}},
 		{"waiting", refusing(429, "Retry-After: 3600\r\n")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, cfg, ctx := over(t, tt.server(t))
+				_, cfg, ctx := servePipes(t, tt.server(t))
 				ctx, cancel := context.WithCancelCause(ctx)
 				time.AfterFunc(90*time.Second, func() { cancel(enough) })
 				cfg.Silence = time.Hour

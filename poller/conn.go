@@ -6,70 +6,31 @@ package poller
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/tlsrecord"
-
-	"golang.org/x/sys/unix"
 )
 
-// TLS says how connections are secured.
-type TLS struct {
-	Config *tls.Config
-	// Stdlib leaves the record layer to crypto/tls on every connection. If it is
-	// false, crypto/tls does the handshake and package tlsrecord what follows,
-	// where it can; session tickets are off then.
-	Stdlib bool
-
-	asking atomic.Pointer[tls.Config] // Config with client authorities; nil without any
-	turns  turnstile
-}
-
-// SetClientCAs has clients asked for a certificate from now on, which they need not
-// have, and verified by these authorities if they have one. Any goroutine may call
-// it.
-func (t *TLS) SetClientCAs(pool *x509.CertPool) {
-	c := t.Config.Clone()
-	c.ClientAuth, c.ClientCAs = tls.VerifyClientCertIfGiven, pool
-	t.asking.Store(c)
-}
-
-// current returns the configuration of a new connection.
-func (t *TLS) current() *tls.Config {
-	if c := t.asking.Load(); c != nil {
-		return c
-	}
-	return t.Config
-}
-
-// NewTLS returns a TLS whose handshakes leave one of Go's processors to the rest.
-func NewTLS(config *tls.Config, stdlib bool) *TLS {
-	return &TLS{Config: config, Stdlib: stdlib, turns: newTurnstile(max(1, runtime.GOMAXPROCS(0)-1))}
-}
-
-// A Conn is a connection on its way to a loop. Until [Conn.Detach] it is an
-// ordinary blocking connection, used by one goroutine, whose Read and Write are
-// of the application's bytes; after it the descriptor waits for [Loop.Open].
+// A Conn is a connection before it has a loop. Until [Conn.Detach] it is an ordinary
+// blocking connection whose Read and Write are of the application's bytes; one
+// goroutine uses it. After Detach its descriptor waits for [Loop.Open].
 type Conn struct {
 	wire    *wire
 	tls     *tls.Conn         // nil for a plain connection
 	keys    *tlsrecord.KeyLog // until Handshake ends; nil where crypto/tls keeps the records
-	records *recordConn       // after Handshake, where it does not
-	fd      int               // after Detach
+	records *recordConn       // after Handshake, where package tlsrecord has the records
+	fd      int               // after Detach; -1 before, and after Close
 }
 
-// NewConn wraps an accepted TCP connection. With a config the result must do its
-// TLS handshake, by [Conn.Handshake], before anything else.
+// NewConn wraps an accepted TCP connection, which now belongs to the Conn. With a
+// config, [Conn.Handshake] must be called before anything else.
 func NewConn(nc net.Conn, config *TLS) *Conn {
 	c := &Conn{wire: &wire{Conn: nc}, fd: -1}
 	if config != nil {
-		c.wire.turns = config.turns
+		c.wire.handshakes = config.handshakes
 	}
 	switch {
 	case config == nil:
@@ -80,34 +41,35 @@ func NewConn(nc net.Conn, config *TLS) *Conn {
 		own := config.current().Clone()
 		own.KeyLogWriter = c.keys
 		own.SessionTicketsDisabled = true // a ticket would be record 0
-		c.wire.feeder = new(feeder)
+		c.wire.records = new(recordReader)
 		c.tls = tls.Server(c.wire, own)
 	}
 	return c
 }
 
-// Unread gives back what was read of the connection before NewConn.
+// Unread gives back what was read of the connection before NewConn. It is called
+// before Handshake and the first Read.
 func (c *Conn) Unread(b []byte) {
-	if c.wire.feeder != nil {
-		c.wire.feeder.arrived = b
+	if c.wire.records != nil {
+		c.wire.records.arrived = b
 		return
 	}
-	c.wire.again = b
+	c.wire.unread = b
 }
 
-// Handshake does the TLS handshake within the connection's deadline; on a plain
+// Handshake does the TLS handshake within the connection's read deadline. On a plain
 // connection it does nothing.
 func (c *Conn) Handshake() error {
 	if c.tls == nil {
 		return nil
 	}
-	c.wire.enter()
-	defer c.wire.leaveForGood() // what follows the handshake computes little
+	c.wire.acquireSlot()
+	defer c.wire.endHandshake()
 	err := c.tls.Handshake()
 	if c.keys == nil {
 		return err
 	}
-	ahead, whole := c.wire.stopFeeding()
+	ahead, whole := c.wire.stopRecordReader()
 	session, unsupported := c.keys.Session(c.tls.ConnectionState())
 	c.keys = nil
 	if err == nil && unsupported == nil && whole {
@@ -117,8 +79,20 @@ func (c *Conn) Handshake() error {
 	if session != nil {
 		session.Wipe()
 	}
-	c.wire.again = ahead
+	c.wire.unread = ahead
 	return err
+}
+
+// PeerCertificate returns the verified certificate of the client, or nil if it has
+// sent none. It can be called after Handshake.
+func (c *Conn) PeerCertificate() *x509.Certificate {
+	if c.tls == nil {
+		return nil
+	}
+	if chains := c.tls.ConnectionState().VerifiedChains; len(chains) > 0 {
+		return chains[0][0]
+	}
+	return nil
 }
 
 // Read reads the application's bytes.
@@ -132,20 +106,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.wire.Read(b)
 }
 
-// PeerCertificate returns the certificate that the client has shown, verified; nil
-// for none. It may be called after Handshake.
-func (c *Conn) PeerCertificate() *x509.Certificate {
-	if c.tls == nil {
-		return nil
-	}
-	if chains := c.tls.ConnectionState().VerifiedChains; len(chains) > 0 {
-		return chains[0][0]
-	}
-	return nil
-}
-
-// Buffered returns the application's bytes that have arrived ahead of the next
-// Read, as far as they are known. Read does not return them any more.
+// Buffered returns the application's bytes that were read ahead of the next Read, as
+// far as they are known here. Read does not return them again.
 func (c *Conn) Buffered() []byte {
 	if c.records == nil {
 		return nil
@@ -164,7 +126,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return c.wire.Write(b)
 }
 
-// CloseWrite tells the peer that nothing more will come.
+// CloseWrite closes the sending side. With TLS it sends close_notify first.
 func (c *Conn) CloseWrite() error {
 	switch {
 	case c.records != nil:
@@ -178,21 +140,21 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Rewind returns the connection as it was before the first Read, for whoever
-// wants an ordinary net.Conn: with TLS crypto/tls's, which reads everything
-// itself from then on, unless that was too much to keep. read is what Read returned so far; again is what of it the
-// net.Conn does not return once more. Nothing may have been written.
+// Rewind returns the connection as it was before the first Read, as an ordinary
+// [net.Conn]. With TLS that is crypto/tls's, which reads everything again, unless
+// more has arrived than is kept. read is what Read returned so far; unread is the
+// part of it that the net.Conn does not return again. Nothing may have been written.
 //
-// The Conn is not used while the net.Conn is. When nobody uses the net.Conn any
-// more, and everything it has read is accounted for, the Conn may be used again.
-func (c *Conn) Rewind(read []byte) (conn net.Conn, again []byte) {
+// The Conn is not used while the net.Conn is in use. It can be used again when nobody
+// uses the net.Conn and the caller has everything that the net.Conn has read.
+func (c *Conn) Rewind(read []byte) (conn net.Conn, unread []byte) {
 	switch {
 	case c.records != nil:
 		kept, ok := c.records.rewind()
 		if !ok {
 			return c.records, append([]byte(nil), read...)
 		}
-		c.wire.again, c.records = kept, nil
+		c.wire.unread, c.records = kept, nil
 		return c.tls, nil
 	case c.tls != nil:
 		return c.tls, append([]byte(nil), read...)
@@ -203,16 +165,17 @@ func (c *Conn) Rewind(read []byte) (conn net.Conn, again []byte) {
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
 
-// NetConn returns the TCP connection, for whoever wants to break it off. It is nil
+// NetConn returns the TCP connection, for a caller that must interrupt it. It is nil
 // after Detach.
 func (c *Conn) NetConn() net.Conn { return c.wire.Conn }
 
-// SetReadDeadline bounds Read.
+// SetReadDeadline sets the deadline of Handshake and Read.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.wire.SetReadDeadline(t) }
 
-// Detach takes the descriptor out of the Go runtime's poller. The socket keeps
-// one descriptor: a duplicate, the original being closed. (net.TCPConn's File
-// would leave two, and set the socket blocking.)
+// Detach takes the descriptor out of the Go runtime's poller. The socket keeps one
+// descriptor: a duplicate, while the original is closed. (File of net.TCPConn would
+// leave two, and make the socket blocking.) On systems other than Linux it returns an
+// error that wraps [errors.ErrUnsupported].
 func (c *Conn) Detach() error {
 	sc, ok := c.wire.Conn.(syscall.Conn)
 	if !ok {
@@ -222,12 +185,7 @@ func (c *Conn) Detach() error {
 	if err != nil {
 		return fmt.Errorf("poller: %w", err)
 	}
-	var dupErr error
-	err = raw.Control(func(fd uintptr) {
-		c.fd, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err := errors.Join(err, dupErr); err != nil {
-		c.fd = -1
+	if c.fd, err = dupDescriptor(raw); err != nil {
 		return fmt.Errorf("poller: dup: %w", err)
 	}
 	err = c.wire.Conn.Close()
@@ -235,28 +193,33 @@ func (c *Conn) Detach() error {
 	return err
 }
 
-// Close gives up a connection that no loop has taken: it sends the close_notify alert,
-// if no alert was sent (RFC 8446 section 6.1), and wipes the keys. Closing twice is
-// harmless.
+// Close closes a connection that no loop has taken. It sends the close_notify alert if
+// no alert was sent (RFC 8446 section 6.1), and wipes the keys. A second Close does
+// nothing.
 func (c *Conn) Close() error {
 	if c.keys != nil { // the handshake did not end
 		c.keys.Wipe()
 	}
 	switch {
 	case c.fd >= 0:
-		fd := c.fd
-		c.fd = -1
-		if c.records != nil {
-			_, _ = unix.Write(fd, c.records.session.AppendAlert(nil, tlsrecord.CloseNotify))
-			c.records.wipe()
-		}
-		return unix.Close(fd)
-	case c.wire.Conn == nil: // it was closed after Detach
+		return c.closeDetached()
+	case c.wire.Conn == nil: // closed after Detach
 		return nil
 	case c.records != nil:
 		return c.records.Close()
 	case c.tls != nil:
-		return c.tls.Close() // which does the same
+		return c.tls.Close() // sends close_notify too
 	}
 	return c.wire.Conn.Close()
+}
+
+// closeDetached is Close between Detach and Open.
+func (c *Conn) closeDetached() error {
+	fd := c.fd
+	c.fd = -1
+	if c.records != nil {
+		writeDescriptor(fd, c.records.session.AppendAlert(nil, tlsrecord.CloseNotify))
+		c.records.wipe()
+	}
+	return closeDescriptor(fd)
 }

@@ -3,177 +3,43 @@
 
 package poller
 
-import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
+import "errors"
 
-	"github.com/mailru/easygo/netpoll"
-	"golang.org/x/sys/unix"
-)
-
-// ErrWouldBlock says that nothing more has arrived.
+// ErrWouldBlock is returned by [Stream.Read] when no bytes have arrived.
 var ErrWouldBlock = errors.New("poller: nothing to read yet")
 
-// A Sink is told what its stream is ready for.
+// A Sink is the owner of a stream. The loop calls it on its goroutine.
 type Sink interface {
-	// Readable says that bytes, an end of file or an error wait to be read. The
+	// Readable is called when bytes, an end of file or an error can be read. The
 	// sink reads until [ErrWouldBlock] or another error.
 	Readable()
-	// Writable says that the socket takes bytes again after a Write was short.
+	// Writable is called when the socket takes bytes again after a short Write.
 	Writable()
 }
 
 // A Stream is one non-blocking connection of a loop. It is used on the loop's
 // goroutine only.
 type Stream interface {
-	// Read returns bytes that have arrived, [ErrWouldBlock] when there are
-	// none, [io.EOF] when the peer has ended its side, or the connection's
-	// error. The bytes lie in the loop's scratch buffer: they are the caller's
-	// to change until the next Read of any stream of the loop.
+	// Read returns bytes that have arrived. It returns [ErrWouldBlock] when there
+	// are none, [io.EOF] when the peer has closed its side, or the connection's
+	// error. The bytes lie in the loop's scratch buffer: the caller owns them
+	// until the next Read of any stream of the loop.
 	Read() ([]byte, error)
-	// Taken returns how many bytes the last Read has taken off the socket,
-	// which may be more than it returned and is not nothing when it would block.
-	// A change of the peer's keys counts for 4 KiB, for what it costs.
-	Taken() int
-	// Write takes bytes from the front of vec and returns how many. When the
-	// socket would not take them all, the sink's Writable is called as soon as
-	// it does. The stream keeps nothing of vec.
+	// ReadCost returns the cost of the last Read in bytes: what it took from the
+	// socket, which can be more than it returned and is counted on ErrWouldBlock
+	// too. A TLS key update by the peer adds 4 KiB for the work that it causes.
+	ReadCost() int
+	// Write takes bytes from the front of vec and returns how many. If the socket
+	// does not take all of them, the sink's Writable is called as soon as it
+	// takes more. The stream keeps nothing of vec.
 	Write(vec [][]byte) (n int, err error)
-	// Unsent returns how many bytes Write took that the socket has not: sealed
-	// records, which cannot be unsealed. Each call of Write first tries to send
-	// these.
+	// Unsent returns how many bytes Write took that the socket has not taken:
+	// sealed TLS records, which cannot be unsealed. Each Write first tries to
+	// send these.
 	Unsent() int
-	// CloseWrite tells the peer that nothing more will come.
+	// CloseWrite closes the sending side. With TLS it sends close_notify first.
 	CloseWrite()
-	// Close ends the connection. The sink is not called again. Closing twice is
-	// harmless.
+	// Close closes the connection and its descriptor. The sink is not called
+	// again. A second Close does nothing.
 	Close()
-}
-
-// readBudget bounds the bytes that one readiness event reads of one connection,
-// so that a flood from one peer leaves the others their turns. What is left
-// raises the event again. It is the loop's: an event is of one connection.
-const readBudget = readBytes
-
-// A plain is a Stream without TLS, and the lower half of one with.
-type plain struct {
-	loop   *Loop
-	sink   Sink
-	fd     int32
-	armed  bool // for EPOLLOUT
-	closed bool
-}
-
-// Open makes a connection a stream of the loop. The descriptor and the keys become
-// the stream's; when Open fails it closes the one and wipes the others. Loop's
-// goroutine only.
-//
-// Bytes may be waiting inside a TLS connection that raise no event: the caller
-// reads once after Open.
-func (l *Loop) Open(c *Conn, sink Sink) (Stream, error) {
-	var (
-		s Stream
-		p *plain
-	)
-	switch {
-	case c.records != nil:
-		t := &recordStream{session: c.records.session, partial: bytes.Clone(c.records.cipher)}
-		p, s = &t.plain, t
-	case c.tls != nil:
-		t := &tlsStream{conn: c.tls}
-		c.wire.stream, p, s = t, &t.plain, t
-	default:
-		p = new(plain)
-		s = p
-	}
-	*p = plain{loop: l, sink: sink, fd: int32(c.fd)}
-	l.budget = readBudget
-	if err := l.epoll.Add(c.fd, netpoll.EPOLLIN, p.ready); err != nil {
-		_ = l.epoll.Del(c.fd) // a failed Add leaves its callback behind
-		_ = c.Close()
-		return nil, fmt.Errorf("epoll_ctl: %w", err)
-	}
-	return s, nil
-}
-
-// ready is the epoll callback. It is bound to the stream and not to the number
-// of its descriptor, so an event of this batch that was meant for a closed
-// stream finds the stream closed, even when the number is in use again.
-func (s *plain) ready(ev netpoll.EpollEvent) {
-	s.loop.budget = readBudget
-	if !s.closed && ev&(netpoll.EPOLLIN|netpoll.EPOLLHUP|netpoll.EPOLLERR) != 0 {
-		s.sink.Readable()
-	}
-	if !s.closed && ev&netpoll.EPOLLOUT != 0 {
-		s.sink.Writable()
-	}
-}
-
-func (s *plain) Read() ([]byte, error) {
-	s.loop.taken = 0
-	n, err := s.read(s.loop.readBuf)
-	return s.loop.readBuf[:n], err
-}
-
-// read reads into b once.
-func (s *plain) read(b []byte) (int, error) {
-	if s.loop.budget <= 0 {
-		return 0, ErrWouldBlock
-	}
-	n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(s.fd), b) })
-	switch {
-	case err == unix.EAGAIN:
-		return 0, ErrWouldBlock
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	}
-	s.loop.budget -= n
-	s.loop.taken += n
-	if n < len(b) { // the socket is dry, or raises another event
-		s.loop.budget = 0
-	}
-	return n, nil
-}
-
-func (s *plain) Taken() int { return s.loop.taken }
-
-func (s *plain) Write(vec [][]byte) (int, error) {
-	n, all, err := s.loop.writev(int(s.fd), vec)
-	if err != nil {
-		return n, err
-	}
-	return n, s.arm(n < all)
-}
-
-func (s *plain) Unsent() int { return 0 }
-
-// arm asks for an event when the socket takes bytes, or no longer for one.
-func (s *plain) arm(out bool) error {
-	if s.armed == out {
-		return nil
-	}
-	events := netpoll.EpollEvent(netpoll.EPOLLIN)
-	if out {
-		events |= netpoll.EPOLLOUT
-	}
-	if err := s.loop.epoll.Mod(int(s.fd), events); err != nil {
-		return fmt.Errorf("epoll_ctl: %w", err)
-	}
-	s.armed = out
-	return nil
-}
-
-func (s *plain) CloseWrite() { _ = unix.Shutdown(int(s.fd), unix.SHUT_WR) }
-
-func (s *plain) Close() {
-	if s.closed {
-		return
-	}
-	s.closed = true
-	_ = s.loop.epoll.Del(int(s.fd))
-	unix.Close(int(s.fd))
 }

@@ -32,12 +32,12 @@ func TestRequestsAreSignsOfLife(t *testing.T) {
 		t.Fatalf("after 45 s: closed %d, and %d without a request", p.closed, other.closed)
 	}
 	r.wait(30 * time.Second)
-	requests.Moved(r.time) // at 75 s
+	requests.BytesMoved(r.time) // at 75 s
 	r.wait(60 * time.Second)
 	if p.closed != 0 {
 		t.Fatal("closed with a request in progress whose bytes moved a minute ago")
 	}
-	requests.Moved(r.time) // at 135 s
+	requests.BytesMoved(r.time) // at 135 s
 	r.wait(5 * time.Second)
 	requests.End(r.time)
 	r.wait(29 * time.Second)

@@ -41,12 +41,12 @@ func TestAllowanceOfMessages(t *testing.T) {
 					send(p)
 				}
 				r.wait(time.Second)
-				p.receiver.Heard(1)
+				p.receiver.BytesReceived(1)
 			}
 			if n := r.wantOver(t, p, 100, func() { send(p) }); n != 51 {
 				t.Errorf("%d at once", n)
 			}
-			if p.receiver.Heard(1) {
+			if p.receiver.BytesReceived(1) {
 				t.Error("it is heard on")
 			}
 			lines := p.lines()
@@ -78,12 +78,12 @@ func TestAllowanceOfAnswers(t *testing.T) {
 func TestAllowanceOfBytes(t *testing.T) {
 	r := newRig(Config{ReadBytes: 1000})
 	p := r.connect("g")
-	if n := r.wantOver(t, p, 100, func() { p.receiver.Heard(500) }); n != 21 {
+	if n := r.wantOver(t, p, 100, func() { p.receiver.BytesReceived(500) }); n != 21 {
 		t.Errorf("%d times 500 bytes", n)
 	}
 	unbounded := newRig(Config{}).connect("g")
 	for range 1000 {
-		unbounded.receiver.Heard(1 << 20)
+		unbounded.receiver.BytesReceived(1 << 20)
 		unbounded.receiver.Message([]byte(`{}`))
 	}
 	if unbounded.receiver.(*conn).state != open {

@@ -29,7 +29,7 @@ func TestBarrier(t *testing.T) {
 		{"registered late, a position", late, &Resume{After: 101}, 1 << 20, []string{"ack 7-108 true", "7-109", "7-110", "7-111"}},
 		{"registered late, the newest of each key", late, &Resume{After: 101, Latest: true}, 1 << 20, []string{"ack 7-108 true", "7-109", "7-110", "7-111"}},
 		{"registered late, no position", late, nil, 1 << 20, []string{"ack 7-108 false", "7-109", "7-110", "7-111"}},
-		{"registered late, a position that cannot be", late, &Resume{Resync: ResyncEpoch}, 1 << 20,
+		{"registered late, a position that cannot be", late, &Resume{ResyncReason: ResyncEpoch}, 1 << 20,
 			[]string{"ack 7-108 false", "resync other_epoch 7-108", "7-109", "7-110", "7-111"}},
 		{"registered late, a position not retained", late, &Resume{After: 42, Oldest: 90}, 1 << 20, []string{"ack 7-108 true", "7-109", "7-110", "7-111"}},
 		{"joined a group late", joined, &Resume{After: 100}, 1 << 20, []string{"ack 7-100 true", "7-101", "7-103", "7-105", "7-107", "7-109", "7-110", "7-111"}},

@@ -25,7 +25,7 @@ type Config struct {
 	// Start is a place in the log: everything behind it is remembered or
 	// dispatched, in order.
 	Start event.Cursor
-	// Lineage names the sequences of the log, until [Router.Turn] is told another one.
+	// Lineage names the sequences of the log, until [Router.SetLineage] is told another one.
 	// Default: all are of Start's epoch.
 	Lineage Lineage
 	// PingInterval is how often a connection is asked for a sign of life,
@@ -59,7 +59,7 @@ type Config struct {
 	// loops: it must not block. Default: nobody is told.
 	Notify func(Notice)
 
-	behind func() // wakes the scanner; the router's
+	requestScan func() // wakes the scanner; the router's
 }
 
 // readNothing is the Reader of a log that keeps nothing.
@@ -87,8 +87,8 @@ func (c Config) withDefaults() Config {
 	if c.Report == nil {
 		c.Report = func(Report) {}
 	}
-	if c.behind == nil {
-		c.behind = func() {}
+	if c.requestScan == nil {
+		c.requestScan = func() {}
 	}
 	if c.Notify == nil {
 		c.Notify = func(Notice) {}
@@ -191,9 +191,9 @@ type NoticeKind uint8
 
 // What notices are of.
 const (
-	Connected    NoticeKind = iota
-	Disconnected            // Disconnect says why
-	Failed                  // deliveries: Failure says why, Messages which
+	Connected      NoticeKind = iota
+	Disconnected              // Disconnect says why
+	DeliveryFailed            // deliveries: Failure says why, Messages which
 )
 
 // A Notice tells of something that happened on a loop, for those who log it.
@@ -205,7 +205,7 @@ type Notice struct {
 	Remote       netip.AddrPort
 	Disconnect   event.CloseReason
 	Detail       string // of a disconnect: what the peer did or the socket said
-	Lived        time.Duration
+	Duration     time.Duration
 	EventsSent   uint64
 	Failure      event.FailureReason
 	Messages     []*Message

@@ -189,7 +189,7 @@ func (c *conn) expire() {
 // atWork reports whether the peer has given a sign of life by a request to this
 // node, and takes it for one. It confirms nothing of what was sent.
 func (c *conn) atWork() bool {
-	c.lastHeard = max(c.lastHeard, c.s.instantOf(c.requests.LastSign(c.s.timeOf(c.s.now))))
+	c.lastHeard = max(c.lastHeard, c.s.instantOf(c.requests.LastActive(c.s.timeOf(c.s.now))))
 	return c.deadAt() > c.s.now
 }
 

@@ -19,7 +19,7 @@ func (c *conn) close(why event.CloseReason, detail string) {
 	if why != event.Shutdown {
 		c.dropQueue(why)
 	}
-	c.part(why, detail, c.transport.Goodbye(why))
+	c.part(why, detail, c.transport.CloseFrame(why))
 }
 
 // part takes an open connection from its gateway and queues its last message.
@@ -51,8 +51,8 @@ func (c *conn) goodbyeSent() {
 // lingerTimeout is how long a peer that broke the protocol has to hang up.
 const lingerTimeout = time.Second
 
-// Heard implements [Receiver].
-func (c *conn) Heard(n int) bool {
+// BytesReceived implements [Receiver].
+func (c *conn) BytesReceived(n int) bool {
 	c.s.readClock()
 	if !c.allowance.read(c.s.now, c.s.cfg.ReadBytes, n) {
 		c.exceed("more bytes than a gateway may send")
@@ -63,8 +63,8 @@ func (c *conn) Heard(n int) bool {
 // Alive implements [Receiver].
 func (c *conn) Alive() { c.lastHeard = c.s.now }
 
-// Frames implements [Receiver].
-func (c *conn) Frames(n int) bool {
+// FramesReceived implements [Receiver].
+func (c *conn) FramesReceived(n int) bool {
 	if !c.allowance.frames(c.s.now, c.s.cfg.ReadMessages, n) {
 		c.exceed("more frames than a gateway may send")
 	}
@@ -74,7 +74,7 @@ func (c *conn) Frames(n int) bool {
 // exceed ends a connection whose peer sends more than it may.
 func (c *conn) exceed(detail string) {
 	if c.state == open {
-		c.Violation(event.RateExceeded, detail, c.transport.Goodbye(event.RateExceeded))
+		c.Violation(event.RateExceeded, detail, c.transport.CloseFrame(event.RateExceeded))
 	}
 }
 
@@ -124,8 +124,8 @@ func (c *conn) Reply(wire []byte) {
 	c.out.reply = m
 }
 
-// Hangup implements [Receiver].
-func (c *conn) Hangup(reply []byte) {
+// PeerClosed implements [Receiver].
+func (c *conn) PeerClosed(reply []byte) {
 	c.peerBye = true
 	switch {
 	case c.state == open:
@@ -174,7 +174,7 @@ func (c *conn) finish(why event.CloseReason, detail string) {
 	}
 	if c.seq > c.told { // its gateway may not come back before this process is killed
 		c.tellProgress()
-		c.s.report.Now = true
+		c.s.report.Immediate = true
 		c.s.ring()
 	}
 	c.state = closed
@@ -196,7 +196,7 @@ func (c *conn) depart(why event.CloseReason, detail string) {
 	c.s.cfg.Notify(Notice{
 		Kind: Disconnected, At: c.s.clock(),
 		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(),
-		Disconnect: why, Detail: detail, Lived: time.Duration(c.s.now - c.connectedAt), EventsSent: c.sent,
+		Disconnect: why, Detail: detail, Duration: time.Duration(c.s.now - c.connectedAt), EventsSent: c.sent,
 	})
 	c.released()
 }

@@ -77,9 +77,9 @@ type Resume struct {
 	// Position is what After is the sequence of in the lineage In: where that is not the
 	// shard's any more, the shard asks its own. A nil In is.
 	Position event.Cursor
-	In       Lineage
+	Lineage  Lineage
 	// Resync says why the place is none to go on from; empty when it may be one.
-	Resync string
+	ResyncReason string
 }
 
 // Why a connection cannot go on from where it was: the "reason" of
@@ -93,13 +93,13 @@ const (
 
 // resyncReason returns why a connection cannot go on from where it was, or "".
 func (s *state) resyncReason(r *Resume) string {
-	if r.Resync == "" && r.In != nil && r.In != s.lineage && !s.lineage.Contains(r.Position) {
+	if r.ResyncReason == "" && r.Lineage != nil && r.Lineage != s.lineage && !s.lineage.Contains(r.Position) {
 		return ResyncAhead
 	}
-	if r.Resync == "" && r.After < s.window.after && r.After+1 < r.Oldest {
+	if r.ResyncReason == "" && r.After < s.window.after && r.After+1 < r.Oldest {
 		return ResyncRetained
 	}
-	return r.Resync
+	return r.ResyncReason
 }
 
 // resume begins to catch up. It returns what that cost, in appends.
@@ -126,7 +126,7 @@ func (c *conn) resume(from *Resume) (cost int) {
 // fallBehind asks for a scan.
 func (c *conn) fallBehind() {
 	c.out.replay.slot = c.s.behind.add(c)
-	c.s.cfg.behind()
+	c.s.cfg.requestScan()
 }
 
 // note notes the newest event of each key in h behind a place.
@@ -196,7 +196,7 @@ func (c *conn) source() *history {
 	case r.page != nil:
 		return r.page.history
 	case r.state == scanning: // a scan may have passed while there was no room
-		c.s.cfg.behind()
+		c.s.cfg.requestScan()
 	}
 	return nil
 }

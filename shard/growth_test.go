@@ -150,11 +150,11 @@ func (v *void) Write(vec [][]byte) (n int, err error) {
 // voidWire is the wire of everything but events.
 var voidWire = make([]byte, 100)
 
-func (*void) Start()                           {}
-func (*void) Deflates() bool                   { return false }
-func (*void) Unsent() int                      { return 0 }
-func (*void) Encode([]byte) []byte             { return voidWire }
-func (*void) Ping() []byte                     { return voidWire }
-func (*void) Goodbye(event.CloseReason) []byte { return voidWire }
-func (*void) CloseWrite()                      {}
-func (*void) Close()                           {}
+func (*void) Start()                              {}
+func (*void) Deflates() bool                      { return false }
+func (*void) Unsent() int                         { return 0 }
+func (*void) Encode([]byte) []byte                { return voidWire }
+func (*void) Ping() []byte                        { return voidWire }
+func (*void) CloseFrame(event.CloseReason) []byte { return voidWire }
+func (*void) CloseWrite()                         {}
+func (*void) Close()                              {}

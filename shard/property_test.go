@@ -86,7 +86,7 @@ func (m *model) steps() map[string]func(*rapid.T) {
 				m.settle()
 				c.live = false
 				if c.closed == 0 {
-					c.receiver.Hangup([]byte("reply\n"))
+					c.receiver.PeerClosed([]byte("reply\n"))
 				}
 			}
 		},

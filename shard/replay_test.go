@@ -34,7 +34,7 @@ type logRig struct {
 
 func newLogRig(cfg Config) *logRig {
 	r := &logRig{first: 101}
-	cfg.behind = func() { r.asked++ }
+	cfg.requestScan = func() { r.asked++ }
 	r.rig = newRig(cfg)
 	return r
 }
@@ -122,7 +122,7 @@ func TestResume(t *testing.T) {
 		{"from the window", Resume{After: 101}, []string{"ack 7-101 true", "7-102", "7-104", "7-105", "7-106"}},
 		{"nothing missed", Resume{After: 105}, []string{"ack 7-105 true", "7-106"}},
 		{"ahead of this node", Resume{After: 106}, []string{"ack 7-106 true"}},
-		{"unknown", Resume{Resync: ResyncUnknown}, []string{"ack 7-105 false", "resync unknown_position 7-105", "7-106"}},
+		{"unknown", Resume{ResyncReason: ResyncUnknown}, []string{"ack 7-105 false", "resync unknown_position 7-105", "7-106"}},
 		{"older than the log", Resume{After: 42, Oldest: 90}, []string{"ack 7-105 false", "resync not_retained 7-105", "7-106"}},
 		{"older than the log, but in the window", Resume{After: 101, Oldest: 104}, []string{"ack 7-101 true", "7-102", "7-104", "7-105", "7-106"}},
 		{"newest of each key", Resume{After: 100, Latest: true}, []string{"ack 7-100 true", "7-101", "7-104", "7-105", "7-106"}},
@@ -271,8 +271,8 @@ func TestSkip(t *testing.T) {
 func TestProgressIsReported(t *testing.T) {
 	var got []string
 	r := newRig(Config{Report: func(rep Report) {
-		for _, g := range rep.Began {
-			got = append(got, fmt.Sprintf("%s began at %d, resumed %v", g.GatewayID, g.At, g.Resumed))
+		for _, g := range rep.Starts {
+			got = append(got, fmt.Sprintf("%s began at %d, resumed %v", g.GatewayID, g.After, g.Resumed))
 		}
 		for _, p := range rep.Progress {
 			got = append(got, fmt.Sprintf("%s %d-%d", p.GatewayID, p.From, p.To))
@@ -309,8 +309,8 @@ func TestOthersAreReportedWhenOneBegins(t *testing.T) {
 		for _, p := range rep.Progress {
 			got = append(got, fmt.Sprintf("%s %d-%d", p.GatewayID, p.From, p.To))
 		}
-		for _, g := range rep.Began {
-			got = append(got, fmt.Sprintf("%s began at %d", g.GatewayID, g.At))
+		for _, g := range rep.Starts {
+			got = append(got, fmt.Sprintf("%s began at %d", g.GatewayID, g.After))
 		}
 	}})
 	r.connect("g")

@@ -6,7 +6,7 @@ package shard
 import (
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 )
 
 // tellEvery is how often it is reported how far connections have come.
@@ -17,18 +17,18 @@ const tellEvery = time.Second
 type Report struct {
 	// Epoch is the newest of the lineage that sequences in the report are of.
 	Epoch    uint64
-	Progress []delivery.Progress
-	Began    []Began
+	Progress []tracker.Progress
+	Starts   []ConnectionStart
 	Inbound  []Inbound
 	// Now: it is to be written down at once.
-	Now bool
+	Immediate bool
 }
 
 // A Began reports where a connection begins, before anything is sent to it: every event
 // for its gateway after At is queued for it, or a later Began of it says otherwise.
-type Began struct {
+type ConnectionStart struct {
 	GatewayID string
-	At        uint64
+	After     uint64
 	// Resumed: the gateway named the position itself, and so has every event for it
 	// since one of its earlier connections began.
 	Resumed bool
@@ -42,7 +42,7 @@ func (c *conn) began(resumed bool) {
 	for _, other := range c.s.gateways[c.gatewayID].conns {
 		other.tellProgress()
 	}
-	c.s.report.Began = append(c.s.report.Began, Began{c.gatewayID, c.pos, resumed})
+	c.s.report.Starts = append(c.s.report.Starts, ConnectionStart{c.gatewayID, c.pos, resumed})
 }
 
 // progressed notes that the connection has written events.
@@ -56,7 +56,7 @@ func (c *conn) progressed() {
 // tellProgress puts how far the connection has come into the next report.
 func (c *conn) tellProgress() {
 	if c.seq > c.told {
-		c.s.report.Progress = append(c.s.report.Progress, delivery.Progress{GatewayID: c.gatewayID, From: c.told, To: c.seq})
+		c.s.report.Progress = append(c.s.report.Progress, tracker.Progress{GatewayID: c.gatewayID, From: c.told, To: c.seq})
 		c.told = c.seq
 	}
 }
@@ -85,9 +85,9 @@ func (s *state) reportNow(gatewayID string) {
 	for _, c := range g.conns {
 		c.tellProgress()
 	}
-	s.report.Now = true
+	s.report.Immediate = true
 	s.tell()
-	s.report.Now = false // when there was nothing to report
+	s.report.Immediate = false // when there was nothing to report
 }
 
 // heard puts a gateway's message into the next report, which is told in the next
@@ -99,7 +99,7 @@ func (s *state) heard(m Inbound) {
 
 // tell hands over the report, if there is something in it.
 func (s *state) tell() {
-	if len(s.report.Progress) == 0 && len(s.report.Began) == 0 && len(s.report.Inbound) == 0 {
+	if len(s.report.Progress) == 0 && len(s.report.Starts) == 0 && len(s.report.Inbound) == 0 {
 		return
 	}
 	s.report.Epoch = s.lineage.Epoch()

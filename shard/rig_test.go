@@ -200,11 +200,11 @@ func (p *pipe) Deflates() bool { return p.deflates }
 
 func (p *pipe) Unsent() int { return len(p.held) }
 
-func (p *pipe) Encode(text []byte) []byte            { return append([]byte("ack "), append(text, '\n')...) }
-func (p *pipe) Ping() []byte                         { return []byte("ping\n") }
-func (p *pipe) Goodbye(why event.CloseReason) []byte { return fmt.Appendf(nil, "bye %v\n", why) }
-func (p *pipe) CloseWrite()                          { p.shut = true }
-func (p *pipe) Close()                               { p.closed++ }
+func (p *pipe) Encode(text []byte) []byte               { return append([]byte("ack "), append(text, '\n')...) }
+func (p *pipe) Ping() []byte                            { return []byte("ping\n") }
+func (p *pipe) CloseFrame(why event.CloseReason) []byte { return fmt.Appendf(nil, "bye %v\n", why) }
+func (p *pipe) CloseWrite()                             { p.shut = true }
+func (p *pipe) Close()                                  { p.closed++ }
 
 // give makes room for n bytes more.
 func (p *pipe) give(n int) {

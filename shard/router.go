@@ -39,7 +39,7 @@ func Start(cfg Config) (*Router, error) {
 	r.position.Store(cfg.Start.Seq)
 	r.lineage.Store(&cfg.Lineage)
 	wake := make(chan struct{}, 1)
-	cfg.behind = func() {
+	cfg.requestScan = func() {
 		select {
 		case wake <- struct{}{}:
 		default:
@@ -94,19 +94,19 @@ func (r *Router) route(t event.Target, f func(i int, to receivers)) {
 
 // Dispatch sends an event to the connections of its target. Events must come in
 // the order of their cursors, from one goroutine at a time, Dispatch's and
-// Remember's together. Where their sequence jumps, the log has lost events, and
+// Preload's together. Where their sequence jumps, the log has lost events, and
 // everybody is told to resync. Dispatch waits while a shard has more than it can
 // take.
 func (r *Router) Dispatch(t event.Target, m *Message) { r.send(t, command{message: m}) }
 
-// Remember is Dispatch of an event of the past: it is kept for gateways that
+// Preload is Dispatch of an event of the past: it is kept for gateways that
 // resume, and sent to nobody.
-func (r *Router) Remember(t event.Target, m *Message) { r.send(t, command{message: m, old: true}) }
+func (r *Router) Preload(t event.Target, m *Message) { r.send(t, command{message: m, old: true}) }
 
 func (r *Router) send(t event.Target, cmd command) {
 	seq := cmd.message.Cursor.Seq
 	if seq > r.at+1 {
-		r.Skip(seq - 1)
+		r.MarkLost(seq - 1)
 	}
 	r.at = seq
 	r.route(t, func(i int, to receivers) {
@@ -117,13 +117,13 @@ func (r *Router) send(t event.Target, cmd command) {
 	r.position.Store(seq)
 }
 
-// Pass says that a place in the log is no event's. It is the dispatcher's, as
+// Advance says that a place in the log is no event's. It is the dispatcher's, as
 // Dispatch is.
-func (r *Router) Pass(seq uint64) { r.at = max(r.at, seq) }
+func (r *Router) Advance(seq uint64) { r.at = max(r.at, seq) }
 
-// Skip says that the log has lost everything up to a place that was not
+// MarkLost says that the log has lost everything up to a place that was not
 // dispatched. It is the dispatcher's, as Dispatch is.
-func (r *Router) Skip(upTo uint64) {
+func (r *Router) MarkLost(upTo uint64) {
 	if upTo <= r.at {
 		return
 	}

@@ -13,16 +13,16 @@ import (
 	"github.com/gatecast/gatecast/stats"
 )
 
-// ErrPage says that a text does not come from an earlier page.
-var ErrPage = errors.New("not a cursor of a page of connections")
+// ErrPageCursor says that a text does not come from an earlier page.
+var ErrPageCursor = errors.New("not a cursor of a page of connections")
 
-// Page returns up to limit connections behind the place after, of one gateway
+// Connections returns up to limit connections behind the place after, of one gateway
 // or, when gatewayID is empty, of all; next is the place behind them, empty at
 // the end. A connection that lives while pages are read is on one of them, once.
 // Any goroutine but a loop's may call it; a page costs each loop it touches one
 // command, so limit should be some hundreds. After [Router.Stop] it returns
 // [ErrStopped].
-func (r *Router) Page(gatewayID, after string, limit int) (page []stats.Connection, next string, err error) {
+func (r *Router) Connections(gatewayID, after string, limit int) (page []stats.Connection, next string, err error) {
 	place, err := parsePlace(after, len(r.shards))
 	if err != nil {
 		return nil, "", err
@@ -58,10 +58,10 @@ func parsePlace(s string, shards int) (p pagePlace, err error) {
 		return p, nil
 	}
 	if _, err := fmt.Sscanf(s, "%d.%d", &p.shard, &p.slot); err != nil {
-		return p, ErrPage
+		return p, ErrPageCursor
 	}
 	if p.shard < 0 || p.shard >= shards || p.slot < 0 || p.String() != s {
-		return p, ErrPage
+		return p, ErrPageCursor
 	}
 	return p, nil
 }

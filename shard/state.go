@@ -223,7 +223,7 @@ func (s *state) tick(t time.Time) {
 	}
 	s.stats.WindowBytes.Set(int64(s.window.bytes))
 	s.stats.WindowEvents.Set(int64(s.window.len()))
-	s.stats.Behind.Set(int64(s.behind.len()))
+	s.stats.ReplaysWaiting.Set(int64(s.behind.len()))
 	if s.drain != nil {
 		s.drain.step(s)
 	}
@@ -335,7 +335,7 @@ func (s *state) leave(c *conn) {
 
 // failed counts and tells of deliveries that failed.
 func (s *state) failed(why event.FailureReason, n Notice) {
-	n.Kind, n.Failure, n.At = Failed, why, s.clock()
+	n.Kind, n.Failure, n.At = DeliveryFailed, why, s.clock()
 	s.stats.Fail(why, len(n.Messages), n.At)
 	s.cfg.Notify(n)
 }

@@ -181,7 +181,7 @@ func TestNobodyConnected(t *testing.T) {
 	r := newRig(Config{})
 	id := r.publish(to("ghost"))
 	r.settle()
-	if r.count(Failed) != 0 {
+	if r.count(DeliveryFailed) != 0 {
 		t.Errorf("notices = %+v", r.notices)
 	}
 	p := r.resume(100, "ghost")
@@ -230,7 +230,7 @@ func TestSlowConsumerByBytes(t *testing.T) {
 	if last := lines[len(lines)-1]; last != "bye slow_consumer" {
 		t.Errorf("last line = %q", last)
 	}
-	slow.receiver.Hangup([]byte("reply\n"))
+	slow.receiver.PeerClosed([]byte("reply\n"))
 	r.settle()
 	if slow.closed != 1 || slow.released != 1 || other.closed != 0 {
 		t.Errorf("closed %d times, released %d times; the other %d times", slow.closed, slow.released, other.closed)
@@ -294,7 +294,7 @@ func TestHeartbeat(t *testing.T) {
 	if vanished.closed != 1 || r.lastDisconnect(t).Disconnect != event.HeartbeatTimeout {
 		t.Errorf("the silent one was closed %d times, for %v", vanished.closed, r.lastDisconnect(t).Disconnect)
 	}
-	if lived := r.lastDisconnect(t).Lived; lived < 30*time.Second || lived > 30*time.Second+2*tick {
+	if lived := r.lastDisconnect(t).Duration; lived < 30*time.Second || lived > 30*time.Second+2*tick {
 		t.Errorf("closed after %v of silence, want 30s", lived)
 	}
 	if alive.closed != 0 {
@@ -403,7 +403,7 @@ func TestRevokedOnTheWay(t *testing.T) {
 func TestPeerSaysGoodbye(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
-	p.receiver.Hangup([]byte("reply\n"))
+	p.receiver.PeerClosed([]byte("reply\n"))
 	r.settle()
 	if diff := cmp.Diff([]string{"ack", "reply"}, p.lines()); diff != "" {
 		t.Error(diff)
@@ -503,7 +503,7 @@ func TestDrainSpreadsCloses(t *testing.T) {
 	for _, p := range pipes {
 		if p.receiver.(*conn).state != open {
 			bye++
-			p.receiver.Hangup(nil)
+			p.receiver.PeerClosed(nil)
 		}
 	}
 	if bye < 45 || bye > 55 {
@@ -512,7 +512,7 @@ func TestDrainSpreadsCloses(t *testing.T) {
 	late := r.connect("late")
 	r.wait(6 * time.Second)
 	for _, p := range append(pipes, late) {
-		p.receiver.Hangup(nil)
+		p.receiver.PeerClosed(nil)
 	}
 	r.wait(time.Second)
 	select {

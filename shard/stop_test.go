@@ -20,10 +20,10 @@ import (
 // exercise calls everything of a router that any goroutine may call.
 func exercise(t *testing.T, r *Router, abandoned, closed *atomic.Int64) {
 	t.Helper()
-	if _, _, err := r.Page("", "", 10); err != nil && !errors.Is(err, ErrStopped) {
+	if _, _, err := r.Connections("", "", 10); err != nil && !errors.Is(err, ErrStopped) {
 		t.Errorf("Page of all: %v", err)
 	}
-	if _, _, err := r.Page("gw", "", 10); err != nil && !errors.Is(err, ErrStopped) {
+	if _, _, err := r.Connections("gw", "", 10); err != nil && !errors.Is(err, ErrStopped) {
 		t.Errorf("Page of a gateway: %v", err)
 	}
 	if r.CloseConnection(uuid.New()) {
@@ -94,7 +94,7 @@ func TestUseAfterStop(t *testing.T) {
 	r.Stop()
 	r.Stop() // harmless
 	for _, gateway := range []string{"", "gw"} {
-		if _, _, err := r.Page(gateway, "", 10); !errors.Is(err, ErrStopped) {
+		if _, _, err := r.Connections(gateway, "", 10); !errors.Is(err, ErrStopped) {
 			t.Errorf("Page(%q) = %v, want ErrStopped", gateway, err)
 		}
 	}
@@ -104,5 +104,5 @@ func TestUseAfterStop(t *testing.T) {
 	for seq := uint64(1); seq < 3*maxInbox; seq++ { // more than an inbox takes
 		r.Dispatch(event.Target{All: true}, &Message{Wire: []byte("x"), Cursor: event.Cursor{Epoch: 1, Seq: seq}})
 	}
-	r.Skip(10 * maxInbox)
+	r.MarkLost(10 * maxInbox)
 }

@@ -57,8 +57,8 @@ type Transport interface {
 	Encode(text []byte) []byte
 	// Ping returns the wire form of a question for a sign of life.
 	Ping() []byte
-	// Goodbye returns the wire form of the last message, which says why.
-	Goodbye(why event.CloseReason) []byte
+	// CloseFrame returns the wire form of the last message, which says why.
+	CloseFrame(why event.CloseReason) []byte
 	// CloseWrite tells the peer that nothing more will come.
 	CloseWrite()
 	// Close ends the transport. The receiver is not called again.
@@ -67,24 +67,24 @@ type Transport interface {
 
 // A Receiver is told what comes from a transport's peer.
 type Receiver interface {
-	// Heard says that n bytes arrived, whatever they are. When it returns false
+	// BytesReceived says that n bytes arrived, whatever they are. When it returns false
 	// the transport receives nothing more.
-	Heard(n int) bool
+	BytesReceived(n int) bool
 	// Alive says that among them was the end of something: a whole message, or an
 	// answer to a ping. Bytes alone are no sign of life, or a peer could begin a
 	// message and never end it.
 	Alive()
-	// Frames says that n frames came that nothing else tells of: fragments of
+	// FramesReceived says that n frames came that nothing else tells of: fragments of
 	// messages, and pongs. When it returns false the transport receives nothing
 	// more.
-	Frames(n int) bool
+	FramesReceived(n int) bool
 	// Message hands over one text message, valid until the call returns.
 	Message(text []byte)
 	// Reply asks for wire to be sent ahead of what is queued. Only the latest
 	// reply need be sent.
 	Reply(wire []byte)
-	// Hangup says that the peer said goodbye. reply is the answer to send.
-	Hangup(reply []byte)
+	// PeerClosed says that the peer said goodbye. reply is the answer to send.
+	PeerClosed(reply []byte)
 	// Violation says that the peer broke the protocol: after it the transport
 	// receives nothing more. goodbye is what to tell the peer.
 	Violation(why event.CloseReason, detail string, goodbye []byte)

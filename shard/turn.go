@@ -32,11 +32,11 @@ func (e oneEpoch) Clamp(c event.Cursor) (uint64, bool) { return c.Seq, e.Contain
 // everything is the common part of histories that only name what is to come otherwise.
 const everything = math.MaxUint64
 
-// Turn says that the log has another lineage, which has in common with the one before what
+// SetLineage says that the log has another lineage, which has in common with the one before what
 // stands up to a sequence. Events after that are forgotten, and come again; connections
 // that have come further are told to resync, and go on from there. It is the
 // dispatcher's, as Dispatch is.
-func (r *Router) Turn(to Lineage, common uint64) {
+func (r *Router) SetLineage(to Lineage, common uint64) {
 	r.lineage.Store(&to)
 	r.at = min(r.at, common)
 	// First: a shard that takes the command must not take it for having come further.
@@ -110,7 +110,7 @@ func (c *conn) replayAgain() {
 		return
 	}
 	if r.slot != noSlot {
-		c.s.cfg.behind()
+		c.s.cfg.requestScan()
 	}
 	c.touch()
 }

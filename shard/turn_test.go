@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/google/go-cmp/cmp"
@@ -106,7 +106,7 @@ func TestPositionOfEarlierLineage(t *testing.T) {
 		want string
 	}{{103, "ack 7-103 true"}, {107, "ack 7-104 false"}} {
 		at := event.Cursor{Epoch: 7, Seq: c.seq}
-		if got := r.resuming(&Resume{After: c.seq, Position: at, In: before}, "g"); func() bool { r.settle(); return got.said()[0] != c.want }() {
+		if got := r.resuming(&Resume{After: c.seq, Position: at, Lineage: before}, "g"); func() bool { r.settle(); return got.said()[0] != c.want }() {
 			t.Errorf("from %v: %v, want %s", at, got.said(), c.want)
 		}
 	}
@@ -155,7 +155,7 @@ func TestProgressOverTurn(t *testing.T) {
 	r.settle()
 	r.publishAnew(to("g"))
 	r.wait(2 * tellEvery)
-	var got []delivery.Progress
+	var got []tracker.Progress
 	for _, rep := range reports {
 		for _, progress := range rep.Progress {
 			if rep.Epoch != 8 {
@@ -164,7 +164,7 @@ func TestProgressOverTurn(t *testing.T) {
 			got = append(got, progress)
 		}
 	}
-	if diff := cmp.Diff([]delivery.Progress{{GatewayID: "g", From: 102, To: 103}}, got); diff != "" {
+	if diff := cmp.Diff([]tracker.Progress{{GatewayID: "g", From: 102, To: 103}}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -92,8 +92,8 @@ func (t *webSocket) Start() {
 func (t *webSocket) Readable() {
 	for !t.closed {
 		b, err := t.stream.Read()
-		if n := t.stream.Taken(); n > 0 {
-			t.deaf = !t.receiver.Heard(n) || t.deaf
+		if n := t.stream.ReadCost(); n > 0 {
+			t.deaf = !t.receiver.BytesReceived(n) || t.deaf
 		}
 		switch err {
 		case nil:
@@ -123,7 +123,7 @@ func (t *webSocket) receive(b []byte) {
 		}
 		b = b[n:]
 		if f := t.decoder.TakeFragments(); f > 0 {
-			t.deaf = !t.receiver.Frames(f)
+			t.deaf = !t.receiver.FramesReceived(f)
 		}
 		if m.Op != 0 && !t.deaf {
 			t.receiver.Alive()
@@ -139,12 +139,12 @@ func (t *webSocket) handle(m frame.Message) {
 	case frame.OpBinary:
 		t.binary(m.Payload)
 	case frame.OpPong:
-		t.deaf = !t.receiver.Frames(1)
+		t.deaf = !t.receiver.FramesReceived(1)
 	case frame.OpPing:
 		t.receiver.Reply(frame.Append(nil, frame.OpPong, m.Payload))
 	case frame.OpClose:
 		t.deaf = true
-		t.receiver.Hangup(frame.Append(nil, frame.OpClose, closeReply(m.Payload)))
+		t.receiver.PeerClosed(frame.Append(nil, frame.OpClose, closeReply(m.Payload)))
 	}
 }
 
@@ -193,8 +193,8 @@ func (t *webSocket) Encode(text []byte) []byte { return frame.Append(nil, frame.
 // Ping implements [Transport].
 func (t *webSocket) Ping() []byte { return pingWire }
 
-// Goodbye implements [Transport].
-func (t *webSocket) Goodbye(why event.CloseReason) []byte {
+// CloseFrame implements [Transport].
+func (t *webSocket) CloseFrame(why event.CloseReason) []byte {
 	switch why {
 	case event.Shutdown:
 		return frame.AppendClose(nil, t.common.ShutdownCode, "the server is shutting down")

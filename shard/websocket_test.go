@@ -180,7 +180,7 @@ func TestWebSocketPong(t *testing.T) {
 	}
 }
 
-// Frames that came with the request are decoded, in front of those that follow.
+// FramesReceived that came with the request are decoded, in front of those that follow.
 func TestWebSocketEarlyBytes(t *testing.T) {
 	ping := masked(frame.OpPing, "early")
 	g := newHall(t, Config{}).connect("g", ping[:3]...)

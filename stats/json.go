@@ -46,24 +46,54 @@ func AppendConnection(dst []byte, c *Connection, node string) []byte {
 	return append(dst, '}')
 }
 
-// AppendDelivery appends the object "eventDelivery": what became of deliveries
-// since the node started.
-func AppendDelivery(dst []byte, shards []*Shard, other *Failures) []byte {
-	at, reason, ok := lastFailureOf(shards, other)
-	dst = append(dst, `{"totalEventsSent":`...)
-	dst = strconv.AppendUint(dst, Sum(shards, func(s *Shard) uint64 { return s.Delivered.Load() }), 10)
-	dst = append(dst, `,"failedDeliveries":`...)
-	dst = strconv.AppendUint(dst, TotalFailures(shards, other), 10)
-	dst = append(dst, `,"lastFailureTime":`...)
-	dst = event.AppendTime(dst, at)
-	dst = append(dst, `,"lastFailureReason":`...)
-	if ok {
-		dst = event.AppendString(dst, reason.Text())
-	} else {
-		dst = append(dst, `null`...)
-	}
-	return append(dst, '}')
+// Delivery is the delivery totals of one node or of several. In JSON it is the object
+// "eventDelivery" of the stats.
+type Delivery struct {
+	Sent              uint64    `json:"totalEventsSent"`   // events written to connections since the nodes started
+	Failed            uint64    `json:"failedDeliveries"`  // since the nodes started
+	LastFailureTime   time.Time `json:"lastFailureTime"`   // zero, null in JSON: there was none
+	LastFailureReason string    `json:"lastFailureReason"` // [event.FailureReason.Text]; empty, null in JSON: there was none
 }
+
+// DeliveryOf returns the delivery totals of a node: those of its shards, and the failures
+// that are counted outside of them.
+func DeliveryOf(shards []*Shard, other *Failures) Delivery {
+	d := Delivery{
+		Sent:   Sum(shards, func(s *Shard) uint64 { return s.Delivered.Load() }),
+		Failed: TotalFailures(shards, other),
+	}
+	if at, reason, ok := lastFailureOf(shards, other); ok {
+		d.LastFailureTime, d.LastFailureReason = at, reason.Text()
+	}
+	return d
+}
+
+// Add adds the totals of another node. The later failure is the last one.
+func (d *Delivery) Add(o Delivery) {
+	d.Sent += o.Sent
+	d.Failed += o.Failed
+	if o.LastFailureTime.After(d.LastFailureTime) {
+		d.LastFailureTime, d.LastFailureReason = o.LastFailureTime, o.LastFailureReason
+	}
+}
+
+// AppendJSON appends d as a JSON object.
+func (d Delivery) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"totalEventsSent":`...)
+	dst = strconv.AppendUint(dst, d.Sent, 10)
+	dst = append(dst, `,"failedDeliveries":`...)
+	dst = strconv.AppendUint(dst, d.Failed, 10)
+	dst = append(dst, `,"lastFailureTime":`...)
+	dst = event.AppendTime(dst, d.LastFailureTime)
+	dst = append(dst, `,"lastFailureReason":`...)
+	if d.LastFailureTime.IsZero() {
+		return append(dst, `null}`...)
+	}
+	return append(event.AppendString(dst, d.LastFailureReason), '}')
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (d Delivery) MarshalJSON() ([]byte, error) { return d.AppendJSON(nil), nil }
 
 // AppendNode appends the object "node": which one it is, and its shards.
 func AppendNode(dst []byte, id, version string, startedAt time.Time, shards []*Shard) []byte {

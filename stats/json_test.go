@@ -4,6 +4,7 @@
 package stats
 
 import (
+	"encoding/json"
 	"net/netip"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func twoShards() []*Shard {
 	return []*Shard{a, b}
 }
 
-func TestAppendDelivery(t *testing.T) {
+func TestDelivery(t *testing.T) {
 	tests := []struct {
 		name   string
 		shards []*Shard
@@ -101,10 +102,35 @@ func TestAppendDelivery(t *testing.T) {
 			for _, at := range tt.other {
 				other.Fail(event.NotConnected, 1, at)
 			}
-			if got := string(AppendDelivery(nil, tt.shards, &other)); got != tt.want {
+			if got := string(DeliveryOf(tt.shards, &other).AppendJSON(nil)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestDeliveryAdd(t *testing.T) {
+	var (
+		none  = Delivery{Sent: 1}
+		early = Delivery{2, 3, time.Unix(10, 0).UTC(), "early"}
+		late  = Delivery{4, 5, time.Unix(20, 0).UTC(), "late"}
+	)
+	for _, order := range [][]Delivery{{none, early, late}, {late, early, none}, {early, none, late}} {
+		var sum Delivery
+		for _, d := range order {
+			text, err := json.Marshal(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read Delivery // as nodes send it to each other
+			if err := json.Unmarshal(text, &read); err != nil || read != d {
+				t.Fatalf("%s is read as %+v, %v, want %+v", text, read, err, d)
+			}
+			sum.Add(read)
+		}
+		if want := (Delivery{7, 8, late.LastFailureTime, "late"}); sum != want {
+			t.Errorf("got %+v, want %+v", sum, want)
+		}
 	}
 }
 

@@ -22,11 +22,11 @@ type Shard struct {
 	Received    *Vec    // messages from gateways, by [event.MessageKind]
 	Pings       Counter // pings sent
 
-	Replayed     Counter // events queued for connections that resumed
-	Resyncs      Counter // connections told that they have missed events for good
-	Behind       Gauge   // connections whose place is before what the window holds
-	WindowBytes  Gauge   // held of the newest events
-	WindowEvents Gauge
+	Replayed       Counter // events queued for connections that resumed
+	Resyncs        Counter // connections told that they have missed events for good
+	ReplaysWaiting Gauge   // connections whose place is before what the window holds
+	WindowBytes    Gauge   // held of the newest events
+	WindowEvents   Gauge
 
 	// Latency is from an event's publication to its last byte taken by the
 	// socket, for each delivery.

@@ -21,7 +21,7 @@ type Store struct {
 	revision uint64 // of the newest write; every write has its own
 	values   map[string]value
 	watchers map[*watcher]struct{}
-	lost     bool // see Lose
+	lost     bool // see Rollback
 }
 
 type value struct {
@@ -94,12 +94,12 @@ func (s *Store) write(ctx context.Context, c auth.Change, revision uint64) (uint
 	return c.Revision, nil
 }
 
-// ErrLost ends the watches of a store that has lost what it had.
-var ErrLost = errors.New("the store has lost what it had")
+// ErrRolledBack ends the watches of a store that has lost what it had.
+var ErrRolledBack = errors.New("the store has lost what it had")
 
-// Lose makes the store as it was when values returned what it has now; nil: empty. It
+// Rollback makes the store as it was when values returned what it has now; nil: empty. It
 // ends every watch, and later ones say so.
-func (s *Store) Lose(values map[string][]byte) {
+func (s *Store) Rollback(values map[string][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lost = true
@@ -143,7 +143,7 @@ func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
 		select {
 		case <-w.wake:
 		case <-w.lost:
-			return ErrLost
+			return ErrRolledBack
 		case <-ctx.Done():
 			return ctx.Err()
 		}

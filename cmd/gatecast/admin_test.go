@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/internal/node"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
@@ -28,7 +29,7 @@ func newOperator(t *testing.T) *operator { return newOperatorOf(t, func(*node.Co
 // newOperatorOf returns an operator of a node with other settings.
 func newOperatorOf(t *testing.T, change func(*node.Config)) *operator {
 	cfg := node.Defaults()
-	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), node.LogMemory
+	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), settings.LogMemory
 	change(&cfg)
 	logs := testenv.NewLog(t)
 	cfg.Logger = logs.Logger()

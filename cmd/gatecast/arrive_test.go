@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/node"
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/alecthomas/kong"
 )
@@ -302,7 +303,7 @@ func TestInternalCA(t *testing.T) {
 func selfSignedPair(t *testing.T) (cert, key string) {
 	t.Helper()
 	cfg := node.Defaults()
-	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), node.LogMemory
+	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), settings.LogMemory
 	n, err := node.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -376,10 +377,7 @@ func TestHealthFollowsSettings(t *testing.T) {
 func TestEmptyVariables(t *testing.T) {
 	parse := func(t *testing.T, args []string) cli {
 		var c cli
-		parser, err := kong.New(&c, kong.Configuration(loadYAML), kong.Vars{"version": "test"}, kong.Writers(io.Discard, io.Discard))
-		if err != nil {
-			t.Fatal(err)
-		}
+		parser := newParser(&c, kong.Writers(io.Discard, io.Discard))
 		unsetEmpty(parser.Model.Node)
 		if _, err := parser.Parse(args); err != nil {
 			t.Fatalf("%v: %v", args, err)
@@ -398,10 +396,7 @@ func TestEmptyVariables(t *testing.T) {
 			gather(child)
 		}
 	}
-	parser, err := kong.New(new(cli), kong.Vars{"version": "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	parser := newParser(new(cli))
 	if gather(parser.Model.Node); !variables["GATECAST_CONFIG"] || !variables["WS_MAX_CONNECTIONS"] || !variables["GATECAST_INTERNAL_CA"] {
 		t.Fatalf("variables %v", slices.Sorted(maps.Keys(variables)))
 	}

@@ -37,17 +37,6 @@ type benchCmd struct {
 	JSON        bool          `name:"json" help:"Print the figures as JSON."`
 }
 
-// Help says what the flags do not.
-func (c *benchCmd) Help() string {
-	return `Registers gateways under names that begin with "bench-", connects as them, publishes to
-them alone, and removes them at the end, also when it fails or Ctrl-C ends it.
-
-The defaults suit a node with its defaults. More must be allowed by the node: by default it takes
-1000 connections (--max-connections) and 10 attempts a minute from one address (--rate-limit; 0 is
-no limit). Where attempts are limited, connecting goes at the node's pace if that takes two minutes
-at most; else the load ends before it begins.`
-}
-
 // maxEventBytes is less than a node takes by default.
 const maxEventBytes = 1_000_000
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 )
@@ -18,11 +20,7 @@ import (
 // serveWith reads serve's settings from a configuration file's text.
 func serveWith(c kong.Resolver) (*serveCmd, error) {
 	var commands cli
-	parser, err := kong.New(&commands, kong.Resolvers(c), kong.Vars{"version": "test"}, kong.Writers(io.Discard, io.Discard))
-	if err != nil {
-		panic("BUG: the command line does not build: " + err.Error())
-	}
-	_, err = parser.Parse([]string{"serve"})
+	_, err := newParser(&commands, kong.Resolvers(c), kong.Writers(io.Discard, io.Discard)).Parse([]string{"serve"})
 	return &commands.Serve, err
 }
 
@@ -67,7 +65,7 @@ func FuzzConfig(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
-	known := knownSettings(f)
+	known := knownSettings()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		loaded, err := loadYAML(strings.NewReader(string(text)))
 		if err != nil {
@@ -104,26 +102,17 @@ func FuzzConfig(f *testing.F) {
 		if v, set := c["listen"]; set && serve.Listen != v {
 			t.Errorf("listen is %q, want %q", serve.Listen, v)
 		}
-		cfg := serve.nodeConfig()
-		if err := cfg.Validate(); err != nil && err.Error() == "" {
+		if err := serve.Validate(); err != nil && err.Error() == "" {
 			t.Error("an error that says nothing")
 		}
 	})
 }
 
-// knownSettings are the flags of serve but --config.
-func knownSettings(t testing.TB) map[string]bool {
-	parser, err := kong.New(new(cli), kong.Vars{"version": "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+// knownSettings has the name of every setting.
+func knownSettings() map[string]bool {
 	known := make(map[string]bool)
-	for _, command := range parser.Model.Children {
-		if command.Name == "serve" {
-			for _, flag := range command.Flags {
-				known[flag.Name] = flag.Name != "config"
-			}
-		}
+	for _, d := range settings.All() {
+		known[d.Name] = true
 	}
 	return known
 }

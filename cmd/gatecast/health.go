@@ -14,27 +14,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"github.com/alecthomas/kong"
 )
 
-// healthCmd has the settings of serve that say where its internal route is, so that
-// a container's health check needs no others.
+// A healthCmd finds the node by serve's own settings, so that a container's health check
+// needs no others.
 type healthCmd struct {
-	Config          kong.ConfigFlag `help:"The node's configuration file." placeholder:"FILE" env:"GATECAST_CONFIG"`
-	InternalListen  string          `help:"Where the node on this machine listens. Default: ${default}." default:"127.0.0.1:9244" env:"GATECAST_INTERNAL_LISTEN" placeholder:"ADDR"`
-	InternalTLSCert string          `name:"internal-tls-cert" help:"Its certificate there. None: it speaks plain HTTP." env:"GATECAST_INTERNAL_TLS_CERT" placeholder:"FILE"`
-	InternalTLSKey  string          `name:"internal-tls-key" help:"Not used; taken so that the node's flags can be given." env:"GATECAST_INTERNAL_TLS_KEY" placeholder:"FILE"`
+	Config kong.ConfigFlag `help:"YAML file of the node's settings." placeholder:"FILE" env:"GATECAST_CONFIG"`
+	settings.Internal
 
-	InternalURL string        `name:"internal-url" help:"The internal route of a node elsewhere, instead." env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
-	InternalCA  string        `name:"internal-ca" help:"PEM file of the certificates to trust at that URL. Default: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE"`
-	Timeout     time.Duration `help:"How long to wait for an answer. Default: ${default}." default:"2s" placeholder:"TIME"`
-}
-
-// Help says what the flags do not.
-func (c *healthCmd) Help() string {
-	return `Reads the same flags, environment and configuration file as serve, and asks the node on this
-machine. --internal-url asks another one; on the command line, it and --internal-listen contradict
-each other, and either comes before the environment.`
+	InternalURL string        `name:"internal-url" help:"Internal route of another node. None: the one on this machine." env:"GATECAST_INTERNAL_URL" placeholder:"URL" group:"Another node"`
+	InternalCA  string        `name:"internal-ca" help:"PEM certificates to trust at that URL. None: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE" group:"Another node"`
+	Timeout     time.Duration `help:"Time to wait for the answer." default:"2s" placeholder:"TIME"`
 }
 
 // Run asks the node whether it is ready.
@@ -58,17 +51,6 @@ func (c *healthCmd) Run(ctx context.Context, k *kong.Context) error {
 		return answerError(resp)
 	}
 	return nil
-}
-
-// onCommandLine returns which flags the command line has, by name.
-func onCommandLine(k *kong.Context) map[string]bool {
-	given := make(map[string]bool)
-	for _, p := range k.Path {
-		if p.Flag != nil && !p.Resolved {
-			given[p.Flag.Name] = true
-		}
-	}
-	return given
 }
 
 // target returns the node's URL and how to reach it.

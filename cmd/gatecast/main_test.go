@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/test/testenv"
-
-	"github.com/alecthomas/kong"
 )
 
 // asProgram, in the environment, has the test binary be gatecast itself.
@@ -76,7 +74,13 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{name: "not a number", args: []string{"serve", "--max-connections", "many"}, code: 2, says: "--max-connections"},
 		{name: "not a time", args: []string{"serve", "--ping-interval", "soon"}, code: 2, says: "want seconds"},
 		{name: "not a size", args: []string{"serve", "--max-payload", "1MB"}, code: 2, says: "64MiB"},
-		{name: "bad environment", args: []string{"serve"}, env: [2]string{"WS_MAX_CONNECTIONS", "x"}, code: 2, says: "WS_MAX_CONNECTIONS"},
+		{name: "bad environment", args: []string{"serve"}, env: [2]string{"WS_MAX_CONNECTIONS", "x"}, code: 2, says: `gatecast: WS_MAX_CONNECTIONS: "x" is not a number; want digits`},
+		{name: "bad environment of a client", args: []string{"bench"}, env: [2]string{"GATECAST_LISTEN", "x"}, code: 2, says: "--url"},
+		{name: "out of range in the environment", args: []string{"serve"}, env: [2]string{"WS_MAX_CONNECTIONS", "0"}, code: 2, says: "gatecast: WS_MAX_CONNECTIONS: 0 is out of range; want at least 1"},
+		{name: "bad value in the configuration", args: []string{"serve", "--config", writeFile(t, "c.yaml", "max-payload: big\n")}, code: 2, says: `gatecast: configuration file: max-payload: "big" is not a size`},
+		{name: "out of range in the configuration", args: []string{"serve", "--config", writeFile(t, "c.yaml", "shards: 5000\n")}, code: 2, says: "gatecast: configuration file: shards: 5000 is out of range; want 0 (one per processor), or 1 to 1024"},
+		{name: "the flag precedes the environment", args: []string{"serve", "--max-connections=-1"}, env: [2]string{"WS_MAX_CONNECTIONS", "5"}, code: 2, says: "gatecast: --max-connections: -1 is out of range"},
+		{name: "used port by the environment", args: []string{"serve", "--data-dir", t.TempDir()}, env: [2]string{"GATECAST_LISTEN", taken.Addr().String()}, code: 1, says: "gatecast: GATECAST_LISTEN: cannot listen on"},
 		{name: "contradiction", args: []string{"serve", "--ping-interval", "40"}, code: 2, says: "--connection-timeout"},
 		{name: "no such configuration", args: []string{"serve", "--config", "/nowhere.yaml"}, code: 2, says: "nowhere.yaml"},
 		{name: "unknown key", args: []string{"serve", "--config", writeFile(t, "c.yaml", "lisen: :1\n")}, code: 2, says: "lisen"},
@@ -128,11 +132,7 @@ func TestPrecedence(t *testing.T) {
 	t.Setenv("WS_PING_INTERVAL", "2")
 	t.Setenv("GATECAST_CONFIG", writeFile(t, "c.yaml", "rate-limit: 1\nping-interval: 1\nmax-payload: 64KiB\nplaintext: true\nlog-level: warn\nretention: 1h\n"))
 	var c cli
-	parser, err := kong.New(&c, kong.Configuration(loadYAML), kong.Vars{"version": "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parser.Parse([]string{"serve", "--ping-interval", "3"}); err != nil {
+	if _, err := newParser(&c).Parse([]string{"serve", "--ping-interval", "3"}); err != nil {
 		t.Fatal(err)
 	}
 	cfg := c.Serve.nodeConfig()

@@ -36,9 +36,9 @@ func (r *Requests) Begin(now time.Time) {
 	r.until.Store(ahead(now))
 }
 
-// Moved notes that bytes of a request in progress have moved. It is called for each
+// BytesMoved notes that bytes of a request in progress have moved. It is called for each
 // read and write, so it notes a movement at most once a second.
-func (r *Requests) Moved(now time.Time) {
+func (r *Requests) BytesMoved(now time.Time) {
 	const rarely = int64(time.Second)
 	old, next := r.until.Load(), ahead(now)
 	if next-old >= rarely && r.running.Load() > 0 {
@@ -58,10 +58,10 @@ func (r *Requests) End(now time.Time) {
 	}
 }
 
-// LastSign returns when the gateway last gave a sign of life by a request: now,
+// LastActive returns when the gateway last gave a sign of life by a request: now,
 // while one is in progress whose bytes have moved in the last minute; the zero
 // time, if it never did. A nil Requests never does.
-func (r *Requests) LastSign(now time.Time) time.Time {
+func (r *Requests) LastActive(now time.Time) time.Time {
 	if r == nil {
 		return time.Time{}
 	}

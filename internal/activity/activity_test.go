@@ -14,7 +14,7 @@ func TestLastSign(t *testing.T) {
 	var r Requests
 	see := func(when string, now int, want time.Time) {
 		t.Helper()
-		if got := r.LastSign(at(now)); !got.Equal(want) {
+		if got := r.LastActive(at(now)); !got.Equal(want) {
 			t.Errorf("%s: the last sign is %v after the epoch, want %v", when, got.Sub(epoch), want.Sub(epoch))
 		}
 	}
@@ -24,19 +24,19 @@ func TestLastSign(t *testing.T) {
 	see("in progress", 40, at(40))
 	see("a minute later", 70, at(70))
 	see("stuck", 100, at(70))
-	r.Moved(at(110))
+	r.BytesMoved(at(110))
 	see("moving again", 110, at(110))
 	r.Begin(at(115))
 	r.End(at(120))
 	see("another one goes on", 150, at(150))
 	r.End(at(151))
 	see("ended", 160, at(151))
-	r.Moved(at(170)) // of the answer's last bytes
+	r.BytesMoved(at(170)) // of the answer's last bytes
 	see("moved after the end", 170, at(151))
 	r.Begin(at(200))
 	r.End(at(300))
 	see("ended, stuck", 400, at(260))
-	if !(*Requests)(nil).LastSign(at(1)).IsZero() {
+	if !(*Requests)(nil).LastActive(at(1)).IsZero() {
 		t.Error("nobody gave a sign")
 	}
 }
@@ -54,18 +54,18 @@ func TestManyAtOnce(t *testing.T) {
 			for i := range 1000 {
 				now := epoch.Add(time.Hour + time.Duration(i)*time.Millisecond)
 				r.Begin(now)
-				r.Moved(now)
+				r.BytesMoved(now)
 				r.End(now)
 			}
 		})
 	}
 	wg.Wait()
 	now := epoch.Add(time.Hour + time.Second)
-	if got := r.LastSign(now); !got.Equal(now) {
+	if got := r.LastActive(now); !got.Equal(now) {
 		t.Errorf("one is in progress, and the last sign is %v ago", now.Sub(got))
 	}
 	r.End(now)
-	if got := r.LastSign(now.Add(time.Hour)); !got.Equal(now) || r.running.Load() != 0 {
+	if got := r.LastActive(now.Add(time.Hour)); !got.Equal(now) || r.running.Load() != 0 {
 		t.Errorf("%d in progress, the last sign is %v after the end", r.running.Load(), got.Sub(now))
 	}
 }

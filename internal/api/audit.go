@@ -12,74 +12,75 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Keys of what belongs to a request.
+// Keys of request values, see [fasthttp.RequestCtx.SetUserValue].
 const (
-	adminKey = "admin" // an auth.Admin: who asks
-	actKey   = "act"   // the *act that the request is
+	adminKey = "admin" // auth.Admin: who sends the request
+	auditKey = "act"   // *auditRecord: the audit line of the request
 )
 
-// An act is a request that changes something. What became of it is a line of the log
-// of its own, with who did it; never with a token's text.
-type act struct {
-	what    string
-	admin   string
-	remote  string
-	details []any // of the line
-	later   bool  // whoever streams the answer writes the line
+// An auditRecord becomes the audit line of a request that changes something: who did what from
+// where, and how it ended. It never holds a token. One goroutine at a time uses it: the
+// handler's, or the one that took it over (deferred).
+type auditRecord struct {
+	action   string // such as "gateway.add"
+	admin    string // name of the admin token
+	remote   string
+	attrs    []any // pairs of name and value, as of [slog.Logger.Info]
+	deferred bool  // the goroutine that streams the answer writes the line
 }
 
-// reads is a handler for those who may read.
-func (s *Server) reads(h handler) handler {
+// reader wraps a handler that needs the scope read.
+func (s *Server) reader(h handler) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
-		if err := allowed(ctx, auth.ScopeRead); err != nil {
+		if err := requireScope(ctx, auth.ScopeRead); err != nil {
 			return err
 		}
 		return h(ctx)
 	}
 }
 
-// act is a handler that changes something, for those who have the scope. It takes no
-// parameters.
-func (s *Server) act(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
-	h = takes(h)
+// audited wraps a handler that changes something. It checks the scope, refuses query parameters,
+// and writes an audit line however the handler ends.
+func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
+	h = withParams(h)
 	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
 		admin, _ := ctx.UserValue(adminKey).(auth.Admin)
-		a := &act{what: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
-		ctx.SetUserValue(actKey, a)
-		err = errPanicked // unless it returns
+		a := &auditRecord{action: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
+		ctx.SetUserValue(auditKey, a)
+		err = errPanicked // stays if the handler panics
 		defer func() {
-			if !a.later {
-				s.audit(a, err)
+			if !a.deferred {
+				s.logAudit(a, err)
 			}
 		}()
-		if err = allowed(ctx, scope); err == nil {
+		if err = requireScope(ctx, scope); err == nil {
 			err = h(ctx)
 		}
 		return err
 	})
 }
 
-// errPanicked is the problem with a request whose handler panicked.
+// errPanicked is the answer to a request whose handler panicked.
 var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
-	"something went wrong here; the log of the node tells what")
+	"internal error; see the log of the node")
 
-// allowed returns the problem with a caller who does not have a scope.
-func allowed(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
+// requireScope returns a 403 problem unless the admin token of the request has the scope.
+func requireScope(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 	admin, _ := ctx.UserValue(adminKey).(auth.Admin)
-	if admin.May(scope) {
+	if admin.HasScope(scope) {
 		return nil
 	}
-	return problemf(fasthttp.StatusForbidden, codeForbidden, "the token of %s does not have the scope %s that this needs", admin.Name, scope)
+	return problemf(fasthttp.StatusForbidden, codeForbidden, "the admin token %s lacks the scope %s", admin.Name, scope)
 }
 
-// actOf returns the act that a request is.
-func actOf(ctx *fasthttp.RequestCtx) *act { return ctx.UserValue(actKey).(*act) }
+// auditOf returns the audit record of a request. Only handlers wrapped by audited have one.
+func auditOf(ctx *fasthttp.RequestCtx) *auditRecord { return ctx.UserValue(auditKey).(*auditRecord) }
 
-// note adds names and values to the act's line.
-func (a *act) note(pairs ...any) { a.details = append(a.details, pairs...) }
+// add adds pairs of name and value to the line.
+func (a *auditRecord) add(pairs ...any) { a.attrs = append(a.attrs, pairs...) }
 
-// audit writes the line of an act.
-func (s *Server) audit(a *act, err error) {
+// logAudit writes the audit line. The outcome is "ok" or the error code of the answer.
+func (s *Server) logAudit(a *auditRecord, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = codeUnavailable
@@ -88,6 +89,6 @@ func (s *Server) audit(a *act, err error) {
 		}
 	}
 	s.cfg.Logger.Info("audit", append([]any{
-		slog.String("action", a.what), slog.String("admin", a.admin), slog.String("remote", a.remote), slog.String("outcome", outcome),
-	}, a.details...)...)
+		slog.String("action", a.action), slog.String("admin", a.admin), slog.String("remote", a.remote), slog.String("outcome", outcome),
+	}, a.attrs...)...)
 }

@@ -13,7 +13,7 @@ import (
 // audits returns the lines of the audit: action, admin, outcome, and the rest.
 func (r *rig) audits() (lines []map[string]any) {
 	r.t.Helper()
-	for text := range strings.Lines(r.lines.String()) {
+	for text := range strings.Lines(r.logs.String()) {
 		var line map[string]any
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			r.t.Fatalf("%q: %v", text, err)

@@ -38,13 +38,13 @@ func BenchmarkPublishHandler(b *testing.B) {
 			var ctx fasthttp.RequestCtx
 			text := []byte(typical)
 			b.ReportAllocs()
-			ctx.SetUserValue(actKey, new(act))
+			ctx.SetUserValue(auditKey, new(auditRecord))
 			for i := 0; b.Loop(); i++ {
 				var key publishKey
 				if keyed {
 					key.key = strconv.Itoa(i)
 				}
-				actOf(&ctx).details = actOf(&ctx).details[:0]
+				auditOf(&ctx).attrs = auditOf(&ctx).attrs[:0]
 				if err := s.publishOne(&ctx, text, key, ""); err != nil {
 					b.Fatal(err)
 				}

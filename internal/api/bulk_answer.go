@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// A bulkAnswer is the response's body of a bulk publish: what its bulk answers, as the
-// client takes it. The connection's goroutine reads it; the bulk runs on a goroutine
-// of its own, from the first read until it is told to end. It has ended when Close
-// returns, so nothing reads the connection after it is given up.
+// A bulkAnswer is the response body of a bulk publish. The goroutine of the connection reads it.
+// The first read starts the goroutine of the bulk, which writes answers into the buffer that this
+// reads from. Close returns only after that goroutine has ended, so nothing reads the connection
+// after fasthttp has it back.
 type bulkAnswer struct {
 	*bulk
-	begun bool
+	started bool // the goroutine of the bulk was started
 
-	buf  []byte // the piece at hand
-	done int    // buf[:done] is read
+	buf  []byte // the current piece
+	done int    // buf[:done] was read
 }
 
 // SupportsBodyWriteTo implements [fasthttp.BodyWriterTo].
 func (a *bulkAnswer) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo implements [io.WriterTo].
+// WriteTo implements [io.WriterTo]. Each piece is sent as soon as it is there.
 func (a *bulkAnswer) WriteTo(w io.Writer) (total int64, err error) {
 	for {
 		if err := a.next(); err != nil || len(a.buf) == 0 {
@@ -52,10 +52,10 @@ func (a *bulkAnswer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next gets the next piece, empty at the end.
+// next gets the next piece; an empty one is the end.
 func (a *bulkAnswer) next() (err error) {
-	if !a.begun {
-		a.begun = true
+	if !a.started {
+		a.started = true
 		go a.run()
 	}
 	a.buf, err = a.answers.next(a.buf)
@@ -64,22 +64,24 @@ func (a *bulkAnswer) next() (err error) {
 	return err
 }
 
-// Close implements [io.Closer]. It waits for what the log was given and nobody will be
-// told of, because the client has gone. When it is the server that ends the request,
-// fasthttp reads on a little: to close a socket with unread data would take the end of
-// the answer from the client.
+// Close implements [io.Closer]. If the client is gone, it waits until the log has answered the
+// lines it was given.
+//
+// If the server ends the request, fasthttp reads on for a moment after Close: closing a socket
+// that has unread data would reset the connection, and the client would lose the end of the
+// answer. The read deadline bounds that.
 func (a *bulkAnswer) Close() error {
-	if a.begun {
+	if a.started {
 		select {
 		case <-a.finished:
 		default:
-			a.abandon()
+			a.stop()
 			<-a.finished
 		}
 	}
-	a.answers.close()
-	a.report()
-	if a.broken != nil {
+	a.answers.release()
+	a.writeAudit()
+	if a.inputProblem != nil {
 		_ = a.conn.SetReadDeadline(time.Now().Add(a.s.limits.drain))
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/stats"
@@ -20,70 +19,44 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A Cluster asks the nodes of one log.
+// A Cluster asks the nodes that share the log.
 type Cluster interface {
-	// Stats returns what [Server.NodeStats] returns for the query on the other
-	// nodes, and the ids of those that did not answer before ctx ended. This
-	// node's own part may be among them.
+	// Stats returns the results of [Server.NodeStats] on the other nodes, and the ids of nodes
+	// that did not answer before ctx ended. Parts may include this node's.
 	Stats(ctx context.Context, q PageQuery) (parts []NodeStats, missing []string, err error)
 }
 
-// A PageQuery asks for a page of the connections of a cluster. They are listed
-// node by node, in the order of the nodes' ids.
+// A PageQuery asks for one page of the connections of all nodes. They are listed node by node, in
+// the order of node ids. Nodes send it to each other as JSON.
 type PageQuery struct {
-	GatewayID string `json:"gatewayId,omitempty"` // empty: of all
-	After     string `json:"after,omitempty"`     // a cursor, NODE~INNER; empty: the first page
+	GatewayID string `json:"gatewayId,omitempty"` // empty: of all gateways
+	After     string `json:"after,omitempty"`     // a cursor NODE~CURSOR, where CURSOR is that node's own; empty: the first page
 	Limit     int    `json:"limit"`
 }
 
-// NodeStats is a node's part of the stats of a cluster. Nodes send it to each
-// other as JSON.
+// NodeStats are the stats of one node. Nodes send them to each other as JSON.
 type NodeStats struct {
 	NodeID           string          `json:"nodeId"`
 	TotalConnections int64           `json:"totalConnections"`
-	Delivery         Delivery        `json:"delivery"`
-	Node             json.RawMessage `json:"node"` // as the stats show it
+	Delivery         stats.Delivery  `json:"delivery"`
+	Node             json.RawMessage `json:"node"` // the object "node" of the stats
 
-	// Connections are those of the page that was asked for: none when it begins on
-	// a later node. Next is the node's own cursor, if there are more.
+	// Connections are this node's part of the page; empty if the page begins on a later node.
+	// Next is this node's own cursor if it has more.
 	Connections []json.RawMessage `json:"connections"`
 	Next        string            `json:"next,omitempty"`
-	// BadCursor says that the page cannot be told because its cursor is none of
-	// this node's.
+	// BadCursor says that the query's cursor names this node but was not made by it.
 	BadCursor bool `json:"badCursor,omitempty"`
 }
 
-// Delivery is what became of deliveries since a node started.
-type Delivery struct {
-	Sent              uint64     `json:"totalEventsSent"`
-	Failed            uint64     `json:"failedDeliveries"`
-	LastFailureTime   *time.Time `json:"lastFailureTime"`
-	LastFailureReason *string    `json:"lastFailureReason"`
-}
-
-// add adds another node's.
-func (d *Delivery) add(o Delivery) {
-	d.Sent += o.Sent
-	d.Failed += o.Failed
-	if o.LastFailureTime == nil {
-		return
-	}
-	if d.LastFailureTime == nil || o.LastFailureTime.After(*d.LastFailureTime) {
-		d.LastFailureTime, d.LastFailureReason = o.LastFailureTime, o.LastFailureReason
-	}
-}
-
-// NodeStats returns this node's part of the stats of a cluster.
+// NodeStats returns the stats of this node, with its part of a page.
 func (s *Server) NodeStats(ctx context.Context, q PageQuery) (NodeStats, error) {
 	part := NodeStats{
 		NodeID:           s.cfg.NodeID,
 		TotalConnections: stats.TotalConnections(s.cfg.Shards),
 		Node:             stats.AppendNode(nil, s.cfg.NodeID, s.cfg.Version, s.cfg.StartedAt, s.cfg.Shards),
+		Delivery:         stats.DeliveryOf(s.cfg.Shards, &s.cfg.Node.Failures),
 		Connections:      []json.RawMessage{},
-	}
-	delivery := stats.AppendDelivery(nil, s.cfg.Shards, &s.cfg.Node.Failures)
-	if err := json.Unmarshal(delivery, &part.Delivery); err != nil {
-		panic("BUG: the stats are not what they were: " + err.Error())
 	}
 	err := s.fillPage(ctx, &part, q)
 	if errors.Is(err, ErrCursor) {
@@ -92,9 +65,9 @@ func (s *Server) NodeStats(ctx context.Context, q PageQuery) (NodeStats, error) 
 	return part, err
 }
 
-// fillPage adds this node's connections of a page.
+// fillPage adds this node's connections to its part of a page.
 func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) error {
-	node, after, err := cutCursor(q.After)
+	node, after, err := splitCursor(q.After)
 	if err != nil || node > s.cfg.NodeID {
 		return err
 	}
@@ -116,9 +89,8 @@ func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) err
 	return nil
 }
 
-// cutCursor cuts the cursor of a cluster's list into a node's id and that node's
-// cursor. Both are empty for the first page.
-func cutCursor(cursor string) (node, inner string, err error) {
+// splitCursor splits a cursor NODE~CURSOR. Both parts are empty for the first page.
+func splitCursor(cursor string) (node, inner string, err error) {
 	node, inner, ok := strings.Cut(cursor, "~")
 	if cursor != "" && (!ok || !event.ValidName(node)) {
 		return "", "", ErrCursor
@@ -126,25 +98,26 @@ func cutCursor(cursor string) (node, inner string, err error) {
 	return node, inner, nil
 }
 
-// showClusterStats is GET /stats?scope=cluster.
+// showClusterStats is GET /stats?scope=cluster. Unlike the stats of one node it is not streamed:
+// its pages have at most 1,000 connections.
 func (s *Server) showClusterStats(ctx *fasthttp.RequestCtx, q PageQuery) error {
-	if _, _, err := cutCursor(q.After); err != nil {
-		return badArg("cursor", err.Error())
+	if _, _, err := splitCursor(q.After); err != nil {
+		return badParam("cursor", err.Error())
 	}
-	parts, missing, err := s.parts(q)
+	parts, missing, err := s.nodeParts(q)
 	if err != nil {
-		return unavailable("the stats of the cluster cannot be had now: %v", err)
+		return unavailable("cannot get the stats of the cluster: %v", err)
 	}
 	if slices.ContainsFunc(parts, func(p NodeStats) bool { return p.BadCursor }) {
-		return badArg("cursor", ErrCursor.Error())
+		return badParam("cursor", ErrCursor.Error())
 	}
 	answerJSON(ctx, fasthttp.StatusOK, s.appendClusterStats(nil, parts, missing, q.Limit))
 	return nil
 }
 
-// parts returns the parts of all nodes in the order of their ids, and the ids of
-// those that did not answer.
-func (s *Server) parts(q PageQuery) (parts []NodeStats, missing []string, err error) {
+// nodeParts returns the stats of all nodes in the order of their ids, and the ids of those that
+// did not answer.
+func (s *Server) nodeParts(q PageQuery) (parts []NodeStats, missing []string, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.limits.nodes)
 	defer cancel()
 	own, err := s.NodeStats(ctx, q)
@@ -155,7 +128,7 @@ func (s *Server) parts(q PageQuery) (parts []NodeStats, missing []string, err er
 	if s.cfg.Cluster != nil {
 		others, silent, err := s.cfg.Cluster.Stats(ctx, q)
 		if err != nil {
-			return nil, nil, fmt.Errorf("other nodes cannot be asked: %w", err)
+			return nil, nil, fmt.Errorf("cannot ask other nodes: %w", err)
 		}
 		parts, missing = append(parts, others...), silent
 	}
@@ -165,15 +138,17 @@ func (s *Server) parts(q PageQuery) (parts []NodeStats, missing []string, err er
 	return parts, missing, nil
 }
 
+// appendClusterStats appends the answer: totals over all parts, one page of connections, and the
+// nodes.
 func (s *Server) appendClusterStats(dst []byte, parts []NodeStats, missing []string, limit int) []byte {
 	var total int64
-	var delivery Delivery
+	var delivery stats.Delivery
 	var nodes []json.RawMessage
 	own := json.RawMessage(`null`)
 	for i := range parts {
 		p := &parts[i]
 		total += p.TotalConnections
-		delivery.add(p.Delivery)
+		delivery.Add(p.Delivery)
 		if len(p.Node) > 0 {
 			nodes = append(nodes, p.Node)
 		}
@@ -188,16 +163,16 @@ func (s *Server) appendClusterStats(dst []byte, parts []NodeStats, missing []str
 	if cursor != "" {
 		dst = event.AppendString(append(dst, `,"cursor":`...), cursor)
 	}
-	dst = appendDelivery(append(dst, `},"eventDelivery":`...), delivery)
+	dst = delivery.AppendJSON(append(dst, `},"eventDelivery":`...))
 	dst = append(append(dst, `,"node":`...), own...)
 	dst = appendRaw(append(dst, `,"nodes":`...), nodes)
 	dst = appendStrings(append(dst, `,"notAnswered":`...), missing)
 	return append(dst, '}')
 }
 
-// joinPages returns the connections of the first nodes, as many as fit, and where
-// to go on if there are more. A node's page is taken whole or not at all, for
-// only its end has a cursor; so the list may be shorter than the limit.
+// joinPages joins the nodes' parts of a page, as many as fit into limit, and returns the cursor
+// to continue at. A part is taken whole or not at all, because only its end has a cursor; so the
+// page may be shorter than limit.
 func joinPages(parts []NodeStats, limit int) (list []json.RawMessage, cursor string) {
 	for i := range parts {
 		p := &parts[i]
@@ -210,21 +185,4 @@ func joinPages(parts []NodeStats, limit int) (list []json.RawMessage, cursor str
 		}
 	}
 	return list, ""
-}
-
-func appendDelivery(dst []byte, d Delivery) []byte {
-	dst = append(dst, `{"totalEventsSent":`...)
-	dst = strconv.AppendUint(dst, d.Sent, 10)
-	dst = append(dst, `,"failedDeliveries":`...)
-	dst = strconv.AppendUint(dst, d.Failed, 10)
-	var at time.Time
-	if d.LastFailureTime != nil {
-		at = *d.LastFailureTime
-	}
-	dst = event.AppendTime(append(dst, `,"lastFailureTime":`...), at)
-	dst = append(dst, `,"lastFailureReason":`...)
-	if d.LastFailureReason == nil {
-		return append(dst, `null}`...)
-	}
-	return append(event.AppendString(dst, *d.LastFailureReason), '}')
 }

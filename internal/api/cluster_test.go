@@ -132,7 +132,7 @@ func TestClusterStatsRefusals(t *testing.T) {
 		{"a foreign cursor of another node", "?scope=cluster&cursor=n0~x", nil, 400, `"field":"cursor"`},
 		{"a shard that does not answer", "?scope=cluster", func(c *Config, _ *limits) { c.Connections = &fakeConnections{fail: errors.New("shard 1 is gone")} }, 503, "shard 1"},
 		{"nobody can be asked", "?scope=cluster", func(c *Config, _ *limits) { c.Cluster = &fakeCluster{fail: errors.New("no bus")} }, 503,
-			`{"error":"unavailable","message":"the stats of the cluster cannot be had now: other nodes cannot be asked: no bus"}`},
+			`{"error":"unavailable","message":"cannot get the stats of the cluster: cannot ask other nodes: no bus"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestClusterStatsPages(t *testing.T) {
 		var got []string
 		cursor := ""
 		for {
-			parts, _, err := asked.parts(PageQuery{After: cursor, Limit: limit})
+			parts, _, err := asked.nodeParts(PageQuery{After: cursor, Limit: limit})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,21 +246,5 @@ func TestClusterStatsAsksForALimitedPage(t *testing.T) {
 	}
 	if most := max(r.conns.most, other.cfg.Connections.(*fakeConnections).most); most > statsPage {
 		t.Errorf("%d connections were asked for at once", most)
-	}
-}
-
-func TestDeliveryAdds(t *testing.T) {
-	at := func(sec int64) *time.Time { t := time.Unix(sec, 0).UTC(); return &t }
-	reason := func(s string) *string { return &s }
-	never, early, late := Delivery{Sent: 1}, Delivery{2, 3, at(10), reason("early")}, Delivery{4, 5, at(20), reason("late")}
-	for _, order := range [][]Delivery{{never, early, late}, {late, early, never}, {early, never, late}} {
-		var sum Delivery
-		for _, d := range order {
-			sum.add(d)
-		}
-		const want = `{"totalEventsSent":7,"failedDeliveries":8,"lastFailureTime":"1970-01-01T00:00:20.000000000Z","lastFailureReason":"late"}`
-		if got := string(appendDelivery(nil, sum)); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
 	}
 }

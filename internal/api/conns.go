@@ -11,24 +11,25 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A connSet holds a server's listeners and connections, for what fasthttp's own
-// Shutdown does not do: it misses a listener that Serve is only about to take
-// up; it waits five seconds for a connection that has sent nothing, and forever
-// for a bulk publish, which need not end.
+// A connSet holds the listeners and connections of a server. It does for Shutdown what fasthttp's
+// own does not: close a listener that Serve has not registered with fasthttp yet; close
+// connections that have sent nothing, for which fasthttp waits five seconds; and put a deadline
+// on bulk publishes, which need not end.
 type connSet struct {
 	mu        sync.Mutex
 	draining  bool
 	listeners []net.Listener
 	conns     map[net.Conn]connState
-	empty     chan struct{} // closed when there are none and drain was called; nil before
+	empty     chan struct{} // made by drain, closed when no connection is left
 }
 
+// connState is what the set knows of one connection.
 type connState struct {
 	state     fasthttp.ConnState
 	streaming bool // newline-delimited JSON is being read from it
 }
 
-// A onceListener may be closed again. Its Close is then no error.
+// A onceListener can be closed more than once; only the first Close returns an error.
 type onceListener struct {
 	net.Listener
 	once sync.Once
@@ -39,7 +40,7 @@ func (l *onceListener) Close() (err error) {
 	return err
 }
 
-// listen adds a listener, and reports whether it came before drain.
+// listen adds a listener. It reports false after drain: do not serve it then.
 func (s *connSet) listen(ln net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,13 +48,13 @@ func (s *connSet) listen(ln net.Listener) bool {
 	return !s.draining
 }
 
-// changed is the server's ConnState hook.
-func (s *connSet) changed(c net.Conn, state fasthttp.ConnState) {
+// stateChanged is the ConnState hook of fasthttp.
+func (s *connSet) stateChanged(c net.Conn, state fasthttp.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state == fasthttp.StateClosed || state == fasthttp.StateHijacked {
 		delete(s.conns, c)
-		s.noteEmpty()
+		s.signalEmpty()
 		return
 	}
 	if s.conns == nil {
@@ -62,9 +63,9 @@ func (s *connSet) changed(c net.Conn, state fasthttp.ConnState) {
 	s.conns[c] = connState{state: state}
 }
 
-// stream marks c as one that newline-delimited JSON is read from, until its
+// markStreaming marks c as a connection from which newline-delimited JSON is read, until its
 // state changes.
-func (s *connSet) stream(c net.Conn) {
+func (s *connSet) markStreaming(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st, ok := s.conns[c]; ok {
@@ -73,8 +74,8 @@ func (s *connSet) stream(c net.Conn) {
 	}
 }
 
-// drain closes the listeners and the connections that have sent nothing, and
-// gives bulk publishes until the deadline.
+// drain closes the listeners and the connections that have sent nothing, and sets the read
+// deadline of bulk publishes.
 func (s *connSet) drain(deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,11 +93,11 @@ func (s *connSet) drain(deadline time.Time) {
 			_ = c.SetReadDeadline(deadline)
 		}
 	}
-	s.noteEmpty()
+	s.signalEmpty()
 }
 
-// noteEmpty is called with mu held.
-func (s *connSet) noteEmpty() {
+// signalEmpty closes empty if the set drains and no connection is left. mu is held.
+func (s *connSet) signalEmpty() {
 	if !s.draining || len(s.conns) > 0 {
 		return
 	}
@@ -107,19 +108,19 @@ func (s *connSet) noteEmpty() {
 	}
 }
 
-// closeAll closes the connections that are left after drain, and waits for their
-// handlers, up to patience: what they use is about to end.
-func (s *connSet) closeAll(patience time.Duration) {
+// closeAll closes the connections that are left after drain. It waits for their handlers up to
+// the timeout, because what they use is about to end.
+func (s *connSet) closeAll(timeout time.Duration) {
 	s.mu.Lock()
 	for c := range s.conns {
 		_ = c.Close()
 	}
 	empty := s.empty
 	s.mu.Unlock()
-	late := time.NewTimer(patience)
-	defer late.Stop()
+	expired := time.NewTimer(timeout)
+	defer expired.Stop()
 	select {
 	case <-empty:
-	case <-late.C:
+	case <-expired.C:
 	}
 }

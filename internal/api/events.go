@@ -12,25 +12,25 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// showEvent is GET /events/{id}: what became of it.
+// showEvent is GET /events/{id}: the delivery status of an event.
 func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
-	id, err := s.eventArg(ctx)
+	id, err := s.eventParam(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	e, err := s.cfg.Events.Event(c, id)
 	if err != nil {
 		return eventProblem(id, err)
 	}
-	o, err := s.cfg.Events.Outcome(c, id)
+	o, err := s.cfg.Events.DeliveryStatus(c, id)
 	if err != nil {
 		return eventProblem(id, err)
 	}
 	head := event.ReadHead(e.Body)
 	at, _ := event.Published(e.Body)
-	failed, pending := listed(o.FailedGateways), listed(o.PendingGateways)
+	failed, pending := firstListed(o.FailedGateways), firstListed(o.PendingGateways)
 	return answer(ctx, fasthttp.StatusOK, struct {
 		ID              string    `json:"id"`
 		Type            string    `json:"type"`
@@ -52,20 +52,21 @@ func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
 	})
 }
 
-// listed returns as many gateways as an answer names.
-func listed(gateways []string) []string {
-	return notNil(gateways[:min(len(gateways), MaxListed)])
+// firstListed returns the gateway ids that an answer lists: at most [MaxListed].
+func firstListed(gateways []string) []string {
+	return nonNil(gateways[:min(len(gateways), MaxListed)])
 }
 
-// eventArg returns the event's id in the path.
-func (s *Server) eventArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
-	id, err := event.ParseCursor(pathArg(ctx, "id"))
+// eventParam returns the event id in the path. The event is in the log's history, but may have
+// left the log.
+func (s *Server) eventParam(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
+	id, err := event.ParseCursor(pathParam(ctx, "id"))
 	if err != nil {
 		p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "id: %v", err)
 		p.field = "id"
 		return event.Cursor{}, p
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	switch ok, err := s.cfg.Events.Contains(c, id); {
 	case err != nil:
@@ -76,37 +77,37 @@ func (s *Server) eventArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
 	return id, nil
 }
 
+// eventProblem is the answer for an event that cannot be shown.
 func eventProblem(id event.Cursor, err error) *problem {
 	if errors.Is(err, ErrNotRetained) {
-		return notFound("there is no event %v, or it is not retained any more", id)
+		return notFound("event %v does not exist or is no longer retained", id)
 	}
 	return logProblem(err)
 }
 
-// logProblem is the problem with a look into the log that failed.
+// logProblem is the answer when the log cannot be read.
 func logProblem(err error) *problem {
-	return unavailable("the event log cannot be read now: %v", err)
+	return unavailable("cannot read the event log: %v", err)
 }
 
-// queryPage is how many entries a list of what the log has gives to who asks for
-// no limit, and how many events are held at once.
+// queryPage is the default number of entries in a list that comes from the log, and how many
+// events are in memory at once.
 const queryPage = 100
 
-// Bounds of a list of events in bytes of their JSON, but for one event's: of those that
-// are held at once, and of the whole answer, whose cursor goes on behind it.
+// Bounds on a list of events, in bytes of their JSON. Each can be exceeded by the last event.
 const (
-	heldBytes = 1 << 20
-	listBytes = 4 << 20
+	pageBytes   = 1 << 20 // in memory at once
+	answerBytes = 4 << 20 // in one answer; its cursor continues after it
 )
 
-// listEvents is GET /events.
+// listEvents is GET /events: the retained events, streamed.
 func (s *Server) listEvents(ctx *fasthttp.RequestCtx) error {
-	a := &eventsAnswer{s: s, bytes: listBytes}
+	a := &eventsAnswer{s: s, remainingBytes: answerBytes}
 	var err error
-	if a.query, a.left, err = s.eventsQuery(ctx); err != nil {
+	if a.query, a.remaining, err = s.eventsQuery(ctx); err != nil {
 		return err
 	}
-	if err := a.turnPage(); err != nil { // while it can still be answered
+	if err := a.nextPage(); err != nil { // the status can still be an error
 		return err
 	}
 	ctx.SetContentType(typeJSON)
@@ -114,90 +115,89 @@ func (s *Server) listEvents(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// eventsQuery returns what a request for events asks for, and its limit.
+// eventsQuery reads the parameters of a request for events.
 func (s *Server) eventsQuery(ctx *fasthttp.RequestCtx) (q ListQuery, limit int, err error) {
-	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
+	if q.GatewayID, err = nameParam(ctx, "gatewayId"); err != nil {
 		return q, 0, err
 	}
-	if q.Type, err = typeArg(ctx); err != nil {
+	if q.Type, err = typeParam(ctx); err != nil {
 		return q, 0, err
 	}
-	if q.After, err = s.sinceArg(ctx); err != nil {
+	if q.After, err = s.sinceParam(ctx); err != nil {
 		return q, 0, err
 	}
-	if limit, err = limitArg(ctx, queryPage); err != nil {
+	if limit, err = limitParam(ctx, queryPage); err != nil {
 		return q, 0, err
 	}
-	if q.GatewayID != "" && s.cfg.EndVerified == nil { // else any id may be a gateway's
+	if q.GatewayID != "" && s.cfg.RevokeVerified == nil { // with --verify-url, any id may be a gateway's
 		if _, ok := s.cfg.Registry.Get(q.GatewayID); !ok {
-			return q, 0, noGateway(q.GatewayID)
+			return q, 0, unknownGateway(q.GatewayID)
 		}
 	}
 	return q, limit, nil
 }
 
-// sinceArg returns the parameter "since", or the zero Cursor when there is none.
-func (s *Server) sinceArg(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
-	text, ok := arg(ctx, "since")
+// sinceParam returns the parameter "since"; zero if there is none.
+func (s *Server) sinceParam(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
+	text, ok := param(ctx, "since")
 	if !ok {
 		return event.Cursor{}, nil
 	}
 	since, err := event.ParseCursor(text)
 	if err != nil {
-		return event.Cursor{}, badArg("since", err.Error())
+		return event.Cursor{}, badParam("since", err.Error())
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	switch ok, err := s.cfg.Events.Contains(c, since); {
 	case err != nil:
 		return event.Cursor{}, logProblem(err)
 	case !ok:
-		return event.Cursor{}, badArg("since", "is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event")
+		return event.Cursor{}, badParam("since", "is not in the log's history: the log was replaced or has lost its newest events; leave it out to start at the oldest event")
 	}
 	return since, nil
 }
 
-// An eventsAnswer makes the JSON of a list of events, a page at a time: events
-// can be long.
+// An eventsAnswer makes the JSON of a list of events, one page in memory at a time.
 type eventsAnswer struct {
-	s     *Server
-	query ListQuery // of the next page
-	left  int       // events that may follow page
-	bytes int       // that may follow page
+	s              *Server
+	query          ListQuery // of the next page
+	remaining      int       // events that may follow page
+	remainingBytes int       // bytes of events that may follow page
 
-	page  []Published // to be written
-	more  bool        // there may be another
-	begun bool
-	some  bool // an event is written
+	page    []Published // not yet in the answer
+	more    bool        // there may be another page
+	started bool        // the beginning of the JSON is in the answer
+	written bool        // an event is in the answer, so a comma comes next
 }
 
-// turnPage gets the next page.
-func (a *eventsAnswer) turnPage() (err error) {
-	c, cancel := a.s.query()
+// nextPage gets the next page.
+func (a *eventsAnswer) nextPage() (err error) {
+	c, cancel := a.s.queryContext()
 	defer cancel()
-	a.query.Limit, a.query.Bytes = min(a.left, queryPage), min(a.bytes, heldBytes)
+	a.query.Limit, a.query.Bytes = min(a.remaining, queryPage), min(a.remainingBytes, pageBytes)
 	if a.page, a.query.After, a.more, err = a.s.cfg.Events.List(c, a.query); err != nil {
 		return logProblem(err)
 	}
-	a.left -= len(a.page)
+	a.remaining -= len(a.page)
 	for i := range a.page {
-		a.bytes -= len(a.page[i].Body)
+		a.remainingBytes -= len(a.page[i].Body)
 	}
-	a.more = a.more && a.left > 0 && a.bytes > 0
+	a.more = a.more && a.remaining > 0 && a.remainingBytes > 0
 	return nil
 }
 
 // produce implements [producer].
 func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
-	if !a.begun {
-		a.begun = true
+	if !a.started {
+		a.started = true
 		dst = append(dst, `{"events":[`...)
 	}
 	for i := range a.page {
-		if a.some {
+		if a.written {
 			dst = append(dst, ',')
 		}
-		a.some = true
+		a.written = true
 		dst = appendEvent(dst, &a.page[i])
 	}
 	if !a.more {
@@ -205,8 +205,8 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 		dst = a.query.After.AppendText(dst)
 		return append(dst, `"}`+"\n"...), io.EOF
 	}
-	if err := a.turnPage(); err != nil {
-		a.s.cfg.Logger.Warn("internal listener: a list of events broke off", "error", err)
+	if err := a.nextPage(); err != nil {
+		a.s.cfg.Logger.Warn("internal listener: list of events was cut off", "error", err)
 		return dst, err
 	}
 	return dst, nil
@@ -215,8 +215,8 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 // Close implements [producer].
 func (a *eventsAnswer) Close() error { return nil }
 
-// appendEvent appends an event as its gateways get it, and besides whom it is for
-// and its key.
+// appendEvent appends an event as gateways receive it, and adds its target and its key. The body
+// ends with a brace, which moves behind what is added.
 func appendEvent(dst []byte, p *Published) []byte {
 	dst = event.AppendWithID(dst, p.Body, p.Cursor)
 	dst = dst[:len(dst)-len(`}`)]
@@ -226,7 +226,7 @@ func appendEvent(dst []byte, p *Published) []byte {
 	case t.Group != "":
 		dst = append(dst, `,"group":`...)
 		dst = event.AppendString(dst, t.Group)
-	case len(t.GatewayIDs) > 1: // a single one is in the body
+	case len(t.GatewayIDs) > 1: // the body already has a single gatewayId
 		dst = appendStrings(append(dst, `,"gatewayIds":`...), t.GatewayIDs)
 	}
 	if p.Key != "" {
@@ -236,6 +236,7 @@ func appendEvent(dst []byte, p *Published) []byte {
 	return append(dst, '}')
 }
 
+// appendStrings appends a JSON array of strings.
 func appendStrings(dst []byte, list []string) []byte {
 	dst = append(dst, '[')
 	for i, v := range list {

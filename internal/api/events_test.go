@@ -25,20 +25,20 @@ func TestOutcomeOfAnEvent(t *testing.T) {
 	const head = `{"id":"10-1","type":"t",` + at + `,"correlationId":"c",`
 	tests := []struct {
 		name string
-		of   Outcome
+		of   DeliveryStatus
 		want string
 	}{
-		{"nothing yet", Outcome{Targets: 1, Pending: 1, PendingGateways: []string{"g1"}},
+		{"nothing yet", DeliveryStatus{Targets: 1, Pending: 1, PendingGateways: []string{"g1"}},
 			head + `"targets":1,"delivered":0,"acked":0,"failed":0,"pending":1,"failedGateways":[],"pendingGateways":["g1"],"truncated":false}`},
-		{"a group without members", Outcome{},
+		{"a group without members", DeliveryStatus{},
 			head + `"targets":0,"delivered":0,"acked":0,"failed":0,"pending":0,"failedGateways":[],"pendingGateways":[],"truncated":false}`},
-		{"some of each", Outcome{Targets: 7, Delivered: 5, Acked: 2, Failed: 1, Pending: 2, FailedGateways: []string{"f"}, PendingGateways: []string{"p", "q"}},
+		{"some of each", DeliveryStatus{Targets: 7, Delivered: 5, Acked: 2, Failed: 1, Pending: 2, FailedGateways: []string{"f"}, PendingGateways: []string{"p", "q"}},
 			head + `"targets":7,"delivered":5,"acked":2,"failed":1,"pending":2,"failedGateways":["f"],"pendingGateways":["p","q"],"truncated":false}`},
-		{"not all are named", Outcome{Targets: 5, Pending: 3, PendingGateways: []string{"p", "q"}},
+		{"not all are named", DeliveryStatus{Targets: 5, Pending: 3, PendingGateways: []string{"p", "q"}},
 			head + `"targets":5,"delivered":0,"acked":0,"failed":0,"pending":3,"failedGateways":[],"pendingGateways":["p","q"],"truncated":true}`},
-		{"not all that failed are named", Outcome{Targets: 5, Delivered: 2, Failed: 2, FailedGateways: []string{"f"}},
+		{"not all that failed are named", DeliveryStatus{Targets: 5, Delivered: 2, Failed: 2, FailedGateways: []string{"f"}},
 			head + `"targets":5,"delivered":2,"acked":0,"failed":2,"pending":0,"failedGateways":["f"],"pendingGateways":[],"truncated":true}`},
-		{"a node does not answer", Outcome{Targets: 1, Delivered: 1, NotAnswered: []string{"n2", "n3"}},
+		{"a node does not answer", DeliveryStatus{Targets: 1, Delivered: 1, NotAnswered: []string{"n2", "n3"}},
 			head + `"targets":1,"delivered":1,"acked":0,"failed":0,"pending":0,"failedGateways":[],"pendingGateways":[],"truncated":false,"notAnswered":["n2","n3"]}`},
 	}
 	for _, tt := range tests {
@@ -46,7 +46,7 @@ func TestOutcomeOfAnEvent(t *testing.T) {
 			t.Parallel()
 			r := start(t)
 			r.do("POST", prefix+"/events", good)
-			r.log.outcomes = map[uint64]Outcome{1: tt.of}
+			r.log.outcomes = map[uint64]DeliveryStatus{1: tt.of}
 			if got := r.do("GET", prefix+"/events/10-1", ""); got.status != 200 || got.body != tt.want || got.header.Get("Content-Type") != typeJSON {
 				t.Errorf("got  %d %s\nwant %s", got.status, got.body, tt.want)
 			}
@@ -61,7 +61,7 @@ func TestOutcomeNamesABoundedNumberOfGateways(t *testing.T) {
 	}{{MaxListed, MaxListed, false}, {MaxListed + 1, MaxListed, true}} {
 		r := start(t)
 		r.do("POST", prefix+"/events", good)
-		r.log.outcomes = map[uint64]Outcome{1: {Failed: tt.n, FailedGateways: names(tt.n), Pending: tt.n, PendingGateways: names(tt.n)}}
+		r.log.outcomes = map[uint64]DeliveryStatus{1: {Failed: tt.n, FailedGateways: names(tt.n), Pending: tt.n, PendingGateways: names(tt.n)}}
 		var got struct {
 			FailedGateways, PendingGateways []string
 			Truncated                       bool
@@ -77,7 +77,7 @@ func TestOutcomeNamesABoundedNumberOfGateways(t *testing.T) {
 
 func TestOutcomeRefusals(t *testing.T) {
 	gone := func(id string) string {
-		return `{"error":"not_found","message":"there is no event ` + id + `, or it is not retained any more"}`
+		return `{"error":"not_found","message":"event ` + id + ` does not exist or is no longer retained"}`
 	}
 	bad := `{"error":"bad_request","message":"id: not an event id: want EPOCH-SEQUENCE, as in k3f9-1042","field":"id"}`
 	tests := []struct {
@@ -92,9 +92,9 @@ func TestOutcomeRefusals(t *testing.T) {
 		{"unknown", "10-2", nil, 404, gone("10-2")},
 		{"before the first", "10-0", nil, 404, gone("10-0")},
 		{"of another epoch", "11-1", nil, 404, gone("11-1")},
-		{"what became of it is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]Outcome{} }, 404, gone("10-1")},
+		{"what became of it is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]DeliveryStatus{} }, 404, gone("10-1")},
 		{"the log is out of reach", "10-1", func(l *fakeLog) { l.failRead = errors.New("no quorum") }, 503,
-			`{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`},
+			`{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -264,13 +264,13 @@ func TestEventsRefusals(t *testing.T) {
 		{"limit 1001", "?limit=1001", 400, `"field":"limit"`},
 		{"not a gateway's id", "?gatewayId=a%20b", 400, `"field":"gatewayId"`},
 		{"an empty id", "?gatewayId=", 400, `"field":"gatewayId"`},
-		{"an unknown gateway", "?gatewayId=nobody", 404, `{"error":"not_found","message":"there is no gateway nobody"}`},
-		{"not a type", "?type=a%20b", 400, `"message":"parameter type: want a type of events such as api.deployed","field":"type"`},
+		{"an unknown gateway", "?gatewayId=nobody", 404, `{"error":"not_found","message":"gateway nobody is not registered"}`},
+		{"not a type", "?type=a%20b", 400, `"message":"parameter type: want an event type such as api.deployed","field":"type"`},
 		{"an empty type", "?type=", 400, `"field":"type"`},
 		{"not a cursor", "?since=x", 400, `"message":"parameter since: not an event id: want EPOCH-SEQUENCE, as in k3f9-1042","field":"since"`},
 		{"an empty cursor", "?since=", 400, `"field":"since"`},
 		{"a cursor of another epoch", "?since=11-1", 400,
-			`"message":"parameter since: is not in the log's history: the log was replaced, or has lost its newest events; leave it out to begin with the oldest event","field":"since"`},
+			`"message":"parameter since: is not in the log's history: the log was replaced or has lost its newest events; leave it out to start at the oldest event","field":"since"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestEventsWithTheLogOutOfReach(t *testing.T) {
 	r := start(t)
 	r.log.failRead = errors.New("no quorum")
 	got := r.do("GET", prefix+"/events", "")
-	if want := `{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`; got.status != 503 || got.body != want || got.header.Get("Retry-After") != "1" {
+	if want := `{"error":"unavailable","message":"cannot read the event log: no quorum"}`; got.status != 503 || got.body != want || got.header.Get("Retry-After") != "1" {
 		t.Errorf("%d %s, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
 	}
 }
@@ -304,7 +304,7 @@ func TestEventsThatBreakOffCutTheConnection(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("the answer ends as if complete, after %d bytes", len(b))
 	}
-	if !strings.Contains(r.lines.String(), "no quorum") {
+	if !strings.Contains(r.logs.String(), "no quorum") {
 		t.Error("it is not logged")
 	}
 }
@@ -328,7 +328,7 @@ func TestListOfLongEvents(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &page); err != nil {
 			t.Fatalf("%d %.200s: %v", got.status, got.body, err)
 		}
-		if len(got.body) > listBytes+2*size || len(page.Events) == 0 {
+		if len(got.body) > answerBytes+2*size || len(page.Events) == 0 {
 			t.Fatalf("page %d has %d events and %d bytes", pages, len(page.Events), len(got.body))
 		}
 		for _, e := range page.Events {
@@ -341,7 +341,7 @@ func TestListOfLongEvents(t *testing.T) {
 		}
 		since = "&since=" + page.Cursor
 	}
-	if r.log.mostBytes > heldBytes {
+	if r.log.mostBytes > pageBytes {
 		t.Errorf("%d bytes were held at once", r.log.mostBytes)
 	}
 }

@@ -29,12 +29,12 @@ type fakeLog struct {
 	fail        error                   // of appends
 	unconfirmed error                   // of those that have begun
 	failRead    error
-	failReadAt  uint64             // of a list behind this place, if not 0
-	outcomes    map[uint64]Outcome // of events
-	mostListed  int                // the longest list that was asked for
-	lost        int                // events that it had and has no more
-	mostBytes   int                // the most bytes of a list, but for its last event
-	looksAt     int                // events that a List looks at, at most; 0: at all
+	failReadAt  uint64                    // of a list behind this place, if not 0
+	outcomes    map[uint64]DeliveryStatus // of events
+	mostListed  int                       // the longest list that was asked for
+	lost        int                       // events that it had and has no more
+	mostBytes   int                       // the most bytes of a list, but for its last event
+	looksAt     int                       // events that a List looks at, at most; 0: at all
 
 	inFlight int           // appended and not waited for
 	most     int           // the most there were of them
@@ -149,12 +149,12 @@ func (l *fakeLog) List(_ context.Context, q ListQuery) (list []Published, next e
 
 var errUnreadable = fmt.Errorf("no quorum")
 
-func (l *fakeLog) Outcome(_ context.Context, id event.Cursor) (Outcome, error) {
+func (l *fakeLog) DeliveryStatus(_ context.Context, id event.Cursor) (DeliveryStatus, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o, ok := l.outcomes[id.Seq]
 	if !ok && l.outcomes != nil {
-		return Outcome{}, ErrNotRetained
+		return DeliveryStatus{}, ErrNotRetained
 	}
 	return o, nil
 }

@@ -8,16 +8,18 @@ import (
 	"sync"
 )
 
-// A gate counts the events that are on their way to the log, and can be shut.
-// Its methods may be called by any goroutine. The zero gate is open.
+// A gate counts the events on their way to the log, and can be closed for new ones. Any goroutine
+// may call its methods. The zero gate is open.
+//
+// It is not a sync.WaitGroup: that one must not be added to while Wait runs at zero.
 type gate struct {
 	mu     sync.Mutex
-	inside int
+	inside int // events between enter and leave
 	shut   bool
-	empty  chan struct{} // made by shutting, closed when the last has left
+	empty  chan struct{} // made by close, closed when the last event has left
 }
 
-// enter counts one event in, unless the gate is shut.
+// enter counts one event in. It reports false if the gate is closed.
 func (g *gate) enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -37,7 +39,7 @@ func (g *gate) leave() {
 	}
 }
 
-// close shuts the gate. Closing twice is harmless.
+// close closes the gate. Closing it again does nothing.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -50,8 +52,7 @@ func (g *gate) close() {
 	}
 }
 
-// wait returns when nothing is inside the gate, which has been shut, or ctx has
-// ended.
+// wait returns when no event is inside, or when ctx ends. The gate must be closed.
 func (g *gate) wait(ctx context.Context) error {
 	select {
 	case <-g.empty:

@@ -15,17 +15,16 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// gatewaysPage is how many gateways a list gives to who asks for no limit.
+// gatewaysPage is the default number of gateways in a list.
 const gatewaysPage = 100
 
-// A timestamp is a time as every answer writes it; the zero one is null.
+// A timestamp is a time in an answer: RFC 3339 with nanoseconds in UTC. Zero becomes null.
 type timestamp time.Time
 
 // MarshalJSON implements [json.Marshaler].
 func (t timestamp) MarshalJSON() ([]byte, error) { return event.AppendTime(nil, time.Time(t)), nil }
 
-// addGateway is POST /gateways. The answer is the only place that ever shows the
-// token.
+// addGateway is POST /gateways. The token appears in this answer and nowhere else.
 func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	var req auth.NewGateway
 	err := s.withBody(ctx, func(b []byte) (err error) {
@@ -35,13 +34,13 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
 	g, tok, secret, err := s.cfg.Registry.Add(c, req)
 	if err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
-	actOf(ctx).note("gateway", g.ID, "token", tok.ID)
+	auditOf(ctx).add("gateway", g.ID, "token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID             string    `json:"id"`
@@ -51,10 +50,10 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 		CreatedAt      timestamp `json:"createdAt"`
 		Token          string    `json:"token"`
 		TokenID        string    `json:"tokenId"`
-	}{g.ID, g.Name, g.OrganizationID, notNil(g.Groups), timestamp(g.CreatedAt), secret, tok.ID})
+	}{g.ID, g.Name, g.OrganizationID, nonNil(g.Groups), timestamp(g.CreatedAt), secret, tok.ID})
 }
 
-// parseNewGateway reads the body of a request for a gateway.
+// parseNewGateway reads the body of POST /gateways.
 func parseNewGateway(body []byte) (g auth.NewGateway, err error) {
 	err = decode(body, codeInvalidGateway, func(o *strict.Object, name string) bool {
 		switch name {
@@ -78,43 +77,43 @@ func parseNewGateway(body []byte) (g auth.NewGateway, err error) {
 
 // listGateways is GET /gateways.
 func (s *Server) listGateways(ctx *fasthttp.RequestCtx) error {
-	limit, err := limitArg(ctx, gatewaysPage)
+	limit, err := limitParam(ctx, gatewaysPage)
 	if err != nil {
 		return err
 	}
-	after, _ := arg(ctx, "cursor")
+	after, _ := param(ctx, "cursor")
 	if after != "" && !event.ValidName(after) {
-		return badArg("cursor", ErrCursor.Error())
+		return badParam("cursor", ErrCursor.Error())
 	}
 	page, next := s.cfg.Registry.List(after, limit)
 	return answer(ctx, fasthttp.StatusOK, struct {
 		Gateways []auth.Gateway `json:"gateways"`
 		Cursor   string         `json:"cursor,omitempty"`
-	}{notNil(page), next})
+	}{nonNil(page), next})
 }
 
 // showGateway is GET /gateways/{id}.
 func (s *Server) showGateway(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
 	g, ok := s.cfg.Registry.Get(id)
 	if !ok {
-		return noGateway(id)
+		return unknownGateway(id)
 	}
 	return answer(ctx, fasthttp.StatusOK, g)
 }
 
-// removeGateway is DELETE /gateways/{id}.
+// removeGateway is DELETE /gateways/{id}. Its tokens are revoked, its connections closed.
 func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
+	auditOf(ctx).add("gateway", id)
 	if err := s.cfg.Registry.Remove(c, id); err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
@@ -122,68 +121,72 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// endVerified is DELETE /verified/{gatewayId}. It takes any id: the platform need not
-// know whether the gateway is here.
-func (s *Server) endVerified(ctx *fasthttp.RequestCtx) error {
-	if s.cfg.EndVerified == nil {
-		return notFound("no tokens are verified by the platform here (--verify-url); those of the registry are revoked under /gateways/{id}/tokens")
+// revokeVerified is DELETE /verified/{gatewayId}. It accepts any id: the platform need not know
+// whether a gateway has connected here.
+func (s *Server) revokeVerified(ctx *fasthttp.RequestCtx) error {
+	if s.cfg.RevokeVerified == nil {
+		return notFound("the platform does not verify tokens here (--verify-url is not set); revoke tokens of the registry with DELETE /gateways/{id}/tokens/{tokenId}")
 	}
-	id := pathArg(ctx, "gatewayId")
+	id := pathParam(ctx, "gatewayId")
 	if !event.ValidName(id) {
-		return notFound("%q is no gateway's id", id)
+		return notFound("%q is not a valid gateway id", id)
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
-	if err := s.cfg.EndVerified(c, id); err != nil {
-		return unavailable("not every node has taken the tokens of gateway %s back: %v; try again", id, err)
+	auditOf(ctx).add("gateway", id)
+	if err := s.cfg.RevokeVerified(c, id); err != nil {
+		return unavailable("not every node has revoked the verified tokens of gateway %s: %v; try again", id, err)
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
 }
 
-// closeConnection is DELETE /connections/{connectionId}.
+// closeConnection is DELETE /connections/{connectionId}. The connection may be on any node.
 func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
-	text := pathArg(ctx, "connectionId")
+	text := pathParam(ctx, "connectionId")
 	id, err := uuid.Parse(text)
-	if err != nil || id.String() != text { // Parse takes other spellings too
-		return notFound("there is no connection %s", text)
+	if err != nil || id.String() != text { // Parse also accepts other spellings
+		return unknownConnection(text)
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("connection", text)
+	auditOf(ctx).add("connection", text)
 	found, err := s.cfg.Connections.CloseConnection(c, id)
 	if err != nil {
-		return unavailable("the connection cannot be closed now: %v", err)
+		return unavailable("cannot close the connection: %v", err)
 	}
 	if !found {
-		return notFound("there is no connection %s", text)
+		return unknownConnection(text)
 	}
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
 }
 
-// gatewayArg returns the gateway's id in the path, which no gateway can have if
-// it is not a valid name.
-func gatewayArg(ctx *fasthttp.RequestCtx) (string, error) {
-	id := pathArg(ctx, "id")
+// gatewayParam returns the gateway id in the path. An invalid id is answered like one that is not
+// registered.
+func gatewayParam(ctx *fasthttp.RequestCtx) (string, error) {
+	id := pathParam(ctx, "id")
 	if !event.ValidName(id) {
-		return "", noGateway(id)
+		return "", unknownGateway(id)
 	}
 	return id, nil
 }
 
-func noGateway(id string) *problem { return notFound("there is no gateway %s", id) }
+func unknownGateway(id string) *problem { return notFound("gateway %s is not registered", id) }
 
-// notNil makes nil the empty list, which JSON tells from null.
-func notNil[T any](list []T) []T { return append([]T{}, list...) }
+func unknownConnection(id string) *problem { return notFound("no connection has the id %s", id) }
 
-// manage returns the context of a change to the node.
-func (s *Server) manage() (context.Context, context.CancelFunc) {
+// nonNil returns list, or an empty list instead of nil: JSON has [] for one and null for the
+// other.
+func nonNil[T any](list []T) []T { return append([]T{}, list...) }
+
+// manageContext returns the context for a change of the registry or of connections.
+func (s *Server) manageContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.manage)
 }
 
-// noStore keeps an answer with a secret out of caches.
+// noStore keeps an answer that contains a token out of caches. All answers have this header (see
+// headers.go); here it is part of the documented answer.
 func noStore(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 }

@@ -32,8 +32,8 @@ const adminToken = "an-admin-token"
 
 type admin string
 
-func (a admin) Identify(presented string) (auth.Admin, bool) {
-	switch presented {
+func (a admin) Identify(presented []byte) (auth.Admin, bool) {
+	switch string(presented) {
 	case string(a):
 		return auth.NewAdmin("root", auth.ScopeAdmin), true
 	case "a-reader":
@@ -57,21 +57,21 @@ type rig struct {
 	conns    *fakeConnections
 	failures *fakeFailures
 	messages *fakeMessages
-	lines    *testenv.Log // no secret may be in it
+	logs     *testenv.Log // no secret may be in it
 
 	mu     sync.Mutex
 	missed []Missed
 }
 
 // told returns what the server has told of gateways that missed an event.
-func (r *rig) told() []Missed {
+func (r *rig) reportedMissed() []Missed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.missed)
 }
 
 // open returns how many connections the server has.
-func (r *rig) open() int {
+func (r *rig) openConns() int {
 	s := &r.Server.conns
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,8 +80,8 @@ func (r *rig) open() int {
 
 // calm gives the server a moment to notice that its clients have gone. With
 // connections open a shutdown looks again in 100 ms only.
-func (r *rig) calm() {
-	for end := time.Now().Add(20 * time.Millisecond); r.open() > 0 && time.Now().Before(end); {
+func (r *rig) waitForClients() {
+	for end := time.Now().Add(20 * time.Millisecond); r.openConns() > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -91,10 +91,10 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, log: &fakeLog{}, registry: newFakeRegistry(), conns: &fakeConnections{},
-		failures: &fakeFailures{fakeList: fakeList{text: deliveryText}}, messages: &fakeMessages{fakeList: fakeList{text: messageText}}, lines: testenv.NewLog(t),
+		failures: &fakeFailures{fakeList: fakeList{text: deliveryText}}, messages: &fakeMessages{fakeList: fakeList{text: messageText}}, logs: testenv.NewLog(t),
 	}
 	for _, secret := range []string{adminToken, "a-reader", "a-publisher", "secret-of"} {
-		r.lines.Hide("a token", secret)
+		r.logs.Hide("a token", secret)
 	}
 	cfg := Config{
 		NodeID: "n1", Version: "1.2.3", StartedAt: time.Unix(1000, 0), MaxPayload: 4096,
@@ -102,7 +102,7 @@ func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 		Events: r.log, Failures: r.failures, Messages: r.messages,
 		Shards: []*stats.Shard{stats.NewShard(), stats.NewShard()}, Node: metrics.NewNode("1.2.3"),
 		Ready:  func(context.Context) error { return nil },
-		Logger: r.lines.Logger(),
+		Logger: r.logs.Logger(),
 		Now:    func() time.Time { return time.Unix(2000, 7) },
 		Missed: func(m Missed) {
 			r.mu.Lock()
@@ -132,7 +132,7 @@ func (r *rig) serve() {
 	r.t.Cleanup(func() {
 		r.client.CloseIdleConnections()
 		r.log.open()
-		r.calm()
+		r.waitForClients()
 		if err := r.Shutdown(context.Background()); err != nil {
 			r.t.Errorf("Shutdown: %v", err)
 		}
@@ -344,8 +344,8 @@ func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown st
 	return targets, connected, ""
 }
 
-// Away says that all of a target but g1 are away.
-func (r *fakeRegistry) Away(t event.Target, limit int) (ids []string, total int) {
+// Disconnected says that all of a target but g1 are disconnected.
+func (r *fakeRegistry) Disconnected(t event.Target, limit int) (ids []string, total int) {
 	targets, connected, _ := r.Reach(t)
 	for i := range targets - connected {
 		if total++; len(ids) < limit {

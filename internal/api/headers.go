@@ -5,29 +5,29 @@ package api
 
 import "github.com/valyala/fasthttp"
 
-// protective are headers of every answer: what a browser that is led here may do
-// with it is nothing.
-var protective = [][2]string{
+// securityHeaders are set on every answer that has not set them itself. A browser that displays
+// an answer may load, run and embed nothing.
+var securityHeaders = [][2]string{
 	{fasthttp.HeaderXContentTypeOptions, "nosniff"},
 	{fasthttp.HeaderXFrameOptions, "DENY"},
 	{fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'"},
-	{fasthttp.HeaderCacheControl, "no-store"}, // answers hold tokens, payloads and the names of gateways
+	{fasthttp.HeaderCacheControl, "no-store"}, // answers hold tokens, payloads and names of gateways
 }
 
-// protect adds the protective headers that an answer does not have: a handler
-// may have set its own, as a page does with its policy.
-func protect(h *fasthttp.ResponseHeader) {
-	for _, p := range protective {
+// addSecurityHeaders adds the security headers that a handler has not set: the ops page has its
+// own content security policy.
+func addSecurityHeaders(h *fasthttp.ResponseHeader) {
+	for _, p := range securityHeaders {
 		if len(h.Peek(p[0])) == 0 {
 			h.Set(p[0], p[1])
 		}
 	}
 }
 
-// protected protects the answers of a handler.
-func protected(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+// withSecurityHeaders wraps a handler so that all its answers have the security headers.
+func withSecurityHeaders(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
-		protect(&ctx.Response.Header)
+		addSecurityHeaders(&ctx.Response.Header)
 	}
 }

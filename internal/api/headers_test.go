@@ -76,7 +76,7 @@ func TestPanicIsProtected(t *testing.T) {
 // A page has a policy of its own.
 func TestHandlerMaySetItsOwn(t *testing.T) {
 	var ctx fasthttp.RequestCtx
-	protected(func(ctx *fasthttp.RequestCtx) {
+	withSecurityHeaders(func(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'self'")
 	})(&ctx)
 	if got := string(ctx.Response.Header.Peek(fasthttp.HeaderContentSecurityPolicy)); got != "default-src 'self'" {

@@ -17,13 +17,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// listDeliveries is GET /deliveries: those that failed.
+// listDeliveries is GET /deliveries: the failed deliveries.
 func (s *Server) listDeliveries(ctx *fasthttp.RequestCtx) error {
-	q, err := failureQuery(ctx)
+	q, err := parseFailureQuery(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	list, next, err := s.cfg.Failures.List(c, q)
 	if err != nil {
@@ -37,53 +37,55 @@ func (s *Server) listDeliveries(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-func failureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
-	if q.GatewayID, err = nameArg(ctx, "gatewayId"); err != nil {
+// parseFailureQuery reads the parameters of GET /deliveries.
+func parseFailureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
+	if q.GatewayID, err = nameParam(ctx, "gatewayId"); err != nil {
 		return q, err
 	}
-	if status, ok := arg(ctx, "status"); ok && status != "failed" {
-		return q, badArg("status", "want failed; other deliveries are counted by event, at /events/ID")
+	if status, ok := param(ctx, "status"); ok && status != "failed" {
+		return q, badParam("status", "want failed; for other deliveries see the counts of an event, GET /events/{id}")
 	}
-	if q.From, err = timeArg(ctx, "from"); err != nil {
+	if q.From, err = timeParam(ctx, "from"); err != nil {
 		return q, err
 	}
-	if q.To, err = timeArg(ctx, "to"); err != nil {
+	if q.To, err = timeParam(ctx, "to"); err != nil {
 		return q, err
 	}
 	if !q.To.IsZero() && q.To.Before(q.From) {
-		return q, badArg("to", "is before the parameter from")
+		return q, badParam("to", "is before the parameter from")
 	}
-	if q.Limit, err = limitArg(ctx, queryPage); err != nil {
+	if q.Limit, err = limitParam(ctx, queryPage); err != nil {
 		return q, err
 	}
-	q.After, _ = arg(ctx, "cursor")
+	q.After, _ = param(ctx, "cursor")
 	return q, nil
 }
 
-// listMessages is GET /messages.
+// listMessages is GET /messages: what gateways reported. With the parameter wait it is a long
+// poll.
 func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
-	limit, err := limitArg(ctx, queryPage)
+	limit, err := limitParam(ctx, queryPage)
 	if err != nil {
 		return err
 	}
-	wait, err := waitArg(ctx)
+	wait, err := waitParam(ctx)
 	if err != nil {
 		return err
 	}
-	kind, err := typeArg(ctx)
+	kind, err := typeParam(ctx)
 	if err != nil {
 		return err
 	}
-	after, _ := arg(ctx, "after")
-	waits := s.waits
+	after, _ := param(ctx, "after")
+	waits := s.pollCtx
 	if wait > 0 {
 		var done func()
-		if waits, done, err = s.waiting(ctx); err != nil {
+		if waits, done, err = s.startLongPoll(ctx); err != nil {
 			return err
 		}
 		defer done()
 	}
-	list, cursor, err := s.messagesOf(waits, kind, MessageQuery{After: after, Limit: limit, Wait: wait})
+	list, cursor, err := s.filteredMessages(waits, kind, MessageQuery{After: after, Limit: limit, Wait: wait})
 	if err != nil {
 		return journalProblem("after", err)
 	}
@@ -93,10 +95,10 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// messagesOf is messages of one type, and gaps, unless kind is empty. While those that come are of
-// others it goes on, for as long as a look into the log may take. When waits ends there
-// is no more to wait for.
-func (s *Server) messagesOf(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
+// filteredMessages returns messages of one type, and gaps; an empty kind means all types. While
+// it finds only other types it reads on, for at most the longer of the query timeout and the
+// requested wait. When waitCtx ends it stops waiting and returns what it has.
+func (s *Server) filteredMessages(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	began := time.Now()
 	until := began.Add(q.Wait)
 	for {
@@ -115,10 +117,10 @@ func (s *Server) messagesOf(waits context.Context, kind string, q MessageQuery) 
 	}
 }
 
-// typeGap is the type of what stands where messages are missing.
+// typeGap is the type of the entry that stands for messages which left the journal unread.
 const typeGap = "gap"
 
-// messageType returns the type of a message, as the journal has it.
+// messageType returns the type of a message in the journal's JSON.
 func messageType(m json.RawMessage) (kind string) {
 	for o := strict.Read(m); o.Next(); {
 		if string(o.Name()) == "type" {
@@ -128,12 +130,12 @@ func messageType(m json.RawMessage) (kind string) {
 	return ""
 }
 
-// messages asks without waiting first: so there is a cursor to answer with when
-// the node drains, and a log out of reach is told of at once.
+// messages returns the next messages. It asks once without waiting, and only then waits: so it
+// has a cursor to answer with when the node drains, and it reports an unreachable log at once.
 func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	wait := q.Wait
 	q.Wait = 0
-	c, cancel := s.query()
+	c, cancel := s.queryContext()
 	defer cancel()
 	list, cursor, err = s.cfg.Messages.List(c, q)
 	if err != nil || len(list) > 0 || wait == 0 {
@@ -147,12 +149,12 @@ func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.Ra
 	return list, last, err
 }
 
-// maxWait bounds how long a request waits for a message.
+// maxWait bounds the parameter wait.
 const maxWait = time.Minute
 
-// waitArg returns the parameter "wait", or 0 when there is none.
-func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
-	text, ok := arg(ctx, "wait")
+// waitParam returns the parameter "wait", in seconds or as a Go duration; 0 if there is none.
+func waitParam(ctx *fasthttp.RequestCtx) (time.Duration, error) {
+	text, ok := param(ctx, "wait")
 	if !ok {
 		return 0, nil
 	}
@@ -161,21 +163,21 @@ func waitArg(ctx *fasthttp.RequestCtx) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > maxWait {
-		return 0, badArg("wait", "want seconds, or a time such as 500ms or 1m, up to a minute")
+		return 0, badParam("wait", "want seconds or a duration such as 500ms or 1m, at most one minute")
 	}
 	return d, nil
 }
 
-// journalProblem is the problem with a list that could not be had. The parameter
-// is the one that is its cursor.
+// journalProblem is the answer when a list cannot be read. The argument is the name of the
+// parameter that holds the cursor.
 func journalProblem(cursor string, err error) *problem {
 	if errors.Is(err, ErrCursor) {
-		return badArg(cursor, err.Error())
+		return badParam(cursor, err.Error())
 	}
 	return logProblem(err)
 }
 
-// appendRaw appends an array of JSON texts as they are.
+// appendRaw appends a JSON array of JSON texts.
 func appendRaw(dst []byte, list []json.RawMessage) []byte {
 	dst = append(dst, '[')
 	for i, v := range list {

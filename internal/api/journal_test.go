@@ -65,7 +65,7 @@ func TestDeliveriesRefusals(t *testing.T) {
 		{"limit 1001", "?limit=1001", nil, 400, `"field":"limit"`},
 		{"not a gateway's id", "?gatewayId=a%20b", nil, 400, `"field":"gatewayId"`},
 		{"another status", "?status=delivered", nil, 400,
-			`{"error":"bad_request","message":"parameter status: want failed; other deliveries are counted by event, at /events/ID","field":"status"}`},
+			`{"error":"bad_request","message":"parameter status: want failed; for other deliveries see the counts of an event, GET /events/{id}","field":"status"}`},
 		{"an empty status", "?status=", nil, 400, `"field":"status"`},
 		{"from no time", "?from=yesterday", nil, 400,
 			`{"error":"bad_request","message":"parameter from: want a time of RFC 3339, as in 2027-01-31T12:00:00Z","field":"from"}`},
@@ -75,7 +75,7 @@ func TestDeliveriesRefusals(t *testing.T) {
 		{"to a time before from", "?from=2027-01-31T12:00:00Z&to=2027-01-31T11:59:59Z", nil, 400,
 			`{"error":"bad_request","message":"parameter to: is before the parameter from","field":"to"}`},
 		{"a foreign cursor", "?cursor=x", nil, 400, `"message":"parameter cursor: \"x\" is not a cursor of this list","field":"cursor"`},
-		{"the log is out of reach", "", errors.New("no quorum"), 503, `{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`},
+		{"the log is out of reach", "", errors.New("no quorum"), 503, `{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestMessages(t *testing.T) {
 }
 
 func TestMessagesRefusals(t *testing.T) {
-	const wait = `"message":"parameter wait: want seconds, or a time such as 500ms or 1m, up to a minute","field":"wait"`
+	const wait = `"message":"parameter wait: want seconds or a duration such as 500ms or 1m, at most one minute","field":"wait"`
 	tests := []struct {
 		name, query string
 		fail        error
@@ -144,7 +144,7 @@ func TestMessagesRefusals(t *testing.T) {
 		{"no number", "?wait=long", nil, 400, wait},
 		{"nothing", "?wait=", nil, 400, wait},
 		{"a foreign cursor", "?after=x", nil, 400, `"message":"parameter after: \"x\" is not a cursor of this list","field":"after"`},
-		{"the log is out of reach", "?wait=60", errors.New("no quorum"), 503, `{"error":"unavailable","message":"the event log cannot be read now: no quorum"}`},
+		{"the log is out of reach", "?wait=60", errors.New("no quorum"), 503, `{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,28 +8,29 @@ import (
 	"io"
 )
 
-// lineBuffer is how much of the input is read at once.
+// lineBuffer is how many bytes of input are read at once.
 const lineBuffer = 64 << 10
 
-// A lineReader splits its input into lines without ever waiting for more than
-// the next, and without holding more of it than the longest line that is
-// allowed. Ready tells whether a line can be had without reading.
+// A lineReader splits its input into lines. It never waits for more input than the next line
+// needs, and holds no more than the longest line that is allowed. Its ready method reports
+// whether a line is available without reading. One goroutine uses it.
 type lineReader struct {
 	r     io.Reader
-	limit int // longest line, in bytes without its end
-	err   error
+	limit int   // longest line in bytes, without its newline
+	err   error // why reading ended
 
-	buf     []byte // buf[start:] is read and not yet taken
+	buf     []byte // buf[start:] was read and not taken
 	start   int
-	scanned int  // buf[start:scanned] has no newline
-	skip    bool // the line at start is too long, and its beginning is gone
+	scanned int  // buf[start:scanned] contains no newline
+	skip    bool // the current line is too long; its beginning was dropped
 }
 
 func newLineReader(r io.Reader, limit int) *lineReader {
 	return &lineReader{r: r, limit: limit, buf: make([]byte, 0, lineBuffer)}
 }
 
-// ready reports whether next has a line.
+// ready reports whether next has a line. The last line counts without a newline, if the input is
+// complete.
 func (l *lineReader) ready() bool {
 	if i := bytes.IndexByte(l.buf[l.scanned:], '\n'); i >= 0 {
 		l.scanned += i
@@ -39,9 +40,8 @@ func (l *lineReader) ready() bool {
 	return l.err == io.EOF && (l.skip || l.start < len(l.buf))
 }
 
-// next takes a line without its end; the caller must be done with it before the
-// next read. It may be called when ready reports true. A line over the limit is
-// not ok.
+// next takes a line, without its newline. Call it when ready reports true. The line is valid
+// until the next call of read. ok is false for a line over the limit.
 func (l *lineReader) next() (line []byte, ok bool) {
 	line = l.buf[l.start:l.scanned]
 	ok = !l.skip && len(line) <= l.limit
@@ -50,9 +50,9 @@ func (l *lineReader) next() (line []byte, ok bool) {
 	return line, ok
 }
 
-// read waits for more input, once. It may be called when ready reports false.
-// After its end, or when reading failed, it returns why; what came of the last
-// line is ready only after io.EOF, because a line that broke off is not one.
+// read waits once for more input. Call it when ready reports false. At the end of the input it
+// returns io.EOF or the error. After an error the incomplete last line is not ready, because a
+// line that was cut off is not a line.
 func (l *lineReader) read() error {
 	if l.err != nil {
 		return l.err
@@ -68,11 +68,11 @@ func (l *lineReader) read() error {
 	return err
 }
 
-// makeRoom makes room for a read, by moving what is left to the front, and by a
-// larger buffer when that is not enough.
+// makeRoom makes room for a read: it moves the unread bytes to the front, and grows the buffer if
+// that is not enough.
 func (l *lineReader) makeRoom() {
 	if l.start < len(l.buf) && cap(l.buf)-len(l.buf) >= lineBuffer/2 {
-		return // a long line in small pieces is not moved for each
+		return // a long line that arrives in small pieces is not moved for each piece
 	}
 	n := copy(l.buf, l.buf[l.start:])
 	l.buf = l.buf[:n]

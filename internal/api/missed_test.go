@@ -24,7 +24,7 @@ type awayRegistry struct {
 
 func (a awayRegistry) Reach(event.Target) (int, int, string) { return a.n, 0, "" }
 
-func (a awayRegistry) Away(_ event.Target, limit int) ([]string, int) {
+func (a awayRegistry) Disconnected(_ event.Target, limit int) ([]string, int) {
 	return a.away[:min(len(a.away), limit)], len(a.away)
 }
 
@@ -68,7 +68,7 @@ func TestMissed(t *testing.T) {
 				req := r.request("POST", prefix+"/events", strings.NewReader(tt.body))
 				req.Header.Set("Content-Type", media)
 				r.send(req)
-				if got := r.told(); !reflect.DeepEqual(got, tt.want) {
+				if got := r.reportedMissed(); !reflect.DeepEqual(got, tt.want) {
 					t.Errorf("got  %+v\nwant %+v", got, tt.want)
 				}
 			})

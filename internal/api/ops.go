@@ -18,21 +18,22 @@ var (
 	opsJS []byte
 )
 
-// opsFiles are the ops page: a page for people that asks the other routes. Its
-// files hold nothing secret and need no token; the page asks its user for one.
+// opsFiles are the files of the ops page, which calls the other routes from the browser. They
+// contain no secrets and are public; the page asks its user for an admin token.
 var opsFiles = map[string]opsFile{
 	"/":        {"text/html; charset=utf-8", opsHTML},
 	"/ops.css": {"text/css; charset=utf-8", opsCSS},
 	"/ops.js":  {"text/javascript; charset=utf-8", opsJS},
 }
 
+// An opsFile is one static file.
 type opsFile struct {
 	contentType string
 	body        []byte
 }
 
-// opsPolicy lets the page do what it does and nothing else: the admin token is typed
-// into it.
+// opsPolicy allows the page its own script, style and requests and nothing else, because users
+// type the admin token into it.
 const opsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
@@ -41,7 +42,7 @@ func (f opsFile) answer(ctx *fasthttp.RequestCtx) error {
 	h.SetContentType(f.contentType)
 	h.Set(fasthttp.HeaderContentSecurityPolicy, opsPolicy)
 	h.Set(fasthttp.HeaderReferrerPolicy, "no-referrer")
-	h.Set(fasthttp.HeaderCacheControl, "no-cache") // after an upgrade the three belong together
+	h.Set(fasthttp.HeaderCacheControl, "no-cache") // after an upgrade the three files must match
 	ctx.SetBody(f.body)
 	return nil
 }

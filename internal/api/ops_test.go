@@ -52,7 +52,7 @@ func TestOpsFiles(t *testing.T) {
 	if got := r.send(req); got.status != 404 {
 		t.Errorf("favicon: %d %s", got.status, got.body)
 	}
-	if logged := r.lines.String(); logged != "" {
+	if logged := r.logs.String(); logged != "" {
 		t.Errorf("a visit is logged: %s", logged)
 	}
 }

@@ -16,15 +16,16 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Errors that the interfaces' implementations wrap.
+// Errors that implementations of the interfaces in backends.go wrap.
 var (
-	// ErrCursor is about a cursor that the list did not make.
+	// ErrCursor means that the list did not make this cursor.
 	ErrCursor = errors.New("not a cursor of this list")
-	// ErrNotRetained is about an event that never was in the log, or has left it.
+	// ErrNotRetained means that an event never was in the log, or has left it.
 	ErrNotRetained = errors.New("not retained")
 )
 
-// Codes of errors: the word "error" of an answer, that programs branch on.
+// Error codes: the member "error" of an answer. Programs branch on them, so they never change.
+// openapi.yaml lists each with its cause and remedy.
 const (
 	codeBadRequest       = "bad_request"
 	codeUnauthorized     = "unauthorized"
@@ -43,30 +44,31 @@ const (
 	codeDraining         = "draining"
 )
 
-// A problem is an error as it is answered.
+// A problem is an error together with its answer. It is immutable.
 type problem struct {
-	status  int
+	status  int // of HTTP; 0 in lines of a bulk publish
 	code    string
-	message string
-	field   string    // of the request, when it is about one
-	header  [2]string // of the answer, name and value; empty for none
+	message string    // for people; cut to maxMessageBytes in the answer
+	field   string    // the field, parameter or header that it is about; empty: none
+	header  [2]string // name and value of an extra header; empty: none
 }
 
 func (p *problem) Error() string { return p.code + ": " + p.message }
 
+// problemf returns a problem with a formatted message.
 func problemf(status int, code, format string, args ...any) *problem {
 	return &problem{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// Bounds of what is said of a problem, in bytes. It quotes the request, of which a name
-// alone may be a megabyte long, and a bulk publish may have a million bad lines.
+// Bounds on an answer, in bytes. Messages quote the request, in which a single name can have a
+// megabyte; and a bulk publish can have a million bad lines.
 const (
 	maxMessageBytes = 512
 	maxFieldBytes   = 128
 )
 
-// cut returns text, without its end if it is longer than n bytes.
-func cut(text string, n int) string {
+// truncate cuts text to at most n bytes, at a character boundary, and marks the cut.
+func truncate(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
@@ -76,23 +78,24 @@ func cut(text string, n int) string {
 	return text[:n] + "…"
 }
 
-// appendTo appends the problem's members, as they stand in an object.
+// appendTo appends the members of the problem without the braces of the object.
 func (p *problem) appendTo(dst []byte) []byte {
 	dst = append(dst, `"error":`...)
 	dst = event.AppendString(dst, p.code)
 	dst = append(dst, `,"message":`...)
-	dst = event.AppendString(dst, cut(p.message, maxMessageBytes))
+	dst = event.AppendString(dst, truncate(p.message, maxMessageBytes))
 	if p.field != "" {
 		dst = append(dst, `,"field":`...)
-		dst = event.AppendString(dst, cut(p.field, maxFieldBytes))
+		dst = event.AppendString(dst, truncate(p.field, maxFieldBytes))
 	}
 	return dst
 }
 
-// answer makes the problem the response.
-func (p *problem) answer(ctx *fasthttp.RequestCtx) { p.fill(&ctx.Response) }
+// answer makes the problem the response of a request.
+func (p *problem) answer(ctx *fasthttp.RequestCtx) { p.writeTo(&ctx.Response) }
 
-func (p *problem) fill(r *fasthttp.Response) {
+// writeTo writes the problem into a response.
+func (p *problem) writeTo(r *fasthttp.Response) {
 	r.SetStatusCode(p.status)
 	r.Header.SetContentType(typeJSON)
 	switch p.status {
@@ -110,19 +113,18 @@ func (p *problem) fill(r *fasthttp.Response) {
 }
 
 func headerTooLong() *problem {
-	return problemf(fasthttp.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "the request's header is longer than 8 KiB")
+	return problemf(fasthttp.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "the request line and headers exceed 8 KiB")
 }
 
-func noToken() *problem {
-	return problemf(fasthttp.StatusUnauthorized, codeUnauthorized, "this needs the header Authorization: Bearer ADMIN_TOKEN")
+func missingToken() *problem {
+	return problemf(fasthttp.StatusUnauthorized, codeUnauthorized, "no valid admin token; send the header Authorization: Bearer ADMIN_TOKEN")
 }
 
-// retryAfter is how many seconds a client is asked to wait with what failed for
-// now.
+// retryAfter is the Retry-After of 503 answers, in seconds.
 const retryAfter = 1
 
-// invalid is the problem with one field of a request. The code says what the
-// request was to make: invalid_event, invalid_gateway or invalid_token.
+// invalid is the problem with one field of a request body. The code names what the body
+// describes: invalid_event, invalid_gateway or invalid_token.
 func invalid(code string, err *event.FieldError) *problem {
 	return &problem{
 		status: fasthttp.StatusUnprocessableEntity, code: code,
@@ -142,19 +144,19 @@ func unavailable(format string, args ...any) *problem {
 	return problemf(fasthttp.StatusServiceUnavailable, codeUnavailable, format, args...)
 }
 
-// requestProblem is the problem with what was to be read from a request's body.
+// requestProblem is the answer to a request whose body cannot be read.
 func requestProblem(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
 	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
-		return problemf(fasthttp.StatusRequestTimeout, codeTimeout, "the body did not arrive in time")
+		return problemf(fasthttp.StatusRequestTimeout, codeTimeout, "the request body did not arrive in time")
 	}
 	return problemf(fasthttp.StatusBadRequest, codeBadRequest, "%v", err)
 }
 
-// registryProblem is the problem with a change to the registry that failed. The
-// code is that of an invalid field.
+// registryProblem is the answer when a change of the registry failed. The code is used for an
+// invalid field.
 func registryProblem(err error, code string) *problem {
 	if f, ok := errors.AsType[*event.FieldError](err); ok {
 		return invalid(code, f)
@@ -165,13 +167,14 @@ func registryProblem(err error, code string) *problem {
 	case errors.Is(err, auth.ErrConflict), errors.Is(err, auth.ErrTooManyTokens):
 		return problemf(fasthttp.StatusConflict, codeConflict, "%v", err)
 	default:
-		return unavailable("the registry cannot be changed now: %v", err)
+		return unavailable("cannot change the registry: %v", err)
 	}
 }
 
-// badRequest answers what is not an HTTP request.
+// badRequest is the ErrorHandler of fasthttp: the answer to what is not an HTTP request. The
+// checkedListener answers most of these before.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	protect(&ctx.Response.Header)
+	addSecurityHeaders(&ctx.Response.Header)
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		headerTooLong().answer(ctx)
 		return

@@ -15,7 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// publish is POST /events: one event, or newline-delimited JSON of many.
+// publish is POST /events: one event as JSON, or many as newline-delimited JSON.
 func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	key, err := publishKeyOf(ctx)
 	var mediaType string
@@ -24,7 +24,7 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	}
 	parent := traceparent(ctx)
 	if err == nil && mediaType == typeNDJSON {
-		s.publishMany(ctx, key, parent)
+		s.publishBulk(ctx, key, parent)
 		return nil
 	}
 	if err == nil {
@@ -36,80 +36,81 @@ func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	return err
 }
 
+// publishOne publishes one event and answers with its receipt.
 func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key publishKey, parent event.Traceparent) error {
 	p, err := s.submit(text, key.single(), parent)
 	if err != nil {
 		return err
 	}
-	r, err := s.settle(&p)
+	r, err := s.await(&p)
 	if err != nil {
 		return err
 	}
-	a := actOf(ctx)
-	a.note("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
-	if p.event != nil { // else it was published before
-		a.note("type", p.event.Type)
+	a := auditOf(ctx)
+	a.add("event", r.id, "targets", r.targets, "correlationId", r.correlationID)
+	if p.event != nil { // nil: a repeat, published before
+		a.add("type", p.event.Type)
 	}
 	answerJSON(ctx, fasthttp.StatusAccepted, r.appendTo(make([]byte, 0, 256)))
 	return nil
 }
 
-// A submission is an event that was given to the log, and is to be settled.
+// A submission is an event that was given to the log and whose result is pending. Pass it to
+// await exactly once.
 type submission struct {
 	event   *event.Event
-	receipt receipt // without its id, while there is a pending
-	digest  string  // of the publisher's text, when it has a key
-	pending Pending // nil: it was published before, and this is the receipt
-	at      time.Time
-	span    Span // nil: it is not traced
+	receipt receipt   // without the id as long as pending is not nil
+	digest  string    // of the publisher's text; empty without an idempotency key
+	pending Pending   // nil: the event was published before, and receipt is complete
+	at      time.Time // when the append started
+	span    Span      // nil: not traced
 }
 
-// submit gives an event of a publisher's text to the log, unless its key was
-// used before; key is empty for none. It keeps nothing of the text. An error is a
-// problem.
+// submit gives the event in text to the log, unless a publish with the same key is remembered. An
+// empty key means none. It keeps no reference to text. The error is a problem.
 func (s *Server) submit(text []byte, key string, parent event.Traceparent) (submission, error) {
 	digest := ""
 	if key != "" {
 		digest = digestOf(text)
-		if k, ok := s.receipts.find(key, s.cfg.Now()); ok && !s.lost(k.id) {
+		if k, ok := s.receipts.find(key, s.cfg.Now()); ok && !s.rolledBack(k.id) {
 			return submission{receipt: k.receipt}, k.check(digest)
 		}
 	}
-	span := s.begin(&parent)
+	span := s.startSpan(&parent)
 	p, err := s.submitNew(text, key, digest, parent, span)
 	if err != nil {
-		end(span, err)
+		endSpan(span, err)
 	}
 	return p, err
 }
 
-// lost reports whether the log does not have an event that it had, because it went
-// back: then its receipt is worth nothing. While the log is out of reach it is not
-// taken for lost.
-func (s *Server) lost(id event.Cursor) bool {
-	c, cancel := s.query()
+// rolledBack reports whether the log no longer contains an event that it had confirmed: the log
+// went back to an earlier state. The receipt of such an event is invalid. An unreachable log
+// counts as not rolled back.
+func (s *Server) rolledBack(id event.Cursor) bool {
+	c, cancel := s.queryContext()
 	defer cancel()
 	ok, err := s.cfg.Events.Contains(c, id)
 	return err == nil && !ok
 }
 
-// submitNew is submit of what was not published before; span may be nil.
+// submitNew is submit for a key that is not remembered. The span may be nil.
 func (s *Server) submitNew(text []byte, key, digest string, parent event.Traceparent, span Span) (submission, error) {
-	a, err := s.admit(text, parent)
+	a, err := s.prepare(text, parent)
 	if err != nil {
 		return submission{}, err
 	}
 	if !s.gate.enter() {
 		return submission{}, drainingProblem()
 	}
-	begun := false
+	appending := false
 	defer func() {
-		if !begun { // also when the log panics: a drain would wait for it
+		if !appending { // also when the log panics: StopPublishing would wait forever
 			s.gate.leave()
 		}
 	}()
 	if key != "" {
-		a.event.IdempotencyKey, a.event.Receipt = key, a.receipt.keep(digest)
+		a.event.IdempotencyKey, a.event.Receipt = key, a.receipt.encodeLogged(digest)
 	}
 	at := time.Now()
 	if span != nil {
@@ -119,71 +120,72 @@ func (s *Server) submitNew(text []byte, key, digest string, parent event.Tracepa
 	if err != nil {
 		return submission{}, appendProblem(err)
 	}
-	begun = true
+	appending = true
 	return submission{a.event, a.receipt, digest, p, at, span}, nil
 }
 
-// An admitted event is one that is ready for the log.
-type admitted struct {
+// A prepared event is ready for the log.
+type prepared struct {
 	event   *event.Event
-	body    []byte  // its JSON
-	receipt receipt // without its id
+	body    []byte  // the JSON of the event without its id
+	receipt receipt // without the id
 }
 
-// admit makes an event of a publisher's text, unless something is wrong with
-// it. It keeps nothing of the text.
-func (s *Server) admit(text []byte, parent event.Traceparent) (admitted, error) {
+// prepare parses and checks the event in text. It keeps no reference to text. The error is a
+// problem or an error of the request.
+func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error) {
 	d, err := event.ParseDraft(text)
 	if err != nil {
-		return admitted{}, draftProblem(err)
+		return prepared{}, draftProblem(err)
 	}
 	ev, err := d.Event(s.cfg.Now(), uuid.NewString)
 	if err != nil {
-		return admitted{}, draftProblem(err)
+		return prepared{}, draftProblem(err)
 	}
 	if s.cfg.Types != nil {
 		if wrong := s.cfg.Types.Check(ev.Type, ev.Payload); wrong != nil {
-			return admitted{}, draftProblem(wrong)
+			return prepared{}, draftProblem(wrong)
 		}
 	}
 	ev.Traceparent = parent
 	body := ev.AppendBody(make([]byte, 0, len(ev.Payload)+len(parent)+256))
-	if len(body) > s.cfg.MaxPayload && parent != "" { // a trace is no reason to refuse it
+	if len(body) > s.cfg.MaxPayload && parent != "" { // an event is not refused because of its trace
 		ev.Traceparent = ""
 		body = ev.AppendBody(body[:0])
 	}
 	if len(body) > s.cfg.MaxPayload {
-		return admitted{}, tooLarge("the event is %d bytes of JSON; want at most %d", len(body), s.cfg.MaxPayload)
+		return prepared{}, tooLarge("the event has %d bytes of JSON; the limit is %d (--max-payload)", len(body), s.cfg.MaxPayload)
 	}
 	targets, connected, unknown := s.cfg.Registry.Reach(ev.Target)
-	if unknown != "" { // another node may have registered it just now
+	if unknown != "" { // another node may have registered the gateway a moment ago
 		if err := s.catchUp(); err != nil {
-			return admitted{}, unavailable("whether there is a gateway %s cannot be known now: %v", unknown, err)
+			return prepared{}, unavailable("cannot establish whether gateway %s is registered: %v", unknown, err)
 		}
 		targets, connected, unknown = s.cfg.Registry.Reach(ev.Target)
 	}
 	if unknown != "" {
-		return admitted{}, notFound("there is no gateway %s; nothing was published", unknown)
+		return prepared{}, notFound("gateway %s is not registered; nothing was published", unknown)
 	}
-	return admitted{ev, body, receipt{
+	return prepared{ev, body, receipt{
 		correlationID: ev.CorrelationID, timestamp: ev.Timestamp, targets: targets, connected: connected,
 	}}, nil
 }
 
-// settle returns a submission's receipt when the log has the event. It is to be
-// called once. An error is a problem.
-func (s *Server) settle(p *submission) (receipt, error) {
+// await waits until the log has the event, and returns its receipt. Call it once for each
+// submission: it opens the way through the publish gate. The error is a problem.
+func (s *Server) await(p *submission) (receipt, error) {
 	if p.pending == nil {
 		return p.receipt, nil
 	}
 	defer s.gate.leave()
-	r, err := s.confirmed(p)
-	end(p.span, err)
+	r, err := s.confirm(p)
+	endSpan(p.span, err)
 	return r, err
 }
 
-// confirmed returns the receipt of an event when the log has it.
-func (s *Server) confirmed(p *submission) (receipt, error) {
+// confirm waits for the append and returns the receipt. For a duplicate that is the first
+// publish's receipt.
+func (s *Server) confirm(p *submission) (receipt, error) {
 	id, err := p.pending.Wait(s.ctx)
 	if err != nil {
 		return receipt{}, appendProblem(err)
@@ -191,65 +193,65 @@ func (s *Server) confirmed(p *submission) (receipt, error) {
 	if p.span != nil {
 		p.span.Appended(id, p.pending.Duplicate())
 	}
-	k := keyedReceipt{key: p.event.IdempotencyKey, digest: p.digest, receipt: p.receipt.of(id)}
+	k := keyedReceipt{key: p.event.IdempotencyKey, digest: p.digest, receipt: p.receipt.withID(id)}
 	if !p.pending.Duplicate() {
-		s.taken(p.event, &k.receipt, p.at)
-	} else if k, err = s.firstOf(k); err != nil {
+		s.recordPublish(p.event, &k.receipt, p.at)
+	} else if k, err = s.firstPublish(k); err != nil {
 		return receipt{}, err
 	}
 	if k.key == "" {
 		return k.receipt, nil
 	}
-	k = s.receipts.keep(k, s.cfg.Now())
+	k = s.receipts.add(k, s.cfg.Now())
 	return k.receipt, k.check(p.digest)
 }
 
-// firstOf returns the first publish with the key of a repeat, which names the first's
-// id. It was published a moment ago, before a restart, by another node, or by one of
-// very many, and its receipt stands with it in the log. Of an event that has left
-// the log nothing is known but what the repeat says.
-func (s *Server) firstOf(repeat keyedReceipt) (keyedReceipt, error) {
-	c, cancel := s.query()
+// firstPublish returns the receipt of the first publish with the key of a duplicate. The
+// duplicate knows that event's id. The first publish is not in memory: it happened a moment ago,
+// before a restart, on another node, or was evicted. The log keeps its receipt with the event. If
+// the event has left the log, the duplicate's own data is all there is.
+func (s *Server) firstPublish(repeat keyedReceipt) (keyedReceipt, error) {
+	c, cancel := s.queryContext()
 	defer cancel()
 	e, err := s.cfg.Events.Event(c, repeat.id)
 	if errors.Is(err, ErrNotRetained) {
 		return repeat, nil
 	}
 	if err != nil {
-		return repeat, appendProblem(fmt.Errorf("it was published before, as %v, but cannot be read: %w", repeat.id, err))
+		return repeat, appendProblem(fmt.Errorf("cannot read event %v, which has the same idempotency key: %w", repeat.id, err))
 	}
 	first := keyedReceipt{key: repeat.key}
 	first.id = repeat.id
 	first.timestamp, _ = event.Published(e.Body)
 	first.correlationID = event.ReadHead(e.Body).CorrelationID
-	if first.read(e.Receipt) != nil { // it was published by a version that kept none
+	if first.decodeLogged(e.Receipt) != nil { // stored by a version that kept no receipt
 		first.digest = repeat.digest
 		first.targets, first.connected, _ = s.cfg.Registry.Reach(e.Target)
 	}
 	return first, nil
 }
 
+// catchUp waits until the registry knows all changes that were made before.
 func (s *Server) catchUp() error {
-	ctx, cancel := s.query()
+	ctx, cancel := s.queryContext()
 	defer cancel()
 	return s.cfg.Registry.CatchUp(ctx)
 }
 
-// query returns the context of a look into the log.
-func (s *Server) query() (context.Context, context.CancelFunc) {
+// queryContext returns the context for a query of the log.
+func (s *Server) queryContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.query)
 }
 
-// taken counts an event that the log has, and tells of the gateways that it did
-// not reach.
-func (s *Server) taken(ev *event.Event, r *receipt, began time.Time) {
-	s.cfg.Node.LogAppendSeconds.Observe(time.Since(began).Seconds())
+// recordPublish counts a stored event, and reports the gateways that have no connection for it.
+func (s *Server) recordPublish(ev *event.Event, r *receipt, start time.Time) {
+	s.cfg.Node.LogAppendSeconds.Observe(time.Since(start).Seconds())
 	s.cfg.Node.Published(ev.Type)
 	if s.cfg.Missed == nil || r.targets <= r.connected {
 		return
 	}
-	gateways, total := s.cfg.Registry.Away(ev.Target, MaxListed)
-	if total == 0 { // they have come meanwhile
+	gateways, total := s.cfg.Registry.Disconnected(ev.Target, MaxListed)
+	if total == 0 { // they have connected in the meantime
 		return
 	}
 	s.cfg.Missed(Missed{
@@ -258,6 +260,7 @@ func (s *Server) taken(ev *event.Event, r *receipt, began time.Time) {
 	})
 }
 
+// draftProblem is the answer to an event that cannot be published as it is.
 func draftProblem(err error) *problem {
 	if f, ok := errors.AsType[*event.FieldError](err); ok {
 		return invalid(codeInvalidEvent, f)
@@ -265,11 +268,11 @@ func draftProblem(err error) *problem {
 	return requestProblem(err)
 }
 
-// appendProblem is the problem with an event that the log has not confirmed. It
-// may have it all the same, if it was the answer that got lost.
+// appendProblem is the answer when the log has not confirmed an event. The log may have the event
+// nevertheless, if only its answer was lost; an idempotency key makes the repeat safe.
 func appendProblem(err error) *problem {
 	if errors.Is(err, event.ErrTooLarge) {
 		return tooLarge("%v", err)
 	}
-	return unavailable("the event log did not confirm the event, publish it again: %v", err)
+	return unavailable("the event log did not confirm the event; publish it again: %v", err)
 }

@@ -47,7 +47,7 @@ func TestPublish(t *testing.T) {
 			`{"type":"t","payload":null,` + at + `,"correlationId":"\"ü\n"}`},
 
 		{"an unknown gateway", `{"gatewayIds":["g1","nobody"],"type":"t"}`, 404,
-			`{"error":"not_found","message":"there is no gateway nobody; nothing was published"}`, ""},
+			`{"error":"not_found","message":"gateway nobody is not registered; nothing was published"}`, ""},
 		{"no receiver", `{"type":"t"}`, 422,
 			`{"error":"invalid_event","message":"gatewayId: name the receivers by exactly one of gatewayId, gatewayIds, group and all","field":"gatewayId"}`, ""},
 		{"a bad type", `{"all":true,"type":"a b"}`, 422, ``, ""},
@@ -119,7 +119,7 @@ func TestPublishWithTheLogOutOfReach(t *testing.T) {
 	if got.status != 503 || got.header.Get("Retry-After") != "1" || !strings.HasPrefix(got.body, `{"error":"unavailable"`) || !strings.Contains(got.body, "disk full") {
 		t.Errorf("%d %q %s", got.status, got.header.Get("Retry-After"), got.body)
 	}
-	if !strings.Contains(r.lines.String(), "disk full") {
+	if !strings.Contains(r.logs.String(), "disk full") {
 		t.Error("it is not logged")
 	}
 }
@@ -162,7 +162,7 @@ func FuzzPublish(f *testing.F) {
 	}
 	r := start(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		a, err := r.admit(text, "")
+		a, err := r.prepare(text, "")
 		if err != nil {
 			p := requestProblem(err)
 			if p.status < 400 || p.status > 499 || !json.Valid(append(p.appendTo([]byte{'{'}), '}')) {
@@ -173,7 +173,7 @@ func FuzzPublish(f *testing.F) {
 		if len(a.body) > r.cfg.MaxPayload || !json.Valid(a.body) || strings.ContainsAny(string(a.body), "\r\n") {
 			t.Fatalf("%q makes %q", text, a.body)
 		}
-		answer := a.receipt.of(event.Cursor{Epoch: 1, Seq: 1})
+		answer := a.receipt.withID(event.Cursor{Epoch: 1, Seq: 1})
 		var receipt struct{ ID, CorrelationID, Timestamp string }
 		if err := json.Unmarshal(answer.appendTo(nil), &receipt); err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func TestPublishToNewcomer(t *testing.T) {
 	r := start(t)
 	r.registry.behind = errors.New("no connection")
 	got := r.do("POST", prefix+"/events", `{"gatewayId":"nobody","type":"a.b"}`)
-	if got.status != 503 || !strings.Contains(got.body, "cannot be known now") {
+	if got.status != 503 || !strings.Contains(got.body, "cannot establish whether") {
 		t.Errorf("answered with %d %s", got.status, got.body)
 	}
 	if got := r.do("POST", prefix+"/events", `{"gatewayId":"g1","type":"a.b"}`); got.status != 202 {

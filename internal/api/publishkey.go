@@ -14,19 +14,21 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// The header with the idempotency key, and the longest key in bytes.
 const (
 	headerIdempotencyKey = "Idempotency-Key"
-	maxIdempotencyKey    = 128 // bytes
+	maxIdempotencyKey    = 128
 )
 
-// A publishKey is the idempotency key of a request, and whose it is: of two admin
-// tokens, each has keys of its own. The zero publishKey is none.
+// A publishKey is the idempotency key of a request, together with the digest of its admin token:
+// each token has its own keys. The zero value means no key.
 type publishKey struct {
-	caller [sha256.Size]byte // digest of the admin token
-	key    string            // as the header has it; empty for none
+	caller [sha256.Size]byte // SHA-256 of the admin token
+	key    string            // the header's value; empty: no key
 }
 
-// publishKeyOf returns the request's key. Any value that a header can have is one.
+// publishKeyOf returns the key of a request. Every header value of 1 to maxIdempotencyKey bytes
+// is a key.
 func publishKeyOf(ctx *fasthttp.RequestCtx) (publishKey, error) {
 	all := ctx.Request.Header.PeekAll(headerIdempotencyKey)
 	if len(all) == 0 {
@@ -35,7 +37,7 @@ func publishKeyOf(ctx *fasthttp.RequestCtx) (publishKey, error) {
 	key := all[0]
 	if len(all) > 1 || len(key) == 0 || len(key) > maxIdempotencyKey {
 		p := problemf(fasthttp.StatusBadRequest, codeBadRequest,
-			"header %s: want it once, with 1 to %d bytes", headerIdempotencyKey, maxIdempotencyKey)
+			"header %s: want one value of 1 to %d bytes", headerIdempotencyKey, maxIdempotencyKey)
 		p.field = headerIdempotencyKey
 		return publishKey{}, p
 	}
@@ -43,24 +45,22 @@ func publishKeyOf(ctx *fasthttp.RequestCtx) (publishKey, error) {
 	return publishKey{sha256.Sum256(token), string(key)}, nil
 }
 
-// Publishes of a key, as the log tells them apart.
+// Kinds of publishes, which have separate keys. Stored in the log: the values must not change.
 const (
 	keyOfSingle = 's'
-	keyOfLine   = 'l' // of a bulk publish
+	keyOfLine   = 'l' // one line of a bulk publish
 )
 
-// single returns the name under which the log knows a publish of one event; empty for
-// none.
+// single returns the key under which the log stores a publish of one event; empty for none.
 func (k publishKey) single() string { return k.name(keyOfSingle, 0) }
 
-// line returns the name under which the log knows a line of a bulk publish; empty for
-// none. When the same lines are published again with the same key, each is the same
-// as before.
+// line returns the key under which the log stores a line of a bulk publish; empty for none. It
+// depends on the line's number, so repeating the same request repeats each of its keys.
 func (k publishKey) line(number int) string { return k.name(keyOfLine, number) }
 
-// name is a digest: of a fixed length whatever the key, and nobody who reads the log
-// learns an admin token from it. What stands before the key has a fixed length too, so
-// no two publishes have one name.
+// name returns a digest of kind, line, caller and key. Its length is fixed, and a reader of the
+// log cannot learn an admin token from it. Everything before the key has a fixed length, so
+// different inputs never look the same.
 func (k publishKey) name(kind byte, line int) string {
 	if k.key == "" {
 		return ""
@@ -73,38 +73,39 @@ func (k publishKey) name(kind byte, line int) string {
 	return base64.RawURLEncoding.EncodeToString(d[:])
 }
 
-// digestBytes is how much of the digest of a text is kept.
+// digestBytes is how many bytes of the digest of a text are kept.
 const digestBytes = 18
 
-// digestOf returns a digest of what a publisher sent, by which a repeat is told from
-// another publish with the same key.
+// digestOf returns a digest of what a publisher sent. It tells a repeat from another publish with
+// the same key.
 func digestOf(text []byte) string {
 	d := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(d[:digestBytes])
 }
 
-// check returns the problem with a repeat whose text has another digest; nil for none.
+// check returns nil if digest is that of the first publish, else the problem to answer with.
 func (k *keyedReceipt) check(digest string) error {
 	if k.digest == digest {
 		return nil
 	}
 	p := problemf(fasthttp.StatusUnprocessableEntity, codeInvalidEvent,
-		"header %s: the key was used for a publish with another body, event %v, less than two minutes ago; use a new key for another event",
+		"header %s: this key was used less than two minutes ago for event %v, which has another body; use a new key for each event",
 		headerIdempotencyKey, k.id)
 	p.field = headerIdempotencyKey
 	return p
 }
 
-// keep returns what the log keeps with the event, for its repeats: TARGETS CONNECTED
-// DIGEST. The rest of the receipt stands in the event.
-func (r *receipt) keep(digest string) string {
+// encodeLogged returns what the log stores with the event for duplicates: "TARGETS CONNECTED
+// DIGEST". The rest of the receipt is in the event. The format is stored data: it must not
+// change.
+func (r *receipt) encodeLogged(digest string) string {
 	return strconv.Itoa(r.targets) + " " + strconv.Itoa(r.connected) + " " + digest
 }
 
 var errReceipt = errors.New("not a receipt: want TARGETS CONNECTED DIGEST")
 
-// read reads what keep returned. On an error k is as it was.
-func (k *keyedReceipt) read(text string) error {
+// decodeLogged parses the text of encodeLogged. On an error k is unchanged.
+func (k *keyedReceipt) decodeLogged(text string) error {
 	fields := strings.Split(text, " ")
 	if len(fields) != 3 || len(fields[2]) != base64.RawURLEncoding.EncodedLen(digestBytes) {
 		return errReceipt

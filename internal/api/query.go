@@ -15,13 +15,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// queryKey is where a request keeps its parameters: a strict.Query.
+// queryKey is the request value that holds the parameters, a strict.Query.
 const queryKey = "query"
 
-// takes is a handler of requests whose query may have the parameters, each once.
-// Anything else in it is a problem: who misspells a parameter would get an answer
-// to another question.
-func takes(h handler, parameters ...string) handler {
+// withParams wraps a handler whose query may have these parameters, each at most once. Any other
+// parameter is a 400: a client that misspells one would otherwise get the answer to another
+// question.
+func withParams(h handler, parameters ...string) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
 		raw := ctx.URI().QueryString()
 		if len(raw) == 0 {
@@ -29,78 +29,79 @@ func takes(h handler, parameters ...string) handler {
 		}
 		q, err := strict.ParseQuery(string(raw), parameters...)
 		if f, ok := errors.AsType[*event.FieldError](err); ok {
-			return badArg(f.Field, f.Problem)
+			return badParam(f.Field, f.Problem)
 		}
 		ctx.SetUserValue(queryKey, q)
 		return h(ctx)
 	}
 }
 
-// arg returns a parameter of the query, and whether it is there.
-func arg(ctx *fasthttp.RequestCtx, name string) (value string, ok bool) {
+// param returns a query parameter, and whether it is present.
+func param(ctx *fasthttp.RequestCtx, name string) (value string, ok bool) {
 	q, _ := ctx.UserValue(queryKey).(strict.Query)
 	value, ok = q[name]
 	return value, ok
 }
 
-// maxPage is the most that a list gives at once to who asks for a limit.
+// maxPage is the largest value of the parameter "limit".
 const maxPage = 1000
 
-// limitArg returns the parameter "limit", or def when there is none.
-func limitArg(ctx *fasthttp.RequestCtx, def int) (int, error) {
-	text, ok := arg(ctx, "limit")
+// limitParam returns the parameter "limit", or def if there is none.
+func limitParam(ctx *fasthttp.RequestCtx, def int) (int, error) {
+	text, ok := param(ctx, "limit")
 	if !ok {
 		return def, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || n < 1 || n > maxPage {
-		return 0, badArg("limit", fmt.Sprintf("want a number from 1 to %d", maxPage))
+		return 0, badParam("limit", fmt.Sprintf("want a number from 1 to %d", maxPage))
 	}
 	return int(n), nil
 }
 
-// nameArg returns a parameter that is an id, or "" when there is none.
-func nameArg(ctx *fasthttp.RequestCtx, name string) (string, error) {
-	v, ok := arg(ctx, name)
+// nameParam returns a parameter that is an id, or "" if there is none.
+func nameParam(ctx *fasthttp.RequestCtx, name string) (string, error) {
+	v, ok := param(ctx, name)
 	if ok && !event.ValidName(v) {
-		return "", badArg(name, fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen))
+		return "", badParam(name, fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen))
 	}
 	return v, nil
 }
 
-// typeArg returns the parameter "type", or "" when there is none.
-func typeArg(ctx *fasthttp.RequestCtx) (string, error) {
-	v, ok := arg(ctx, "type")
+// typeParam returns the parameter "type", or "" if there is none.
+func typeParam(ctx *fasthttp.RequestCtx) (string, error) {
+	v, ok := param(ctx, "type")
 	if ok && !event.ValidType(v) {
-		return "", badArg("type", "want a type of events such as api.deployed")
+		return "", badParam("type", "want an event type such as api.deployed")
 	}
 	return v, nil
 }
 
-// timeArg returns a parameter that is a time, or the zero time when there is none.
-func timeArg(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
-	text, ok := arg(ctx, name)
+// timeParam returns a parameter that is a time, or the zero time if there is none.
+func timeParam(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
+	text, ok := param(ctx, name)
 	if !ok {
 		return time.Time{}, nil
 	}
 	at, err := strict.Time(text)
 	if err != nil {
-		return time.Time{}, badArg(name, err.Error())
+		return time.Time{}, badParam(name, err.Error())
 	}
-	if at.IsZero() { // which would stand for none
+	if at.IsZero() { // zero means that there is no parameter
 		at = at.Add(1)
 	}
 	return at, nil
 }
 
-func badArg(name, want string) *problem {
-	p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "parameter %s: %s", name, want)
+// badParam is the answer to a query parameter that is not valid.
+func badParam(name, message string) *problem {
+	p := problemf(fasthttp.StatusBadRequest, codeBadRequest, "parameter %s: %s", name, message)
 	p.field = name
 	return p
 }
 
-// pathArg returns a part of the path, as it was written.
-func pathArg(ctx *fasthttp.RequestCtx, name string) string {
+// pathParam returns a segment of the path, undecoded.
+func pathParam(ctx *fasthttp.RequestCtx, name string) string {
 	v, _ := ctx.UserValue(name).(string)
 	return v
 }

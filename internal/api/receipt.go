@@ -11,17 +11,17 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A receipt is what a publisher is told of its event.
+// A receipt is the answer to the publisher of one event.
 type receipt struct {
 	id            event.Cursor
 	correlationID string
 	timestamp     time.Time
-	targets       int // gateways it is for
-	connected     int // of them, those that have a connection
+	targets       int // gateways that the event is for
+	connected     int // of targets: gateways with a connection on any node
 }
 
-// of returns the receipt with an id.
-func (r receipt) of(id event.Cursor) receipt {
+// withID returns the receipt with an event id.
+func (r receipt) withID(id event.Cursor) receipt {
 	r.id = id
 	return r
 }
@@ -41,32 +41,33 @@ func (r *receipt) appendTo(dst []byte) []byte {
 	return append(dst, '}')
 }
 
+// Receipts of publishes with an idempotency key are remembered for receiptTTL, as long as the log
+// knows the keys. maxReceipts bounds them to about 20 MiB; one that was evicted is read from the
+// log again.
 const (
-	// receiptFor is how long after an event the log knows its idempotency key.
-	receiptFor = 2 * time.Minute
-	// maxReceipts bounds what is remembered, to about 20 MiB. What was forgotten is
-	// made again.
+	receiptTTL  = 2 * time.Minute
 	maxReceipts = 1 << 16
 )
 
-// receipts remembers what publishes with an idempotency key were answered. Any
-// goroutine may use it; the zero value is ready.
+// receipts remembers the answers to publishes with an idempotency key. Any goroutine may call it.
+// The zero value is ready.
 type receipts struct {
 	mu    sync.Mutex
 	byKey map[string]*keyedReceipt
-	queue []*keyedReceipt // the oldest first; one whose key has another now is not in byKey
+	queue []*keyedReceipt // oldest first; includes receipts whose key byKey has a newer one for
 }
 
 // A keyedReceipt is the receipt of a publish with an idempotency key.
 type keyedReceipt struct {
-	key    string // as the log has it, see [publishKey]
-	digest string // of the text that was published, see [digestOf]
+	key    string // as the log stores it, see [publishKey]
+	digest string // of the publisher's text, see [digestOf]
 	receipt
 }
 
-func (k *keyedReceipt) expired(now time.Time) bool { return now.Sub(k.timestamp) >= receiptFor }
+// expired reports whether the key may be used for another event.
+func (k *keyedReceipt) expired(now time.Time) bool { return now.Sub(k.timestamp) >= receiptTTL }
 
-// find returns the receipt of a key.
+// find returns the receipt of a key, unless it has expired.
 func (r *receipts) find(key string, now time.Time) (keyedReceipt, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,10 +78,10 @@ func (r *receipts) find(key string, now time.Time) (keyedReceipt, bool) {
 	return *k, true
 }
 
-// keep remembers a receipt and returns it, or the one that was kept before for the
-// same event. So all that publish with one key at once are answered the same,
-// whoever of them is the first to know.
-func (r *receipts) keep(of keyedReceipt, now time.Time) keyedReceipt {
+// add remembers a receipt and returns it. If a receipt of the same event is already there, it
+// returns that one. So all concurrent publishes with one key get the same answer, whichever of
+// them is first.
+func (r *receipts) add(of keyedReceipt, now time.Time) keyedReceipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.byKey[of.key]; k != nil && k.id == of.id {
@@ -99,7 +100,7 @@ func (r *receipts) keep(of keyedReceipt, now time.Time) keyedReceipt {
 	return of
 }
 
-// drop is called with mu held.
+// drop forgets a receipt. mu is held.
 func (r *receipts) drop(k *keyedReceipt) {
 	if r.byKey[k.key] == k {
 		delete(r.byKey, k.key)

@@ -80,7 +80,7 @@ func TestIdempotencyKeyIsChecked(t *testing.T) {
 				}
 				got := r.send(req)
 				if tt.status == 400 {
-					const want = `{"error":"bad_request","message":"header Idempotency-Key: want it once, with 1 to 128 bytes","field":"Idempotency-Key"}`
+					const want = `{"error":"bad_request","message":"header Idempotency-Key: want one value of 1 to 128 bytes","field":"Idempotency-Key"}`
 					if got.status != 400 || got.body != want || len(r.log.events()) > 0 {
 						t.Errorf("%d %s", got.status, got.body)
 					}
@@ -139,7 +139,7 @@ func TestRepeatedPublishIsAnsweredTheSame(t *testing.T) {
 			if r.log.asked != 1 || len(r.log.events()) != 1 {
 				t.Errorf("the log was asked %d times and has %d events", r.log.asked, len(r.log.events()))
 			}
-			if n, missed := r.published(), len(r.told()); n != "1" || missed != 1 {
+			if n, missed := r.published(), len(r.reportedMissed()); n != "1" || missed != 1 {
 				t.Errorf("%s are counted, and %d times missed", n, missed)
 			}
 		})
@@ -159,7 +159,7 @@ func TestRepeatedPublishAfterTheNodeForgot(t *testing.T) {
 			t.Errorf("first  %s\nthen %d %s", first.body, again.status, again.body)
 		}
 	}
-	if r.log.asked != 2 || len(r.log.events()) != 1 || r.published() != "1" || len(r.told()) != 1 {
+	if r.log.asked != 2 || len(r.log.events()) != 1 || r.published() != "1" || len(r.reportedMissed()) != 1 {
 		t.Errorf("the log was asked %d times and has %d events; %s are counted", r.log.asked, len(r.log.events()), r.published())
 	}
 }
@@ -224,7 +224,7 @@ func TestRepeatOfAnEventThatCannotBeRead(t *testing.T) {
 	}{
 		{"it has left the log", ErrNotRetained, 202, `{"id":"10-1","correlationId":"c",` + at + `,"targets":1,"connected":1}`},
 		{"the log is out of reach", errors.New("no quorum"), 503,
-			`{"error":"unavailable","message":"the event log did not confirm the event, publish it again: it was published before, as 10-1, but cannot be read: no quorum"}`},
+			`{"error":"unavailable","message":"the event log did not confirm the event; publish it again: cannot read event 10-1, which has the same idempotency key: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -277,7 +277,7 @@ func TestPublishesAtOnceWithOneKey(t *testing.T) {
 					t.Errorf("%s\nand %d %s", first.body, got.status, got.body)
 				}
 			}
-			if len(r.log.events()) != 1 || len(r.told()) != 1 || r.published() != "1" {
+			if len(r.log.events()) != 1 || len(r.reportedMissed()) != 1 || r.published() != "1" {
 				t.Errorf("%d events are in the log, %s are counted", len(r.log.events()), r.published())
 			}
 		})
@@ -294,14 +294,14 @@ func TestRepeatWhileTheFirstIsNotSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := r.publishAs("k", anonymous)
-	receipt, err := r.settle(&first)
+	receipt, err := r.await(&first)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := string(receipt.appendTo(nil)); again.body != want {
 		t.Errorf("%s\nand %s", again.body, want)
 	}
-	if len(r.told()) != 1 || r.published() != "1" {
+	if len(r.reportedMissed()) != 1 || r.published() != "1" {
 		t.Errorf("%s events are counted", r.published())
 	}
 }
@@ -364,7 +364,7 @@ func TestReceiptsAreBounded(t *testing.T) {
 	at := time.Unix(1000, 0)
 	const n = maxReceipts + 100
 	for i := range n {
-		kept.keep(keyedReceipt{key: fmt.Sprint(i), receipt: receipt{timestamp: at, targets: i}}, at)
+		kept.add(keyedReceipt{key: fmt.Sprint(i), receipt: receipt{timestamp: at, targets: i}}, at)
 	}
 	if len(kept.byKey) != maxReceipts || len(kept.queue) != maxReceipts {
 		t.Errorf("%d keys are known, and %d in the queue", len(kept.byKey), len(kept.queue))
@@ -372,13 +372,13 @@ func TestReceiptsAreBounded(t *testing.T) {
 	if _, ok := kept.find("99", at); ok {
 		t.Error("an old one is known")
 	}
-	if r, ok := kept.find("100", at.Add(receiptFor-1)); !ok || r.targets != 100 {
+	if r, ok := kept.find("100", at.Add(receiptTTL-1)); !ok || r.targets != 100 {
 		t.Errorf("a newer one is known as %+v, %v", r, ok)
 	}
-	if _, ok := kept.find("100", at.Add(receiptFor)); ok {
+	if _, ok := kept.find("100", at.Add(receiptTTL)); ok {
 		t.Error("it is known for longer than the log knows it")
 	}
-	kept.keep(keyedReceipt{key: "x", receipt: receipt{timestamp: at}}, at.Add(receiptFor))
+	kept.add(keyedReceipt{key: "x", receipt: receipt{timestamp: at}}, at.Add(receiptTTL))
 	if len(kept.byKey) != 1 || len(kept.queue) != 1 {
 		t.Errorf("%d keys are known after all but one are over", len(kept.byKey))
 	}
@@ -388,18 +388,18 @@ func TestReceiptsAreBounded(t *testing.T) {
 func TestReceiptOfAKeyUsedAgain(t *testing.T) {
 	var kept receipts
 	at := time.Unix(1000, 0)
-	later := at.Add(receiptFor)
+	later := at.Add(receiptTTL)
 	first := keyedReceipt{key: "k", receipt: receipt{id: event.Cursor{Seq: 1}, timestamp: at}}
 	second := keyedReceipt{key: "k", receipt: receipt{id: event.Cursor{Seq: 2}, timestamp: later}}
-	kept.keep(first, at)
-	if r := kept.keep(second, at.Add(1)); r != second { // by another node's clock
+	kept.add(first, at)
+	if r := kept.add(second, at.Add(1)); r != second { // by another node's clock
 		t.Errorf("it is %+v", r)
 	}
-	kept.keep(keyedReceipt{key: "other", receipt: receipt{timestamp: later}}, later)
+	kept.add(keyedReceipt{key: "other", receipt: receipt{timestamp: later}}, later)
 	if r, ok := kept.find("k", later); !ok || r != second {
 		t.Errorf("it is %+v, %v", r, ok)
 	}
-	if r := kept.keep(keyedReceipt{key: "k", receipt: receipt{id: second.id, targets: 7}}, later); r != second {
+	if r := kept.add(keyedReceipt{key: "k", receipt: receipt{id: second.id, targets: 7}}, later); r != second {
 		t.Errorf("one event has two receipts: %+v", r)
 	}
 }
@@ -424,7 +424,7 @@ func TestKeyWithAnotherBody(t *testing.T) {
 				r := start(t, moving)
 				first := r.publishAs("k", anonymous)
 				then(r)
-				const want = `{"error":"invalid_event","message":"header Idempotency-Key: the key was used for a publish with another body, event 10-1, less than two minutes ago; use a new key for another event","field":"Idempotency-Key"}`
+				const want = `{"error":"invalid_event","message":"header Idempotency-Key: this key was used less than two minutes ago for event 10-1, which has another body; use a new key for each event","field":"Idempotency-Key"}`
 				for range 2 {
 					if got := r.publishAs("k", again); got.status != 422 || got.body != want {
 						t.Errorf("%d %s", got.status, got.body)
@@ -525,14 +525,14 @@ func TestBulkWithAnotherLine(t *testing.T) {
 func TestReceiptInTheLog(t *testing.T) {
 	digest := digestOf([]byte("x"))
 	for _, r := range []receipt{{}, {targets: 1}, {targets: 1000, connected: 1000}, {targets: 1e9, connected: 1e9}} {
-		text := r.keep(digest)
+		text := r.encodeLogged(digest)
 		var k keyedReceipt
-		if err := k.read(text); err != nil || k.receipt != r || k.digest != digest || len(text) > event.MaxReceiptLen {
+		if err := k.decodeLogged(text); err != nil || k.receipt != r || k.digest != digest || len(text) > event.MaxReceiptLen {
 			t.Errorf("%q came back as %+v, %v", text, k, err)
 		}
 	}
 	for _, text := range []string{"", "1", "1 1", "1 2 " + digest, "-1 -2 " + digest, "1 -1 " + digest, "1 1 x", "1 1 " + digest + " ", "1  1 " + digest, "a b " + digest} {
-		if k := (keyedReceipt{}); k.read(text) == nil || k != (keyedReceipt{}) {
+		if k := (keyedReceipt{}); k.decodeLogged(text) == nil || k != (keyedReceipt{}) {
 			t.Errorf("%q is read as %+v", text, k)
 		}
 	}

@@ -20,19 +20,19 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// bodySlack is by how much a request's body may be longer than an event: by
-// white space, the names of its receivers and the escapes of its strings.
+// bodySlack is by how many bytes a request body may exceed the largest event: white space, the
+// ids of the target gateways, escapes in strings.
 const bodySlack = 64 << 10
 
-// discardLimit bounds what is read of a body that is too long, so that a client
-// which writes all before it reads anything gets to the answer.
+// discardLimit bounds how many bytes of a refused body are read. A client that writes everything
+// before it reads would otherwise get a connection reset instead of the answer.
 const discardLimit = 16 << 20
 
+// bodies holds buffers for whole request bodies.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// withBody calls f with the request's whole body, which f must not keep: JSON, unless
-// it is empty. A body longer than the limit is a problem, and so is one of another
-// type or coding.
+// withBody calls f with the whole request body, JSON or empty. f must not keep it. A body that is
+// too long, or has another content type or coding, is a problem.
 func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) error {
 	limit := s.cfg.MaxPayload + bodySlack
 	stream := ctx.RequestBodyStream()
@@ -64,55 +64,54 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 	return f(buf.Bytes())
 }
 
-// bodyType returns which of the media types a request's body has. Without a
-// Content-Type it is the first. A coded body is a problem, and so is a text in another
-// charset than UTF-8, because neither would be read as what it is.
-func bodyType(ctx *fasthttp.RequestCtx, taken ...string) (string, error) {
-	mediaType, err := formOf(&ctx.Request.Header, taken)
-	// Who streams a body without an end gets the answer at once.
+// bodyType returns which of the accepted media types a request body has: the first, if there is
+// no Content-Type. A compressed body and a charset other than UTF-8 are problems.
+func bodyType(ctx *fasthttp.RequestCtx, accepted ...string) (string, error) {
+	mediaType, err := mediaTypeOf(&ctx.Request.Header, accepted)
+	// A chunked body is not discarded: it may never end, and its sender reads meanwhile.
 	if stream := ctx.RequestBodyStream(); err != nil && stream != nil && ctx.Request.Header.ContentLength() > 0 {
 		_, _ = io.CopyN(io.Discard, stream, discardLimit)
 	}
 	return mediaType, err
 }
 
-// formOf is bodyType by a request's headers alone.
-func formOf(h *fasthttp.RequestHeader, taken []string) (string, error) {
+// mediaTypeOf is bodyType for the headers alone.
+func mediaTypeOf(h *fasthttp.RequestHeader, accepted []string) (string, error) {
 	for _, line := range h.PeekAll(fasthttp.HeaderContentEncoding) {
 		for coding := range bytes.SplitSeq(line, []byte(",")) {
 			coding = bytes.TrimSpace(coding)
 			if len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
-				p := unsupported(fasthttp.HeaderContentEncoding, fmt.Sprintf("a body in the coding %q cannot be read; send it uncoded", coding))
+				p := unsupported(fasthttp.HeaderContentEncoding, fmt.Sprintf("the coding %q is not supported; send the body uncompressed", coding))
 				p.header = [2]string{fasthttp.HeaderAcceptEncoding, "identity"}
 				return "", p
 			}
 		}
 	}
 	text := h.ContentType()
-	if len(text) == 0 || string(text) == taken[0] {
-		return taken[0], nil
+	if len(text) == 0 || string(text) == accepted[0] {
+		return accepted[0], nil
 	}
-	// A parameter that cannot be read changes nothing, unless it is the charset.
+	// Other parameters than the charset are ignored, also malformed ones.
 	mediaType, parameters, err := mime.ParseMediaType(string(text))
 	charset, given := parameters["charset"]
 	switch {
-	case err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter), !slices.Contains(taken, mediaType):
-		return "", unsupported(fasthttp.HeaderContentType, "want "+strings.Join(taken, " or "))
+	case err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter), !slices.Contains(accepted, mediaType):
+		return "", unsupported(fasthttp.HeaderContentType, "want "+strings.Join(accepted, " or "))
 	case given && !slices.Contains([]string{"utf-8", "utf8", "us-ascii"}, strings.ToLower(charset)):
-		return "", unsupported(fasthttp.HeaderContentType, fmt.Sprintf("a body in the charset %q cannot be read; want UTF-8", charset))
+		return "", unsupported(fasthttp.HeaderContentType, fmt.Sprintf("the charset %q is not supported; want UTF-8", charset))
 	}
 	return mediaType, nil
 }
 
-// unsupported is the problem with the form of a body, of which a header tells.
+// unsupported is the answer to a body in a form that is not supported, as a header says.
 func unsupported(header, message string) *problem {
 	p := problemf(fasthttp.StatusUnsupportedMediaType, codeUnsupported, "header %s: %s", header, message)
 	p.field = header
 	return p
 }
 
-// decode reads one JSON object: member is called for each of its members, and says
-// whether it knows the name. The code is that of an invalid field.
+// decode reads a body of one JSON object. It calls member for each member, which reports whether
+// it knows the name. The code is used for an invalid field.
 func decode(body []byte, code string, member func(o *strict.Object, name string) (known bool)) error {
 	o := strict.Read(body)
 	for o.Next() {
@@ -130,7 +129,7 @@ func decode(body []byte, code string, member func(o *strict.Object, name string)
 	return nil
 }
 
-// answerJSON answers with a JSON text. The body is the response's from then on.
+// answerJSON answers with a JSON text. The response owns body from then on.
 func answerJSON(ctx *fasthttp.RequestCtx, status int, body []byte) {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(typeJSON)
@@ -141,7 +140,7 @@ func answerJSON(ctx *fasthttp.RequestCtx, status int, body []byte) {
 func answer(ctx *fasthttp.RequestCtx, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("the answer cannot be written as JSON: %w", err)
+		return fmt.Errorf("cannot encode the answer as JSON: %w", err)
 	}
 	answerJSON(ctx, status, body)
 	return nil

@@ -73,8 +73,8 @@ func TestRoutes(t *testing.T) {
 
 		{"show a gateway", "GET", gateways + "/g2", "", 200,
 			`{"id":"g2","name":"name of g2","organizationId":"","groups":["all-of-them"],"createdAt":"1970-01-01T00:08:20.000000000Z"}`},
-		{"show no gateway", "GET", gateways + "/nobody", "", 404, `{"error":"not_found","message":"there is no gateway nobody"}`},
-		{"show what cannot be", "GET", gateways + "/%20", "", 404, `{"error":"not_found","message":"there is no gateway %20"}`},
+		{"show no gateway", "GET", gateways + "/nobody", "", 404, `{"error":"not_found","message":"gateway nobody is not registered"}`},
+		{"show what cannot be", "GET", gateways + "/%20", "", 404, `{"error":"not_found","message":"gateway %20 is not registered"}`},
 		{"remove a gateway", "DELETE", gateways + "/g2", "", 204, ``},
 		{"remove no gateway", "DELETE", gateways + "/nobody", "", 404, `{"error":"not_found","message":"gateway nobody: not found"}`},
 
@@ -96,10 +96,10 @@ func TestRoutes(t *testing.T) {
 
 		{"close a connection", "DELETE", prefix + "/connections/" + connection, "", 204, ``},
 		{"close no connection", "DELETE", prefix + "/connections/" + fakeConnectionID(99).String(), "", 404, ``},
-		{"close what is no id", "DELETE", prefix + "/connections/7", "", 404, `{"error":"not_found","message":"there is no connection 7"}`},
+		{"close what is no id", "DELETE", prefix + "/connections/7", "", 404, `{"error":"not_found","message":"no connection has the id 7"}`},
 		{"close by another spelling", "DELETE", prefix + "/connections/urn:uuid:" + connection, "", 404, ``},
 
-		{"unknown path", "GET", "/nope", "", 404, `{"error":"not_found","message":"there is no /nope"}`},
+		{"unknown path", "GET", "/nope", "", 404, `{"error":"not_found","message":"no such path: /nope"}`},
 		{"trailing slash", "POST", prefix + "/events/", `{"gatewayId":"g1","type":"t"}`, 404, ``},
 		{"other case", "GET", "/Health", "", 404, ``},
 	}
@@ -258,7 +258,7 @@ func TestRegistryOutOfReach(t *testing.T) {
 			t.Errorf("%s %s: %d %s", req[0], req[1], got.status, got.body)
 		}
 	}
-	if !strings.Contains(r.lines.String(), "no quorum") {
+	if !strings.Contains(r.logs.String(), "no quorum") {
 		t.Error("it is not logged")
 	}
 }
@@ -385,7 +385,7 @@ func TestEndVerified(t *testing.T) {
 	var asked []string
 	var fail error
 	r := start(t, func(c *Config, _ *limits) {
-		c.EndVerified = func(_ context.Context, id string) error {
+		c.RevokeVerified = func(_ context.Context, id string) error {
 			asked = append(asked, id)
 			return fail
 		}
@@ -393,7 +393,7 @@ func TestEndVerified(t *testing.T) {
 	if got := r.do("DELETE", prefix+"/verified/nobody-here", ""); got.status != 204 || got.body != "" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if got := r.do("DELETE", prefix+"/verified/a%20b", ""); got.status != 404 || !strings.Contains(got.body, "no gateway's id") {
+	if got := r.do("DELETE", prefix+"/verified/a%20b", ""); got.status != 404 || !strings.Contains(got.body, "not a valid gateway id") {
 		t.Errorf("no id: %d %s", got.status, got.body)
 	}
 	fail = errors.New("n3 does not answer")
@@ -432,7 +432,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	if got.status != 500 || !strings.HasPrefix(got.body, `{"error":"internal_error"`) || strings.Contains(got.body, "shard") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if l := r.lines.String(); !strings.Contains(l, "no such shard") || !strings.Contains(l, "routes_test.go") {
+	if l := r.logs.String(); !strings.Contains(l, "no such shard") || !strings.Contains(l, "routes_test.go") {
 		t.Errorf("the panic is not logged with its stack:\n%s", l)
 	}
 	if got := r.do("GET", "/health", ""); got.status != 200 {

@@ -105,7 +105,7 @@ func TestServeAfterShutdown(t *testing.T) {
 func TestShutdownDoesNotWaitForSilentConnections(t *testing.T) {
 	r := start(t)
 	r.dial()
-	until(t, "it is accepted", func() bool { return r.open() == 1 })
+	until(t, "it is accepted", func() bool { return r.openConns() == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if err := r.Shutdown(ctx); err != nil {

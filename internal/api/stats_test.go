@@ -133,7 +133,7 @@ func TestStatsThatBreakOffCutTheConnection(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("the answer ends as if complete, after %d bytes", len(b))
 	}
-	if !strings.Contains(r.lines.String(), "a shard is gone") {
+	if !strings.Contains(r.logs.String(), "a shard is gone") {
 		t.Error("it is not logged")
 	}
 }
@@ -221,7 +221,7 @@ func TestStatsOfAClientThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	until(t, "the connection is closed", func() bool { return r.open() == 0 })
+	until(t, "the connection is closed", func() bool { return r.openConns() == 0 })
 	if resp.StatusCode != http.StatusOK {
 		t.Error(fmt.Sprint(resp.Status))
 	}

@@ -11,32 +11,32 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A producer makes an answer piece by piece: produce appends the next piece to
-// dst, which is empty, and returns io.EOF with the last. Any other error cuts the connection, so
-// that the client does not take a part of the answer for the whole. Close is
-// called once, after the last piece or when the client has gone.
+// A producer makes an answer piece by piece. One goroutine uses it.
 type producer interface {
+	// produce appends the next piece to dst, which is empty. It returns io.EOF with the last
+	// piece. Any other error cuts the connection, so that the client cannot take a part of the
+	// answer for the whole.
 	produce(dst []byte) ([]byte, error)
+	// Close is called once, after the last piece or when the client is gone.
 	io.Closer
 }
 
-// A streamed answer is a response's body that a producer makes.
+// A streamed is a response body that a producer makes. The goroutine of the connection reads it.
 //
-// It is not a fasthttp.StreamWriter, which runs on another goroutine: that one
-// would go on reading the request after its connection has been given up, and
-// could not tell an answer that failed from one that is complete.
+// It is not a [fasthttp.StreamWriter]. That one runs on another goroutine: it would still read
+// the request after its connection was given back, and it cannot mark an answer as failed.
 type streamed struct {
 	producer
 	s    *Server
-	path string // of the request
+	path string // of the request, for the log
 	conn net.Conn
 
-	buf  []byte // the piece at hand
-	done int    // buf[:done] is read
-	err  error  // comes after it
+	buf  []byte // the current piece
+	done int    // buf[:done] was read
+	err  error  // what follows buf; io.EOF: the end
 }
 
-// answerStream answers with what p makes, chunk by chunk.
+// answerStream answers with what p makes, in HTTP chunks.
 func (s *Server) answerStream(ctx *fasthttp.RequestCtx, p producer) {
 	ctx.SetBodyStream(&streamed{producer: p, s: s, path: string(ctx.Path()), conn: ctx.Conn()}, -1)
 }
@@ -44,8 +44,8 @@ func (s *Server) answerStream(ctx *fasthttp.RequestCtx, p producer) {
 // SupportsBodyWriteTo implements [fasthttp.BodyWriterTo].
 func (s *streamed) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo implements [io.WriterTo]. With it fasthttp sends each piece as it is
-// made, where it would cut it into pieces of 4 KiB by Read.
+// WriteTo implements [io.WriterTo]. It sends each piece as it is made; through Read, fasthttp
+// would cut it into pieces of 4 KiB.
 func (s *streamed) WriteTo(w io.Writer) (total int64, err error) {
 	for s.err == nil {
 		s.next()
@@ -74,16 +74,16 @@ func (s *streamed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next makes the next piece. A panic cuts the connection, as any error does.
+// next makes the next piece. A panic cuts the connection, like any error.
 func (s *streamed) next() {
 	defer func() {
 		if v := recover(); v != nil {
-			s.s.panicked("GET", s.path, v)
+			s.s.logPanic("GET", s.path, v)
 			s.buf, s.err = nil, errPanicked
 		}
 	}()
 	s.done = 0
 	s.buf, s.err = s.produce(s.buf[:0])
-	// The server's own deadline is for a whole response.
+	// The WriteTimeout of fasthttp is for a whole response. Here each piece has its own.
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.s.limits.write))
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// A tokenJSON is a token in a list. It has no secret.
 type tokenJSON struct {
 	ID         string    `json:"id"`
 	CreatedAt  timestamp `json:"createdAt"`
-	ExpiresAt  timestamp `json:"expiresAt"`  // null: never
-	LastUsedAt timestamp `json:"lastUsedAt"` // null: never
+	ExpiresAt  timestamp `json:"expiresAt"`  // null: never expires
+	LastUsedAt timestamp `json:"lastUsedAt"` // null: never used
 }
 
 func toTokenJSON(t auth.Token) tokenJSON {
 	return tokenJSON{t.ID, timestamp(t.CreatedAt), timestamp(t.ExpiresAt), timestamp(t.LastUsedAt)}
 }
 
-// addToken is POST /gateways/{id}/tokens. The answer is the only place that ever
-// shows the token.
+// addToken is POST /gateways/{id}/tokens. The token appears in this answer and nowhere else.
 func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,14 +39,14 @@ func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
+	auditOf(ctx).add("gateway", id)
 	tok, secret, err := s.cfg.Registry.AddToken(c, id, expiresAt)
 	if err != nil {
 		return registryProblem(err, codeInvalidToken)
 	}
-	actOf(ctx).note("token", tok.ID)
+	auditOf(ctx).add("token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID        string    `json:"id"`
@@ -56,8 +56,8 @@ func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 	}{tok.ID, secret, timestamp(tok.CreatedAt), timestamp(tok.ExpiresAt)})
 }
 
-// parseExpiry reads the body of a request for a token. An empty one asks for a
-// token that never expires, and so does one without expiresAt.
+// parseExpiry reads the body of POST /gateways/{id}/tokens. An empty body, and one without
+// expiresAt, asks for a token that never expires: the zero time.
 func parseExpiry(body []byte) (at time.Time, err error) {
 	if len(bytes.TrimSpace(strict.TrimBOM(body))) == 0 {
 		return at, nil
@@ -70,7 +70,7 @@ func parseExpiry(body []byte) (at time.Time, err error) {
 		if at, err = strict.Time(o.String()); err != nil {
 			o.Fail(err.Error() + ", or null")
 		}
-		if at.IsZero() { // it would stand for never
+		if at.IsZero() { // zero means never
 			at = at.Add(1)
 		}
 		return true
@@ -80,7 +80,7 @@ func parseExpiry(body []byte) (at time.Time, err error) {
 
 // listTokens is GET /gateways/{id}/tokens.
 func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,20 +97,21 @@ func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
 	return answer(ctx, fasthttp.StatusOK, list)
 }
 
-// revokeToken is DELETE /gateways/{id}/tokens/{tokenId}.
+// revokeToken is DELETE /gateways/{id}/tokens/{tokenId}. Connections that use the token are
+// closed on every node.
 func (s *Server) revokeToken(ctx *fasthttp.RequestCtx) error {
-	id, err := gatewayArg(ctx)
+	id, err := gatewayParam(ctx)
 	if err != nil {
 		return err
 	}
-	c, cancel := s.manage()
+	c, cancel := s.manageContext()
 	defer cancel()
-	actOf(ctx).note("gateway", id)
-	token := pathArg(ctx, "tokenId")
+	auditOf(ctx).add("gateway", id)
+	token := pathParam(ctx, "tokenId")
 	if err := s.cfg.Registry.RevokeToken(c, id, token); err != nil {
 		return registryProblem(err, codeInvalidToken)
 	}
-	actOf(ctx).note("token", token) // not before it is known to be an id and no secret
+	auditOf(ctx).add("token", token) // only now: before, a client might have sent a secret by mistake
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
 }

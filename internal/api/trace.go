@@ -9,32 +9,32 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A Tracer makes the spans of publishes. Any goroutine may use it.
+// A Tracer makes spans of publishes. Any goroutine may call it.
 type Tracer interface {
-	// Publish begins the span of one event's publish, below the publisher's own if
-	// that is named. It returns nil for one that is not to be traced.
+	// Publish starts the span of one publish. An empty parent starts a new trace. It returns nil
+	// if the publish is not traced.
 	Publish(parent event.Traceparent) Span
 }
 
-// A Span is that of a publish, with the append to the log as a span below it. One
-// goroutine at a time uses it.
+// A Span is the span of one publish. The append to the log is a child of it. One goroutine at a
+// time uses it.
 type Span interface {
-	// Traceparent names the span, for the event to take along.
+	// Traceparent names the span; the event carries it.
 	Traceparent() event.Traceparent
-	// Append says that the event is about to be given to the log, which is for so
-	// many gateways.
+	// Append starts the child span, before the event is given to the log.
 	Append(ev *event.Event, targets int)
-	// Appended says that the log has the event, and whether it had it before.
+	// Appended ends the child span: the log has the event. repeat means that it had the event
+	// before.
 	Appended(id event.Cursor, repeat bool)
-	// End ends the span, and that of the append. The code is that of the error that
-	// the publisher is answered, empty for none.
+	// End ends the span and, if it has not ended, its child. code is the error code of the
+	// answer, empty for success.
 	End(code string)
 }
 
 const headerTraceparent = "Traceparent"
 
-// traceparent returns the request's. One that is not valid, or comes more than
-// once, is ignored, as W3C Trace Context says (section 4.3).
+// traceparent returns the header of a request. An invalid one, or more than one, is ignored (W3C
+// Trace Context, section 4.3).
 func traceparent(ctx *fasthttp.RequestCtx) event.Traceparent {
 	all := ctx.Request.Header.PeekAll(headerTraceparent)
 	if len(all) != 1 {
@@ -44,9 +44,9 @@ func traceparent(ctx *fasthttp.RequestCtx) event.Traceparent {
 	return parent
 }
 
-// begin begins the span of a publish, and makes it the parent of what follows. It
-// returns nil, and the parent stays, when the publish is not traced.
-func (s *Server) begin(parent *event.Traceparent) Span {
+// startSpan starts the span of a publish and makes it the new parent. It returns nil and leaves
+// parent if the publish is not traced.
+func (s *Server) startSpan(parent *event.Traceparent) Span {
 	if s.cfg.Tracer == nil {
 		return nil
 	}
@@ -57,8 +57,8 @@ func (s *Server) begin(parent *event.Traceparent) Span {
 	return span
 }
 
-// end ends a span, if there is one. An error is a problem.
-func end(span Span, err error) {
+// endSpan ends a span, which may be nil. err is a problem or nil.
+func endSpan(span Span, err error) {
 	switch {
 	case span == nil:
 	case err == nil:

@@ -33,10 +33,10 @@ type Config struct {
 	// Verify returns the grant of a token, or an error that matches auth.ErrRefused
 	// or auth.ErrUnreachable.
 	Verify func(token string) (*auth.Grant, error)
-	// Known returns the grant of a token that can be told without asking anybody,
+	// CachedGrant returns the grant of a token that can be told without asking anybody,
 	// else nil. It may be nil: requests for the platform then say nothing of their
 	// gateways.
-	Known func(token string) *auth.Grant
+	CachedGrant func(token string) *auth.Grant
 	// VerifyCertificate is asked about a verified client certificate, where there is
 	// no token. It may be nil when TLS asks for none.
 	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)

@@ -48,7 +48,7 @@ const goodToken = "gc_good"
 func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
 	h.available.Store(true)
-	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), Places: new(atomic.Int32), OrgPlaces: new(atomic.Int32)}
+	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), QuotaUsed: new(atomic.Int32), OrgQuotaUsed: new(atomic.Int32)}
 	logs := testenv.NewLog(t)
 	logs.HideKey(testenv.Certificate().PrivateKey)
 	for _, token := range []string{goodToken, "gc_bad", "gc_other", "gc_unverified"} {
@@ -67,7 +67,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		Limits:   Limits{Total: 10},
 		Register: func(r *shard.Registration) { h.registered <- r },
 		Resume: func(_ context.Context, since string, latest bool) *shard.Resume {
-			return &shard.Resume{Resync: since, Latest: latest} // any field will do to see what was asked
+			return &shard.Resume{ResyncReason: since, Latest: latest} // any field will do to see what was asked
 		},
 		WebSocket: &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
 		Available: h.available.Load,
@@ -414,13 +414,13 @@ func TestPositions(t *testing.T) {
 		want    *shard.Resume
 	}{
 		{"none", nil, nil},
-		{"header", []string{"Last-Event-ID", "7-42"}, &shard.Resume{Resync: "7-42"}},
-		{"another spelling", []string{"last-event-id", "7-42", "REPLAY", "latest"}, &shard.Resume{Resync: "7-42", Latest: true}},
-		{"query", []string{"", query("?since=7-42&replay=latest")}, &shard.Resume{Resync: "7-42", Latest: true}},
-		{"both", []string{"", query("?since=7-1"), "Last-Event-ID", "7-42"}, &shard.Resume{Resync: "7-42"}},
+		{"header", []string{"Last-Event-ID", "7-42"}, &shard.Resume{ResyncReason: "7-42"}},
+		{"another spelling", []string{"last-event-id", "7-42", "REPLAY", "latest"}, &shard.Resume{ResyncReason: "7-42", Latest: true}},
+		{"query", []string{"", query("?since=7-42&replay=latest")}, &shard.Resume{ResyncReason: "7-42", Latest: true}},
+		{"both", []string{"", query("?since=7-1"), "Last-Event-ID", "7-42"}, &shard.Resume{ResyncReason: "7-42"}},
 		{"empty", []string{"", query("?since="), "Last-Event-ID", " "}, nil},
-		{"garbage", []string{"", query("?x=%zz&a;b&%zz=1&since=k%2D7"), "Replay", ""}, &shard.Resume{Resync: "k-7"}},
-		{"garbage beside a header", []string{"", query("?x=%zz"), "Last-Event-ID", "{}"}, &shard.Resume{Resync: "{}"}},
+		{"garbage", []string{"", query("?x=%zz&a;b&%zz=1&since=k%2D7"), "Replay", ""}, &shard.Resume{ResyncReason: "k-7"}},
+		{"garbage beside a header", []string{"", query("?x=%zz"), "Last-Event-ID", "{}"}, &shard.Resume{ResyncReason: "{}"}},
 		{"replay of nothing", []string{"Replay", "latest"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,36 +12,40 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// single are the headers that a request for an upgrade has once at most: a
-// program in front of the node might go by another one of two. In lower case.
-var single = []string{
+// singleHeaders are the headers that an upgrade has at most once: of two, a proxy in
+// front of the node could read another one than we do. In lower case.
+var singleHeaders = []string{
 	"api-key", "last-event-id", "replay", "origin",
-	"sec-websocket-key", "sec-websocket-version", // RFC 6455, 11.3.1 and 11.3.5
+	"sec-websocket-key", "sec-websocket-version", // RFC 6455 sections 11.3.1 and 11.3.5
 }
 
-// checkHead returns what the standards forbid in a request for an upgrade and
-// neither http1 nor gobwas/ws refuses; "" for nothing.
-func checkHead(head *http1.Head) (wrong string) {
-	if head.HasBody() { // what came after it would be taken for frames
+// keySize is the size of a decoded Sec-WebSocket-Key, in bytes.
+const keySize = 16
+
+// checkHead returns what the standards forbid in an upgrade and http1 accepts in
+// other requests; "" for nothing.
+func checkHead(head *http1.Head) (problem string) {
+	if head.HasBody() { // its bytes would be read as frames
 		return "an upgrade has no body"
 	}
-	for _, name := range single {
-		if len(head.Values(name)) > 1 {
+	for _, name := range singleHeaders {
+		if _, lines := head.Value(name); lines > 1 {
 			return "more than one " + name + " header"
 		}
 	}
-	for _, option := range head.List("connection") { // RFC 9110, 7.6.1
+	for _, option := range head.List("connection") { // RFC 9110 section 7.6.1
 		if !httpguts.ValidHeaderFieldName(option) {
 			return "a malformed Connection header"
 		}
 	}
-	for _, protocol := range head.List("upgrade") { // RFC 9110, 7.8: a name, and perhaps a version
+	for _, protocol := range head.List("upgrade") { // RFC 9110 section 7.8: a name, possibly with a version
 		name, version, versioned := strings.Cut(protocol, "/")
 		if !httpguts.ValidHeaderFieldName(name) || versioned && !httpguts.ValidHeaderFieldName(version) {
 			return "a malformed Upgrade header"
 		}
 	}
-	if b, err := base64.StdEncoding.DecodeString(first(head.Values("sec-websocket-key"))); err != nil || len(b) != 16 { // 6455, 4.2.1
+	key, _ := head.Value("sec-websocket-key")
+	if b, err := base64.StdEncoding.DecodeString(key); err != nil || len(b) != keySize { // RFC 6455 section 4.2.1
 		return "Sec-WebSocket-Key: want 16 bytes as base64"
 	}
 	return ""

@@ -46,7 +46,7 @@ func newHTTPSide(f *Front) *httpSide {
 		rules: http1.Rules{
 			HeadTimeout: requestTimeout,
 			Refuse:      refuseHead,
-			Takes:       isConnect,
+			Hijacks:     isConnect,
 		},
 		again:  f.again,
 		count:  func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },

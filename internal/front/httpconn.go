@@ -38,8 +38,8 @@ func newHTTPConn(h *httpSide, c *poller.Conn, read []byte, client netip.AddrPort
 		Conn: http1.NewConn(conn, &h.rules, again), under: c,
 		client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open },
 	}
-	hc.Ahead = true
-	hc.Take = func(head *http1.Head, after []byte) {
+	hc.ReadsAhead = true
+	hc.OnHijack = func(head *http1.Head, after []byte) {
 		hc.once.Do(hc.done) // its place is another's while the upgrade is decided
 		h.again(c, client, head, after)
 	}
@@ -71,7 +71,7 @@ func (c *httpConn) Write(b []byte) (int, error) {
 
 func (c *httpConn) moved(n int) {
 	if g := c.gateway.Load(); g != nil && n > 0 {
-		g.Moved(time.Now())
+		g.BytesMoved(time.Now())
 	}
 }
 
@@ -87,7 +87,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // answering pings.
 func busy(cfg Config, r *http.Request) (end func()) {
 	c, ok := r.Context().Value(connKey{}).(*httpConn)
-	if !ok || cfg.Known == nil {
+	if !ok || cfg.CachedGrant == nil {
 		return func() {}
 	}
 	grant := c.grant(cfg, r)
@@ -106,7 +106,7 @@ func busy(cfg Config, r *http.Request) (end func()) {
 // not known.
 func (c *httpConn) grant(cfg Config, r *http.Request) *auth.Grant {
 	if token := r.Header.Get("api-key"); token != "" {
-		return cfg.Known(token)
+		return cfg.CachedGrant(token)
 	}
 	if cert := c.under.PeerCertificate(); cert != nil && cfg.VerifyCertificate != nil {
 		if grant, ok := cfg.VerifyCertificate(cert); ok {

@@ -33,7 +33,7 @@ func (f *Front) takePlace(g *auth.Grant) (release func(), no *refusal) {
 		count *atomic.Int32
 		limit int
 		whose string
-	}{{g.Places, f.cfg.Limits.Gateway, "gateway"}, {g.OrgPlaces, f.cfg.Limits.Org, "organization"}} {
+	}{{g.QuotaUsed, f.cfg.Limits.Gateway, "gateway"}, {g.OrgQuotaUsed, f.cfg.Limits.Org, "organization"}} {
 		if l.limit == 0 || l.count == nil {
 			continue
 		}

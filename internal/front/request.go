@@ -4,9 +4,9 @@
 package front
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
+	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 names it; no secret depends on it
+	"encoding/base64"
 	"io"
 	"net/http"
 	"slices"
@@ -14,8 +14,6 @@ import (
 
 	"github.com/gatecast/gatecast/internal/http1"
 	"github.com/gatecast/gatecast/internal/strict"
-
-	"github.com/gobwas/ws"
 )
 
 // ConnectPath is the route of the upgrade.
@@ -35,15 +33,12 @@ func readHead(r io.Reader, buf []byte) (head *http1.Head, after []byte, err erro
 			scanner = http1.Scanner{}
 		}
 		if n > 0 && (buf[0] != '\r' || n > 1) {
-			end, bad := scanner.End(buf[:n])
+			head, bad := scanner.Next(buf[:n])
 			if bad != nil {
 				return nil, nil, bad
 			}
-			if end > 0 {
-				if head, bad = http1.Parse(buf[:end]); bad != nil {
-					return nil, nil, bad
-				}
-				return head, buf[end:n], nil
+			if head != nil {
+				return head, buf[len(head.Text()):n], nil
 			}
 		}
 		if err != nil {
@@ -56,58 +51,63 @@ func readHead(r io.Reader, buf []byte) (head *http1.Head, after []byte, err erro
 // method.
 func isConnect(head *http1.Head) bool { return head.URL.Path == ConnectPath }
 
-// An upgrade is a valid request for one.
+// An upgrade is a valid request to open a WebSocket connection.
 type upgrade struct {
 	token    string
-	since    string // the position to go on from; empty for none
-	latest   bool   // of what was missed, only the newest event of each key
+	since    string // the position to resume after; empty: none
+	latest   bool   // send only the newest missed event of each key
 	deflate  bool   // permessage-deflate is accepted
-	response []byte // the 101 that accepts it
+	response []byte // the 101 response
 }
 
-// parseUpgrade checks a request against RFC 6455 section 4.2.1, and [checkHead].
-// With compression an offer of permessage-deflate may be accepted.
+// parseUpgrade checks a request against RFC 6455 section 4.2.1 and [checkHead], and
+// makes the response. With compression an offer of permessage-deflate can be accepted.
 func parseUpgrade(head *http1.Head, compression bool) (*upgrade, *refusal) {
-	if no := checkUpgrade(head); no != nil {
-		return nil, no
+	if refused := checkUpgrade(head); refused != nil {
+		return nil, refused
 	}
-	up := &upgrade{token: first(head.Values("api-key"))}
-	replay, no := up.position(head)
-	if no != nil {
-		return nil, no
+	if problem := checkHead(head); problem != "" {
+		return nil, badRequest(problem)
 	}
-	var response bytes.Buffer
-	upgrader := ws.Upgrader{ReadBufferSize: 2 * http1.MaxHead}
+	token, _ := head.Value("api-key")
+	up := &upgrade{token: token}
+	if refused := up.setPosition(head); refused != nil {
+		return nil, refused
+	}
+	extension := ""
 	if compression {
-		negotiate(&upgrader, &up.deflate)
+		extension = acceptDeflate(head.Values("sec-websocket-extensions"))
+		up.deflate = extension != ""
 	}
-	_, err := upgrader.Upgrade(struct {
-		io.Reader
-		io.Writer
-	}{strings.NewReader(canonical(head)), &response})
-	switch {
-	case errors.Is(err, ws.ErrHandshakeUpgradeRequired):
-		return nil, upgradeRequired("only version 13 of the WebSocket protocol is spoken here")
-	case err != nil:
-		return nil, badRequest(err.Error())
-	}
-	if wrong := checkHead(head); wrong != "" {
-		return nil, badRequest(wrong)
-	}
-	if replay != "" && replay != "latest" {
-		return nil, badRequest("replay: want latest, or nothing for every event that was missed")
-	}
-	up.latest = replay != ""
-	up.response = response.Bytes()
+	key, _ := head.Value("sec-websocket-key")
+	up.response = switchingProtocols(key, extension)
 	return up, nil
 }
 
-// checkUpgrade returns what keeps a request from being an upgrade to WebSocket;
-// nil for nothing. Connection and Upgrade are lists, over any number of lines.
+// acceptGUID is appended to a key before it is hashed (RFC 6455 section 1.3).
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// switchingProtocols returns the response that accepts an upgrade (RFC 6455 section
+// 4.2.2). extension is the value of Sec-WebSocket-Extensions; empty: no such header.
+func switchingProtocols(key, extension string) []byte {
+	digest := sha1.Sum([]byte(key + acceptGUID))
+	b := make([]byte, 0, 256)
+	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b = base64.StdEncoding.AppendEncode(b, digest[:])
+	if extension != "" {
+		b = append(b, "\r\nSec-WebSocket-Extensions: "...)
+		b = append(b, extension...)
+	}
+	return append(b, "\r\n\r\n"...)
+}
+
+// checkUpgrade returns why a request is no upgrade to WebSocket, nil for an upgrade
+// (RFC 6455 section 4.2.1). Connection and Upgrade are lists, over any number of lines.
 func checkUpgrade(head *http1.Head) *refusal {
 	has := func(name, element string) bool {
 		return slices.ContainsFunc(head.List(name), func(s string) bool { return strings.EqualFold(s, element) })
 	}
+	version, versions := head.Value("sec-websocket-version")
 	switch {
 	case head.Method != http.MethodGet:
 		return methodNotAllowed()
@@ -117,40 +117,30 @@ func checkUpgrade(head *http1.Head) *refusal {
 		return upgradeRequired("send Upgrade: websocket")
 	case !has("connection", "upgrade"):
 		return badRequest("send Connection: Upgrade")
+	case versions == 0:
+		return badRequest("send Sec-WebSocket-Version: 13")
+	case versions == 1 && version != "13": // section 4.4; checkHead refuses several
+		return upgradeRequired("want version 13 of the WebSocket protocol")
 	}
 	return nil
 }
 
-// canonical returns an upgrade in the form that gobwas/ws takes: Connection and
-// Upgrade once and with one element.
-func canonical(head *http1.Head) string {
-	var b strings.Builder
-	b.Grow(len(head.Text()) + 64)
-	b.WriteString("GET " + ConnectPath + " HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
-	head.Lines(func(name, value string) {
-		if !strings.EqualFold(name, "connection") && !strings.EqualFold(name, "upgrade") {
-			b.WriteString(name + ": " + value + "\r\n")
-		}
-	})
-	b.WriteString("\r\n")
-	return b.String()
-}
-
-// position sets where the gateway goes on from, and returns how. A header comes
-// before the query.
-func (up *upgrade) position(head *http1.Head) (replay string, no *refusal) {
+// setPosition sets the position to resume after, and how. A header comes before the
+// query.
+func (up *upgrade) setPosition(head *http1.Head) *refusal {
 	query, err := strict.PickQuery(head.URL.RawQuery, "since", "replay")
 	if err != nil {
-		return "", badRequest("a malformed query: " + err.Error())
+		return badRequest("a malformed query: " + err.Error())
 	}
-	up.since = cmp.Or(first(head.Values("last-event-id")), query["since"])
-	return cmp.Or(first(head.Values("replay")), query["replay"]), nil
-}
-
-// first returns the first of some values, "" if there are none.
-func first(values []string) string {
-	if len(values) == 0 {
-		return ""
+	since, _ := head.Value("last-event-id")
+	replay, _ := head.Value("replay")
+	up.since = cmp.Or(since, query["since"])
+	switch cmp.Or(replay, query["replay"]) {
+	case "":
+	case "latest":
+		up.latest = true
+	default:
+		return badRequest("replay: want latest, or nothing for every missed event")
 	}
-	return values[0]
+	return nil
 }

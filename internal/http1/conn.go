@@ -4,6 +4,7 @@
 package http1
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -16,62 +17,63 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Rules say what becomes of the requests of a connection. They are not changed
-// once in use.
+// Rules say how a [Conn] treats requests. They are constant while a Conn uses them.
 type Rules struct {
-	// HeadTimeout is how long a head may take from its first byte on.
+	// HeadTimeout limits the time from the first byte of a head to its last. 0: no
+	// limit of its own.
 	HeadTimeout time.Duration
-	// Refuse returns the response to a request that is refused; nil hangs up without
-	// one.
+	// Refuse returns the response to a refused request. Nil closes the connection
+	// without a response.
 	Refuse func(*Error) []byte
-	// Check returns the response to a request that the server need not see, nil for
-	// the others. The connection ends with it. A nil Check passes all.
+	// Check returns a response to a request that the server does not need to see, and
+	// nil for all others. The response ends the connection. A nil Check accepts all.
 	Check func(*Head) []byte
-	// Takes reports whether a request takes the connection away from the server; its
-	// connection's [Conn.Take] is called then. A nil Takes takes none.
-	Takes func(*Head) bool
+	// Hijacks reports whether a request takes the connection away from the server.
+	// [Conn.OnHijack] is called then. A nil Hijacks takes none.
+	Hijacks func(*Head) bool
 }
 
-// A Conn is a connection as an HTTP/1 server sees it: vetted requests, one at a
-// time. One goroutine at a time reads; the other methods may be called by any.
+// A Conn is a connection as an HTTP/1 server sees it: checked requests, one at a
+// time. One goroutine at a time calls Read. Any goroutine can call the other methods.
 //
 // A server that reads ahead while it serves a request, as net/http does to notice
-// that the client is gone, must say with [Conn.Idle] that it does no longer, and
-// have Ahead set. One that speaks another protocol from a request on must say so
-// with [Conn.Raw].
+// that the client has gone, must set ReadsAhead and call [Conn.Idle] after each
+// response. A server that changes the protocol must call [Conn.Raw].
 type Conn struct {
 	net.Conn
 
-	// Constant once reading begins.
-	rules *Rules
-	Ahead bool // the server reads ahead
-	// Take is called with a request that takes the connection, and what has arrived
-	// after it. The server sees the end of the connection, and closes it to no
-	// effect: the connection is the callee's.
-	Take func(h *Head, after []byte)
+	// Constant after the first Read.
+	rules      *Rules
+	ReadsAhead bool // the server reads ahead
+	// OnHijack is called with a request for which Rules.Hijacks is true, and with the
+	// bytes that arrived after it. From then on the connection is the callee's: the
+	// server reads the end of the connection, and its Close has no effect.
+	OnHijack func(h *Head, after []byte)
 
-	// Of the goroutine that reads.
-	buf     []byte  // arrived, and not given to the server
-	empty   int     // bytes of empty lines since the last request
-	given   int     // bytes that were given of a head that was not vetted yet: 0 or 1
-	pass    int     // bytes of a vetted head still to be given
-	scanner Scanner // of the head that buf begins with
-	body    body
-	exact   bool  // the request may change the protocol: what follows it is no empty line
-	err     error // what Read returns from now on
+	// Owned by the goroutine in Read.
+	buf       []byte  // arrived, and not given to the server
+	borrowed  bool    // buf lies in the slice that Read was called with
+	empty     int     // bytes of empty lines since the last request
+	readAhead int     // bytes of an unchecked head that the server has: 0 or 1
+	pass      int     // bytes of a checked head still to give
+	scanner   Scanner // of the head that buf starts with
+	body      body    // of the request that the server reads
+	upgrades  bool    // the request can change the protocol: bytes after it are no empty lines
+	err       error   // what Read returns from now on
 
-	serving atomic.Bool // a request was given and Idle not called since; only with Ahead
+	// Written and read by any goroutine.
+	serving atomic.Bool // a request was given, and Idle not called since; needs ReadsAhead
 	raw     atomic.Bool // bytes are given as they are
 
-	mu      sync.Mutex
-	wanted  time.Time // the server's deadline for reads
-	headDue time.Time // ours, while a head arrives
-	taken   bool
-	closed  bool
+	mu             sync.Mutex
+	serverDeadline time.Time // for reads, set by the server
+	headDeadline   time.Time // ours, while a head arrives
+	hijacked       bool
+	closed         bool
 }
 
-// NewConn returns a connection whose requests are vetted. arrived is what was read
-// of it.
+// NewConn returns a connection whose requests are checked. arrived is what was
+// already read from c; the Conn owns it.
 func NewConn(c net.Conn, rules *Rules, arrived []byte) *Conn {
 	return &Conn{Conn: c, rules: rules, buf: arrived}
 }
@@ -87,28 +89,25 @@ func (c *Conn) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		case c.pass > 0:
-			n := copy(p, c.buf[:c.pass])
-			c.drop(n)
-			c.pass -= n
-			return n, nil
+			return c.giveHead(p), nil
 		case c.body.state != ended:
 			return c.readBody(p)
-		case c.serving.Load() && c.given == 0:
-			return c.readAhead(p)
+		case c.serving.Load() && c.readAhead == 0:
+			return c.readOne(p)
 		}
-		if err := c.readHead(p); err != nil {
-			return 0, err
+		n, err := c.readHead(p)
+		if n > 0 || err != nil {
+			return n, err
 		}
 	}
 }
 
-// Idle is called by a server that reads ahead when it has answered a request.
+// Idle is called by a server that reads ahead, after each response.
 func (c *Conn) Idle() { c.serving.Store(false) }
 
-// Raw is called by a server whose protocol on the connection is another one from now
-// on. Nobody reads at that moment. A byte that was read ahead is read once more: who
-// takes the connection over, as httputil.ReverseProxy does, is not to look for it in
-// the server's buffer.
+// Raw is called by a server that changes the protocol of the connection, while
+// nobody reads. A byte that was read ahead is read again: whoever hijacks the
+// connection, as httputil.ReverseProxy does, does not look into the server's buffer.
 func (c *Conn) Raw() { c.raw.Store(true) }
 
 func (c *Conn) readRaw(p []byte) (int, error) {
@@ -120,49 +119,75 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// drop removes n bytes from what has arrived.
+// drop removes n bytes from buf.
 func (c *Conn) drop(n int) {
 	if c.buf = c.buf[n:]; len(c.buf) == 0 {
-		c.buf = nil // an idle connection holds no buffer
+		c.buf, c.borrowed = nil, false // an idle connection holds no buffer
 	}
 }
 
-func (c *Conn) readBody(p []byte) (n int, err error) {
-	buffered := len(c.buf) > 0
-	if buffered {
-		n = copy(p, c.buf)
-	} else {
-		if c.body.state == sized {
-			p = p[:min(int64(len(p)), c.body.left)]
-		}
-		n, err = c.Conn.Read(p)
+// own copies buf out of the slice that Read was called with.
+func (c *Conn) own() {
+	if c.borrowed {
+		c.buf, c.borrowed = bytes.Clone(c.buf), false
 	}
+}
+
+// giveHead gives a part of a checked head.
+func (c *Conn) giveHead(p []byte) int {
+	n := copy(p, c.buf[:c.pass])
+	c.drop(n)
+	c.pass -= n
+	return n
+}
+
+// readBody reads a part of a body, and what arrives after it.
+func (c *Conn) readBody(p []byte) (int, error) {
+	if len(c.buf) > 0 {
+		return c.giveBody(p)
+	}
+	if c.body.state == sized {
+		p = p[:min(int64(len(p)), c.body.left)]
+	}
+	n, err := c.Conn.Read(p)
 	m, bad := c.body.take(p[:n])
 	if bad != nil {
-		c.err = bad
-		if m == 0 {
-			return 0, bad
-		}
-		return m, nil
+		return c.breakBody(m)
 	}
-	if buffered {
-		c.drop(m)
-	} else {
-		c.buf = append(c.buf, p[m:n]...)
-	}
+	c.buf = append(c.buf, p[m:n]...)
 	return m, err
 }
 
-// readAhead reads one byte of the next request, which may wait for long. It is
-// given to the server unvetted: the server does not look at it before it is idle.
-func (c *Conn) readAhead(p []byte) (int, error) {
+// giveBody gives what buf has of a body.
+func (c *Conn) giveBody(p []byte) (int, error) {
+	n, bad := c.body.take(c.buf[:min(len(c.buf), len(p))])
+	copy(p, c.buf[:n])
+	if bad != nil {
+		return c.breakBody(n)
+	}
+	c.drop(n)
+	return n, nil
+}
+
+// breakBody ends the connection after the last valid n bytes of a malformed body.
+func (c *Conn) breakBody(n int) (int, error) {
+	c.err, c.buf, c.borrowed = ErrBody, nil, false
+	if n == 0 {
+		return 0, ErrBody
+	}
+	return n, nil
+}
+
+// readOne reads one byte of the next request, which can take long. The server gets
+// it unchecked, but does not look at it before it is idle.
+func (c *Conn) readOne(p []byte) (int, error) {
 	for {
 		if !c.skipEmptyLines() {
 			c.err = io.EOF
 			return 0, io.EOF
 		}
-		if len(c.buf) > 0 && (c.exact || c.buf[0] != '\r' || len(c.buf) > 1) {
-			p[0], c.given = c.buf[0], 1
+		if len(c.buf) > 0 && (c.upgrades || c.buf[0] != '\r' || len(c.buf) > 1) {
+			p[0], c.readAhead = c.buf[0], 1
 			return 1, nil
 		}
 		if n, err := c.Conn.Read(p[:1]); n == 0 {
@@ -172,13 +197,13 @@ func (c *Conn) readAhead(p []byte) (int, error) {
 	}
 }
 
-// maxEmpty bounds the empty lines ahead of a request, in bytes.
+// maxEmpty limits the empty lines before a request, in bytes.
 const maxEmpty = 1 << 10
 
-// skipEmptyLines skips what empty lines have arrived, and reports whether there are
-// not too many.
+// skipEmptyLines removes empty lines from the start of buf. It reports false after
+// too many.
 func (c *Conn) skipEmptyLines() bool {
-	if c.given == 0 && (!c.exact || !c.serving.Load()) {
+	if c.readAhead == 0 && (!c.upgrades || !c.serving.Load()) {
 		if n := EmptyLines(c.buf); n > 0 {
 			c.drop(n)
 			c.empty += n
@@ -188,80 +213,88 @@ func (c *Conn) skipEmptyLines() bool {
 	return c.empty <= maxEmpty
 }
 
-// readHead reads and vets the next head, with p for scratch. An error ends the
-// connection for the server.
-func (c *Conn) readHead(p []byte) error {
-	var end int
+// readHead reads and checks the next head, and gives it with what has arrived of its
+// body. It reads into p: a request that arrives in one piece is checked there and
+// copied nowhere. An error ends the connection for the server.
+func (c *Conn) readHead(p []byte) (int, error) {
 	for {
 		if !c.skipEmptyLines() {
-			return c.refuse(ErrNotHTTP)
+			return 0, c.refuse(ErrNotHTTP)
 		}
 		if len(c.buf) > 0 && (c.buf[0] != '\r' || len(c.buf) > 1) {
-			var bad *Error
-			if end, bad = c.scanner.End(c.buf); bad != nil {
-				return c.refuse(bad)
+			head, bad := c.scanner.Next(c.buf)
+			if bad != nil {
+				return 0, c.refuse(bad)
 			}
-			if end > 0 {
-				break
+			if head != nil {
+				c.endHead()
+				return c.accept(head, p)
 			}
 			c.startHead()
 		}
+		c.own() // before the next Read overwrites p
 		n, err := c.Conn.Read(p)
-		c.buf = append(c.buf, p[:n]...)
 		if n == 0 {
-			return c.notRead(err)
+			return 0, c.endOfInput(err)
+		}
+		if len(c.buf) == 0 {
+			c.buf, c.borrowed = p[:n], true
+		} else {
+			c.buf = append(c.buf, p[:n]...)
 		}
 	}
-	c.endHead()
-	head, bad := Parse(c.buf[:end])
-	if bad != nil {
-		return c.refuse(bad)
-	}
-	return c.vetted(head, end)
 }
 
-// vetted decides on the request that c.buf begins with.
-func (c *Conn) vetted(head *Head, end int) error {
-	if c.rules.Takes != nil && c.rules.Takes(head) {
-		return c.take(head, end)
+// accept decides on the request that buf starts with, and gives it.
+func (c *Conn) accept(head *Head, p []byte) (n int, err error) {
+	if c.rules.Hijacks != nil && c.rules.Hijacks(head) {
+		return 0, c.hijack(head)
 	}
 	if c.rules.Check != nil {
 		if response := c.rules.Check(head); response != nil {
-			return c.answer(c.Conn, response)
+			return 0, c.answer(c.Conn, response)
 		}
 	}
 	c.scanner, c.empty = Scanner{}, 0
 	c.body.begin(head.Length)
-	c.exact = len(head.Values("upgrade")) > 0
-	c.serving.Store(c.Ahead)
-	c.drop(c.given)
-	c.pass, c.given = end-c.given, 0
-	return nil
+	_, upgrades := head.Value("upgrade")
+	c.upgrades = upgrades > 0
+	c.serving.Store(c.ReadsAhead)
+	c.drop(c.readAhead)
+	c.pass, c.readAhead = len(head.Text())-c.readAhead, 0
+	n = c.giveHead(p)
+	if c.pass == 0 && len(c.buf) > 0 && n < len(p) && c.body.state != ended {
+		m, _ := c.giveBody(p[n:]) // an error is in c.err, for the next Read
+		n += m
+	}
+	c.own()
+	return n, nil
 }
 
-// take hands the connection over to whoever takes it.
-func (c *Conn) take(head *Head, end int) error {
+// hijack gives the connection away.
+func (c *Conn) hijack(head *Head) error {
 	c.err = io.EOF
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return io.EOF
 	}
-	c.taken = true
+	c.hijacked = true
 	c.mu.Unlock()
-	after := c.buf[end:]
+	c.own()
+	after := c.buf[len(head.Text()):]
 	c.buf = nil
-	c.Take(head, after)
+	c.OnHijack(head, after)
 	return io.EOF
 }
 
-// notRead ends the connection after a read that brought nothing.
-func (c *Conn) notRead(err error) error {
+// endOfInput ends the connection after a Read without bytes.
+func (c *Conn) endOfInput(err error) error {
 	if re, ok := errors.AsType[tls.RecordHeaderError](err); ok && re.Conn != nil && looksLikeHTTP(re.RecordHeader[:]) {
 		return c.answer(re.Conn, c.rules.Refuse(ErrPlain))
 	}
 	c.mu.Lock()
-	late := !c.headDue.IsZero() && !time.Now().Before(c.headDue)
+	late := !c.headDeadline.IsZero() && !time.Now().Before(c.headDeadline)
 	c.mu.Unlock()
 	if late && errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.refuse(ErrTimeout)
@@ -269,8 +302,8 @@ func (c *Conn) notRead(err error) error {
 	return err
 }
 
-// looksLikeHTTP reports whether a request may begin with b: a method, and perhaps
-// more.
+// looksLikeHTTP reports whether a request can start with b: a method, or a method and
+// a space.
 func looksLikeHTTP(b []byte) bool {
 	for i, c := range b {
 		if c == ' ' {
@@ -285,13 +318,13 @@ func looksLikeHTTP(b []byte) bool {
 
 func (c *Conn) refuse(bad *Error) error { return c.answer(c.Conn, c.rules.Refuse(bad)) }
 
-// answerTimeout is how long a peer has to take an answer that ends its connection.
+// answerTimeout limits the write of a response that ends a connection.
 const answerTimeout = time.Second
 
-// answer writes a response that is not the server's, and ends the connection. The
-// server is idle: it has nothing to write.
+// answer writes a response in place of the server, and ends the connection. The
+// server is idle, so it writes nothing at the same time.
 func (c *Conn) answer(conn net.Conn, response []byte) error {
-	c.err, c.buf = io.EOF, nil
+	c.err, c.buf, c.borrowed = io.EOF, nil, false
 	if response != nil {
 		_ = conn.SetWriteDeadline(time.Now().Add(answerTimeout))
 		if _, err := conn.Write(response); err == nil {
@@ -301,12 +334,12 @@ func (c *Conn) answer(conn net.Conn, response []byte) error {
 	return io.EOF
 }
 
-// startHead starts the time that a head may take; endHead ends it.
+// startHead starts HeadTimeout at the first byte of a head; endHead stops it.
 func (c *Conn) startHead() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.headDue.IsZero() && c.rules.HeadTimeout > 0 {
-		c.headDue = time.Now().Add(c.rules.HeadTimeout)
+	if c.headDeadline.IsZero() && c.rules.HeadTimeout > 0 {
+		c.headDeadline = time.Now().Add(c.rules.HeadTimeout)
 		c.setReadDeadline()
 	}
 }
@@ -314,21 +347,21 @@ func (c *Conn) startHead() {
 func (c *Conn) endHead() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.headDue.IsZero() {
-		c.headDue = time.Time{}
+	if !c.headDeadline.IsZero() {
+		c.headDeadline = time.Time{}
 		c.setReadDeadline()
 	}
 }
 
-// setReadDeadline sets the earlier of the two deadlines. It is called with mu held;
-// it fails only on a closed connection, as the next read does.
+// setReadDeadline sets the earlier of the two deadlines. c.mu is held. It fails only on
+// a closed connection, where the next read fails too.
 func (c *Conn) setReadDeadline() {
-	due := c.wanted
-	if !c.headDue.IsZero() && (due.IsZero() || c.headDue.Before(due)) {
-		due = c.headDue
+	deadline := c.serverDeadline
+	if !c.headDeadline.IsZero() && (deadline.IsZero() || c.headDeadline.Before(deadline)) {
+		deadline = c.headDeadline
 	}
-	if !c.taken {
-		_ = c.Conn.SetReadDeadline(due)
+	if !c.hijacked {
+		_ = c.Conn.SetReadDeadline(deadline)
 	}
 }
 
@@ -336,10 +369,10 @@ func (c *Conn) setReadDeadline() {
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.taken {
+	if c.hijacked {
 		return net.ErrClosed
 	}
-	c.wanted = t
+	c.serverDeadline = t
 	c.setReadDeadline()
 	return nil
 }
@@ -348,7 +381,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.taken {
+	if c.hijacked {
 		return net.ErrClosed
 	}
 	return c.Conn.SetWriteDeadline(t)
@@ -359,35 +392,34 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// CloseWrite ends the sending side, where the connection below can.
+// CloseWrite closes the sending side, where the connection below can do that.
 func (c *Conn) CloseWrite() error {
 	c.mu.Lock()
-	taken := c.taken
+	hijacked := c.hijacked
 	c.mu.Unlock()
-	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok && !taken {
+	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok && !hijacked {
 		return cw.CloseWrite()
 	}
 	return net.ErrClosed
 }
 
-// Close implements [net.Conn] for the server. It does nothing to a connection that
-// was taken.
+// Close implements [net.Conn] for the server. It does nothing to a hijacked connection.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	taken := c.taken
+	hijacked := c.hijacked
 	c.closed = true
 	c.mu.Unlock()
-	if taken {
+	if hijacked {
 		return nil
 	}
 	return c.Conn.Close()
 }
 
-// lingerTimeout is how long a peer that was refused has to read why.
+// lingerTimeout is how long a refused peer has to read the refusal.
 const lingerTimeout = 500 * time.Millisecond
 
-// Linger reads on for a moment after the last write: closing a socket with unread
-// bytes resets the connection, and the answer would be lost.
+// Linger closes the sending side and reads for a moment after the last write: closing a
+// socket with unread bytes resets the connection, and the peer would lose the response.
 func Linger(c interface {
 	io.Reader
 	SetReadDeadline(time.Time) error

@@ -90,7 +90,7 @@ func TestHeadTimeout(t *testing.T) {
 	}
 	under.text = "GET"
 	_, _ = c.Read(b)
-	c.headDue = time.Now().Add(-1)
+	c.headDeadline = time.Now().Add(-1)
 	if _, err := c.Read(b); err != io.EOF || len(refused) != 1 || refused[0] != ErrTimeout {
 		t.Errorf("late: %v, %v", err, refused)
 	}
@@ -108,7 +108,7 @@ func TestReadAhead(t *testing.T) {
 			}
 			var bad *Error
 			c := NewConn(&sentConn{Reader: r}, &Rules{Refuse: func(e *Error) []byte { bad = e; return nil }}, nil)
-			c.Ahead = true
+			c.ReadsAhead = true
 			b := make([]byte, len(first))
 			if _, err := io.ReadFull(c, b); err != nil || string(b) != first {
 				t.Fatalf("%q, %v", b, err)
@@ -137,9 +137,9 @@ func TestTake(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
 		go io.WriteString(far, head+"rest")
-		c := NewConn(near, &Rules{Takes: func(h *Head) bool { return h.URL.Path == "/take" }}, nil)
+		c := NewConn(near, &Rules{Hijacks: func(h *Head) bool { return h.URL.Path == "/take" }}, nil)
 		var taken, after string
-		c.Take = func(h *Head, b []byte) { taken, after = h.Text(), string(b) }
+		c.OnHijack = func(h *Head, b []byte) { taken, after = h.Text(), string(b) }
 		c.closed = closed
 		if n, err := c.Read(make([]byte, 100)); n != 0 || err != io.EOF {
 			t.Errorf("%d, %v", n, err)

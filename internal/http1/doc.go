@@ -1,11 +1,15 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package http1 stands between a connection and an HTTP/1 server and vets every
-// request's head before the server sees it. The server is given one request at a
-// time, and each has one possible reading: what RFC 9110 and RFC 9112 forbid, and
-// what servers and proxies are known to read differently, is answered here and
-// ends the connection.
+// Package http1 stands between a connection and an HTTP/1 server and checks every
+// request before the server reads it. A [Conn] gives the server one request at a
+// time. A [Head] is a checked request line with its header fields.
 //
-// It has no opinion on methods, paths or fields that do not frame a message.
+// A request that passes has one possible reading, so a proxy in front of the node
+// and the server behind this package agree on where it ends. What RFC 9110 and
+// RFC 9112 forbid, and what servers and proxies are known to read differently, is
+// refused here. A refusal ends the connection.
+//
+// The package does not look at methods, paths or fields that do not frame a
+// message. Limits: [MaxHead] bytes of request line and fields.
 package http1

@@ -13,7 +13,7 @@ import (
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/api"
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
@@ -37,8 +37,8 @@ type apiConnections struct {
 }
 
 func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit int) ([]stats.Connection, string, error) {
-	page, next, err := c.router.Page(gatewayID, after, limit)
-	if errors.Is(err, shard.ErrPage) {
+	page, next, err := c.router.Connections(gatewayID, after, limit)
+	if errors.Is(err, shard.ErrPageCursor) {
 		return nil, "", fmt.Errorf("%w: %v", api.ErrCursor, err)
 	}
 	return page, next, err
@@ -85,7 +85,7 @@ func published(e eventlog.Entry) api.Published {
 
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
 	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit, Bytes: q.Bytes}
-	if g := e.n.registry.Known(q.GatewayID); g != nil {
+	if g := e.n.registry.Lookup(q.GatewayID); g != nil {
 		query.Groups = g.Groups
 		query.Wants = func(t event.Target, at event.Cursor) bool { return at.Seq > e.n.begins(g, t) }
 	}
@@ -98,7 +98,7 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 
 // Outcome counts what became of an event. The gateways it was for are those whose
 // barrier lies before it.
-func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome, err error) {
+func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.DeliveryStatus, err error) {
 	entry, err := e.get(ctx, id)
 	if err != nil {
 		return o, err
@@ -106,20 +106,20 @@ func (e apiEvents) Outcome(ctx context.Context, id event.Cursor) (o api.Outcome,
 	if id.Seq <= e.n.recorder.book.Floor() {
 		return o, fmt.Errorf("%w: what became of it is not kept any more", api.ErrNotRetained)
 	}
-	e.n.registry.Target(entry.Target, func(g *auth.Gateway) {
+	e.n.registry.EachTarget(entry.Target, func(g *auth.Gateway) {
 		if !e.n.wasTarget(g, &entry) {
 			return
 		}
 		gateway := g.ID
 		o.Targets++
-		switch e.n.recorder.book.Of(gateway, id.Seq) {
-		case delivery.Pending:
+		switch e.n.recorder.book.Status(gateway, id.Seq) {
+		case tracker.Pending:
 			o.Pending++
 			o.PendingGateways = list(o.PendingGateways, gateway)
 			return
-		case delivery.Acked:
+		case tracker.Acked:
 			o.Acked++
-		case delivery.Failed:
+		case tracker.Failed:
 			o.Failed++
 			o.FailedGateways = list(o.FailedGateways, gateway)
 		}

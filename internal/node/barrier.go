@@ -34,11 +34,11 @@ func (n *Node) barrierOf(g *auth.Gateway) shard.Barrier {
 }
 
 // begins returns the sequence after which events with a target are a gateway's.
-func (n *Node) begins(g *auth.Gateway, t event.Target) uint64 { return n.sequence(g.Begins(t)) }
+func (n *Node) begins(g *auth.Gateway, t event.Target) uint64 { return n.sequence(g.BarrierFor(t)) }
 
 // wasTarget reports whether an event with a target that a gateway is in was for it.
 func (n *Node) wasTarget(g *auth.Gateway, e *eventlog.Entry) bool {
-	barrier := g.Begins(e.Target)
+	barrier := g.BarrierFor(e.Target)
 	if barrier.IsZero() && !g.CreatedAt.IsZero() {
 		// It was registered by a version that kept no barrier: only the time is known.
 		return !g.CreatedAt.After(e.Published)
@@ -48,7 +48,7 @@ func (n *Node) wasTarget(g *auth.Gateway, e *eventlog.Entry) bool {
 
 // wasFor reports whether an event was for a gateway.
 func (n *Node) wasFor(gatewayID string, t event.Target, at event.Cursor, published time.Time) bool {
-	g := n.registry.Known(gatewayID)
+	g := n.registry.Lookup(gatewayID)
 	if g == nil || !t.All && !slices.Contains(t.GatewayIDs, gatewayID) && (t.Group == "" || !slices.Contains(g.Groups, t.Group)) {
 		return false
 	}

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -105,7 +107,7 @@ func TestRegistrationIsABarrier(t *testing.T) {
 	for _, memory := range []int{64 << 20, 1} { // the window has all, and none
 		t.Run(fmt.Sprint("replay memory ", memory), func(t *testing.T) {
 			cfg := config(t)
-			cfg.Log, cfg.ReplayMemory = LogFile, memory
+			cfg.Log, cfg.ReplayMemory = settings.LogFile, memory
 			s := start(t, cfg)
 			first := s.connect(s.registerIn("acme", "g", "x"))
 			s.registerIn("acme", "stays", "x")
@@ -163,7 +165,7 @@ func TestNoBarrierIsKnown(t *testing.T) {
 		t.Fatalf("the record is %s", value)
 	}
 	setRegistryEntry(t, s, "gateway.g", start+rest, revision)
-	eventually(t, "the record is known", func() bool { return s.registry.Known("g").Barrier.Own.IsZero() })
+	eventually(t, "the record is known", func() bool { return s.registry.Lookup("g").Barrier.Own.IsZero() })
 	late := s.receipt(`"gatewayId":"g"`).ID
 	s.resume(token, positions([]string{early})[0]).expect(early, late)
 	if o := s.outcome(early); o.Targets != 0 {
@@ -207,7 +209,7 @@ func TestVerificationIsABarrier(t *testing.T) {
 	v := newVerifier(t)
 	v.say("gc_good", `{"gatewayId":"g","organizationId":"acme","groups":["x"]}`)
 	cfg := config(t)
-	cfg.VerifyURL, cfg.Log = v.URL, LogFile
+	cfg.VerifyURL, cfg.Log = v.URL, settings.LogFile
 	s := start(t, cfg)
 	before := s.everyTarget("g", "x", "y")
 	if o := s.outcome(before[0]); o.Targets != 1 {
@@ -284,7 +286,7 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 		for range 10 {
 			before = append(before, a.everyTarget("g", "x")...)
 		}
-		eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+		eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 		first := a.connect(old)
 		if status := a.call("DELETE", root+"/gateways/g", "", nil); status != 204 {
 			t.Fatalf("DELETE: %d", status)
@@ -292,14 +294,14 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 		if code := first.closed(); code != websocket.StatusPolicyViolation {
 			t.Errorf("closed with %d", code)
 		}
-		eventually(t, "B knows that it is gone", func() bool { return b.registry.Known("g") == nil })
+		eventually(t, "B knows that it is gone", func() bool { return b.registry.Lookup("g") == nil })
 		// What B has not seen of this when it registers the gateway is before it too.
 		for range 10 {
 			before = append(before, a.everyTarget("stays", "x")...)
 		}
 		token := b.registerIn("other", "g", "x")
 		replicas := []*replica{b.connect(token), b.resume(token, before[0])}
-		eventually(t, "A knows the gateway", func() bool { return a.registry.Known("g") != nil })
+		eventually(t, "A knows the gateway", func() bool { return a.registry.Lookup("g") != nil })
 		replicas = append(replicas, a.resume(token, before[0]), a.latest(token, positions(before)[0]))
 		after := a.everyTarget("g", "x")
 		for _, r := range append(replicas, b.latest(token, before[1])) {
@@ -320,7 +322,7 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 			t.Fatalf("DELETE: %d", status)
 		}
 		eventually(t, "both nodes know that it is gone", func() bool {
-			return a.registry.Known("g") == nil && b.registry.Known("g") == nil
+			return a.registry.Lookup("g") == nil && b.registry.Lookup("g") == nil
 		})
 	}
 }
@@ -329,7 +331,7 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 // repair, the earlier gateway's events stay closed.
 func TestBarrierOutlivesItsEpoch(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	s.registerIn("acme", "g", "x")
 	before := s.everyTarget("g", "x")

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"fmt"
 	"net"
 	"strings"
@@ -17,7 +19,7 @@ import (
 func TestSmallSocketBuffers(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"own records": func(*Config) {},
-		"crypto/tls":  func(c *Config) { c.TLSRecords = TLSRecordsStdlib },
+		"crypto/tls":  func(c *Config) { c.TLSRecords = settings.TLSRecordsStdlib },
 		"plain":       func(c *Config) { c.Plaintext = true },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -172,7 +172,7 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 	defer s.notices.waiting.Add(-maxNotices)
 	body := []byte(`{"type":"t","payload":1,"timestamp":"2026-01-02T03:04:05.000000000Z","correlationId":"c"}`)
 	m := shard.NewMessage(event.Cursor{Epoch: s.log.Epoch(), Seq: 1}, "", body, 0)
-	s.notify(shard.Notice{Kind: shard.Failed, At: time.Now(), GatewayID: "g", Failure: event.FailedLost, Messages: []*shard.Message{m}})
+	s.notify(shard.Notice{Kind: shard.DeliveryFailed, At: time.Now(), GatewayID: "g", Failure: event.FailedLost, Messages: []*shard.Message{m}})
 	var answer struct{ Deliveries []json.RawMessage }
 	eventually(t, "the failure is recorded", func() bool {
 		s.call("GET", root+"/deliveries?status=failed", "", &answer)
@@ -211,7 +211,7 @@ func TestAckToALateNode(t *testing.T) {
 	answers := late.connect(token)
 	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"
 	b := start(t, cfg)
-	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	receives := b.connect(token)
 
 	late.tail.stop() // from now on it sees nothing
@@ -258,7 +258,7 @@ func TestSkippedOnAnotherNode(t *testing.T) {
 	token, _ := a.gateway("g", "prod")
 	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"
 	b := start(t, cfg)
-	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	gone := func(s *system) {
 		eventually(t, "it is gone", func() bool { return s.front.Live() == 0 })
 	}

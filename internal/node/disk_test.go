@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +21,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	cfg := config(t)
 	cfg.DataDir = testenv.SmallDisk(t, "64m")
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	filler := filepath.Join(cfg.DataDir, "filler")
 	s := start(t, cfg)
 	defer s.drain() // before the disk goes
@@ -81,7 +83,7 @@ func TestUnusableDisk(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config(t)
 			cfg.DataDir = testenv.SmallDisk(t, "32m")
-			cfg.Log = LogFile
+			cfg.Log = settings.LogFile
 			start(t, cfg).drain()
 			c.make(t, cfg.DataDir)
 			n, err := Start(t.Context(), cfg)
@@ -101,7 +103,7 @@ func TestUnusableDisk(t *testing.T) {
 // Gateways and tokens outlast damaged events, also through the settings of a node.
 func TestRepairKeepsGateways(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	at := s.publish("g", `1`)

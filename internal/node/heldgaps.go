@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 )
 
 const (
@@ -29,12 +29,12 @@ type heldGaps struct {
 
 // A heldGap begins at the newest start that is known; it is empty when nothing is.
 type heldGap struct {
-	delivery.Progress
+	tracker.Progress
 	at time.Time // when it is due
 }
 
 // hold holds a gap, unless there are too many.
-func (h *heldGaps) hold(gap delivery.Progress, now time.Time) bool {
+func (h *heldGaps) hold(gap tracker.Progress, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.queue) >= maxHeld {
@@ -50,7 +50,7 @@ func (h *heldGaps) hold(gap delivery.Progress, now time.Time) bool {
 }
 
 // start takes it that a connection of a gateway began at a place, without what is before.
-func (h *heldGaps) start(p delivery.Progress) {
+func (h *heldGaps) start(p tracker.Progress) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, g := range h.of[p.GatewayID] {
@@ -61,7 +61,7 @@ func (h *heldGaps) start(p delivery.Progress) {
 }
 
 // due returns the gaps that are due, or all, and lets go of them.
-func (h *heldGaps) due(now time.Time, all bool) (gaps []delivery.Progress) {
+func (h *heldGaps) due(now time.Time, all bool) (gaps []tracker.Progress) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.queue) > 0 && (all || !h.queue[0].at.After(now)) {

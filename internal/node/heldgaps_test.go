@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -16,9 +16,9 @@ import (
 func TestHeldGaps(t *testing.T) {
 	var h heldGaps
 	now := time.Unix(1000, 0)
-	start := func(gateway string, at uint64) { h.start(delivery.Progress{GatewayID: gateway, From: at, To: at}) }
+	start := func(gateway string, at uint64) { h.start(tracker.Progress{GatewayID: gateway, From: at, To: at}) }
 	start("g", 7) // before any
-	for _, p := range []delivery.Progress{{GatewayID: "g", From: 5, To: 10}, {GatewayID: "other", From: 5, To: 10}, {GatewayID: "g", From: 12, To: 20}} {
+	for _, p := range []tracker.Progress{{GatewayID: "g", From: 5, To: 10}, {GatewayID: "other", From: 5, To: 10}, {GatewayID: "g", From: 12, To: 20}} {
 		if !h.hold(p, now) {
 			t.Fatal("it is not held")
 		}
@@ -29,11 +29,11 @@ func TestHeldGaps(t *testing.T) {
 	if got := h.due(now.Add(gapHold-1), false); len(got) > 0 {
 		t.Errorf("due too early: %v", got)
 	}
-	want := []delivery.Progress{{GatewayID: "g", From: 8, To: 10}, {GatewayID: "other", From: 5, To: 10}, {GatewayID: "g", From: 20, To: 20}}
+	want := []tracker.Progress{{GatewayID: "g", From: 8, To: 10}, {GatewayID: "other", From: 5, To: 10}, {GatewayID: "g", From: 20, To: 20}}
 	if diff := cmp.Diff(want, h.due(now.Add(gapHold), false)); diff != "" {
 		t.Error(diff)
 	}
-	h.hold(delivery.Progress{GatewayID: "g", From: 1, To: 2}, now)
+	h.hold(tracker.Progress{GatewayID: "g", From: 1, To: 2}, now)
 	if got := h.due(now, true); len(got) != 1 || len(h.of) > 0 || len(h.queue) > 0 {
 		t.Errorf("%v are due, and %d are held", got, len(h.of))
 	}

@@ -205,7 +205,7 @@ func (p *peers) change(n *peer, on, off []string) {
 		delete(n.gateways, id)
 		return !known
 	})
-	p.registry.Elsewhere(on, off)
+	p.registry.UpdateRemote(on, off)
 }
 
 // replace puts what a node has said in full in the place of what was known of it. A

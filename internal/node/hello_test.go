@@ -69,7 +69,7 @@ type listener struct {
 }
 
 func newListener(t *rapid.T, open bool) *listener {
-	registry, err := auth.Open(context.Background(), memstore.New(), auth.Options{Open: open})
+	registry, err := auth.Open(context.Background(), memstore.New(), auth.Options{External: open})
 	if err != nil {
 		t.Fatal(err)
 	}

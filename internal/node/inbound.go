@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
@@ -30,7 +30,7 @@ type answeredEvents [64]answeredEvent
 
 // takeInbound records a gateway's message: as an answer to an event, if it is one, and
 // in the journals that the platform reads.
-func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *delivery.Facts, messages, failures *[]eventlog.Record) {
+func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *tracker.Updates, messages, failures *[]eventlog.Record) {
 	id, known := r.answered(ctx, m)
 	if known {
 		r.answer(ctx, m, id, facts, failures)
@@ -52,8 +52,8 @@ func (r *recorder) takeInbound(ctx context.Context, m *shard.Inbound, facts *del
 }
 
 // answer records a gateway's answer to an event that was for it.
-func (r *recorder) answer(ctx context.Context, m *shard.Inbound, id event.Cursor, facts *delivery.Facts, failures *[]eventlog.Record) {
-	facts.Answers = append(facts.Answers, delivery.Answer{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
+func (r *recorder) answer(ctx context.Context, m *shard.Inbound, id event.Cursor, facts *tracker.Updates, failures *[]eventlog.Record) {
+	facts.Acks = append(facts.Acks, tracker.Ack{GatewayID: m.GatewayID, Seq: id.Seq, Failed: m.Failed})
 	if !m.Failed {
 		return
 	}
@@ -184,7 +184,7 @@ func (r *recorder) takeLate(ctx context.Context, now time.Time) {
 	if len(r.late) == 0 {
 		return
 	}
-	var facts delivery.Facts
+	var facts tracker.Updates
 	var failures []eventlog.Record
 	r.late = slices.DeleteFunc(r.late, func(a lateAck) bool {
 		m := &a.m
@@ -200,6 +200,6 @@ func (r *recorder) takeLate(ctx context.Context, now time.Time) {
 	})
 	facts = facts.UpTo(r.log.Valid(ctx, r.epoch))
 	r.book.Apply(facts)
-	r.facts.Answers = append(r.facts.Answers, facts.Answers...)
+	r.facts.Acks = append(r.facts.Acks, facts.Acks...)
 	r.write(ctx, r.failures, failures)
 }

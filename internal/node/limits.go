@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -32,9 +34,9 @@ func raiseDescriptorLimit(maxConnections int) error {
 func checkDescriptors(maxConnections int, limit uint64) error {
 	reserved := min(uint64(reservedDescriptors), limit/8)
 	if uint64(maxConnections) > limit-reserved {
-		return &ConfigError{"max-connections", fmt.Sprintf(
+		return settings.NewError("max-connections", fmt.Sprintf(
 			"%d connections do not fit under this process's hard limit of %d descriptors, of which %d are kept for other use; raise it (ulimit -Hn, LimitNOFILE=) or ask for at most %d",
-			maxConnections, limit, reserved, limit-reserved)}
+			maxConnections, limit, reserved, limit-reserved))
 	}
 	return nil
 }

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,7 +16,7 @@ import (
 // A gateway that has seen more than a backup has is told so, and no id is given out twice.
 func TestRestoredBackup(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	kept := s.publish("g", `1`)
@@ -76,7 +78,7 @@ func TestLogGoesBack(t *testing.T) {
 	n := startOneNATS(t, nil)
 	a, b := n.node("a"), n.node("b")
 	token, _ := a.gateway("g")
-	eventually(t, "B knows the gateway", func() bool { return b.registry.Known("g") != nil })
+	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	first := a.publish("g", `1`)
 	backup := filepath.Join(t.TempDir(), "backup")
 	n.stop()

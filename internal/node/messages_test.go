@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
 
@@ -108,17 +108,17 @@ func TestRecordsAreBounded(t *testing.T) {
 	eventually(t, "nothing waits", func() bool { return r.waiting.Load() == 0 })
 	for range 3 {
 		r.report(shard.Report{
-			Progress: []delivery.Progress{{GatewayID: "g", From: 1, To: 2}}, Began: []shard.Began{{GatewayID: "g", At: 1}},
+			Progress: []tracker.Progress{{GatewayID: "g", From: 1, To: 2}}, Starts: []shard.ConnectionStart{{GatewayID: "g", After: 1}},
 			Inbound: []shard.Inbound{{Kind: event.DeploymentAck, GatewayID: "g", At: time.Now(), Payload: []byte(`{}`)}},
 		})
 		r.fail([]failedDelivery{{GatewayID: "g"}})
-		r.lost(shard.Notice{Kind: shard.Failed, GatewayID: "g", At: time.Now(), Messages: []*shard.Message{shard.NewMessage(event.Cursor{Epoch: 1, Seq: 1}, "", []byte(`{"type":"t"}`), 0)}})
+		r.lost(shard.Notice{Kind: shard.DeliveryFailed, GatewayID: "g", At: time.Now(), Messages: []*shard.Message{shard.NewMessage(event.Cursor{Epoch: 1, Seq: 1}, "", []byte(`{"type":"t"}`), 0)}})
 	}
 	eventually(t, "nothing waits any more", func() bool { return r.waiting.Load() == 0 })
 
 	r.waiting.Add(maxWaiting) // as with a log that has been out of reach for long
 	before := s.metric("gatecast_records_dropped_total")
-	r.report(shard.Report{Progress: make([]delivery.Progress, 5), Began: make([]shard.Began, 2), Inbound: make([]shard.Inbound, 3)})
+	r.report(shard.Report{Progress: make([]tracker.Progress, 5), Starts: make([]shard.ConnectionStart, 2), Inbound: make([]shard.Inbound, 3)})
 	r.fail(make([]failedDelivery, 4))
 	if dropped := s.metric("gatecast_records_dropped_total") - before; dropped != 14 {
 		t.Errorf("%v records are counted as dropped, want 14", dropped)
@@ -128,7 +128,7 @@ func TestRecordsAreBounded(t *testing.T) {
 
 // A broadcast to very many connections is not dropped.
 func TestReportsOfABroadcastFit(t *testing.T) {
-	n := note{report: shard.Report{Progress: make([]delivery.Progress, 1_000_000)}}
+	n := note{report: shard.Report{Progress: make([]tracker.Progress, 1_000_000)}}
 	if bytes, records := n.size(); bytes > maxWaiting || records != 1_000_000 {
 		t.Errorf("%d records take %d bytes", records, bytes)
 	}

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -114,7 +116,7 @@ func (s *system) present(cert tls.Certificate) (*websocket.Conn, int) {
 // A gateway may show a certificate instead of a token: of an authority that is
 // trusted, that has not expired, and that names a registered gateway.
 func TestClientCertificates(t *testing.T) {
-	for _, records := range []string{TLSRecordsOwn, TLSRecordsStdlib} {
+	for _, records := range []string{settings.TLSRecordsOwn, settings.TLSRecordsStdlib} {
 		t.Run(records, func(t *testing.T) {
 			trusted, other := newAuthority(t), newAuthority(t)
 			cfg := config(t)

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -106,7 +108,7 @@ func (n *name) ask(ctx context.Context, wait time.Duration, f func(claim) (enoug
 		return json.Unmarshal(answer, &c) == nil && c.Run != 0 && f(c)
 	})
 	if err == nil && n.taken.Load() {
-		return &ConfigError{"node", fmt.Sprintf("another node with the name %s runs on this NATS; give each node a name of its own", n.id)}
+		return settings.NewError("node", fmt.Sprintf("another node with the name %s runs on this NATS; give each node a name of its own", n.id))
 	}
 	return err
 }

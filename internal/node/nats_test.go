@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -286,7 +288,7 @@ func TestTwoNodesOfOneName(t *testing.T) {
 	second := config(t)
 	second.Log, second.NodeID = nats.url(), "same"
 	_, err := Start(t.Context(), second)
-	if wrong, ok := errors.AsType[*ConfigError](err); !ok || wrong.Setting != "node" || !strings.Contains(err.Error(), "same") {
+	if wrong, ok := errors.AsType[*settings.Error](err); !ok || wrong.Setting != "node" || !strings.Contains(err.Error(), "same") {
 		t.Fatalf("the second node: %v", err)
 	}
 	if !first.isReady() {
@@ -307,7 +309,7 @@ func TestNodesOfOneNameAtOnce(t *testing.T) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 		go func() {
 			n, err := Start(t.Context(), cfg)
-			if wrong, ok := errors.AsType[*ConfigError](err); err != nil && (!ok || wrong.Setting != "node") {
+			if wrong, ok := errors.AsType[*settings.Error](err); err != nil && (!ok || wrong.Setting != "node") {
 				t.Error(err)
 			}
 			started <- n

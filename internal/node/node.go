@@ -5,7 +5,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,8 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/reload"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
@@ -63,9 +64,9 @@ type Node struct {
 	tracer    *tracing.Tracer // nil: nothing is traced
 	tail      *tail
 	trimmer   *trimmer
-	files     []watched   // that are reloaded when they change
-	types     *eventTypes // nil: payloads are not checked
-	reloader  *reloader
+	files     []reload.Source // reloaded when they change
+	types     *eventTypes     // nil: payloads are not checked
+	reloader  *reload.Reloader
 
 	draining atomic.Bool
 	stopping sync.Once
@@ -81,7 +82,7 @@ func newNode(cfg Config) *Node {
 }
 
 // Start starts a node. When it returns, gateways can connect and events can be
-// published. An error about a setting is a [*ConfigError].
+// published. An error about a setting is a [*settings.Error].
 func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -104,11 +105,11 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openLog(ctx); err != nil {
 		return nil, err
 	}
-	gatewayTLS, err := n.loadTLS()
+	gatewayTLS, err := n.gatewayTLS()
 	if err != nil {
 		return nil, err
 	}
-	admins, err := n.loadAdmins()
+	admins, err := loadAdminTokens(n.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -116,14 +117,15 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.loadVerifier(); err != nil {
 		return nil, err
 	}
-	var platform http.Handler // not one that is nil inside
-	if cfg.PlatformURL != "" {
-		if platform, err = platformHandler(cfg); err != nil {
-			return nil, err
-		}
-	}
-	if err := n.loadTypes(); err != nil {
+	platform, err := platformHandler(cfg)
+	if err != nil {
 		return nil, err
+	}
+	if n.types, err = loadEventTypes(n.cfg); err != nil {
+		return nil, err
+	}
+	if n.types != nil {
+		n.files = append(n.files, n.types)
 	}
 	if n.peers != nil {
 		if err := n.peers.meet(ctx, n); err != nil {
@@ -146,49 +148,19 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	return n, nil
 }
 
-// loadTypes loads the event types, if there are any.
-func (n *Node) loadTypes() (err error) {
-	if n.cfg.EventTypes == "" {
-		return nil
-	}
-	if n.types, err = loadEventTypes(n.cfg); err == nil {
-		n.files = append(n.files, n.types)
-	}
-	return err
-}
-
 // logKept says where the log is, in words that may be logged.
 func (n *Node) logKept() string {
-	if n.cfg.logURL() != "" {
+	if n.cfg.LogURL() != "" {
 		return n.log.Servers()
 	}
 	return n.cfg.Log
-}
-
-// loadTLS returns how gateways speak TLS, nil when they do not.
-func (n *Node) loadTLS() (*poller.TLS, error) {
-	conf, pair, err := gatewayTLS(n.cfg)
-	if err != nil {
-		return nil, err
-	}
-	if pair != nil {
-		n.files = append(n.files, pair)
-	}
-	if n.cfg.TLSClientCA != "" {
-		authorities, err := loadClientCAs(n.cfg.TLSClientCA, conf)
-		if err != nil {
-			return nil, err
-		}
-		n.files = append(n.files, authorities)
-	}
-	return conf, nil
 }
 
 // prepare makes the data folder and binds the addresses, which is what goes
 // wrong most often.
 func (n *Node) prepare() (err error) {
 	if err := os.MkdirAll(n.cfg.DataDir, 0o700); err != nil {
-		return &ConfigError{"data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err)}
+		return settings.NewError("data-dir", fmt.Sprintf("cannot be made: %v; name another folder, or see to the rights and the disk", err))
 	}
 	if n.gatewayLn, err = listen("listen", n.cfg.Listen); err != nil {
 		return err
@@ -196,17 +168,8 @@ func (n *Node) prepare() (err error) {
 	if n.internalLn, err = listen("internal-listen", n.cfg.InternalListen); err != nil {
 		return err
 	}
-	if n.cfg.InternalTLSCert == "" {
-		n.warnIfExposed()
-		return nil
-	}
-	pair, err := loadKeyPair("internal", "internal-tls-cert", n.cfg.InternalTLSCert, n.cfg.InternalTLSKey)
-	if err != nil {
-		return err
-	}
-	n.files = append(n.files, pair)
-	n.internalLn = tls.NewListener(n.internalLn, pair.config())
-	return nil
+	n.internalLn, err = n.internalTLS(n.internalLn)
+	return err
 }
 
 // listen binds a TCP address. Keep-alive probes are off: pings do their work,
@@ -215,16 +178,9 @@ func listen(setting, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
-		return nil, &ConfigError{setting, fmt.Sprintf("cannot listen on %s: %v", address, err)}
+		return nil, settings.NewError(setting, fmt.Sprintf("cannot listen on %s: %v", address, err))
 	}
 	return ln, nil
-}
-
-func (n *Node) warnIfExposed() {
-	if a, ok := n.internalLn.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		n.cfg.Logger.Warn("the internal route is reachable from other machines without TLS; set --internal-tls-cert and --internal-tls-key, or listen on loopback",
-			"address", a)
-	}
 }
 
 // openLog opens the log and what feeds on it: shards, registry, tail.
@@ -262,7 +218,7 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 		return fmt.Errorf("registry: %w", err)
 	}
 	begun := func(gatewayID string) {
-		if n.registry.Has(gatewayID) {
+		if n.registry.HasLocal(gatewayID) {
 			n.router.ReportNow(gatewayID)
 		}
 	}
@@ -287,9 +243,9 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:    n.cfg.Logger,
-		Open:      n.cfg.VerifyURL != "",
+		External:  n.cfg.VerifyURL != "",
 		Position:  n.log.Position,
-		Patience:  patience,
+		RetryFor:  patience,
 		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
 		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
@@ -301,11 +257,11 @@ func (n *Node) logConfig() eventlog.Config {
 	return eventlog.Config{
 		Dir:            filepath.Join(n.cfg.DataDir, "log"),
 		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == LogMemory,
-		URL:            n.cfg.logURL(),
+		InMemory:       n.cfg.Log == settings.LogMemory,
+		URL:            n.cfg.LogURL(),
 		Replicas:       n.cfg.LogReplicas,
 		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == SyncAlways,
+		SyncAlways:     n.cfg.LogSync == settings.SyncAlways,
 		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
@@ -337,11 +293,11 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 }
 
 func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.Config {
-	origins, _ := canonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
+	origins, _ := settings.CanonicalOrigins(n.cfg.AllowedOrigins) // Validate has seen them
 	return front.Config{
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
-		Known:             n.known,
+		CachedGrant:       n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		CatchUp:           n.catchUp,
 		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
@@ -364,7 +320,7 @@ func (n *Node) frontConfig(gatewayTLS *poller.TLS, platform http.Handler) front.
 }
 
 // serve starts both listeners.
-func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admins) {
+func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *adminTokens) {
 	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
@@ -379,31 +335,32 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		endVerified = n.endVerified
 	}
 	n.api = api.New(api.Config{
-		NodeID:      n.cfg.NodeID,
-		Version:     n.cfg.Version,
-		StartedAt:   n.started,
-		MaxPayload:  n.cfg.MaxPayload,
-		Admin:       admins,
-		Log:         apiLog{n.log},
-		Registry:    n.registry,
-		Connections: apiConnections{n.router, n.peers},
-		Events:      apiEvents{n},
-		Failures:    apiFailures{n.recorder.failures},
-		Messages:    apiMessages{n.recorder.messages},
-		Missed:      n.missed,
-		Types:       types,
-		Tracer:      apiTracerOf(n.tracer),
-		Cluster:     cluster,
-		EndVerified: endVerified,
-		Shards:      n.router.Stats(),
-		Node:        n.counts,
-		Metrics:     metrics.Handler(metrics.NewRegistry(n.counts, n.router.Stats())),
-		Ready:       n.ready,
-		SpoolDir:    n.cfg.DataDir,
-		Logger:      n.cfg.Logger,
+		NodeID:         n.cfg.NodeID,
+		Version:        n.cfg.Version,
+		StartedAt:      n.started,
+		MaxPayload:     n.cfg.MaxPayload,
+		Admin:          admins,
+		Log:            apiLog{n.log},
+		Registry:       n.registry,
+		Connections:    apiConnections{n.router, n.peers},
+		Events:         apiEvents{n},
+		Failures:       apiFailures{n.recorder.failures},
+		Messages:       apiMessages{n.recorder.messages},
+		Missed:         n.missed,
+		Types:          types,
+		Tracer:         apiTracerOf(n.tracer),
+		Cluster:        cluster,
+		RevokeVerified: endVerified,
+		Shards:         n.router.Stats(),
+		Node:           n.counts,
+		Metrics:        metrics.Handler(metrics.NewRegistry(n.counts, n.router.Stats())),
+		Ready:          n.ready,
+		TempDir:        n.cfg.DataDir,
+		Logger:         n.cfg.Logger,
 	})
 	n.trimmer = startTrimmer()
-	n.reloader = startReloader(n.files, n.counts, n.cfg.Logger)
+	n.reloader = reload.New(n.files, n.cfg.Logger)
+	n.reloader.Start()
 	go func() { n.ended("gateway listener", n.front.Serve(n.patient("gateways", n.gatewayLn))) }()
 	go func() { n.ended("internal listener", n.api.Serve(n.patient("internal", n.internalLn))) }()
 }
@@ -436,7 +393,7 @@ func (n *Node) Failed() <-chan error { return n.failed }
 
 // Reload reloads certificates, authorities, admin tokens and event types, which the node does
 // by itself within seconds when their files have changed.
-func (n *Node) Reload() { n.reloader.ask() }
+func (n *Node) Reload() { n.reloader.Request() }
 
 // GatewayAddr returns the address that gateways connect to.
 func (n *Node) GatewayAddr() net.Addr { return n.gatewayLn.Addr() }
@@ -575,7 +532,7 @@ func (n *Node) stopSources() {
 		n.trimmer.stop()
 	}
 	if n.reloader != nil {
-		n.reloader.stop()
+		n.reloader.Stop()
 	}
 	if n.tail != nil {
 		n.tail.stop()

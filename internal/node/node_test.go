@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"context"
 	"encoding/json"
 	"errors"
@@ -261,7 +263,7 @@ func (s *system) closing(many int) bool {
 
 func TestRestartContinues(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	token, _ := s.gateway("g")
 	before, err := event.ParseCursor(s.publish("g", `1`))
@@ -402,7 +404,7 @@ func TestStartErrors(t *testing.T) {
 	}{
 		{"used port", func(c *Config) { c.Listen = taken.Addr().String() }, "listen", "address already in use"},
 		{"used internal port", func(c *Config) { c.InternalListen = taken.Addr().String() }, "internal-listen", "address already in use"},
-		{"no address", func(c *Config) { c.Listen = "nowhere" }, "listen", "want host:port"},
+		{"no address", func(c *Config) { c.Listen = "nowhere" }, "listen", "want HOST:PORT"},
 		{"unwritable data folder", func(c *Config) { c.DataDir = filepath.Join(file, "data") }, "data-dir", "not a directory"},
 		{"bad certificate", func(c *Config) { c.TLSCert, c.TLSKey = file, file }, "tls-cert", "no certificate in PEM"},
 		{"certificate without key", func(c *Config) { c.TLSCert = file }, "tls-cert", "--tls-key"},
@@ -412,17 +414,17 @@ func TestStartErrors(t *testing.T) {
 		{"timeout below ping", func(c *Config) { c.ConnectionTimeout = c.PingInterval }, "connection-timeout", "--ping-interval"},
 		{"queue below payload", func(c *Config) { c.SendQueueBytes = c.MaxPayload - 1 }, "send-queue-bytes", "--max-payload"},
 		{"unknown log", func(c *Config) { c.Log = "kafka" }, "log", "file, memory, or nats:"},
-		{"sync of memory", func(c *Config) { c.LogSync = SyncAlways }, "log-sync", "memory"},
+		{"sync of memory", func(c *Config) { c.LogSync = settings.SyncAlways }, "log-sync", "memory"},
 		{"repair of memory", func(c *Config) { c.Repair = true }, "repair", "--log file"},
 		{"records of nobody", func(c *Config) { c.TLSRecords = "openssl" }, "tls-records", "own or stdlib"},
 		{"collector without a scheme", func(c *Config) { c.OTLPEndpoint = "127.0.0.1:4318" }, "otlp-endpoint", "http://HOST:PORT"},
 		{"collector of another kind", func(c *Config) { c.OTLPEndpoint = "grpc://127.0.0.1:4317" }, "otlp-endpoint", "http://HOST:PORT"},
 		{"collector without a host", func(c *Config) { c.OTLPEndpoint = "http://:4318" }, "otlp-endpoint", "http://HOST:PORT"},
 		{"collector with no such port", func(c *Config) { c.OTLPEndpoint = "http://127.0.0.1:70000" }, "otlp-endpoint", "http://HOST:PORT"},
-		{"collector with a password", func(c *Config) { c.OTLPEndpoint = "http://me:secret@127.0.0.1" }, "otlp-endpoint", "no user"},
-		{"more traces than publishes", func(c *Config) { c.TraceSample = 1.1 }, "trace-sample", "0 (none) to 1"},
-		{"fewer traces than none", func(c *Config) { c.TraceSample = -0.1 }, "trace-sample", "0 (none) to 1"},
-		{"a part that is no number", func(c *Config) { c.TraceSample = math.NaN() }, "trace-sample", "0 (none) to 1"},
+		{"collector with a password", func(c *Config) { c.OTLPEndpoint = "http://me:secret@127.0.0.1" }, "otlp-endpoint", "has a user"},
+		{"more traces than publishes", func(c *Config) { c.TraceSample = 1.1 }, "trace-sample", "want 0 to 1"},
+		{"fewer traces than none", func(c *Config) { c.TraceSample = -0.1 }, "trace-sample", "want 0 to 1"},
+		{"a part that is no number", func(c *Config) { c.TraceSample = math.NaN() }, "trace-sample", "want 0 to 1"},
 		{"bad close code", func(c *Config) { c.ShutdownCode = 1006 }, "shutdown-code", "1006"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -433,7 +435,7 @@ func TestStartErrors(t *testing.T) {
 				n.Drain(context.Background())
 				t.Fatal("it starts")
 			}
-			ce, ok := errors.AsType[*ConfigError](err)
+			ce, ok := errors.AsType[*settings.Error](err)
 			if !ok || ce.Setting != c.setting || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error = %q, want one line about --%s that says %q", err, c.setting, c.says)
 			}
@@ -444,7 +446,7 @@ func TestStartErrors(t *testing.T) {
 // Two nodes do not share a data folder.
 func TestDataFolderInUse(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	start(t, cfg)
 	n, err := Start(t.Context(), cfg)
 	if err == nil {
@@ -459,7 +461,7 @@ func TestDataFolderInUse(t *testing.T) {
 // A registry entry that cannot be read is skipped and named; it keeps nobody else out.
 func TestCorruptRegistryEntry(t *testing.T) {
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	s := start(t, cfg)
 	bucket, err := s.log.Bucket(t.Context(), registryBucket)
 	if err != nil {

@@ -41,7 +41,7 @@ func startNoticeLog(logger *slog.Logger, counts *metrics.Node) *noticeLog {
 // notify takes what happens on the loops: for the log, and failed deliveries for the
 // record, which does not depend on whether the log keeps up. It never blocks.
 func (n *Node) notify(notice shard.Notice) {
-	if notice.Kind == shard.Failed {
+	if notice.Kind == shard.DeliveryFailed {
 		n.recorder.lost(notice)
 	}
 	n.notices.push(notice)
@@ -104,13 +104,13 @@ func (l *noticeLog) write(n shard.Notice) {
 	case shard.Disconnected:
 		args := []any{
 			"gateway", n.GatewayID, "connection", n.ConnectionID, "remote", n.Remote,
-			"reason", n.Disconnect.String(), "lived", n.Lived.String(), "events", n.EventsSent,
+			"reason", n.Disconnect.String(), "lived", n.Duration.String(), "events", n.EventsSent,
 		}
 		if n.Detail != "" {
 			args = append(args, "detail", n.Detail)
 		}
 		l.logger.Info("gateway disconnected", args...)
-	case shard.Failed:
+	case shard.DeliveryFailed:
 		logFailed(l.logger, failedOf(&n))
 	}
 }

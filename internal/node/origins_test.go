@@ -5,7 +5,6 @@ package node
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -55,21 +54,5 @@ func TestAllowedOrigins(t *testing.T) {
 		}
 		c.Close()
 		s.drain()
-	}
-}
-
-func TestInvalidOrigins(t *testing.T) {
-	for _, origin := range []string{
-		"*", "ops.example", "https://", "https://*.ops.example", "https://ops.example/", "https://ops.example/x", "https://ops.example?x",
-		"https://ops.example#x", "https://me@ops.example", "https://ops.example:", "https://ops.example:0", "https://ops.example:99999",
-		"https://öps.example", "NULL", "https://a b", "//ops.example", "https:ops.example", "",
-	} {
-		cfg := config(t)
-		cfg.AllowedOrigins = []string{origin}
-		err := cfg.Validate()
-		var c *ConfigError
-		if !errors.As(err, &c) || c.Setting != "allowed-origins" || strings.Contains(c.Problem, "\n") {
-			t.Errorf("%q: %v", origin, err)
-		}
 	}
 }

@@ -93,7 +93,7 @@ func newPeers(n *Node) *peers {
 		quit:    make(chan struct{}), ended: make(chan struct{}),
 		nodes: make(map[string]*peer), told: make(map[string]struct{}), spare: make(map[string]struct{}),
 	}
-	p.here = p.registry.Here
+	p.here = p.registry.EachLocal
 	p.send = func(h hello) { _ = p.bus.Publish(helloSubject+p.name, marshal(&h)) } // what is lost is asked for
 	p.most = max(1, min(helloIDs, (p.bus.MaxMessage()-helloBytes)/idBytes))
 	return p
@@ -296,7 +296,7 @@ func (p *peers) endVerifiedHere(gatewayID []byte) []byte {
 		p.foreign(verifiedSubject, fmt.Errorf("it names a gateway %q", gatewayID))
 		return nil
 	}
-	if p.registry.EndVerified(string(gatewayID)) != nil {
+	if p.registry.RevokeVerified(string(gatewayID)) != nil {
 		return nil
 	}
 	return []byte(p.name)

@@ -11,10 +11,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/gatecast/gatecast/internal/certs"
 )
 
 // gatewayClient is a client of the gateways' port, over TLS.
@@ -117,12 +117,12 @@ func TestPlatform(t *testing.T) {
 // writePair writes a fresh key pair where one is, and returns its serial number.
 func writePair(t *testing.T, cert, key string) string {
 	t.Helper()
-	certPEM, keyPEM, err := selfSigned(time.Now())
+	newCert, newKey, err := certs.EnsureSelfSigned(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{cert: certPEM, key: keyPEM} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
+	for from, to := range map[string]string{newCert: cert, newKey: key} {
+		if err := os.Rename(from, to); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -200,44 +200,4 @@ func TestEventTypes(t *testing.T) {
 		status, _ := publish("api.gone", `{}`)
 		return status == 202
 	})
-}
-
-// A deadlineRecorder is an answer's writer that keeps what is done to it.
-type deadlineRecorder struct {
-	http.ResponseWriter
-	did []string
-}
-
-func (d *deadlineRecorder) SetWriteDeadline(at time.Time) error {
-	if at.IsZero() {
-		d.did = append(d.did, "no deadline")
-	} else {
-		d.did = append(d.did, "deadline")
-	}
-	return nil
-}
-
-func (d *deadlineRecorder) Write(p []byte) (int, error) {
-	d.did = append(d.did, "write")
-	return len(p), nil
-}
-
-func (d *deadlineRecorder) FlushError() error {
-	d.did = append(d.did, "flush")
-	return nil
-}
-
-// A client that takes nothing of an answer does not hold it for ever; one that the
-// platform leaves waiting has no deadline.
-func TestPacedWriter(t *testing.T) {
-	rec := &deadlineRecorder{ResponseWriter: httptest.NewRecorder()}
-	w := &pacedWriter{rec, http.NewResponseController(rec)}
-	_, _ = io.WriteString(w, "first")
-	if err := http.NewResponseController(w).Flush(); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"deadline", "write", "deadline", "flush", "no deadline"}
-	if !slices.Equal(rec.did, want) {
-		t.Errorf("%q, want %q", rec.did, want)
-	}
 }

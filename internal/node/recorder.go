@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatecast/gatecast/internal/delivery"
+	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/poller"
@@ -71,7 +71,7 @@ type recorder struct {
 	outcomes *eventlog.Journal
 	messages *eventlog.Journal
 	failures *eventlog.Journal
-	book     *delivery.Book
+	book     *tracker.Tracker
 	deployed *deployments
 	// compactAfter is how many bytes of outcomes are written between compactions.
 	compactAfter int
@@ -90,13 +90,13 @@ type recorder struct {
 	followed atomic.Uint64
 
 	// Of the goroutine that writes.
-	facts   delivery.Facts // not written yet
-	held    int64          // bytes of facts, as they count in waiting
-	epoch   uint64         // of the log, which facts are meant in
-	written int            // bytes of outcomes since the last compaction
-	shares  *shares        // of the journal of messages
-	evicted time.Time      // when it was logged last that messages were
-	late    []lateAck      // deployment.acks whose events this node may not have seen yet
+	facts   tracker.Updates // not written yet
+	held    int64           // bytes of facts, as they count in waiting
+	epoch   uint64          // of the log, which facts are meant in
+	written int             // bytes of outcomes since the last compaction
+	shares  *shares         // of the journal of messages
+	evicted time.Time       // when it was logged last that messages were
+	late    []lateAck       // deployment.acks whose events this node may not have seen yet
 
 	gaps   heldGaps       // of gateways that have resumed here
 	recent answeredEvents // that were answered last: often many gateways answer one
@@ -120,7 +120,7 @@ type note struct {
 // size returns about how many bytes a note takes, and how many records it is. Messages
 // of a notice count in full: it may be the last to keep them.
 func (n *note) size() (bytes int64, records int) {
-	places := len(n.report.Began) + len(n.report.Progress)
+	places := len(n.report.Starts) + len(n.report.Progress)
 	records = places + len(n.report.Inbound) + len(n.failed)
 	size := places*placeBytes + (1+records-places)*recordBytes
 	for i := range n.report.Inbound {
@@ -165,7 +165,7 @@ func openRecorder(ctx context.Context, n *Node) (*recorder, error) {
 	r := &recorder{
 		nodeID: n.cfg.NodeID, log: n.log, counts: n.counts, logger: n.cfg.Logger,
 		compactAfter: int(min(compactAfter, journalBytes(n.cfg.RetentionBytes/4, outcomesBytes)/8)),
-		book:         delivery.NewBook(maxAnswers), deployed: newDeployments(),
+		book:         tracker.New(maxAnswers), deployed: newDeployments(),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}), synced: make(chan struct{}),
 	}
 	for _, j := range []struct {
@@ -233,7 +233,7 @@ func (r *recorder) follow(ctx context.Context) {
 // apply carries a record of the journal of outcomes into the book. It may be called
 // twice with the same.
 func (r *recorder) apply(ctx context.Context, rec eventlog.Record) {
-	facts, err := delivery.ParseFacts(rec.Data)
+	facts, err := tracker.Parse(rec.Data)
 	if err != nil {
 		r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
 		return
@@ -348,10 +348,10 @@ func (r *recorder) takeNotes(ctx context.Context) {
 			r.writeFacts(ctx) // of the log's history until then
 			r.epoch = n.report.Epoch
 		}
-		facts := delivery.Facts{Progress: n.report.Progress}
+		facts := tracker.Updates{Progress: n.report.Progress}
 		valid := r.log.Valid(ctx, r.epoch)
-		for _, c := range n.report.Began {
-			if c.At <= valid && r.takeBegan(c) {
+		for _, c := range n.report.Starts {
+			if c.After <= valid && r.takeBegan(c) {
 				began = true
 			}
 		}
@@ -361,7 +361,7 @@ func (r *recorder) takeNotes(ctx context.Context) {
 		facts = facts.UpTo(valid)
 		r.book.Apply(facts)
 		r.facts.Progress = append(r.facts.Progress, facts.Progress...)
-		r.facts.Answers = append(r.facts.Answers, facts.Answers...)
+		r.facts.Acks = append(r.facts.Acks, facts.Acks...)
 		for j := range n.failed {
 			failures = append(failures, failureRecord(&n.failed[j]))
 		}
@@ -371,13 +371,13 @@ func (r *recorder) takeNotes(ctx context.Context) {
 			}
 		}
 	}
-	if began || slices.ContainsFunc(notes, func(n note) bool { return n.report.Now }) {
+	if began || slices.ContainsFunc(notes, func(n note) bool { return n.report.Immediate }) {
 		// A node that is killed within a second must have written it.
 		r.writeFacts(ctx)
 	}
 	r.writeMessages(ctx, messages)
 	r.write(ctx, r.failures, failures)
-	held := placeBytes * int64(len(r.facts.Progress)+len(r.facts.Answers))
+	held := placeBytes * int64(len(r.facts.Progress)+len(r.facts.Acks))
 	r.waiting.Add(held - r.held - took)
 	r.held = held
 }
@@ -436,18 +436,18 @@ func (r *recorder) takeHeld(ctx context.Context, now time.Time, all bool) {
 
 // resumed reports whether a connection of a note names a position.
 func resumed(n note) bool {
-	return slices.ContainsFunc(n.report.Began, func(c shard.Began) bool { return c.Resumed })
+	return slices.ContainsFunc(n.report.Starts, func(c shard.ConnectionStart) bool { return c.Resumed })
 }
 
 // takeBegan records where a connection begins, and what its gateway must have received
 // by then. It reports whether it is news.
-func (r *recorder) takeBegan(c shard.Began) (news bool) {
-	start := delivery.Progress{GatewayID: c.GatewayID, From: c.At, To: c.At}
+func (r *recorder) takeBegan(c shard.ConnectionStart) (news bool) {
+	start := tracker.Progress{GatewayID: c.GatewayID, From: c.After, To: c.After}
 	if !c.Resumed {
 		r.gaps.start(start)
 		return r.takeStart(start)
 	}
-	gap, ok := r.book.Gap(c.GatewayID, c.At)
+	gap, ok := r.book.Gap(c.GatewayID, c.After)
 	if !ok {
 		gap = start
 	}
@@ -458,16 +458,16 @@ func (r *recorder) takeBegan(c shard.Began) (news bool) {
 }
 
 // takeGap records what a gateway has that resumed, and reports whether it is news.
-func (r *recorder) takeGap(gap delivery.Progress) bool {
+func (r *recorder) takeGap(gap tracker.Progress) bool {
 	if gap.From < gap.To {
 		r.add(gap)
 	}
-	return r.takeStart(delivery.Progress{GatewayID: gap.GatewayID, From: gap.To, To: gap.To}) || gap.From < gap.To
+	return r.takeStart(tracker.Progress{GatewayID: gap.GatewayID, From: gap.To, To: gap.To}) || gap.From < gap.To
 }
 
 // takeStart records where a connection begins, and reports whether it is news.
-func (r *recorder) takeStart(p delivery.Progress) bool {
-	if r.book.Knows(p.GatewayID, p.To) {
+func (r *recorder) takeStart(p tracker.Progress) bool {
+	if r.book.HasStart(p.GatewayID, p.To) {
 		return false
 	}
 	r.add(p)
@@ -475,8 +475,8 @@ func (r *recorder) takeStart(p delivery.Progress) bool {
 }
 
 // add puts what is to be written into the book.
-func (r *recorder) add(p delivery.Progress) {
-	r.book.Apply(delivery.Facts{Progress: []delivery.Progress{p}})
+func (r *recorder) add(p tracker.Progress) {
+	r.book.Apply(tracker.Updates{Progress: []tracker.Progress{p}})
 	r.facts.Progress = append(r.facts.Progress, p)
 }
 
@@ -531,7 +531,7 @@ func (r *recorder) write(ctx context.Context, j *eventlog.Journal, records []eve
 
 // writeFacts writes down how far gateways have come.
 func (r *recorder) writeFacts(ctx context.Context) {
-	if len(r.facts.Progress) == 0 && len(r.facts.Answers) == 0 {
+	if len(r.facts.Progress) == 0 && len(r.facts.Acks) == 0 {
 		return
 	}
 	var records []eventlog.Record
@@ -540,7 +540,7 @@ func (r *recorder) writeFacts(ctx context.Context) {
 		r.written += len(data)
 		records = append(records, eventlog.Record{Name: r.nodeID, Data: data, Epoch: r.epoch})
 	}
-	r.facts = delivery.Facts{}
+	r.facts = tracker.Updates{}
 	r.write(ctx, r.outcomes, records)
 	r.waiting.Add(-r.held)
 	r.held = 0

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"io"
 	"net/http"
 	"path/filepath"
@@ -62,7 +64,7 @@ func TestRepeatsAreAnsweredTheSame(t *testing.T) {
 	for _, name := range []string{"another node", "after a restart"} {
 		t.Run(name, func(t *testing.T) {
 			cfg := config(t)
-			cfg.Plaintext, cfg.Log = true, LogFile
+			cfg.Plaintext, cfg.Log = true, settings.LogFile
 			if name == "another node" {
 				cfg.Log, cfg.NodeID = natsServer(t), "a"
 			}

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"bufio"
 	"bytes"
 	"crypto/tls"
@@ -31,8 +33,8 @@ type form struct {
 
 var forms = []form{
 	{"plaintext", func(c *Config) { c.Plaintext = true }, 0},
-	{"own records", func(c *Config) { c.TLSRecords = TLSRecordsOwn }, tls.VersionTLS13},
-	{"crypto/tls records", func(c *Config) { c.TLSRecords = TLSRecordsStdlib }, tls.VersionTLS13},
+	{"own records", func(c *Config) { c.TLSRecords = settings.TLSRecordsOwn }, tls.VersionTLS13},
+	{"crypto/tls records", func(c *Config) { c.TLSRecords = settings.TLSRecordsStdlib }, tls.VersionTLS13},
 	{"TLS 1.2", func(*Config) {}, tls.VersionTLS12},
 }
 

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -49,7 +51,7 @@ func config(t testing.TB) Config {
 	cfg.Listen, cfg.InternalListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
 	cfg.RateLimit = 0
-	cfg.Log = LogMemory
+	cfg.Log = settings.LogMemory
 	cfg.Shards = 3
 	cfg.ShutdownTimeout = 10 * time.Second
 	return cfg

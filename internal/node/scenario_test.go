@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -82,7 +84,7 @@ type scenario struct {
 
 func newScenario(t *testing.T) *scenario {
 	s := &scenario{t: t, config: config(t), tokens: map[string]string{}, conns: map[string]described{}, header: http.Header{}}
-	s.config.Log = LogFile
+	s.config.Log = settings.LogFile
 	s.system = start(t, s.config)
 	return s
 }

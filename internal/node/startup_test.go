@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -180,7 +182,7 @@ func (e *caller) manifest() {
 func TestStartUp(t *testing.T) {
 	p := newStandIn(t)
 	cfg := config(t)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	cfg.PlatformURL = p.URL
 	s := start(t, cfg)
 	p.token, _ = s.gateway("edge")

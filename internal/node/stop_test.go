@@ -97,7 +97,7 @@ func TestUseAfterStop(t *testing.T) {
 			return err
 		},
 		"a change of the registry": func() error { return n.registry.Remove(ctx, "g") },
-		"verified tokens":          func() error { return n.registry.EndVerified("g") },
+		"verified tokens":          func() error { return n.registry.RevokeVerified("g") },
 		"the log":                  func() error { return n.ready(ctx) },
 	} {
 		if err := f(); err == nil {

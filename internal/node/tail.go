@@ -111,16 +111,16 @@ func (t *tail) stop() {
 func (n *Node) dispatch(e eventlog.Entry) {
 	switch {
 	case e.Lost: // what comes after it does not follow on what is before
-		n.router.Skip(e.Cursor.Seq)
+		n.router.MarkLost(e.Cursor.Seq)
 		return
 	case e.Body == nil: // no event of ours
-		n.router.Pass(e.Cursor.Seq)
+		n.router.Advance(e.Cursor.Seq)
 		return
 	}
 	n.recorder.deployed.note(&e)
 	switch {
 	case e.Cursor.Seq <= n.before:
-		n.router.Remember(e.Target, newMessage(e))
+		n.router.Preload(e.Target, newMessage(e))
 	case n.tracer == nil:
 		n.router.Dispatch(e.Target, n.liveMessage(e))
 	default:
@@ -132,7 +132,7 @@ func (n *Node) dispatch(e eventlog.Entry) {
 // common part is forgotten: they are other events' now.
 func (n *Node) turn(l *eventlog.Lineage, common uint64) {
 	n.before = min(n.before, common)
-	n.router.Turn(l, common)
+	n.router.SetLineage(l, common)
 	n.recorder.turn(common)
 	n.lineage.Store(l) // last: who reads the log by it finds the shards there
 }
@@ -182,16 +182,16 @@ const lineageWait = time.Second
 func (n *Node) resume(ctx context.Context, since string, latest bool) *shard.Resume {
 	c, err := event.ParseCursor(since)
 	if err != nil {
-		return &shard.Resume{Resync: shard.ResyncUnknown}
+		return &shard.Resume{ResyncReason: shard.ResyncUnknown}
 	}
 	in := n.lineageOf(ctx, c)
 	switch _, known := in.Clamp(c); {
 	case !known:
-		return &shard.Resume{Resync: shard.ResyncEpoch}
+		return &shard.Resume{ResyncReason: shard.ResyncEpoch}
 	case !in.Contains(c), c.Seq > n.log.Last().Seq && n.isAhead(ctx, c.Seq):
-		return &shard.Resume{Resync: shard.ResyncAhead}
+		return &shard.Resume{ResyncReason: shard.ResyncAhead}
 	}
-	return &shard.Resume{After: c.Seq, Position: c, In: in, Latest: latest, Oldest: n.log.First()}
+	return &shard.Resume{After: c.Seq, Position: c, Lineage: in, Latest: latest, Oldest: n.log.First()}
 }
 
 // lineageOf returns the lineage that the shards have. When that does not know a

@@ -9,10 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/certs"
 )
 
 // get does a handshake with an address, and a request that is answered.
@@ -36,19 +37,19 @@ func get(t *testing.T, addr string, c *tls.Config) (tls.ConnectionState, error) 
 	return nc.ConnectionState(), err
 }
 
-// What both listeners agree to, and what they do not.
+// Both listeners accept the documented versions, suites and curves, and no others.
 func TestTLSDefaults(t *testing.T) {
 	cfg := config(t)
-	cert, key := filepath.Join(cfg.DataDir, "i.crt"), filepath.Join(cfg.DataDir, "i.key")
-	if err := ensureSelfSigned(cert, key); err != nil {
+	cert, key, err := certs.EnsureSelfSigned(t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.InternalTLSCert, cfg.InternalTLSKey = cert, key
 	n := start(t, cfg)
 	for name, addr := range map[string]string{"gateways": n.GatewayAddr().String(), "internal": n.InternalAddr().String()} {
 		t.Run(name, func(t *testing.T) {
-			agreed(t, addr)
-			refused(t, addr)
+			accepts(t, addr)
+			rejects(t, addr)
 		})
 	}
 	t.Run("no session of a gateway is resumed", func(t *testing.T) {
@@ -64,8 +65,12 @@ func TestTLSDefaults(t *testing.T) {
 	})
 }
 
-func agreed(t *testing.T, addr string) {
-	for _, id := range suitesOfTLS12 {
+// suites are the TLS 1.2 suites that a server with a certificate accepts: those with
+// forward secrecy and authenticated encryption.
+var suites = new(certs.KeyPair).ServerConfig().CipherSuites
+
+func accepts(t *testing.T, addr string) {
+	for _, id := range suites {
 		if tls.CipherSuiteName(id)[len("TLS_ECDHE_"):][:3] == "RSA" {
 			continue // the certificate is ECDSA
 		}
@@ -86,21 +91,21 @@ func agreed(t *testing.T, addr string) {
 	}
 }
 
-func refused(t *testing.T, addr string) {
+func rejects(t *testing.T, addr string) {
 	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
 		if _, err := get(t, addr, &tls.Config{MinVersion: version, MaxVersion: version}); err == nil {
-			t.Errorf("%s is spoken", tls.VersionName(version))
+			t.Errorf("%s is accepted", tls.VersionName(version))
 		}
 	}
 	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-		if slices.Contains(suitesOfTLS12, suite.ID) || !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
+		if slices.Contains(suites, suite.ID) || !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
 			continue
 		}
 		if _, err := get(t, addr, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}}); err == nil {
-			t.Errorf("%s is agreed to", suite.Name)
+			t.Errorf("%s is accepted", suite.Name)
 		}
 	}
 	if _, err := get(t, addr, &tls.Config{NextProtos: []string{"h2"}}); err == nil {
-		t.Error("HTTP/2 is agreed to")
+		t.Error("HTTP/2 is accepted")
 	}
 }

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"context"
 	"log/slog"
 	"time"
@@ -32,7 +34,7 @@ func startTracer(cfg Config, counts *metrics.Node) (*tracing.Tracer, error) {
 		Dropped:  func(spans int) { counts.SpansDropped.Add(float64(spans)) },
 	})
 	if err != nil {
-		return nil, &ConfigError{"otlp-endpoint", err.Error()}
+		return nil, settings.NewError("otlp-endpoint", err.Error())
 	}
 	return t, nil
 }

@@ -4,6 +4,8 @@
 package node
 
 import (
+	"github.com/gatecast/gatecast/internal/settings"
+
 	"bytes"
 	"encoding/hex"
 	"fmt"
@@ -280,7 +282,7 @@ func TestTraceparentWithoutTracing(t *testing.T) {
 func TestTracingTurnedOnAndOff(t *testing.T) {
 	c := startCollector(t)
 	cfg := traced(t, c.URL)
-	cfg.Log = LogFile
+	cfg.Log = settings.LogFile
 	var token, cursor string
 	for i, endpoint := range []string{"", c.URL, ""} {
 		cfg.OTLPEndpoint = endpoint

@@ -22,7 +22,7 @@ func (n *Node) loadVerifier() error {
 		return err
 	}
 	v := auth.NewVerifier(n.registry, n.cfg.VerifyURL, transport, n.verified)
-	n.verify, n.known = v.Verify, v.Known
+	n.verify, n.known = v.Verify, v.Cached
 	return nil
 }
 
@@ -71,7 +71,7 @@ func (n *Node) verified(result string, took time.Duration) {
 // endVerified takes back on every node what the platform said of a gateway's tokens.
 func (n *Node) endVerified(ctx context.Context, gatewayID string) error {
 	if n.peers == nil {
-		return n.registry.EndVerified(gatewayID)
+		return n.registry.RevokeVerified(gatewayID)
 	}
 	return n.peers.endVerified(ctx, gatewayID)
 }

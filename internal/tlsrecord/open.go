@@ -60,13 +60,13 @@ func (s *Session) Open(b []byte) (data, rest []byte, err error) {
 	}
 }
 
-// Release lets go of the expanded key that opens records. It is made again of
+// ReleaseReadKey lets go of the expanded key that opens records. It is made again of
 // the key when it is needed: a connection that hears little keeps one less.
-func (s *Session) Release() { s.in.aead = nil }
+func (s *Session) ReleaseReadKey() { s.in.aead = nil }
 
-// ReleaseSealing lets go of the expanded key that seals records, as [Session.Release]
+// ReleaseWriteKey lets go of the expanded key that seals records, as [Session.ReleaseReadKey]
 // does of the other.
-func (s *Session) ReleaseSealing() { s.out.aead = nil }
+func (s *Session) ReleaseWriteKey() { s.out.aead = nil }
 
 // fail makes an error the last word. The peer's alert is not answered, and its
 // close_notify may be.

@@ -333,7 +333,7 @@ func TestRelease(t *testing.T) {
 			if e.in.aead == nil {
 				t.Fatal("there is no key to let go; the test shows nothing")
 			}
-			e.Release()
+			e.ReleaseReadKey()
 			if e.in.aead != nil {
 				t.Fatal("the key is still there")
 			}

@@ -159,11 +159,11 @@ func (e *ends) data(content string) []byte { return e.client.seal(23, []byte(con
 
 // begun returns content sealed by the session, and what it put ahead of it.
 func begun(s *Session, content []byte) ([]byte, error) {
-	b, start, err := s.Begin(nil)
+	b, start, err := s.BeginRecord(nil)
 	if err != nil {
 		return b, err
 	}
-	return s.End(append(b, content...), start), nil
+	return s.EndRecord(append(b, content...), start), nil
 }
 
 // seals returns content sealed by the session.

@@ -21,7 +21,7 @@ var keyUpdate = []byte{typeKeyUpdate, 0, 0, 1, updateNotRequested}
 // Begin returned as start. It may seal a key update ahead of the record.
 //
 // Plaintext and record share their memory, so that what is sent is copied once.
-func (s *Session) Begin(dst []byte) (_ []byte, start int, err error) {
+func (s *Session) BeginRecord(dst []byte) (_ []byte, start int, err error) {
 	if s.out.suite == nil || s.failed() {
 		return dst, 0, ErrClosed
 	}
@@ -34,7 +34,7 @@ func (s *Session) Begin(dst []byte) (_ []byte, start int, err error) {
 }
 
 // End seals the record that Begin began.
-func (s *Session) End(dst []byte, start int) []byte {
+func (s *Session) EndRecord(dst []byte, start int) []byte {
 	return s.finish(dst, start, typeApplicationData)
 }
 

@@ -25,11 +25,11 @@ func TestSealEveryLength(t *testing.T) {
 		plain := text(MaxPlaintext)
 		var buf []byte
 		for n := range MaxPlaintext + 1 {
-			dst, start, err := e.Begin(buf[:0])
+			dst, start, err := e.BeginRecord(buf[:0])
 			if err != nil {
 				t.Fatal(err)
 			}
-			buf = e.End(append(dst, plain[:n]...), start)
+			buf = e.EndRecord(append(dst, plain[:n]...), start)
 			if len(buf) != n+Overhead {
 				t.Fatalf("%d bytes are sealed as %d, want %d more", n, len(buf), Overhead)
 			}
@@ -45,11 +45,11 @@ func TestSealAppends(t *testing.T) {
 	eachSuite(t, func(t *testing.T, e *ends) {
 		for spare := range 3 * Overhead {
 			dst := append(make([]byte, 0, len("ahead")+spare), "ahead"...)
-			dst, start, err := e.Begin(dst)
+			dst, start, err := e.BeginRecord(dst)
 			if err != nil {
 				t.Fatal(err)
 			}
-			dst = e.End(append(dst, "plain"...), start)
+			dst = e.EndRecord(append(dst, "plain"...), start)
 			if !bytes.HasPrefix(dst, []byte("ahead")) {
 				t.Fatalf("with room for %d bytes %q stands ahead of the record", spare, dst[:5])
 			}
@@ -137,7 +137,7 @@ func TestZeroSession(t *testing.T) {
 	e := &ends{Session: new(Session)}
 	e.sealsNothing(t)
 	e.hears(t, []byte("anything"), "", ErrClosed)
-	e.Release()
+	e.ReleaseReadKey()
 	e.Wipe()
 }
 
@@ -148,11 +148,11 @@ func TestSealAllocatesNothing(t *testing.T) {
 	eachSuite(t, func(t *testing.T, e *ends) {
 		plain, buf := text(1000), make([]byte, 0, 1000+Overhead)
 		allocs := testing.AllocsPerRun(200, func() {
-			dst, start, err := e.Begin(buf)
+			dst, start, err := e.BeginRecord(buf)
 			if err != nil {
 				t.Error(err)
 			}
-			e.End(append(dst, plain...), start)
+			e.EndRecord(append(dst, plain...), start)
 		})
 		if allocs > 0 {
 			t.Errorf("sealing a record allocates %v times", allocs)

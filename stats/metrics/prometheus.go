@@ -25,7 +25,7 @@ var gaugeMetrics = []gaugeMetric{
 	{desc("gateways_connected", "Gateways that have at least one connection."), func(s *stats.Shard) int64 { return s.Gateways.Load() }},
 	{desc("replay_window_bytes", "Memory that holds the newest events for gateways that resume, about."), func(s *stats.Shard) int64 { return s.WindowBytes.Load() }},
 	{desc("replay_window_events", "Events in it; one for many counts once for each gateway it names and each shard."), func(s *stats.Shard) int64 { return s.WindowEvents.Load() }},
-	{desc("replays_waiting", "Connections whose place is older than the newest events held, and that the log is read for."), func(s *stats.Shard) int64 { return s.Behind.Load() }},
+	{desc("replays_waiting", "Connections whose place is older than the newest events held, and that the log is read for."), func(s *stats.Shard) int64 { return s.ReplaysWaiting.Load() }},
 	{desc("send_queue_bytes", "Bytes in send queues that no socket has taken yet."), func(s *stats.Shard) int64 { return s.QueuedBytes.Load() }},
 }
 

@@ -69,20 +69,20 @@ func (c *conn) echo(op frame.OpCode, payload []byte) {
 // Reply implements [shard.Receiver]. Every ping is answered, in its place.
 func (c *conn) Reply(wire []byte) { c.send(wire) }
 
-// Hangup implements [shard.Receiver].
-func (c *conn) Hangup(reply []byte) { c.end(reply) }
+// PeerClosed implements [shard.Receiver].
+func (c *conn) PeerClosed(reply []byte) { c.end(reply) }
 
 // Violation implements [shard.Receiver].
 func (c *conn) Violation(_ event.CloseReason, _ string, goodbye []byte) { c.end(goodbye) }
 
-// Heard implements [shard.Receiver].
-func (c *conn) Heard(int) bool { return true }
+// BytesReceived implements [shard.Receiver].
+func (c *conn) BytesReceived(int) bool { return true }
 
 // Alive implements [shard.Receiver].
 func (c *conn) Alive() {}
 
-// Frames implements [shard.Receiver].
-func (c *conn) Frames(int) bool { return true }
+// FramesReceived implements [shard.Receiver].
+func (c *conn) FramesReceived(int) bool { return true }
 
 // Lost implements [shard.Receiver].
 func (c *conn) Lost(error) { c.finish() }

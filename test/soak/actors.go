@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/client"
 )
 
 // An actor does one thing to gateways, again and again. Each time it makes sure
@@ -135,10 +135,10 @@ func (s *soak) kick(ctx context.Context) error {
 	if err := m.back(ctx, n); err != nil {
 		return err
 	}
-	return wantCode(m, frame.CloseNormal)
+	return wantCode(m, client.CloseNormal)
 }
 
-func wantCode(m *member, want frame.CloseCode) error {
+func wantCode(m *member, want client.CloseCode) error {
 	if got := m.lastCode(); got != want {
 		return fmt.Errorf("a connection of %s ended with close code %d where %d was to come", m.g.id, got, want)
 	}
@@ -179,7 +179,7 @@ func (s *soak) slow(ctx context.Context) error {
 			break
 		}
 	}
-	return wantCode(m, frame.CloseTryAgainLater)
+	return wantCode(m, client.CloseTryAgainLater)
 }
 
 // overfill publishes to a gateway until the server has cut off a connection of
@@ -225,7 +225,7 @@ func (s *soak) rotate(ctx context.Context) error {
 	if err := last.back(ctx, n); err != nil {
 		return err
 	}
-	return wantCode(last, frame.ClosePolicyViolation)
+	return wantCode(last, client.ClosePolicyViolation)
 }
 
 // replace removes the gateway that has been there longest of those that come and
@@ -242,7 +242,7 @@ func (s *soak) replace(ctx context.Context) error {
 		if err := await(ctx, "members of "+former.id+" are gone", m.gone); err != nil {
 			return err
 		}
-		if err := wantCode(m, frame.ClosePolicyViolation); err != nil {
+		if err := wantCode(m, client.ClosePolicyViolation); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/client"
-	"github.com/gatecast/gatecast/frame"
 	"github.com/gatecast/gatecast/internal/event"
 )
 
@@ -33,7 +32,7 @@ type member struct {
 	conn  *client.Conn // nil while there is none
 	tcp   *net.TCPConn // under conn
 	up    int          // connections so far
-	ended frame.CloseCode
+	ended client.CloseCode
 	anew  bool          // the chain ends with the connection
 	away  chan struct{} // no connection is made until it is closed; nil: at any time
 	deaf  chan struct{} // nothing is read until it is closed; nil: all is
@@ -44,7 +43,7 @@ func newMember(s *soak, g *gateway, number int) *member {
 }
 
 // noCode says that a connection ended without a close code of the server's.
-const noCode frame.CloseCode = 0
+const noCode client.CloseCode = 0
 
 // run connects until ctx ends, or the gateway is no more.
 func (m *member) run(ctx context.Context) {
@@ -220,7 +219,7 @@ func (m *member) connected() bool {
 }
 
 // lastCode returns how the connection before this one ended.
-func (m *member) lastCode() frame.CloseCode {
+func (m *member) lastCode() client.CloseCode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ended

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/bench"
-	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/client"
 )
 
 const (
@@ -65,7 +65,7 @@ type soak struct {
 
 	mu       sync.Mutex
 	passing  []*gateway
-	ends     map[frame.CloseCode]int // connections by how they ended
+	ends     map[client.CloseCode]int // connections by how they ended
 	failures int
 	told     []error // the first of the failures
 }
@@ -73,7 +73,7 @@ type soak struct {
 func newSoak(server *bench.Server, p pair, c config, out io.Writer) *soak {
 	s := &soak{
 		c: c, server: server, target: server.Target, pair: p, platform: newPlatform(server.Target),
-		ledger: newLedger(), out: out, warmUp: min(warmUp, c.length/3), ends: make(map[frame.CloseCode]int),
+		ledger: newLedger(), out: out, warmUp: min(warmUp, c.length/3), ends: make(map[client.CloseCode]int),
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	return s
@@ -92,7 +92,7 @@ func (s *soak) tell(err error) {
 }
 
 // count counts the end of a connection.
-func (s *soak) count(code frame.CloseCode) {
+func (s *soak) count(code client.CloseCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ends[code]++

@@ -3,34 +3,28 @@
 
 package testenv
 
-import (
-	"testing"
+import "testing"
 
-	"golang.org/x/sys/unix"
-)
-
-// SmallDisk returns a folder on a file system of its own, of so many bytes, as in
-// 32m. Where none may be mounted it skips the test: that takes root.
+// SmallDisk returns a folder on a file system of its own with the given size, as in
+// 32m. It skips the test where none can be mounted: that needs Linux and root.
 func SmallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("gatecast-test", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("a small disk cannot be mounted: %v", err)
+	if err := mountTmpfs(dir, size); err != nil {
+		t.Skipf("cannot mount a small disk: %v", err)
 	}
 	t.Cleanup(func() {
-		// Detached, for JetStream may still look through a folder when its server has
-		// shut down: whoever opens a stream's store does not wait for that.
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		if err := unmount(dir); err != nil {
 			t.Error(err)
 		}
 	})
 	return dir
 }
 
-// ReadOnly mounts a folder of [SmallDisk] anew, so that nobody can write in it.
+// ReadOnly remounts a folder of [SmallDisk] read-only.
 func ReadOnly(t *testing.T, dir string) {
 	t.Helper()
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+	if err := remountReadOnly(dir); err != nil {
 		t.Fatal(err)
 	}
 }
