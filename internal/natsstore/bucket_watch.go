@@ -104,7 +104,7 @@ const (
 // follow passes the stream's messages to f.
 func (b *Bucket) follow(ctx context.Context, f func(auth.Change)) error {
 	prefix := storage.BucketSubjects(b.name)
-	w := watch{known: make(map[string]bool), f: f}
+	w := watcher{known: make(map[string]bool), f: f}
 	n, left := uint64(0), uint64(0) // how many messages came, and how many existed
 	return b.store.follow(ctx, b.stream, transient(jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
@@ -165,20 +165,20 @@ func (b *Bucket) CatchUp(ctx context.Context) error {
 	}
 }
 
-// A watch passes changes to a function.
-type watch struct {
+// A watcher passes changes to a function.
+type watcher struct {
 	known map[string]bool // keys passed on before Synced; nil after it
 	f     func(auth.Change)
 }
 
-func (w *watch) synced() {
+func (w *watcher) synced() {
 	w.known = nil
 	w.f(auth.Change{Synced: true})
 }
 
 // pass passes one change on. The stream keeps a marker for each deleted key. Before Synced,
 // the marker of a key that was not passed on is left out.
-func (w *watch) pass(c auth.Change) {
+func (w *watcher) pass(c auth.Change) {
 	if w.known != nil {
 		if c.Deleted && !w.known[c.Key] {
 			return

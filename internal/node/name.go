@@ -38,7 +38,7 @@ type claim struct {
 type name struct {
 	id      string
 	run     uint64
-	bus     *eventlog.Bus
+	bus     eventlog.Bus
 	started atomic.Bool
 	taken   atomic.Bool // another node has it
 	release func()
@@ -46,7 +46,7 @@ type name struct {
 
 // claimName takes a name among the nodes that share a log. Of those that start at once,
 // the one with the lowest number gets it: see settle.
-func claimName(ctx context.Context, bus *eventlog.Bus, id string) (*name, error) {
+func claimName(ctx context.Context, bus eventlog.Bus, id string) (*name, error) {
 	n := &name{id: id, run: max(rand.Uint64(), 1), bus: bus}
 	// Without a subscription of our own the servers say at once that nobody listens.
 	if err := n.ask(ctx, nameAnswer, n.yields); err != nil {

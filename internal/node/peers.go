@@ -61,7 +61,7 @@ const (
 type peers struct {
 	name     string
 	run      uint64
-	bus      *eventlog.Bus
+	bus      eventlog.Bus
 	registry *auth.Registry
 	here     func(f func(gatewayID string)) // calls f with those that have a connection to this node
 	send     func(hello)
@@ -89,7 +89,7 @@ type peers struct {
 func newPeers(n *Node) *peers {
 	p := &peers{
 		name: n.cfg.NodeID, run: max(rand.Uint64(), 1), bus: n.log.Bus(), registry: n.registry, logger: n.cfg.Logger,
-		foreign: func(subject string, err error) { n.log.Foreign(eventlog.SourceBus, subject, err) },
+		foreign: func(subject string, err error) { n.log.Skipped(eventlog.SourceBus, subject, err) },
 		quit:    make(chan struct{}), ended: make(chan struct{}),
 		nodes: make(map[string]*peer), told: make(map[string]struct{}), spare: make(map[string]struct{}),
 	}

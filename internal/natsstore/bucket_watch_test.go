@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package eventlog
+package natsstore
 
 import (
 	"context"
@@ -14,6 +14,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
+	"github.com/gatecast/gatecast/test/testenv"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
 // A watched is a bucket that is watched as the registry does it, again when a watch ends.
@@ -28,7 +31,7 @@ type watched struct {
 	fell   bool              // a revision was told that is not higher than one before the watch
 }
 
-func watchBucket(t *testing.T, l *Log) *watched {
+func watchBucket(t *testing.T, l *testStore) *watched {
 	t.Helper()
 	b, err := l.Bucket(t.Context(), "watched")
 	if err != nil {
@@ -45,7 +48,7 @@ func watchBucket(t *testing.T, l *Log) *watched {
 			w.ends = append(w.ends, err)
 			w.synced = false
 			w.mu.Unlock()
-			pauseFor(ctx, openPause)
+			sleep(ctx, openPause)
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
@@ -87,7 +90,7 @@ func (w *watched) has(key, value string) bool {
 func (w *watched) put(t *testing.T, key, value string) uint64 {
 	t.Helper()
 	var revision uint64
-	eventually(t, key+" is put", func() (done bool) {
+	testenv.Eventually(t, key+" is put", func() (done bool) {
 		_, at, err := w.Get(t.Context(), key)
 		switch {
 		case errors.Is(err, auth.ErrNotFound):
@@ -102,16 +105,16 @@ func (w *watched) put(t *testing.T, key, value string) uint64 {
 
 // A watch ends when the connection does, and the next one knows everything at once.
 func TestWatchEndsWithTheConnection(t *testing.T) {
-	s := startSingle(t, nil)
-	cfg := Config{URL: s.url(""), Logger: slog.New(slog.DiscardHandler)}
+	s := natsenv.Start(t)
+	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}
 	one, other := watchBucket(t, open(t, cfg)), watchBucket(t, open(t, cfg))
 	one.put(t, "k", "before")
-	eventually(t, "both know it", func() bool { return one.has("k", "before") && other.has("k", "before") })
-	s.stop()
-	eventually(t, "the watches have ended", func() bool {
+	testenv.Eventually(t, "both know it", func() bool { return one.has("k", "before") && other.has("k", "before") })
+	s.Stop()
+	testenv.Eventually(t, "the watches have ended", func() bool {
 		for _, w := range []*watched{one, other} {
 			w.mu.Lock()
-			ended := len(w.ends) > 0 && errors.Is(w.ends[0], ErrUnavailable) && !w.synced
+			ended := len(w.ends) > 0 && errors.Is(w.ends[0], storage.ErrUnavailable) && !w.synced
 			w.mu.Unlock()
 			if !ended {
 				return false
@@ -119,9 +122,9 @@ func TestWatchEndsWithTheConnection(t *testing.T) {
 		}
 		return true
 	})
-	s.start(nil)
+	s.Restart()
 	one.put(t, "k", "after")
-	eventually(t, "both know the change", func() bool { return one.has("k", "after") && other.has("k", "after") })
+	testenv.Eventually(t, "both know the change", func() bool { return one.has("k", "after") && other.has("k", "after") })
 	if one.resetTimes()+other.resetTimes() > 0 {
 		t.Error("nothing was lost, and it is said so")
 	}
@@ -130,16 +133,16 @@ func TestWatchEndsWithTheConnection(t *testing.T) {
 // A bucket whose stream is deleted is made again by whoever watches it, and revisions go
 // on.
 func TestBucketIsMadeAgain(t *testing.T) {
-	s := startSingle(t, nil)
-	cfg := Config{URL: s.url(""), Logger: slog.New(slog.DiscardHandler)}
+	s := natsenv.Start(t)
+	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}
 	one, other := watchBucket(t, open(t, cfg)), watchBucket(t, open(t, cfg))
 	was := one.put(t, "k", "before")
 	was = max(was, one.put(t, "other", "before"))
-	eventually(t, "both know it", func() bool { return one.has("other", "before") && other.has("other", "before") })
-	if err := s.client().DeleteStream(t.Context(), one.stream); err != nil {
+	testenv.Eventually(t, "both know it", func() bool { return one.has("other", "before") && other.has("other", "before") })
+	if err := s.JetStream().DeleteStream(t.Context(), one.stream); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "both say that it was lost", func() bool {
+	testenv.Eventually(t, "both say that it was lost", func() bool {
 		return slices.IndexFunc([]*watched{one, other}, func(w *watched) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -155,7 +158,7 @@ func TestBucketIsMadeAgain(t *testing.T) {
 	if now := one.put(t, "k", "after"); now <= was {
 		t.Errorf("revision %d comes after %d", now, was)
 	}
-	eventually(t, "both know the new value", func() bool { return one.has("k", "after") && other.has("k", "after") })
+	testenv.Eventually(t, "both know the new value", func() bool { return one.has("k", "after") && other.has("k", "after") })
 	if one.fell || other.fell {
 		t.Error("a revision went back")
 	}
@@ -166,12 +169,12 @@ func TestBucketIsMadeAgain(t *testing.T) {
 
 // A bucket that has gone back to an older copy has lost what came since.
 func TestBucketGoesBack(t *testing.T) {
-	s := startSingle(t, nil)
-	b := watchBucket(t, open(t, Config{URL: s.url(""), Logger: slog.New(slog.DiscardHandler)}))
+	s := natsenv.Start(t)
+	b := watchBucket(t, open(t, Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}))
 	b.put(t, "k", "old")
 	b.put(t, "k", "new")
-	eventually(t, "it is known", func() bool { return b.has("k", "new") })
-	js := s.client()
+	testenv.Eventually(t, "it is known", func() bool { return b.has("k", "new") })
+	js := s.JetStream()
 	stream, err := js.Stream(t.Context(), b.stream)
 	if err != nil {
 		t.Fatal(err)
@@ -190,15 +193,15 @@ func TestBucketGoesBack(t *testing.T) {
 	if _, err := kv.Create(t.Context(), "k", []byte("old")); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 		t.Fatal(err)
 	}
-	eventually(t, "what is there now is known", func() bool { return b.has("k", "old") && b.resetTimes() == 1 })
+	testenv.Eventually(t, "what is there now is known", func() bool { return b.has("k", "old") && b.resetTimes() == 1 })
 }
 
 // CatchUp returns when what others have changed by then is known.
 func TestBucketCatchesUp(t *testing.T) {
-	s := startSingle(t, nil)
-	cfg := Config{URL: s.url(""), Logger: slog.New(slog.DiscardHandler)}
+	s := natsenv.Start(t)
+	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}
 	one, other := watchBucket(t, open(t, cfg)), watchBucket(t, open(t, cfg))
-	eventually(t, "both watch", func() bool { return one.has("none", "") && other.has("none", "") })
+	testenv.Eventually(t, "both watch", func() bool { return one.has("none", "") && other.has("none", "") })
 	for i := range 200 {
 		key, value := "k", string(rune('a'+i%26))
 		one.put(t, key, value)
@@ -209,10 +212,10 @@ func TestBucketCatchesUp(t *testing.T) {
 			t.Fatalf("change %d is not known", i)
 		}
 	}
-	s.stop()
+	s.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), openTry)
 	defer cancel()
-	if err := other.CatchUp(ctx); !errors.Is(err, ErrUnavailable) {
+	if err := other.CatchUp(ctx); !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("without a connection: %v", err)
 	}
 }

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package eventlog
+package natsstore
 
 import (
 	"context"
@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-func openBucket(tb testing.TB, l *Log) *Bucket {
+func openBucket(tb testing.TB, l *testStore) *Bucket {
 	tb.Helper()
 	b, err := l.Bucket(tb.Context(), "registry")
 	if err != nil {
@@ -81,7 +82,7 @@ func TestBucket(t *testing.T) {
 			present("gateway.a", "three", r3)
 			conflict("create of what is there again", create())
 
-			if _, err := b.Create(ctx, "not a key", nil); err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, auth.ErrConflict) {
+			if _, err := b.Create(ctx, "not a key", nil); err == nil || errors.Is(err, storage.ErrUnavailable) || errors.Is(err, auth.ErrConflict) {
 				t.Errorf("a bad key: %v", err)
 			}
 			ended, cancel := context.WithCancel(ctx)
@@ -275,10 +276,10 @@ func TestWatchEndsWithMuchUntold(t *testing.T) {
 		if first {
 			first = false
 			go l.Close()
-			<-l.life.Done()
+			<-l.ctx.Done()
 		}
 	})
-	if !errors.Is(err, ErrUnavailable) {
+	if !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("a watch of a log that closes: %v", err)
 	}
 }

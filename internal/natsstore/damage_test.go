@@ -1,10 +1,11 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package eventlog
+package natsstore
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +16,9 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/auth"
-	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
+	"github.com/gatecast/gatecast/internal/natsstore/check"
 )
 
 const (
@@ -41,11 +44,11 @@ func aStore(t *testing.T) (dir string, epoch uint64) {
 			t.Fatal(err)
 		}
 	}
-	j, err := l.Journal(t.Context(), JournalConfig{Name: "notes"})
+	j, err := l.Journal(t.Context(), eventlog.JournalConfig{Name: "notes"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Append(t.Context(), Record{Name: "n", Data: []byte("one")}, Record{Name: "n", Data: []byte("two")}); err != nil {
+	if _, err := j.Append(t.Context(), eventlog.Record{Name: "n", Data: []byte("one")}, eventlog.Record{Name: "n", Data: []byte("two")}); err != nil {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
@@ -60,11 +63,11 @@ type remains struct {
 	records int
 }
 
-func remainsOf(t *testing.T, l *Log) (r remains) {
+func remainsOf(t *testing.T, l *testStore) (r remains) {
 	t.Helper()
 	r.epoch = l.Epoch()
 	markers := 0
-	if _, err := l.Read(t.Context(), 0, func(e Entry) error {
+	if _, err := l.Read(t.Context(), 0, func(e eventlog.Entry) error {
 		if e.Body == nil {
 			markers++
 			return nil
@@ -89,11 +92,11 @@ func remainsOf(t *testing.T, l *Log) (r remains) {
 			t.Errorf("key %d: %q, %v", i, value, err)
 		}
 	}
-	j, err := l.Journal(t.Context(), JournalConfig{Name: "notes"})
+	j, err := l.Journal(t.Context(), eventlog.JournalConfig{Name: "notes"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	records, err := j.Read(t.Context(), JournalQuery{Limit: 10})
+	records, err := j.Read(t.Context(), eventlog.JournalQuery{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +136,7 @@ func garbage(name string) error {
 // files lie aside.
 func TestRepair(t *testing.T) {
 	const (
-		events  = streamName
+		events  = storage.EventsStream
 		keys    = "KV_registry"
 		journal = "gatecast_notes"
 		block   = "msgs/1.blk"
@@ -161,12 +164,12 @@ func TestRepair(t *testing.T) {
 		{"keys, description gone", keys, "meta.inf", os.Remove, damagedEvents, damagedKeys},
 		{"journal, garbage", journal, block, garbage, damagedEvents, damagedKeys},
 		{"journal, description", journal, "meta.inf", flip(.9), damagedEvents, damagedKeys},
-		{"life", "../../../" + lifeFile, "", garbage, damagedEvents, damagedKeys},
-		{"life gone", "../../../" + lifeFile, "", os.Remove, damagedEvents, damagedKeys},
+		{"life", "../../../" + markerFile, "", garbage, damagedEvents, damagedKeys},
+		{"life gone", "../../../" + markerFile, "", os.Remove, damagedEvents, damagedKeys},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, epoch := aStore(t)
-			if err := c.damage(filepath.Join(streamsDir(dir), c.stream, c.file)); err != nil {
+			if err := c.damage(filepath.Join(check.StreamsDir(dir), c.stream, c.file)); err != nil {
 				t.Fatal(err)
 			}
 			refused(t, dir, filepath.Base(c.stream))
@@ -192,7 +195,7 @@ func TestRepair(t *testing.T) {
 func refused(t *testing.T, dir, names string) {
 	t.Helper()
 	for range 2 {
-		l, err := Open(t.Context(), Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+		l, err := openLog(t.Context(), Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			_ = l.Close()
 			t.Fatal("it opens")
@@ -208,7 +211,7 @@ func refused(t *testing.T, dir, names string) {
 // What was damaged lies aside as it was.
 func TestRepairDeletesNothing(t *testing.T) {
 	dir, _ := aStore(t)
-	file := filepath.Join(streamsDir(dir), streamName, "msgs/1.blk")
+	file := filepath.Join(check.StreamsDir(dir), storage.EventsStream, "msgs/1.blk")
 	if err := flip(.5)(file); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +220,7 @@ func TestRepairDeletesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, Config{Dir: dir, Repair: true})
-	found, err := filepath.Glob(filepath.Join(dir, "damaged-*", "jetstream/$G/streams", streamName, "msgs/1.blk"))
+	found, err := filepath.Glob(filepath.Join(dir, "damaged-*", "jetstream/$G/streams", storage.EventsStream, "msgs/1.blk"))
 	if err != nil || len(found) != 1 {
 		t.Fatal(found, err)
 	}
@@ -232,8 +235,8 @@ func TestDamagedIndex(t *testing.T) {
 	for name, damage := range map[string]func(string) error{"flipped": flip(.5), "garbage": garbage, "gone": os.Remove} {
 		t.Run(name, func(t *testing.T) {
 			dir, _ := aStore(t)
-			for _, stream := range []string{streamName, "KV_registry", "gatecast_notes"} {
-				if err := damage(filepath.Join(streamsDir(dir), stream, "msgs/index.db")); err != nil {
+			for _, stream := range []string{storage.EventsStream, "KV_registry", "gatecast_notes"} {
+				if err := damage(filepath.Join(check.StreamsDir(dir), stream, "msgs/index.db")); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -254,18 +257,21 @@ func TestTornEnd(t *testing.T) {
 		damage func(string) error
 		opens  bool
 	}{
-		{"killed", bootID(), shorten(10), true},
+		{"killed", "", shorten(10), true},
 		{"power cut", "another", shorten(10), true},
-		{"killed, a description half written", bootID(), nil, true},
-		{"killed, damaged in the middle", bootID(), flip(.5), false},
+		{"killed, a description half written", "", nil, true},
+		{"killed, damaged in the middle", "", flip(.5), false},
 		{"power cut, damaged in the middle", "another", flip(.5), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, _ := aStore(t)
-			if err := (life{Boot: c.boot}).save(dir); err != nil {
+			if c.boot == "" { // as it is now
+				c.boot = readJSON(t, dir, markerFile)["boot"].(string)
+			}
+			if err := os.WriteFile(filepath.Join(dir, markerFile), fmt.Appendf(nil, `{"boot":%q}`, c.boot), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			stream := filepath.Join(streamsDir(dir), streamName)
+			stream := filepath.Join(check.StreamsDir(dir), storage.EventsStream)
 			want := damagedEvents - 1
 			if c.damage == nil {
 				want = damagedEvents
@@ -276,7 +282,7 @@ func TestTornEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !c.opens {
-				refused(t, dir, streamName)
+				refused(t, dir, storage.EventsStream)
 				return
 			}
 			if got := remainsOf(t, open(t, Config{Dir: dir})); len(got.events) != want {
@@ -286,42 +292,74 @@ func TestTornEnd(t *testing.T) {
 	}
 }
 
-// The checksum and the form of records are what JetStream writes: everything in a
-// store is good, whatever was written.
-func TestGoodSpans(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
+// A reader learns where the end of a log can be lost, once.
+func TestEndLost(t *testing.T) {
+	dir := t.TempDir()
 	l := open(t, Config{Dir: dir})
-	for i := range 50 {
-		ev, _ := newEvent(i)
-		ev.Key = "with a header"[:i%2*13]
-		ev.Target = event.Target{All: true}
-		ev.Payload = fmt.Appendf(nil, `"%0*d"`, i*i+1, i)
-		if _, err := l.Append(t.Context(), ev, ev.AppendBody(nil)); err != nil {
-			t.Fatal(err)
-		}
+	before := add(t, l, 0)
+	closeLog(t, l)
+	changeMarker(t, dir, map[string]any{"boot": "another", "closed": false})
+	closeLog(t, open(t, Config{Dir: dir}))
+	after := open(t, Config{Dir: dir})
+	if seq, ok := after.Resolve(before); seq != 1 || !ok {
+		t.Errorf("%v is no longer a position", before)
 	}
-	b, err := l.Bucket(t.Context(), "registry")
+	var got []eventlog.Entry
+	if _, err := after.Read(t.Context(), before.Seq, func(e eventlog.Entry) error { got = append(got, e); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || !got[0].Lost || got[0].Body != nil || got[1].Lost {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestInvalidStoreMarker(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, markerFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), markerFile) {
+		t.Errorf("error %v", err)
+	}
+}
+
+const (
+	markerFile  = "life.json"
+	extentsFile = "extents.json"
+)
+
+// readJSON reads a file of a log's folder.
+func readJSON(t *testing.T, dir, file string) (m map[string]any) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 30 { // over each other, and removed
-		revision, err := b.Create(t.Context(), "k", []byte{byte(i)})
-		if err == nil {
-			err = b.Delete(t.Context(), "k", revision)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	closeLog(t, l)
-	for _, stream := range []string{streamName, "KV_registry"} {
-		block, err := os.ReadFile(filepath.Join(streamsDir(dir), stream, "msgs/1.blk"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		spans := goodSpans(stream, 1, block)
-		if len(spans) != 1 || spans[0].from != 0 || spans[0].to != len(block) || spans[0].records < 50 {
-			t.Errorf("%s: %+v of %d bytes", stream, spans, len(block))
+	return m
+}
+
+// changeMarker changes the store marker of a folder. A nil value removes its name.
+func changeMarker(t *testing.T, dir string, values map[string]any) {
+	t.Helper()
+	m := readJSON(t, dir, markerFile)
+	for name, value := range values {
+		if m[name] = value; value == nil {
+			delete(m, name)
 		}
 	}
+	b, err := json.Marshal(m)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, markerFile), b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

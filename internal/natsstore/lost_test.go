@@ -1,10 +1,9 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package eventlog
+package natsstore
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,10 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/eventlog"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
+	"github.com/gatecast/gatecast/internal/natsstore/check"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,11 +37,11 @@ func killedStore(t *testing.T) string {
 	if _, err := b.Create(t.Context(), "late", []byte("value")); err != nil {
 		t.Fatal(err)
 	}
-	j, err := l.Journal(t.Context(), JournalConfig{Name: "notes"})
+	j, err := l.Journal(t.Context(), eventlog.JournalConfig{Name: "notes"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Append(t.Context(), Record{Name: "n", Data: []byte("three")}); err != nil {
+	if _, err := j.Append(t.Context(), eventlog.Record{Name: "n", Data: []byte("three")}); err != nil {
 		t.Fatal(err)
 	}
 	return killedFrom(t, l.cfg.Dir)
@@ -99,7 +100,7 @@ func TestLost(t *testing.T) {
 		{file: events, damage: map[string]func(string) error{"gone": os.RemoveAll, "a file": toFile}, keysLeft: true},
 		{file: "jetstream", damage: map[string]func(string) error{"gone": os.RemoveAll, "a file": toFile}},
 		{file: "jetstream/$G/streams", damage: map[string]func(string) error{"gone": os.RemoveAll, "a file": toFile}},
-		{file: lifeFile, damage: map[string]func(string) error{"gone": os.Remove, "empty": empty, "a folder": toFolder}, keysLeft: true},
+		{file: markerFile, damage: map[string]func(string) error{"gone": os.Remove, "empty": empty, "a folder": toFolder}, keysLeft: true},
 	} {
 		for what, damage := range c.damage {
 			for _, killed := range []bool{false, true} {
@@ -144,14 +145,7 @@ func TestLostNotes(t *testing.T) {
 			if got := remainsOf(t, open(t, Config{Dir: dir, Repair: true})); got.keys != damagedKeys {
 				t.Errorf("left are %+v", got)
 			}
-			l, err := readLife(down)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.Boot = "another"
-			if err := l.save(down); err != nil {
-				t.Fatal(err)
-			}
+			changeMarker(t, down, map[string]any{"boot": "another"})
 			if isFolder(filepath.Join(down, extentsFile)) {
 				return // no power cut makes one
 			}
@@ -170,12 +164,8 @@ func TestLostInPowerCut(t *testing.T) {
 	}{"torn": {shorten(10), true}, "empty": {empty, false}, "gone": {os.Remove, false}} {
 		t.Run(name, func(t *testing.T) {
 			dir := killedStore(t)
-			l, err := readLife(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.Boot = "another"
-			if err := errors.Join(l.save(dir), c.damage(filepath.Join(streamsDir(dir), "KV_registry/msgs/1.blk"))); err != nil {
+			changeMarker(t, dir, map[string]any{"boot": "another"})
+			if err := c.damage(filepath.Join(check.StreamsDir(dir), "KV_registry/msgs/1.blk")); err != nil {
 				t.Fatal(err)
 			}
 			if !c.opens {
@@ -193,15 +183,15 @@ func TestLostInPowerCut(t *testing.T) {
 // replaced keys, in a log that was closed, killed, or went down with its machine.
 func TestNothingIsLost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	l := open(t, Config{Dir: dir, Retention: 100 * time.Millisecond})
+	l := open(t, Config{Dir: dir}, eventlog.Config{Retention: 100 * time.Millisecond})
 	for i := range 50 {
 		add(t, l, i)
 	}
-	expires, err := l.Journal(t.Context(), JournalConfig{Name: "expires", Retention: 100 * time.Millisecond})
+	expires, err := l.Journal(t.Context(), eventlog.JournalConfig{Name: "expires", Retention: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	purged, err := l.Journal(t.Context(), JournalConfig{Name: "purged"})
+	purged, err := l.Journal(t.Context(), eventlog.JournalConfig{Name: "purged"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,10 +201,10 @@ func TestNothingIsLost(t *testing.T) {
 	}
 	var last uint64
 	for i := range 50 {
-		if _, err := expires.Append(t.Context(), Record{Name: "n", Data: []byte("x")}); err != nil {
+		if _, err := expires.Append(t.Context(), eventlog.Record{Name: "n", Data: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
-		if last, err = purged.Append(t.Context(), Record{Name: "n", Data: []byte("x")}); err != nil {
+		if last, err = purged.Append(t.Context(), eventlog.Record{Name: "n", Data: []byte("x")}); err != nil {
 			t.Fatal(err)
 		}
 		key := fmt.Sprint("k", i%10)
@@ -245,21 +235,24 @@ func TestNothingIsLost(t *testing.T) {
 			break
 		}
 	}
-	l.checkpoint()
+	if err := l.Checkpoint(t.Context(), l.Last().Seq); err != nil {
+		t.Fatal(err)
+	}
 	killed, down := killedFrom(t, dir), killedFrom(t, dir)
 	closeLog(t, l)
-	life, err := readLife(down)
-	if err != nil {
-		t.Fatal(err)
+	extents := readJSON(t, killed, extentsFile)
+	changeMarker(t, down, map[string]any{"boot": "another", "extents": extents})
+	want := map[string]any{
+		"KV_registry":        map[string]any{"last": 91., "keys": 10.},
+		"gatecast_purged":    map[string]any{"last": 50.},
+		storage.EventsStream: map[string]any{"last": 50.},
 	}
-	life.Boot, life.Extents = "another", l.held.all()
-	if err := life.save(down); err != nil {
-		t.Fatal(err)
+	for stream, e := range want {
+		if diff := cmp.Diff(e, extents[stream]); diff != "" {
+			t.Errorf("extent of %s: %s", stream, diff)
+		}
 	}
 	for name, dir := range map[string]string{"closed": dir, "killed": killed, "down": down} {
-		if known, err := readExtents(killed); err != nil || known["KV_registry"].Keys != 10 || known["gatecast_purged"].Last != 50 || known[streamName].Last != 50 {
-			t.Errorf("noted are %v, %v", known, err)
-		}
 		closeLog(t, open(t, Config{Dir: dir}))
 		if t.Failed() {
 			t.Fatal(name)
@@ -270,32 +263,20 @@ func TestNothingIsLost(t *testing.T) {
 // A folder of the version before says nothing of what it held; it opens as it is.
 func TestFolderOfTheVersionBefore(t *testing.T) {
 	dir := killedStore(t)
-	b, err := os.ReadFile(filepath.Join(dir, lifeFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var l map[string]any
-	if err := json.Unmarshal(b, &l); err != nil {
-		t.Fatal(err)
-	}
-	delete(l, "tracked")
-	delete(l, "extents")
-	if b, err = json.Marshal(l); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, lifeFile), b, 0o600), os.Remove(filepath.Join(dir, extentsFile))); err != nil {
+	changeMarker(t, dir, map[string]any{"tracked": nil, "extents": nil})
+	if err := os.Remove(filepath.Join(dir, extentsFile)); err != nil {
 		t.Fatal(err)
 	}
 	marker := filepath.Join(filepath.Dir(dir), "log.json")
-	log := open(t, Config{Dir: dir, Marker: marker})
+	log := open(t, Config{Dir: dir, Sentinel: marker})
 	if got := remainsOf(t, log); got.keys != damagedKeys {
 		t.Errorf("left are %+v", got)
 	}
-	if !exists(marker) {
+	if _, err := os.Stat(marker); err != nil {
 		t.Error("there is no marker")
 	}
 	dir = killedFrom(t, dir)
-	if err := os.RemoveAll(filepath.Join(streamsDir(dir), "KV_registry")); err != nil {
+	if err := os.RemoveAll(filepath.Join(check.StreamsDir(dir), "KV_registry")); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, dir, "KV_registry")
@@ -310,16 +291,16 @@ func TestLogIsGone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "log")
 			marker := filepath.Join(filepath.Dir(dir), "log.json")
-			l := open(t, Config{Dir: dir, Marker: marker}) // a first start
+			l := open(t, Config{Dir: dir, Sentinel: marker}) // a first start
 			add(t, l, 0)
 			epoch := l.Epoch()
 			closeLog(t, l)
-			closeLog(t, open(t, Config{Dir: dir, Marker: marker}))
+			closeLog(t, open(t, Config{Dir: dir, Sentinel: marker}))
 			if err := damage(dir); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 {
-				l, err := Open(t.Context(), Config{Dir: dir, Marker: marker, Logger: slog.New(slog.DiscardHandler)})
+				l, err := openLog(t.Context(), Config{Dir: dir, Sentinel: marker, Logger: slog.New(slog.DiscardHandler)})
 				if err == nil {
 					_ = l.Close()
 					t.Fatal("it opens")
@@ -328,39 +309,13 @@ func TestLogIsGone(t *testing.T) {
 					t.Errorf("error %q", text)
 				}
 			}
-			l = open(t, Config{Dir: dir, Marker: marker, Repair: true})
+			l = open(t, Config{Dir: dir, Sentinel: marker, Repair: true})
 			if l.Epoch() == epoch || l.Last().Seq != 0 {
 				t.Errorf("it begins at %v, in the epoch before: %v", l.Last(), l.Epoch() == epoch)
 			}
 			closeLog(t, l)
-			closeLog(t, open(t, Config{Dir: dir, Marker: marker}))
+			closeLog(t, open(t, Config{Dir: dir, Sentinel: marker}))
 		})
 	}
-	open(t, Config{InMemory: true, Marker: filepath.Join(t.TempDir(), "log.json")})
-}
-
-// What is written down for a power cut is what has been known for a minute.
-func TestDurableExtents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x, err := beginExtents(t.TempDir(), map[string]extent{"s": {Last: 1}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer x.close()
-		var got []map[string]extent
-		for i := range uint64(8) {
-			x.note("s", extent{Last: min(2+i, 6)})
-			if due := x.durable(time.Now()); due != nil {
-				got = append(got, due)
-			}
-			time.Sleep(durableAfter / 2)
-		}
-		want := []map[string]extent{{"s": {Last: 2}}, {"s": {Last: 4}}, {"s": {Last: 6}}}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Error(diff)
-		}
-		if read, err := readExtents(filepath.Dir(x.file.Name())); err != nil || read["s"].Last != 6 {
-			t.Error(read, err)
-		}
-	})
+	open(t, Config{InMemory: true, Sentinel: filepath.Join(t.TempDir(), "log.json")})
 }

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package eventlog
+package natsstore
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 func TestBus(t *testing.T) {
-	b := open(t, Config{InMemory: true}).Bus()
+	b := open(t, Config{InMemory: true}).Store.Bus()
 	heard := make(chan string, 10)
 	stop, err := b.Subscribe("hello.*", func(subject string, data []byte) []byte {
 		heard <- subject + " " + string(data)
@@ -44,7 +44,7 @@ func TestBus(t *testing.T) {
 }
 
 func TestBusAnswers(t *testing.T) {
-	b := open(t, Config{InMemory: true}).Bus()
+	b := open(t, Config{InMemory: true}).Store.Bus()
 	ask := func(subject string, enough int) (answers []string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package eventlog
+package natsstore
 
 import (
 	"errors"
@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
@@ -26,7 +25,7 @@ func TestSpace(t *testing.T) {
 
 	take := func(n, wantLooks int, ok bool) {
 		t.Helper()
-		if err := s.take(n); (err == nil) != ok || err != nil && !errors.Is(err, ErrUnavailable) {
+		if err := s.take(n); (err == nil) != ok || err != nil && !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("take %d: %v", n, err)
 		}
 		if looks != wantLooks {
@@ -49,7 +48,7 @@ func TestSpace(t *testing.T) {
 	take(1000, 6, true)
 
 	failure = errors.New("gone")
-	if err := s.check(); !errors.Is(err, ErrUnavailable) {
+	if err := s.check(); !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("check: %v", err)
 	}
 	take(1000, 8, false)
@@ -58,8 +57,7 @@ func TestSpace(t *testing.T) {
 	}
 }
 
-// On a disk that fills up, appends fail without a trace and go on when there is
-// room again.
+// On a full disk, appends fail and take no sequence. They succeed again when there is room.
 func TestFullDisk(t *testing.T) {
 	dir := testenv.SmallDisk(t, "32m")
 	l := open(t, Config{Dir: filepath.Join(dir, "log")})
@@ -68,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.WriteFile(filler, make([]byte, 20<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Check(t.Context()); !errors.Is(err, ErrUnavailable) { // looks at the disk
+	if err := l.Check(t.Context()); !errors.Is(err, storage.ErrUnavailable) { // looks at the disk
 		t.Errorf("check: %v", err)
 	}
 	b, err := l.Bucket(t.Context(), "b")
@@ -79,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 	_, appendErr := l.Append(t.Context(), ev, body)
 	_, createErr := b.Create(t.Context(), "k", []byte("v"))
 	for what, err := range map[string]error{"Append": appendErr, "Create": createErr} {
-		if !errors.Is(err, ErrUnavailable) {
+		if !errors.Is(err, storage.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -94,9 +92,9 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// When the disk is full all the same, because others filled it at once, JetStream
-// fails for good; a new start finds what was acknowledged and nothing else.
-func TestFullDiskUnforeseen(t *testing.T) {
+// When other programs fill the disk at once, JetStream fails for good. The next start finds what
+// was acknowledged and nothing else.
+func TestDiskFilledByOthers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for an append to time out")
 	}
@@ -112,24 +110,19 @@ func TestFullDiskUnforeseen(t *testing.T) {
 			acked = c.Seq
 		}
 	}
-	if !errors.Is(err, ErrUnavailable) {
+	if !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
-	for l.out.failed() == nil { // the reason is found out just after
-		time.Sleep(time.Millisecond)
-	}
 	ev, small := newEvent(0)
-	if _, err := l.Append(t.Context(), ev, small); !errors.Is(err, ErrUnavailable) {
+	if _, err := l.Append(t.Context(), ev, small); !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("the next append: %v", err)
 	}
-	if err := l.Check(t.Context()); !errors.Is(err, ErrUnavailable) {
+	if err := l.Check(t.Context()); !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("check: %v", err)
 	}
 	closeLog(t, l)
 
-	if err := unix.Mount("gatecast-test", dir, "tmpfs", unix.MS_REMOUNT, "size=64m"); err != nil {
-		t.Fatal(err)
-	}
+	testenv.ResizeDisk(t, dir, "64m")
 	l = open(t, Config{Dir: filepath.Join(dir, "log")})
 	if l.Last().Seq != acked+1 { // the marker of the new epoch
 		t.Errorf("last %v, want one after %d as acknowledged", l.Last(), acked)
