@@ -168,7 +168,7 @@ var forbidden = []struct{ pkg, dep string }{
 	{"stats", "github.com/prometheus"},
 	{"internal/eventlog", module + "auth"},
 	{"internal/eventlog", "github.com/nats-io"}, // it knows no type of JetStream
-	{"client", module}, // a program that uses the client compiles nothing of the server
+	{"client", module},                          // a program that uses the client compiles nothing of the server
 	{"client", "github.com/nats-io"},
 	{"client", "github.com/prometheus"},
 	{"client", "github.com/valyala"},
