@@ -47,8 +47,8 @@ type Log interface {
 	// Find returns the sequence of an event's id, and whether the history contains it.
 	Find(ctx context.Context, id event.Cursor) (seq uint64, ok bool, err error)
 	Get(ctx context.Context, seq uint64) (eventlog.Entry, error)
-	// Foreign reports something in the shared streams that no node wrote.
-	Foreign(source eventlog.Source, what string, err error)
+	// Skipped reports something in the shared streams that no node wrote.
+	Skipped(source eventlog.Source, what string, err error)
 	Journal(ctx context.Context, cfg eventlog.JournalConfig) (*eventlog.Journal, error)
 }
 

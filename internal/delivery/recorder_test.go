@@ -11,6 +11,7 @@ import (
 	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
+	"github.com/gatecast/gatecast/internal/natsstore"
 	"github.com/gatecast/gatecast/shard"
 	"github.com/gatecast/gatecast/stats/metrics"
 
@@ -21,7 +22,11 @@ import (
 func open(t *testing.T) *Recorder {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	log, err := eventlog.Open(t.Context(), eventlog.Config{Dir: t.TempDir(), InMemory: true, Logger: logger})
+	store, err := natsstore.Open(t.Context(), natsstore.Config{InMemory: true, Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := eventlog.Open(t.Context(), store, eventlog.Config{Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +40,8 @@ func open(t *testing.T) *Recorder {
 	}
 	t.Cleanup(func() {
 		r.Stop()
-		if err := log.Close(); err != nil {
+		log.Close()
+		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
 	})

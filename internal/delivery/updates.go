@@ -54,7 +54,7 @@ func (r *Recorder) follow(ctx context.Context) {
 func (r *Recorder) applyRecord(ctx context.Context, rec eventlog.Record) {
 	updates, err := tracker.Parse(rec.Data)
 	if err != nil {
-		r.Log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", updatesJournal, rec.Seq), err)
+		r.Log.Skipped(eventlog.SourceJournal, fmt.Sprintf("%s at %d", updatesJournal, rec.Seq), err)
 		return
 	}
 	r.tracker.Apply(updates.UpTo(r.Log.Valid(ctx, rec.Epoch)))
