@@ -92,8 +92,7 @@ func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cm
 	if c.CPUs != nil {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(c.CPUs.Count()))
 	}
-	// A group of its own: a terminal's Ctrl-C is for the load, which ends the server.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = childAttributes(true) // Ctrl-C is for the load, which ends the server
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
 	return cmd

@@ -133,7 +133,7 @@ func TestCommandWaitsForToken(t *testing.T) {
 }
 
 // What is worth another look, and what is not.
-func TestLook(t *testing.T) {
+func TestProbe(t *testing.T) {
 	token := adminToken(t)
 	open := adminToken(t)
 	if err := os.Chmod(open, 0o644); err != nil {
@@ -173,7 +173,7 @@ func TestLook(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			f := &adminFlags{InternalURL: tt.url, AdminTokenFile: tt.token}
-			again, err := f.look(ctx, &internalRoute{url: tt.url, http: http.DefaultClient}, tt.changes)
+			again, err := f.probe(ctx, &internalRoute{url: tt.url, http: http.DefaultClient}, tt.changes)
 			if again != tt.again || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("again %t, %v; want %t, %q", again, err, tt.again, tt.says)
 			}

@@ -30,9 +30,9 @@ func TestMain(m *testing.M) {
 // impatient has client commands wait only a moment for a node, where a test is about
 // one that is not there.
 func impatient(t *testing.T) {
-	was := startPatience
-	startPatience = 500 * time.Millisecond
-	t.Cleanup(func() { startPatience = was })
+	was := startTimeout
+	startTimeout = 500 * time.Millisecond
+	t.Cleanup(func() { startTimeout = was })
 }
 
 // gatecast runs a command and returns its exit code and what it wrote.
@@ -135,7 +135,7 @@ func TestPrecedence(t *testing.T) {
 	if _, err := newParser(&c).Parse([]string{"serve", "--ping-interval", "3"}); err != nil {
 		t.Fatal(err)
 	}
-	cfg := c.Serve.nodeConfig()
+	cfg := c.Serve
 	if cfg.PingInterval != 3*time.Second || cfg.RateLimit != 2 || cfg.MaxPayload != 64<<10 || !cfg.Plaintext || cfg.Retention != time.Hour || cfg.MaxConnections != 1000 {
 		t.Errorf("%+v", cfg)
 	}
