@@ -8,25 +8,63 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 
-.PHONY: run build test race lint fuzz bench bench-growth bench-peers bench-hostile soak clients spec-lint screenshots vuln rename image
+# Packages, and parallel tests of a package, that run at the same time. Most tests wait, so there
+# are more of them than processors. The packages that take longest start first: go test tests a
+# package once, also if it is listed twice.
+AT_ONCE ?= 4
+LONGEST := ./internal/node ./internal/eventlog ./internal/api ./bench ./cmd/gatecast
 
-run: ## a working system to watch, in one process; Ctrl-C ends it
+# These stop and kill processes, or attack a node, and mostly wait: they run beside each other, and
+# nothing else beside them. ALONE is a prefix of their command: .ci/run waits for its other steps.
+ALONE       ?=
+ALONE_TESTS := test/chaos|test/hostile|test/soak
+
+# Not run with the race detector: packages without goroutines (test/archtest checks that), and those
+# whose node is another process, which is built without the detector.
+NO_GOROUTINES := internal/event|internal/netaddr|internal/secretfile|internal/spec|internal/strict|internal/tlsrecord|test/archtest|test/docs|test/gomodule
+OTHER_PROCESS := test/chaos|test/hostile
+
+SHELL       := bash
+.SHELLFLAGS := -o pipefail -ec
+
+.PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS='|' read -r target text; do printf '  make %-13s %s\n' "$$target" "$$text"; done
+
+run: ## start a demo: a node, two gateways and a stream of events; Ctrl-C ends it
 	$(GO) run ./cmd/gatecast demo
 
-build: ## the static binary, bin/gatecast
+build: ## build the static binary bin/gatecast
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatecast ./cmd/gatecast
 
-test: ## every test that needs nothing but Go
-	$(GO) test -shuffle=on -timeout 20m ./...
+# Where gatecast builds. serve and demo run on Linux only, all other commands on each.
+PLATFORMS := linux darwin freebsd windows
+ARCHS     := amd64 arm64
 
-race: ## the same under the race detector, which needs a C compiler
-	$(GO) test -race -shuffle=on -timeout 30m ./...
+cross: ## build and vet the program for every platform: Linux, macOS, FreeBSD, Windows; amd64 and arm64
+	@for os in $(PLATFORMS); do for arch in $(ARCHS); do \
+	  echo "$$os/$$arch"; \
+	  export GOOS=$$os GOARCH=$$arch CGO_ENABLED=0; \
+	  $(GO) build -trimpath -o /dev/null ./cmd/gatecast; \
+	  $(GO) vet $$($(GO) list -deps ./cmd/gatecast ./client | grep "^$$(GOOS= GOARCH= $(GO) list -m)"); \
+	done; done
 
-lint:
+test: ## run all tests that need only Go; about 4 minutes
+	@packages=$$($(GO) list ./... | grep -vE '/($(ALONE_TESTS))$$'); \
+	  $(GO) test -shuffle=on -timeout 20m -p $(AT_ONCE) -parallel $(AT_ONCE) $(LONGEST) $$packages
+	$(ALONE) $(GO) test -shuffle=on -timeout 20m -p 3 $(addprefix ./,$(subst |, ,$(ALONE_TESTS)))
+
+race: ## run the tests with the race detector; needs a C compiler
+	@packages=$$($(GO) list ./... | grep -vE '/($(NO_GOROUTINES)|$(OTHER_PROCESS))$$'); \
+	  $(GO) test -race -shuffle=on -timeout 30m -p $(AT_ONCE) -parallel $(AT_ONCE) $(LONGEST) $$packages
+
+lint: ## run go vet and golangci-lint
 	$(GO) vet ./...
 	$(GO) run $(LINT) run
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "$$pkg $$target"; \
@@ -34,35 +72,35 @@ fuzz: ## each fuzz target for FUZZTIME
 	  done; \
 	done
 
-bench: ## the server as a process of its own, under load; up to ten minutes
+bench: ## measure a node under load, in a process of its own; up to 10 minutes
 	$(GO) test -run '^$$' -bench . -skip Growth -benchtime 1x -count 1 -timeout 30m ./bench
 
-bench-growth: ## the same workloads with 1,000 to 18,000 connections, and the shard alone with a million
+bench-growth: ## measure 1,000 to 18,000 connections to a node, and a million to a shard alone
 	$(GO) test -run '^$$' -bench Growth -benchtime 1x -count 1 -timeout 30m ./bench
 	$(GO) test -run '^$$' -bench Growth -count 1 ./shard
 
-bench-peers: ## other WebSocket libraries under the same load, and ratios; twenty minutes
+bench-peers: ## compare with other WebSocket libraries and servers under the same load; 20 minutes
 	cd bench/peers && $(GO) run .
 
-bench-hostile: ## what 1,000 connections notice of each attack on the server; half an hour
+bench-hostile: ## measure how each attack affects 1,000 other connections; 30 minutes
 	$(GO) test ./test/hostile -run '^$$' -bench Bystanders -benchtime 1x -timeout 90m
 
-soak: ## the server under everything at once for SOAK, as in SOAK=2h; fails if an event is lost or memory rises
+soak: ## run a node under all kinds of load for SOAK (10m); fails if events are lost or memory grows
 	$(GO) run ./test/soak --for $(SOAK)
 
-clients: ## foreign WebSocket clients against the binary; see test/clients
+clients: ## test the binary with WebSocket clients in other languages; needs Node.js, Python, OpenSSL, NGINX, HAProxy, Chromium
 	npm ci --silent --no-fund --no-audit --prefix test/clients/node
 	$(GO) test -tags clients -count 1 -timeout 10m ./test/clients
 
-spec-lint: ## openapi.yaml and asyncapi.yaml, by Spectral; and that oapi-codegen makes Go of the first that compiles
+spec-lint: ## check openapi.yaml and asyncapi.yaml with Spectral, and compile what oapi-codegen generates; needs Node.js
 	npm ci --silent --no-fund --no-audit --ignore-scripts --prefix internal/spec/lint
 	internal/spec/lint/node_modules/.bin/spectral lint --ruleset internal/spec/lint/spectral.yaml --fail-severity hint internal/spec/*.yaml
 	cd internal/spec/codegen && $(GO) mod tidy -diff && $(GO) test -count 1 .
 
-screenshots: ## the pictures of the tutorial, docs/images; needs chromium
+screenshots: ## make the pictures of the tutorial in docs/images; needs Chromium
 	$(GO) run ./test/screenshots
 
-vuln: ## known vulnerabilities in what is called; fails where the database is out of reach
+vuln: ## look for known vulnerabilities in the code that is called; fails if the database cannot be reached
 	GO=$(GO) .ci/vuln
 
 rename: ## rename the module for another host: make rename MODULE=example.com/team/gatecast
@@ -72,5 +110,5 @@ rename: ## rename the module for another host: make rename MODULE=example.com/te
 	  MODULE='$(MODULE)' xargs perl -pi -e 's/\Q$$ENV{OLD}\E/$$ENV{MODULE}/g'
 	@gofmt -w . # the new path can change the order of imports
 
-image:
+image: ## build the container image gatecast:VERSION; needs Docker
 	docker build --build-arg VERSION=$(VERSION) -t gatecast:$(VERSION) .

@@ -23,21 +23,21 @@ const (
 	typeNDJSON = "application/x-ndjson"
 )
 
-// A gateway is one that was registered.
+// A gateway is a registered gateway.
 type gateway struct {
 	ID     string `json:"id"`
 	Token  string `json:"token"`
-	number int64  // among its load's, from 1
-	since  string // the position it resumes from; empty: none
+	number int64  // in its load, from 1
+	since  string // the position to resume after; empty: none
 }
 
-// A gatewayKind says what is common to the gateways of a load.
+// A gatewayKind is what the gateways of a load have in common.
 type gatewayKind struct {
-	run   string // in their names, which are their ids; empty: the server makes ids
-	group string // that they are in; empty: none
+	run   string // part of their ids and names; empty: the server makes the ids
+	group string // their group; empty: none
 }
 
-// An admin speaks to the internal route. Goroutines may share it.
+// An admin is a client of the internal listener. Goroutines can share it.
 type admin struct {
 	root  string
 	token string
@@ -57,7 +57,7 @@ func newAdmin(t Target) *admin {
 
 func (a *admin) close() { a.http.CloseIdleConnections() }
 
-// do makes a request and returns the answer's body, if its status is want.
+// do sends a request and returns the response body if the status is want.
 func (a *admin) do(ctx context.Context, method, path, contentType string, body io.Reader, want int) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, a.root+path, body)
 	if err != nil {
@@ -78,8 +78,8 @@ func (a *admin) do(ctx context.Context, method, path, contentType string, body i
 	return answer.Body, nil
 }
 
-// registerAll registers n gateways besides those that there are. When it fails, those
-// whose registration was begun have an id if their kind gives them one.
+// registerAll registers n gateways, after the have gateways that are registered. On an error the
+// list contains the ids of all gateways that may be registered, if their kind has a run.
 func (a *admin) registerAll(ctx context.Context, have, n int, kind gatewayKind) ([]gateway, error) {
 	list := make([]gateway, n)
 	err := inParallel(ctx, n, registrars, func(ctx context.Context, i int) error {
@@ -92,8 +92,8 @@ func (a *admin) registerAll(ctx context.Context, have, n int, kind gatewayKind) 
 // manageTimeout bounds one change of the registry.
 const manageTimeout = 30 * time.Second
 
-// register registers a gateway by its number. It is not called off halfway: who
-// is to remove the gateway must know whether there is one.
+// register registers one gateway. It is not cancelled halfway: the caller must know whether to
+// remove the gateway.
 func (a *admin) register(ctx context.Context, g *gateway, kind gatewayKind) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), manageTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (a *admin) register(ctx context.Context, g *gateway, kind gatewayKind) erro
 	return json.NewDecoder(body).Decode(g)
 }
 
-// removeAll removes gateways, as far as they are there.
+// removeAll removes the gateways that are registered.
 func (a *admin) removeAll(ctx context.Context, list []gateway) error {
 	return inParallel(ctx, len(list), registrars, func(ctx context.Context, i int) error {
 		if list[i].ID == "" {
@@ -144,8 +144,7 @@ func (a *admin) remove(ctx context.Context, id string) error {
 	return fmt.Errorf("remove gateway %s: %w", id, err)
 }
 
-// publishAll publishes newline-delimited drafts and checks that each of them got
-// a receipt.
+// publishAll publishes newline-delimited drafts, and checks that each one has a receipt.
 func (a *admin) publishAll(ctx context.Context, drafts []byte, count int) error {
 	body, err := a.do(ctx, http.MethodPost, apiRoot+"/events", typeNDJSON, bytes.NewReader(drafts), http.StatusOK)
 	if err != nil {
@@ -156,7 +155,7 @@ func (a *admin) publishAll(ctx context.Context, drafts []byte, count int) error 
 	lines := bufio.NewScanner(body)
 	for ; lines.Scan(); receipts++ {
 		if !bytes.Contains(lines.Bytes(), []byte(`"id":`)) {
-			return fmt.Errorf("not published: %.300s", lines.Bytes())
+			return fmt.Errorf("an event was not published: %.300s", lines.Bytes())
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -168,7 +167,7 @@ func (a *admin) publishAll(ctx context.Context, drafts []byte, count int) error 
 	return nil
 }
 
-// metric reads a metric that has no labels.
+// metric returns the value of a metric without labels.
 func (a *admin) metric(ctx context.Context, name string) (float64, error) {
 	body, err := a.do(ctx, http.MethodGet, "/metrics", "", nil, http.StatusOK)
 	if err != nil {

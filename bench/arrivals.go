@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// Arrivals counts deliveries and says when the last is in. Any goroutine may add.
+// An arrivals counts deliveries and closes done after the last one. Goroutines can share it.
 type arrivals struct {
 	want   atomic.Int64
 	got    atomic.Int64
-	last   atomic.Int64 // time of the latest delivery
-	delays *histogram   // from stamp to arrival; nil: not kept
+	last   atomic.Int64 // time of the newest delivery
+	delays *histogram   // from publish to arrival; nil: not recorded
 
 	once sync.Once
-	done chan struct{} // closed when got is want
+	done chan struct{} // closed when got equals want
 }
 
 func newArrivals(want int) *arrivals {
@@ -29,11 +29,10 @@ func newArrivals(want int) *arrivals {
 	return a
 }
 
-// newOpenArrivals returns arrivals of which seal will say how many are wanted,
-// with their delays kept.
+// newOpenArrivals returns arrivals that record delays. seal sets how many deliveries are wanted.
 func newOpenArrivals() *arrivals { return newArrivals(math.MaxInt).keepDelays() }
 
-// keepDelays has the time from stamp to arrival kept.
+// keepDelays records the time from publish to arrival of each delivery.
 func (a *arrivals) keepDelays() *arrivals {
 	a.delays = new(histogram)
 	return a
@@ -49,10 +48,10 @@ func (a *arrivals) add(s stamp, at time.Duration) error {
 	return a.check(a.got.Add(1))
 }
 
-// seal says how many deliveries there are to be.
+// seal sets the number of deliveries to wait for.
 func (a *arrivals) seal(want int) error {
 	a.want.Store(int64(want))
-	return a.check(a.got.Load()) // add counts first and then looks: one of the two sees the other
+	return a.check(a.got.Load()) // add counts before it checks, so either add or seal sees the last delivery
 }
 
 func (a *arrivals) check(got int64) error {
@@ -65,5 +64,5 @@ func (a *arrivals) check(got int64) error {
 	return nil
 }
 
-// lastAt returns when the latest delivery arrived.
+// lastAt returns when the newest delivery arrived.
 func (a *arrivals) lastAt() time.Duration { return time.Duration(a.last.Load()) }

@@ -13,11 +13,11 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// Sizes that are not flags.
+// Sizes that have no flag.
 const (
 	eventBytes    = 200
 	fanOutEvents  = 20
-	latencyRate   = 100 // events a second
+	latencyRate   = 100 // events per second
 	latencyEvents = 20 * latencyRate
 	singleEvents  = 10_000
 	bulkEvents    = 50_000
@@ -28,22 +28,21 @@ const (
 	idleSettle    = 15 * time.Second
 	eachRounds    = 10
 	publishers    = 64
-	mixedRate     = 100           // events a second
-	mixedAllEvery = 5 * mixedRate // an event to all every 5 s
-	mixedChurn    = 20            // connections a second
+	mixedRate     = 100           // events per second
+	mixedAllEvery = 5 * mixedRate // one event to all every 5 s
+	mixedChurn    = 20            // connections per second
 	mixedFor      = 20 * time.Second
 	missedEvents  = 100
 	replayEvents  = 100_000
 	besideConns   = 1000
-	besideRate    = 100 // events a second
+	besideRate    = 100 // events per second
 	besideQuiet   = 10 * time.Second
 )
 
-// A workload is one of the package's with its config. conns is what -conns says.
+// A workload is a workload of package bench with its config. conns is the value of -conns.
 type workload func(ctx context.Context, t bench.Target, conns int) (bench.Result, error)
 
-// measure runs a workload against a fresh server, over TLS and without. b.N is
-// no part of it: it says how often the whole is done.
+// measure runs a workload against a new server, with TLS and without. b.N is the number of runs.
 func measure(b *testing.B, work workload) {
 	for _, transport := range []string{"wss", "ws"} {
 		b.Run(transport, func(b *testing.B) {
@@ -54,8 +53,7 @@ func measure(b *testing.B, work workload) {
 	}
 }
 
-// measureOnce runs a workload of so many connections; the server allows spare
-// more.
+// measureOnce runs a workload with conns connections. The server allows spare more.
 func measureOnce(b *testing.B, work workload, plaintext bool, conns, spare int) {
 	cpus, err := split()
 	if err != nil {
@@ -70,7 +68,7 @@ func measureOnce(b *testing.B, work workload, plaintext bool, conns, spare int) 
 	for _, f := range r.Figures {
 		b.ReportMetric(f.Value, f.Name+"-"+f.Unit)
 	}
-	b.ReportMetric(0, "ns/op") // says nothing here
+	b.ReportMetric(0, "ns/op") // has no meaning here
 	report.Results = append(report.Results, r)
 }
 
@@ -92,8 +90,8 @@ func BenchmarkFanOut(b *testing.B) {
 	b.Run("all", func(b *testing.B) { measure(b, fanOut(false)) })
 }
 
-// An event of 2 KB to every connection: plain from a server without compression,
-// plain from one with it that nobody has asked for it, and compressed.
+// An event of 2 KB to each connection: uncompressed from a server without compression, uncompressed
+// from a server with compression that the client did not request, and compressed.
 func BenchmarkCompression(b *testing.B) {
 	const bytes = 2048
 	fanOut := func(deflate bool) workload {
@@ -161,8 +159,8 @@ func BenchmarkStorm(b *testing.B) {
 	})
 }
 
-// BenchmarkResume has everybody come back at once, to a server that holds in memory
-// what they missed, and to one that has it in the log alone.
+// BenchmarkResume reconnects all gateways at once, to a server that has the missed events in memory
+// and to one that has them only in the log.
 func BenchmarkResume(b *testing.B) {
 	for _, from := range sources {
 		b.Run(from.name, func(b *testing.B) {
@@ -173,7 +171,7 @@ func BenchmarkResume(b *testing.B) {
 	}
 }
 
-// sources are where a server has what gateways missed.
+// sources are where a server has the missed events.
 var sources = []struct {
 	name  string
 	flags []string
@@ -203,8 +201,8 @@ func measureRestarts(b *testing.B, name string, flags []string, conns int) {
 	report.Results = append(report.Results, r)
 }
 
-// restarts returns what starts a server, and every time but the first kills it
-// before; and what kills it in the end.
+// restarts returns a function that starts the server, and kills it first if it runs; and a function
+// that kills it at the end.
 func restarts(tb testing.TB, flags []string, connections int, cpus *bench.CPUSet) (start func(context.Context) (bench.Target, error), kill func()) {
 	tb.Helper()
 	path, err := binary()
@@ -233,7 +231,7 @@ func restarts(tb testing.TB, flags []string, connections int, cpus *bench.CPUSet
 	return start, kill
 }
 
-// BenchmarkReplay has one gateway come back that has missed much.
+// BenchmarkReplay reconnects one gateway that has missed many events.
 func BenchmarkReplay(b *testing.B) {
 	for _, from := range sources {
 		b.Run(from.name, func(b *testing.B) {
@@ -246,16 +244,15 @@ func BenchmarkReplay(b *testing.B) {
 	}
 }
 
-// BenchmarkAcks publishes in bulk to gateways that ack every event; Publish/bulk is
-// the same to gateways that ack none.
+// BenchmarkAcks publishes in bulk to gateways that ack every event. In Publish/bulk they ack none.
 func BenchmarkAcks(b *testing.B) {
 	measure(b, func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
 		return bench.Publish(ctx, t, bench.PublishConfig{Gateways: publishTo, EventBytes: eventBytes, Events: bulkEvents, Bulk: true, Acks: true})
 	})
 }
 
-// BenchmarkReceipts publishes one by one to a log on disk before each receipt.
-// Publish/one-by-one is the same with the default.
+// BenchmarkReceipts publishes one by one, with the log synced to disk before each receipt.
+// Publish/one-by-one uses the default.
 func BenchmarkReceipts(b *testing.B) {
 	for b.Loop() {
 		withFlags(b, "publish/always", []string{"--log-sync", "always"}, func(ctx context.Context, t bench.Target, _ int) (bench.Result, error) {
@@ -264,7 +261,7 @@ func BenchmarkReceipts(b *testing.B) {
 	}
 }
 
-// withFlags runs a workload against a server with flags of its own.
+// withFlags runs a workload against a server with additional flags.
 func withFlags(b *testing.B, name string, flags []string, work workload) {
 	cpus, err := split()
 	if err != nil {

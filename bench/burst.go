@@ -11,15 +11,14 @@ import (
 
 // BurstConfig configures [Burst].
 type BurstConfig struct {
-	Connections int // each of a gateway of its own
-	Events      int // of a burst
-	EventBytes  int // of an event as it is published
+	Connections int // each of another gateway
+	Events      int // in one burst
+	EventBytes  int // of one event, as published
 	Bursts      int
 }
 
-// Burst publishes several events to all at once, which a server may write to
-// each connection together. A burst follows when the last one has arrived
-// everywhere.
+// Burst publishes several events to all gateways in one request, so that a server can combine its
+// writes to a connection. The next burst starts after the last delivery of the one before.
 func Burst(ctx context.Context, t Target, c BurstConfig) (Result, error) {
 	r := Result{Workload: "burst", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Events < 1 || c.Bursts < 1 {
@@ -32,25 +31,25 @@ func Burst(ctx context.Context, t Target, c BurstConfig) (Result, error) {
 
 // EachConfig configures [Each].
 type EachConfig struct {
-	Connections int // each of a gateway of its own
-	EventBytes  int // of an event as it is published
+	Connections int // each of another gateway
+	EventBytes  int // of one event, as published
 	Rounds      int
 }
 
-// Each publishes an event of its own to each gateway, all in one request: what
-// there is to a delivery that shares its event with no other. A round follows
-// when the last one has arrived everywhere.
+// Each publishes one event for each gateway, all in one request. So it measures the cost of a
+// delivery that shares its event with no other delivery. The next round starts after the last
+// delivery of the one before.
 func Each(ctx context.Context, t Target, c EachConfig) (Result, error) {
 	r := Result{Workload: "each", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Rounds < 1 {
 		return r, errNoSize
 	}
-	err := runVolleys(ctx, t, &r, c.Rounds, c.EventBytes, c.Connections, everyone)
+	err := runVolleys(ctx, t, &r, c.Rounds, c.EventBytes, c.Connections, eachGateway)
 	return r, err
 }
 
-// everyone returns each gateway as an audience.
-func everyone(gateways []gateway) []audience {
+// eachGateway returns one audience per gateway.
+func eachGateway(gateways []gateway) []audience {
 	list := make([]audience, len(gateways))
 	for i := range gateways {
 		list[i] = gateways[i].audience()
@@ -58,17 +57,17 @@ func everyone(gateways []gateway) []audience {
 	return list
 }
 
-// A volley is events published in one request.
+// A volley is the events published in one request.
 type volley struct {
 	*load
-	audiences  []audience // of its events
+	audiences  []audience // one per event
 	eventBytes int
 	deliveries int
 	n          int64 // number of the last event
 }
 
-// runVolleys connects as many gateways as the result says and fires volleys, of
-// which each makes so many deliveries.
+// runVolleys connects r.Connections gateways and fires rounds volleys of deliveries deliveries
+// each.
 func runVolleys(ctx context.Context, t Target, r *Result, rounds, eventBytes, deliveries int, to func([]gateway) []audience) error {
 	l, err := prepareConnected(ctx, t, r.Connections, r.Connections)
 	if err != nil {
@@ -76,7 +75,7 @@ func runVolleys(ctx context.Context, t Target, r *Result, rounds, eventBytes, de
 	}
 	defer l.close()
 	v := volley{load: l, audiences: to(l.gateways), eventBytes: eventBytes, deliveries: deliveries}
-	if _, _, err := v.fire(ctx); err != nil { // warms up
+	if _, _, err := v.fire(ctx); err != nil { // warm-up
 		return err
 	}
 	m, err := startMeter(t)
@@ -100,8 +99,8 @@ func runVolleys(ctx context.Context, t Target, r *Result, rounds, eventBytes, de
 	return nil
 }
 
-// fire publishes the events. It returns the time until the last receipt, and
-// until the last delivery.
+// fire publishes the events. It returns the time until the last receipt and until the last
+// delivery.
 func (v *volley) fire(ctx context.Context) (answered, last time.Duration, err error) {
 	drafts := make([]byte, 0, len(v.audiences)*(v.eventBytes+1))
 	for _, to := range v.audiences {

@@ -12,19 +12,19 @@ import (
 
 // BystandersConfig configures [Bystanders].
 type BystandersConfig struct {
-	Connections int           // that receive, each of a gateway of its own
-	Rate        int           // events a second, each to one of them by turns
-	EventBytes  int           // of an event as it is published
-	Part        time.Duration // of quiet, and of the trouble
-	Rounds      int           // of both; the figures are medians of them
-	// Trouble is what the server has besides. It ends with its context, and is
-	// better done by a process of its own.
+	Connections int           // that receive, each of another gateway
+	Rate        int           // events per second, each to the next gateway
+	EventBytes  int           // of one event, as published
+	Part        time.Duration // duration of each quiet and each trouble interval
+	Rounds      int           // pairs of intervals; the figures are medians over them
+	// Trouble runs during the trouble intervals, until its context ends. It should use another
+	// process, so that its CPU time does not delay the measurement.
 	Trouble func(ctx context.Context) error
 }
 
-// Bystanders publishes at a steady rate to connections that are there, in quiet and
-// in trouble by turns: what those who have nothing to do with it notice of it. They
-// must lose nothing, and nobody of them the connection.
+// Bystanders publishes at a constant rate to connected gateways, in alternating quiet and trouble
+// intervals. It measures how the trouble affects the gateways that do not cause it. None of them
+// may lose an event or its connection.
 func Bystanders(ctx context.Context, t Target, c BystandersConfig) (Result, error) {
 	r := Result{Workload: "bystanders", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Rate < 1 || c.Part <= 0 || c.Rounds < 1 {
@@ -40,10 +40,10 @@ func Bystanders(ctx context.Context, t Target, c BystandersConfig) (Result, erro
 		return r, err
 	}
 	defer s.close()
-	quiet := bystanding{name: "quiet-", do: idling}
-	troubled := bystanding{name: "trouble-", do: c.Trouble}
+	quiet := intervals{name: "quiet-", do: idling}
+	troubled := intervals{name: "trouble-", do: c.Trouble}
 	for range c.Rounds {
-		if err := errors.Join(quiet.part(ctx, t, s, l.fleet, c.Part), troubled.part(ctx, t, s, l.fleet, c.Part)); err != nil {
+		if err := errors.Join(quiet.run(ctx, t, s, l.fleet, c.Part), troubled.run(ctx, t, s, l.fleet, c.Part)); err != nil {
 			return r, err
 		}
 	}
@@ -57,22 +57,22 @@ func idling(ctx context.Context) error {
 	return nil
 }
 
-// bystanding is what was measured in all parts of one kind.
-type bystanding struct {
+// intervals are the measurements of all intervals of one kind.
+type intervals struct {
 	name     string
 	do       func(context.Context) error
 	p50, p99 []time.Duration
-	cpu      []float64 // of the server, in processors
+	cpu      []float64 // of the server, in busy processors
 }
 
-// part measures one part.
-func (b *bystanding) part(ctx context.Context, t Target, s *steady, f *fleet, long time.Duration) error {
+// run measures one interval.
+func (b *intervals) run(ctx context.Context, t Target, s *steady, f *fleet, length time.Duration) error {
 	m, err := startMeter(t)
 	if err != nil {
 		return err
 	}
 	delays, err := s.during(ctx, f, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, long)
+		ctx, cancel := context.WithTimeout(ctx, length)
 		defer cancel()
 		return b.do(ctx)
 	})
@@ -89,7 +89,7 @@ func (b *bystanding) part(ctx context.Context, t Target, s *steady, f *fleet, lo
 	return nil
 }
 
-func (b *bystanding) addTo(r *Result) {
+func (b *intervals) addTo(r *Result) {
 	r.addMillis(b.name+"p50", median(b.p50))
 	r.addMillis(b.name+"p99", median(b.p99))
 	r.add(b.name+"cpu", "processors", median(b.cpu))

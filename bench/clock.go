@@ -5,8 +5,8 @@ package bench
 
 import "time"
 
-// The zero of stamps. Publisher and receivers are in one process, so monotonic
-// time since then means the same to both.
+// clockBase is time 0 of stamps. Publisher and receivers are in one process, so the monotonic time
+// since then is the same for both.
 var clockBase = time.Now()
 
 // now returns the time since clockBase.

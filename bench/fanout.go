@@ -12,17 +12,17 @@ import (
 // FanOutConfig configures [FanOut].
 type FanOutConfig struct {
 	Connections int
-	OneGateway  bool // all connections are one gateway's; else each has its own and events go to all
+	OneGateway  bool // all connections belong to one gateway; otherwise each to another, and events are for all
 	Events      int
-	EventBytes  int // of an event as it is published
+	EventBytes  int // of one event, as published
 }
 
-// warmUp is how many events go ahead of those that are measured.
+// warmUp is the number of events published before the measurement.
 const warmUp = 2
 
-// FanOut publishes events one by one, each to every connection and after the
-// last one has arrived everywhere. It measures the time from a publish to its
-// last arrival, and the bytes that the connections' sockets received.
+// FanOut publishes events one after the other to every connection. The next event follows after the
+// last delivery of the one before. It measures the time from a publish to its last delivery, and
+// the bytes received from the sockets.
 func FanOut(ctx context.Context, t Target, c FanOutConfig) (Result, error) {
 	r := Result{Workload: "fan-out/all", Transport: t.Transport(), Connections: c.Connections}
 	gateways := c.Connections
@@ -51,7 +51,7 @@ func FanOut(ctx context.Context, t Target, c FanOutConfig) (Result, error) {
 	return r, err
 }
 
-// A fanOut is the part of [FanOut] that follows the connecting.
+// A fanOut is a run of [FanOut] after all connections are made.
 type fanOut struct {
 	*load
 	publisher  *publisher
@@ -94,7 +94,7 @@ func (f *fanOut) run(ctx context.Context, r *Result, c FanOutConfig) error {
 	return nil
 }
 
-// one publishes an event and returns the time until it is everywhere.
+// one publishes an event and returns the time until its last delivery.
 func (f *fanOut) one(ctx context.Context) (time.Duration, error) {
 	f.n++
 	a := newArrivals(len(f.fleet.peers))

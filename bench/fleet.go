@@ -16,25 +16,25 @@ import (
 type fleet struct {
 	peers   []*peer // written by dial only
 	sink    atomic.Pointer[arrivals]
-	failed  chan error // has the first failure of a peer
+	failed  chan error // holds the first error of a peer
 	closing atomic.Bool
 	running sync.WaitGroup
 
-	// A lenient fleet counts what should not have come and goes on.
-	lenient bool
-	acks    bool         // its peers ack what they receive
-	misfits atomic.Int64 // events that came again, late, or to the wrong gateway
-	ended   atomic.Int64 // connections that ended before close
+	// A lenient fleet counts unexpected events and continues.
+	lenient    bool
+	acks       bool         // its peers ack what they receive
+	unexpected atomic.Int64 // events that were duplicated, out of order, or for another gateway
+	ended      atomic.Int64 // connections that ended before close
 }
 
 func newFleet() *fleet { return &fleet{failed: make(chan error, 1)} }
 
-// defaultDialers is how many connections are made at once where that is not what
-// is measured.
+// defaultDialers is the number of connections made at the same time, in workloads that do not
+// measure it.
 const defaultDialers = 32
 
-// dial makes n connections, by turns as each of gateways, some at once. It
-// returns when each has its ack, or at the first that gets none.
+// dial opens n connections, atOnce at a time, for the gateways in turn. It returns after the last
+// ack, or after the first connection without one.
 func (f *fleet) dial(ctx context.Context, t Target, gateways []gateway, n, atOnce int) error {
 	f.peers = make([]*peer, n)
 	return inParallel(ctx, n, atOnce, func(ctx context.Context, i int) error {
@@ -46,10 +46,10 @@ func (f *fleet) dial(ctx context.Context, t Target, gateways []gateway, n, atOnc
 	})
 }
 
-// add makes a connection one of the fleet's, and starts it.
+// add adds a connection to the fleet and starts to read it.
 func (f *fleet) add(i int, p *peer) {
 	if f.lenient {
-		p.misfit = f.tolerate
+		p.unexpected = f.tolerate
 	}
 	p.acks = f.acks
 	f.peers[i] = p
@@ -58,14 +58,14 @@ func (f *fleet) add(i int, p *peer) {
 
 func (f *fleet) run(p *peer) {
 	err := p.run(f.arrived)
-	p.hangUp()
+	p.reset()
 	if !f.closing.Load() {
 		f.ended.Add(1)
 		f.fail(fmt.Errorf("connection %v: %w", p.tcp.LocalAddr(), err))
 	}
 }
 
-// wire returns how many bytes have come in from the sockets of all.
+// wire returns the bytes received from all sockets.
 func (f *fleet) wire() (bytes uint64, err error) {
 	for _, p := range f.peers {
 		n, err := p.wire()
@@ -77,10 +77,10 @@ func (f *fleet) wire() (bytes uint64, err error) {
 	return bytes, nil
 }
 
-// tolerate counts a misfit, but for an event that somebody else published.
+// tolerate counts an unexpected event, unless somebody else published it.
 func (f *fleet) tolerate(err error) error {
 	if !errors.Is(err, errForeign) {
-		f.misfits.Add(1)
+		f.unexpected.Add(1)
 	}
 	return nil
 }
@@ -96,18 +96,18 @@ func (f *fleet) arrived(s stamp) error {
 	at := now()
 	a := f.sink.Load()
 	if a == nil {
-		return fmt.Errorf("event %d came though nothing more was to come", s.n)
+		return fmt.Errorf("event %d arrived, but no event was expected", s.n)
 	}
 	return a.add(s, at)
 }
 
-// expect has arrivals counted by a from now on.
+// expect counts arrivals in a from now on.
 func (f *fleet) expect(a *arrivals) { f.sink.Store(a) }
 
-// arrivalTimeout bounds the wait for what is published.
+// arrivalTimeout bounds the wait for published events.
 const arrivalTimeout = time.Minute
 
-// wait waits for everything that a expects.
+// wait waits until all deliveries that a expects have arrived.
 func (f *fleet) wait(ctx context.Context, a *arrivals) error {
 	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (f *fleet) wait(ctx context.Context, a *arrivals) error {
 	}
 }
 
-// healthy reports whether every connection made is still there.
+// healthy returns the first error of a connection, or nil if all of them are open.
 func (f *fleet) healthy() error {
 	select {
 	case err := <-f.failed:
@@ -131,12 +131,12 @@ func (f *fleet) healthy() error {
 	}
 }
 
-// close hangs up everywhere and waits for the goroutines.
+// close resets all connections and waits for their goroutines.
 func (f *fleet) close() {
 	f.closing.Store(true)
 	for _, p := range f.peers {
 		if p != nil {
-			p.hangUp()
+			p.reset()
 		}
 	}
 	f.running.Wait()

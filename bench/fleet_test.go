@@ -34,7 +34,7 @@ func TestFleetWaitFails(t *testing.T) {
 				f.fail(errors.New("a later one"))
 			}
 			if err := f.wait(tt.ctx, a); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want it to say %q", err, tt.want)
+				t.Errorf("%v; want an error with %q", err, tt.want)
 			}
 		})
 	}
@@ -42,6 +42,6 @@ func TestFleetWaitFails(t *testing.T) {
 
 func TestFleetExpectsNothing(t *testing.T) {
 	if err := newFleet().arrived(stamp{n: 4}); err == nil {
-		t.Error("an event that nobody published: no error")
+		t.Error("an unexpected event: no error")
 	}
 }

@@ -11,24 +11,22 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// growthSizes are the connections of [BenchmarkGrowth]; -conns does not concern
-// it.
+// growthSizes are the numbers of connections of [BenchmarkGrowth], which ignores -conns.
 var growthSizes = []int{1000, 5000, 18_000}
 
-// The growth of a figure shows with fewer repetitions than its value needs. What
-// must not be shorter is the wait for memory: a node gives it back only after two
-// to four quiet seconds.
+// Few repetitions show whether a figure grows. But the wait for memory cannot be shorter: a node
+// returns memory only after two to four quiet seconds.
 const (
 	growthSettle = idleSettle
 	growthEvents = 10
 	growthBursts = 3
 )
 
-// nodeReserve is what a node wants to be able to open besides its connections,
-// see docs/guides/production.md.
+// nodeReserve is the number of descriptors that a node needs in addition to its connections; see
+// docs/guides/production.md.
 const nodeReserve = 1500
 
-// growthWorkloads are those of which a cost a connection is to stay what it is.
+// growthWorkloads are the workloads whose cost per connection must stay constant.
 var growthWorkloads = []struct {
 	name string
 	work workload

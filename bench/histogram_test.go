@@ -14,7 +14,7 @@ import (
 func TestHistogramQuantile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		times := rapid.SliceOfN(rapid.Map(rapid.Int64Range(0, 1<<62), func(v int64) time.Duration {
-			return time.Duration(v >> (v & 63)) // of every size
+			return time.Duration(v >> (v & 63)) // of all magnitudes
 		}), 1, 200).Draw(t, "times")
 		q := rapid.Float64Range(0, 1).Draw(t, "q")
 		var h histogram
@@ -35,19 +35,19 @@ func TestHistogramQuantile(t *testing.T) {
 func TestHistogramEdges(t *testing.T) {
 	var h histogram
 	if h.quantile(0.5) != 0 || h.max() != 0 {
-		t.Errorf("of none: median %v, max %v; want 0", h.quantile(0.5), h.max())
+		t.Errorf("empty: median %v, max %v; want 0", h.quantile(0.5), h.max())
 	}
-	h.add(-time.Second) // a clock that went back
+	h.add(-time.Second) // a clock that was set back
 	h.add(1<<63 - 1)
 	if got := h.quantile(0); got != 0 {
-		t.Errorf("a time before zero counts as %v", got)
+		t.Errorf("a negative duration counts as %v", got)
 	}
 	if got := h.quantile(1); got != 1<<63-1 {
-		t.Errorf("the longest time there is counts as %v", got)
+		t.Errorf("the longest duration counts as %v", got)
 	}
 }
 
-// Buckets follow each other without a gap.
+// Buckets follow each other without gaps.
 func TestHistogramBuckets(t *testing.T) {
 	for i := range histogramSize - 1 {
 		end := bucketEnd(i)

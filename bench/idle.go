@@ -11,20 +11,20 @@ import (
 
 // IdleConfig configures [Idle].
 type IdleConfig struct {
-	Connections int // each of a gateway of its own
-	// Settle is how long the server's memory must have stayed within 1% to be
-	// believed; it is waited for six times as long at most.
+	Connections int // each of another gateway
+	// Settle is how long the server's memory must stay within 1% before it is measured. Idle waits
+	// at most six times as long.
 	Settle time.Duration
 }
 
-// Idle measures what a connection costs on which nothing happens but pings.
+// Idle measures the cost of a connection that transfers nothing but pings.
 func Idle(ctx context.Context, t Target, c IdleConfig) (Result, error) {
 	r := Result{Workload: "idle", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 {
 		return r, errNoSize
 	}
 	if t.Process == 0 {
-		return r, errors.New("a server's memory can be measured on its own machine only, and Target.Process is 0")
+		return r, errors.New("cannot measure memory: Target.Process is 0; the server must run on this machine")
 	}
 	l, err := prepare(ctx, t, c.Connections)
 	if err != nil {
@@ -54,7 +54,7 @@ func Idle(ctx context.Context, t Target, c IdleConfig) (Result, error) {
 	return r, l.fleet.healthy()
 }
 
-// A footprint is what a process has.
+// A footprint is what a process uses.
 type footprint struct {
 	memory      Memory
 	threads     int
@@ -63,10 +63,9 @@ type footprint struct {
 	heap        float64 // bytes
 }
 
-// settled waits until the server's memory stays as it is, and returns what the
-// server has then.
+// settled waits until the server's memory no longer changes, and returns what the server uses then.
 func settled(ctx context.Context, l *load, settle time.Duration) (f footprint, err error) {
-	l.admin.close() // or the goroutines that serve its idle connections would count
+	l.admin.close() // otherwise the goroutines of its idle connections would count
 	if f.memory, err = settledMemory(ctx, l.Process, settle); err != nil {
 		return f, err
 	}
@@ -79,12 +78,12 @@ func settled(ctx context.Context, l *load, settle time.Duration) (f footprint, e
 	if f.heap, err = l.admin.metric(ctx, "go_memstats_heap_alloc_bytes"); err != nil {
 		return f, err
 	}
-	l.admin.close() // the same for descriptors
+	l.admin.close() // likewise its descriptors
 	f.descriptors, err = steadyDescriptors(ctx, l.Process)
 	return f, err
 }
 
-// memoryPoll is how often a process is looked at that is to settle.
+// memoryPoll is the interval at which the memory of the server is read.
 const memoryPoll = 100 * time.Millisecond
 
 func settledMemory(ctx context.Context, p Process, settle time.Duration) (Memory, error) {
@@ -112,13 +111,13 @@ func settledMemory(ctx context.Context, p Process, settle time.Duration) (Memory
 	}
 }
 
-// within reports whether a is b, give or take a part of b.
+// within reports whether a differs from b by at most a fraction part of b.
 func within(a, b int64, part float64) bool {
 	return max(a-b, b-a) <= int64(part*float64(b))
 }
 
-// steadyDescriptors returns how many descriptors a process has once two looks
-// say the same: it is closing those of the requests just made.
+// steadyDescriptors returns the number of descriptors of a process after two equal readings,
+// because the process may still be closing those of the last requests.
 func steadyDescriptors(ctx context.Context, p Process) (int, error) {
 	poll := time.NewTicker(memoryPoll)
 	defer poll.Stop()

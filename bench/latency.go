@@ -7,14 +7,14 @@ import "context"
 
 // LatencyConfig configures [Latency].
 type LatencyConfig struct {
-	Idle       int // connections beside the one that receives
-	Rate       int // events a second
+	Idle       int // idle connections in addition to the receiving one
+	Rate       int // events per second
 	Events     int
-	EventBytes int // of an event as it is published
+	EventBytes int // of one event, as published
 }
 
-// Latency publishes events at a steady rate to one connection, with others idle
-// beside it, and measures the time from publish to arrival.
+// Latency publishes events at a constant rate to one connection, while others are idle, and
+// measures the time from publish to arrival.
 func Latency(ctx context.Context, t Target, c LatencyConfig) (Result, error) {
 	r := Result{Workload: "latency", Transport: t.Transport(), Connections: c.Idle + 1}
 	if c.Idle < 0 || c.Events < 1 || c.Rate < 1 {
@@ -49,7 +49,7 @@ func Latency(ctx context.Context, t Target, c LatencyConfig) (Result, error) {
 	return r, nil
 }
 
-// publishSteadily publishes at the config's rate.
+// publishSteadily publishes at the rate of the config.
 func publishSteadily(ctx context.Context, p *publisher, to audience, c LatencyConfig) error {
 	pace := newPace(now(), perSecond(c.Rate))
 	defer pace.stop()

@@ -11,23 +11,23 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A ledger has what was published to whom. Events are entered in the order in
-// which one publisher published them, when their receipts are in.
+// A ledger records which events were published for which gateways, in the order in which one
+// publisher published them. An event is added after its receipt.
 type ledger struct {
 	mu    sync.Mutex
-	toOne map[int64][]entry // by the gateway's number
+	toOne map[int64][]entry // by gateway number
 	toAll []entry
 }
 
 // An entry is one event.
 type entry struct {
-	n      int64 // its number
+	n      int64 // number of the event
 	cursor event.Cursor
 }
 
 func newLedger() *ledger { return &ledger{toOne: make(map[int64][]entry)} }
 
-// enter enters an event for a gateway, or for all if that is 0.
+// enter adds an event for a gateway, or for all gateways if gateway is 0.
 func (l *ledger) enter(gateway int64, e entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,9 +38,9 @@ func (l *ledger) enter(gateway int64, e entry) {
 	l.toOne[gateway] = append(l.toOne[gateway], e)
 }
 
-// behind returns the numbers of the events that a connection of a gateway must
-// get that began at a cursor: all behind it, in order.
-func (l *ledger) behind(gateway int64, c event.Cursor) (numbers []int64) {
+// after returns, in order, the numbers of the events after cursor c that a connection of the
+// gateway must receive.
+func (l *ledger) after(gateway int64, c event.Cursor) (numbers []int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, list := range [][]entry{l.toOne[gateway], l.toAll} {

@@ -24,14 +24,14 @@ func TestLedger(t *testing.T) {
 	}{
 		{"from the start", 1, at(100), []int64{1, 3, 4, 5}},
 		{"another's", 2, at(100), []int64{2, 3, 5, 6}},
-		{"of one to whom nothing went", 3, at(100), []int64{3, 5}},
-		{"behind one of its own", 1, at(101), []int64{3, 4, 5}},
-		{"behind one of another's", 1, at(102), []int64{3, 4, 5}},
-		{"behind one to all", 1, at(103), []int64{4, 5}},
-		{"behind the last", 2, at(106), nil},
+		{"of a gateway without events of its own", 3, at(100), []int64{3, 5}},
+		{"after an event of its own", 1, at(101), []int64{3, 4, 5}},
+		{"after an event of another gateway", 1, at(102), []int64{3, 4, 5}},
+		{"after an event to all", 1, at(103), []int64{4, 5}},
+		{"after the last event", 2, at(106), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := l.behind(tt.gateway, tt.cursor); !slices.Equal(got, tt.want) {
+			if got := l.after(tt.gateway, tt.cursor); !slices.Equal(got, tt.want) {
 				t.Errorf("%v; want %v", got, tt.want)
 			}
 		})

@@ -15,43 +15,41 @@ import (
 // LoadConfig configures [Load].
 type LoadConfig struct {
 	Connections int
-	Gateways    int           // that the connections are of, by turns; at most as many
-	Rate        int           // events a second
-	For         time.Duration // how long events are published
-	EventBytes  int           // of an event as it is published
-	All         bool          // each event is for all of the gateways; else for one, by turns
-	Publishers  int           // connections that events are published on; one, and one a gateway, at most, where more would lose the order
-	Dialers     int           // connections made at once
+	Gateways    int           // gateways of the connections, in turn; at most Connections
+	Rate        int           // events per second
+	For         time.Duration // how long to publish
+	EventBytes  int           // of one event, as published
+	All         bool          // each event is for all of the gateways; otherwise for one, in turn
+	Publishers  int           // connections to publish on; at most one per gateway, and one if All, to keep the order of events
+	Dialers     int           // connections made at the same time
 
-	// Paced is called once if the server limits attempts to connect, with about how long
-	// the connections that are left take; nil: nobody wants to know.
+	// Paced is called once if the server limits connection attempts, with an estimate of the time
+	// that the remaining connections take. Nil: not called.
 	Paced func(rest time.Duration)
 }
 
-// Load puts a steady load on a gatecast that others may use meanwhile, here or
-// elsewhere: its events reach its own gateways only, which it registers under
-// names that begin with "bench-" and removes at its end. The end of ctx ends the
-// publishing early, and the figures are of what was published.
+// Load generates a constant load on a node that others can use at the same time, on this machine or
+// another. It registers gateways with names that begin with "bench-", publishes only to them, and
+// removes them at the end. If ctx ends, Load stops publishing early and reports what it published.
 //
-// What went wrong with deliveries is an error, and the result has how many it
-// was.
+// The error reports lost, duplicated and misrouted deliveries; the result counts them.
 func Load(ctx context.Context, t Target, c LoadConfig) (r Result, err error) {
 	r = Result{Workload: "load", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Gateways < 1 || c.Rate < 1 || c.For <= 0 || c.Publishers < 1 || c.Dialers < 1 {
 		return r, errNoSize
 	}
 	if c.Gateways > c.Connections {
-		return r, fmt.Errorf("%d connections of %d gateways leave some without; want at most as many gateways", c.Connections, c.Gateways)
+		return r, fmt.Errorf("%d connections are too few for %d gateways: want at most as many gateways as connections", c.Connections, c.Gateways)
 	}
 	kind := gatewayKind{run: rand.Text()[:8]}
 	if c.All {
 		kind.group = "bench-" + kind.run
-		c.Publishers = 1 // or there would be no order
+		c.Publishers = 1 // several publishers would not keep the order of events
 	}
 	x := &sustained{load: newLoad(t), c: c, group: kind.group}
 	x.fleet.lenient = true
 	defer func() { err = errors.Join(err, x.cleanUp(ctx)) }()
-	took, err := x.gather(ctx, kind)
+	took, err := x.connectAll(ctx, kind)
 	if err != nil {
 		return r, err
 	}
@@ -65,16 +63,16 @@ func Load(ctx context.Context, t Target, c LoadConfig) (r Result, err error) {
 type sustained struct {
 	*load
 	c     LoadConfig
-	group string // that every event is for; empty: each is for one gateway
+	group string // group that each event is for; empty: each event is for one gateway
 }
 
-// firstBatch is how many connections a load begins with.
+// firstBatch is the number of connections in the first batch.
 const firstBatch = 16
 
-// gather registers the gateways and connects as them, and returns how long connecting
-// took. It goes in batches, each as large as those before it together: a server that
-// does not take so many connections says so before it has many gateways to remove.
-func (x *sustained) gather(ctx context.Context, kind gatewayKind) (took time.Duration, err error) {
+// connectAll registers the gateways and connects as them, and returns how long connecting took.
+// Each batch doubles the number of connections: a server that accepts fewer connections refuses
+// early, before it has many gateways to remove.
+func (x *sustained) connectAll(ctx context.Context, kind gatewayKind) (took time.Duration, err error) {
 	if err := CheckDescriptors(x.c.Connections); err != nil {
 		return 0, err
 	}
@@ -95,7 +93,7 @@ func (x *sustained) gather(ctx context.Context, kind gatewayKind) (took time.Dur
 			return err
 		})
 		if err != nil {
-			return took, fmt.Errorf("make %s: %w", plural(x.c.Connections, "connection"), err)
+			return took, fmt.Errorf("cannot make %s: %w", plural(x.c.Connections, "connection"), err)
 		}
 		took += now() - start
 		from = to
@@ -103,19 +101,19 @@ func (x *sustained) gather(ctx context.Context, kind gatewayKind) (took time.Dur
 	return took, nil
 }
 
-// registerUpTo registers gateways until there are n. Those that it has begun with are
-// in x.gateways also when it fails.
+// registerUpTo registers gateways until there are n. On an error x.gateways contains all gateways
+// that may be registered.
 func (x *sustained) registerUpTo(ctx context.Context, n int, kind gatewayKind) error {
 	have := len(x.gateways)
 	more, err := x.admin.registerAll(ctx, have, n-have, kind)
 	x.gateways = append(x.gateways, more...)
 	if err != nil {
-		return fmt.Errorf("register %s: %w", plural(x.c.Gateways, "gateway"), err)
+		return fmt.Errorf("cannot register %s: %w", plural(x.c.Gateways, "gateway"), err)
 	}
 	return nil
 }
 
-// cleanUp hangs up and removes the gateways, whatever has ended ctx.
+// cleanUp closes the connections and removes the gateways, also if ctx has ended.
 func (x *sustained) cleanUp(ctx context.Context) error {
 	x.fleet.close()
 	defer x.admin.close()
@@ -156,7 +154,7 @@ func (x *sustained) run(ctx context.Context, r *Result) error {
 	return errors.Join(m.addTo(r, "delivery", max(int(a.got.Load()), 1)), x.verdict(a))
 }
 
-// deliveries returns how many an event makes when it is g's turn.
+// deliveries returns the number of deliveries of an event in the turn of g.
 func (x *sustained) deliveries(g *gateway) int {
 	if x.group != "" {
 		return x.c.Connections
@@ -168,13 +166,12 @@ func (x *sustained) deliveries(g *gateway) int {
 	return n
 }
 
-// patience is how long nothing more must have arrived for what is missing to
-// count as lost.
-const patience = 5 * time.Second
+// lossTimeout is how long nothing may arrive before missing deliveries count as lost.
+const lossTimeout = 5 * time.Second
 
-// settle waits until everything has arrived, or nothing more does.
+// settle waits until all deliveries have arrived, or none for lossTimeout.
 func (x *sustained) settle(a *arrivals) {
-	look := time.NewTicker(patience)
+	look := time.NewTicker(lossTimeout)
 	defer look.Stop()
 	for before := int64(-1); a.got.Load() != before; {
 		before = a.got.Load()
@@ -190,7 +187,7 @@ func (x *sustained) addArrivals(r *Result, a *arrivals) {
 	got := a.got.Load()
 	r.add("delivered", "deliveries", float64(got))
 	r.add("lost", "deliveries", float64(a.want.Load()-got))
-	r.add("duplicates", "deliveries", float64(x.fleet.misfits.Load()))
+	r.add("duplicates", "deliveries", float64(x.fleet.unexpected.Load()))
 	r.add("disconnected", "connections", float64(x.fleet.ended.Load()))
 	r.addMillis("p50", a.delays.quantile(0.5))
 	r.addMillis("p90", a.delays.quantile(0.9))
@@ -199,7 +196,7 @@ func (x *sustained) addArrivals(r *Result, a *arrivals) {
 	r.addMillis("max", a.delays.max())
 }
 
-// rate returns how many of n things a second were done in a time.
+// rate returns n per second.
 func rate(n int64, took time.Duration) float64 {
 	if n == 0 {
 		return 0
@@ -207,17 +204,17 @@ func rate(n int64, took time.Duration) float64 {
 	return float64(n) / took.Seconds()
 }
 
-// verdict says what went wrong with the deliveries.
+// verdict returns an error for each kind of failed delivery.
 func (x *sustained) verdict(a *arrivals) error {
 	var list []error
 	if lost := a.want.Load() - a.got.Load(); lost > 0 {
 		list = append(list, fmt.Errorf("%d of %d deliveries were lost", lost, a.want.Load()))
 	}
-	if n := x.fleet.misfits.Load(); n > 0 {
-		list = append(list, fmt.Errorf("%d events came again, out of order, or to the wrong gateway", n))
+	if n := x.fleet.unexpected.Load(); n > 0 {
+		list = append(list, fmt.Errorf("%d events were duplicated, out of order, or for another gateway", n))
 	}
 	if n := x.fleet.ended.Load(); n > 0 {
-		list = append(list, fmt.Errorf("%s ended early, the first as %w", plural(int(n), "connection"), <-x.fleet.failed))
+		list = append(list, fmt.Errorf("%s ended early, the first one with: %w", plural(int(n), "connection"), <-x.fleet.failed))
 	}
 	return errors.Join(list...)
 }

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// The deliveries that a load expects are those of its connections.
+// A load expects one delivery per connection of the event's gateways.
 func TestLoadDeliveries(t *testing.T) {
 	for _, c := range []LoadConfig{
 		{Connections: 1, Gateways: 1}, {Connections: 10, Gateways: 10}, {Connections: 10, Gateways: 4}, {Connections: 7, Gateways: 5},
 	} {
 		want := make([]int, c.Gateways)
 		for i := range c.Connections {
-			want[i%c.Gateways]++ // as fleet.dial deals them
+			want[i%c.Gateways]++ // as fleet.dial distributes them
 		}
 		for i := range want {
 			g := &gateway{number: int64(i) + 1}
@@ -39,23 +39,23 @@ func TestLoadDeliveries(t *testing.T) {
 
 func TestLoadVerdict(t *testing.T) {
 	for _, tt := range []struct {
-		name         string
-		want, got    int
-		misfit, lost error // what the fleet met with
-		says         string
+		name             string
+		want, got        int
+		unexpected, lost error // errors of the fleet
+		says             string
 	}{
 		{"nothing wrong", 3, 3, nil, nil, ""},
 		{"somebody else's events", 3, 3, errForeign, nil, ""},
 		{"lost events", 3, 1, nil, nil, "2 of 3 deliveries were lost"},
-		{"an event that came again", 3, 3, errors.New("a duplicate"), nil, "1 events came again"},
-		{"a connection that ended", 3, 3, nil, errors.New("reset by peer"), "1 connection ended early, the first as reset by peer"},
+		{"a duplicate event", 3, 3, errors.New("a duplicate"), nil, "1 events were duplicated"},
+		{"a connection that ended", 3, 3, nil, errors.New("reset by peer"), "1 connection ended early, the first one with: reset by peer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x := &sustained{load: newLoad(Target{})}
 			a := newArrivals(tt.want)
 			a.got.Store(int64(tt.got))
-			if tt.misfit != nil {
-				if err := x.fleet.tolerate(tt.misfit); err != nil {
+			if tt.unexpected != nil {
+				if err := x.fleet.tolerate(tt.unexpected); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -65,17 +65,17 @@ func TestLoadVerdict(t *testing.T) {
 			}
 			err := x.verdict(a)
 			if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("%v; want it to say %q", err, tt.says)
+				t.Errorf("%v; want an error with %q", err, tt.says)
 			}
 		})
 	}
 }
 
-// A registry is the part of an internal route that has gateways.
+// A registry is a server of the gateway routes of the internal listener.
 type registry struct {
 	mu       sync.Mutex
 	gateways map[string]bool
-	most     int // that it takes
+	most     int // maximum number of gateways
 }
 
 func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -101,7 +101,7 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// Whatever a load fails with, its gateways go.
+// A load removes its gateways after every kind of failure.
 func TestLoadCleansUp(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -112,7 +112,7 @@ func TestLoadCleansUp(t *testing.T) {
 		want string
 	}{
 		{"a registration fails", t.Context(), 5, "503 unavailable"},
-		{"nobody takes connections", t.Context(), 100, "connection refused"},
+		{"the server does not listen", t.Context(), 100, "connection refused"},
 		{"it is called off", ended, 100, "canceled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -124,10 +124,10 @@ func TestLoadCleansUp(t *testing.T) {
 				Connections: 20, Gateways: 20, Rate: 1, For: time.Second, EventBytes: 1, Publishers: 1, Dialers: 1,
 			})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want it to say %q", err, tt.want)
+				t.Errorf("%v; want an error with %q", err, tt.want)
 			}
 			if len(r.gateways) > 0 {
-				t.Errorf("left behind: %v", r.gateways)
+				t.Errorf("these gateways were not removed: %v", r.gateways)
 			}
 		})
 	}

@@ -11,16 +11,15 @@ import (
 	"strings"
 )
 
-// Conditions are what a result depends on besides gatecast.
+// Conditions are what a result depends on, other than gatecast's code.
 type Conditions struct {
-	Machine string `json:"machine"` // processor, how many, kernel
+	Machine string `json:"machine"` // processor model, number of processors, kernel
 	Go      string `json:"go"`
-	Commit  string `json:"commit"` // of the source tree; "-dirty" when it has changes
-	Pinned  bool   `json:"pinned"` // server and load have processors of their own
+	Commit  string `json:"commit"` // of the source tree, with "-dirty" if it has changes
+	Pinned  bool   `json:"pinned"` // server and load use different processors
 }
 
-// CurrentConditions returns those of this machine and of the source tree that
-// the process stands in.
+// CurrentConditions returns the conditions of this machine, and the commit of the current folder.
 func CurrentConditions(pinned bool) Conditions {
 	return Conditions{Machine: machine(), Go: runtime.Version(), Commit: commit(), Pinned: pinned}
 }
@@ -41,7 +40,7 @@ func machine() string {
 func commit() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--match=").Output()
 	if err != nil {
-		return "unknown" // not a checkout, or no git
+		return "unknown" // not a Git checkout, or Git is not installed
 	}
 	return strings.TrimSpace(string(out))
 }

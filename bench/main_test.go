@@ -24,19 +24,19 @@ var (
 	jsonlFlag = flag.String("jsonl", "", "append the benchmarks' results to this file as JSON lines; none: standard output")
 )
 
-// loadGOGC lets the load collect its garbage seldom: its 10,000 stacks are many
-// to scan while a server is being timed.
+// loadGOGC makes garbage collections of the load rare: scanning its 10,000 stacks takes time while
+// the server is measured.
 const loadGOGC = 800
 
-// tempDir is for what outlives one test.
+// tempDir is for files that outlive one test.
 var tempDir string
 
-// binary builds the server, once.
+// binary builds the server once.
 var binary = sync.OnceValues(func() (string, error) {
 	return bench.Build(context.Background(), "..", tempDir)
 })
 
-// stormVariable is set for the process that makes a storm: this program again.
+// stormVariable makes this program a storm process.
 const stormVariable = "GATECAST_BENCH_STORM"
 
 func TestMain(m *testing.M) {
@@ -67,7 +67,7 @@ func run(m *testing.M) int {
 	return code
 }
 
-// report has the benchmarks' results.
+// report collects the results of the benchmarks.
 var report bench.Report
 
 func printReport() (err error) {
@@ -86,8 +86,7 @@ func printReport() (err error) {
 	return report.WriteJSON(out)
 }
 
-// split pins this process, once, and returns the server's processors; nil when
-// nothing is to be pinned.
+// split pins this process once and returns the processors of the server, or nil without -pin.
 var split = sync.OnceValues(func() (*bench.CPUSet, error) {
 	debug.SetGCPercent(loadGOGC)
 	if !*pinFlag {
@@ -100,9 +99,8 @@ var split = sync.OnceValues(func() (*bench.CPUSet, error) {
 	return &server, bench.Pin(load)
 })
 
-// watchLog has the log of a test's server looked through for secrets at the end, and
-// returns what is to be called when the server has started. A benchmark's is not: it
-// is long.
+// watchLog checks at the end of a test that the server's log contains no secrets. Call hide after
+// the server's start. In benchmarks it does nothing, because their logs are long.
 func watchLog(tb testing.TB, folder string) (hide func()) {
 	t, ok := tb.(*testing.T)
 	if !ok {
@@ -116,10 +114,10 @@ func watchLog(tb testing.TB, folder string) (hide func()) {
 	}
 }
 
-// serverFlags are those of withServer's servers, besides the usual.
+// serverFlags are additional flags of withServer's servers.
 var serverFlags []string
 
-// withServer starts a fresh server, calls do with it, and stops it.
+// withServer starts a new server, calls do with it, and stops it.
 func withServer(tb testing.TB, plaintext bool, connections int, cpus *bench.CPUSet, do func(bench.Target)) {
 	tb.Helper()
 	path, err := binary()

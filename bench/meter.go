@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A meter tells the processor time that server and load have used since it was
-// started. A server whose process is not known has no figures.
+// A meter measures the CPU time of server and load since it was started. Without the server's
+// process it reports nothing.
 type meter struct {
 	server, load   Process
 	server0, load0 time.Duration
@@ -32,13 +32,13 @@ func (m meter) read() (server, load time.Duration, err error) {
 	return server, load, err
 }
 
-// addTo adds the processor time of one of n, as the unit calls it, to a result:
-// the server's, and the load's, which tells whether the load held the server up.
+// addTo adds the CPU time per unit, of n units, to a result: that of the server, and that of the
+// load, which shows whether the load was the bottleneck.
 func (m meter) addTo(r *Result, unit string, n int) error {
 	return m.add(r, "µs/"+unit, func(used time.Duration) float64 { return micros(used) / float64(n) })
 }
 
-// addRateTo adds the processor time of a second of the run.
+// addRateTo adds the CPU time per second of the run.
 func (m meter) addRateTo(r *Result) error {
 	took := now() - m.start
 	return m.add(r, "ms/s", func(used time.Duration) float64 { return millis(used) / took.Seconds() })

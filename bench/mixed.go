@@ -14,18 +14,17 @@ import (
 
 // MixedConfig configures [Mixed].
 type MixedConfig struct {
-	Connections int           // each of a gateway of its own
-	Rate        int           // events a second, each to a gateway drawn at random
-	AllEvery    int           // every so-manyth event is for all instead; 0: none is
-	Churn       int           // connections a second that are lost and made again
-	For         time.Duration // how long
-	EventBytes  int           // of an event as it is published
+	Connections int           // each of another gateway
+	Rate        int           // events per second, each to a random gateway
+	AllEvery    int           // every event with a number divisible by AllEvery is for all; 0: none
+	Churn       int           // connections per second that are closed and made again
+	For         time.Duration // duration
+	EventBytes  int           // of one event, as published
 }
 
-// Mixed is a day in a minute: events at a steady rate to single gateways and now
-// and then to all, while gateways go and come back. It fails unless every
-// connection got every event published between its ack's cursor and its end,
-// once and in order.
+// Mixed publishes events at a constant rate, most to single gateways and some to all, while
+// gateways disconnect and reconnect. It fails unless each connection received every event between
+// its ack's cursor and its end, once and in order.
 func Mixed(ctx context.Context, t Target, c MixedConfig) (Result, error) {
 	r := Result{Workload: "mixed", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Rate < 1 || c.AllEvery < 0 || c.Churn < 1 || c.For <= 0 {
@@ -52,11 +51,11 @@ type mixed struct {
 	*load
 	c      MixedConfig
 	ctx    context.Context
-	fail   context.CancelCauseFunc // ends the run with an error
+	fail   context.CancelCauseFunc // ends the run
 	ledger *ledger
 
-	current []*session // of each gateway; the churn's while that runs
-	former  []*session // those that were left
+	current []*session // one per gateway; owned by churn while it runs
+	former  []*session // sessions that have ended
 
 	toOne, toAll histogram // delays
 }
@@ -64,7 +63,7 @@ type mixed struct {
 func (x *mixed) run(r *Result) error {
 	err := inParallel(x.ctx, len(x.current), defaultDialers, func(_ context.Context, i int) error { return x.join(i) })
 	if err != nil {
-		return fmt.Errorf("make %s: %w", plural(x.c.Connections, "connection"), err)
+		return fmt.Errorf("cannot make %s: %w", plural(x.c.Connections, "connection"), err)
 	}
 	if err := x.addMemory(r, "rss-before"); err != nil {
 		return err
@@ -106,7 +105,7 @@ func (x *mixed) addMemory(r *Result, name string) error {
 	return err
 }
 
-// join connects as a gateway.
+// join connects a gateway.
 func (x *mixed) join(i int) error {
 	s, err := dialSession(x.ctx, x.Target, &x.gateways[i])
 	if err != nil {
@@ -130,7 +129,7 @@ func (x *mixed) arrived(s stamp) {
 	delays.add(now() - s.sent)
 }
 
-// publishAndChurn does both until the time is over.
+// publishAndChurn runs publish and churn for the configured time.
 func (x *mixed) publishAndChurn() (published int, err error) {
 	over, cancel := context.WithTimeout(x.ctx, x.c.For)
 	defer cancel()
@@ -150,8 +149,8 @@ func (x *mixed) publishAndChurn() (published int, err error) {
 	return published, context.Cause(x.ctx)
 }
 
-// publish publishes until over ends. What it has begun it finishes: the ledger
-// must know what was published.
+// publish publishes until over ends. It completes the last publish, because the ledger must contain
+// every published event.
 func (x *mixed) publish(over context.Context) (n int, err error) {
 	p, err := dialPublisher(x.ctx, x.Target)
 	if err != nil {
@@ -163,7 +162,7 @@ func (x *mixed) publish(over context.Context) (n int, err error) {
 	for {
 		sent, err := pace.next(over)
 		if err != nil {
-			return n, nil // the time is over, or x.ctx says what failed
+			return n, nil // the time is over, or x.ctx has the error
 		}
 		to := x.audience(n + 1)
 		n++
@@ -178,7 +177,7 @@ func (x *mixed) publish(over context.Context) (n int, err error) {
 	}
 }
 
-// audience says whom the event of a number is for.
+// audience returns the audience of event n.
 func (x *mixed) audience(n int) audience {
 	if x.c.AllEvery > 0 && n%x.c.AllEvery == 0 {
 		return toAll
@@ -186,15 +185,14 @@ func (x *mixed) audience(n int) audience {
 	return x.gateways[rand.IntN(len(x.gateways))].audience()
 }
 
-// churn has one gateway after the other, in an order drawn once, leave and come
-// back until over ends.
+// churn disconnects and reconnects one gateway after the other, in a random order, until over ends.
 func (x *mixed) churn(over context.Context) error {
 	order := rand.Perm(len(x.current))
 	pace := newPace(now(), perSecond(x.c.Churn))
 	defer pace.stop()
 	for i := 0; ; i++ {
 		if _, err := pace.next(over); err != nil {
-			return nil // the time is over, as in publish
+			return nil // the time is over
 		}
 		k := order[i%len(order)]
 		s := x.current[k]
@@ -205,15 +203,15 @@ func (x *mixed) churn(over context.Context) error {
 		x.current[k] = nil
 		s.leave()
 		if err := x.join(k); err != nil {
-			return fmt.Errorf("gateway %d comes back: %w", k+1, err)
+			return fmt.Errorf("gateway %d cannot reconnect: %w", k+1, err)
 		}
 	}
 }
 
-// due returns the events that a session must have got, now or soon.
-func (x *mixed) due(s *session) []int64 { return x.ledger.behind(s.peer.gateway, s.cursor) }
+// due returns the events that a session must receive.
+func (x *mixed) due(s *session) []int64 { return x.ledger.after(s.peer.gateway, s.cursor) }
 
-// awaitAll waits until everybody has everything.
+// awaitAll waits until all sessions have received all events.
 func (x *mixed) awaitAll() error {
 	for _, s := range x.current {
 		if err := s.await(x.ctx, x.due(s)); err != nil {
@@ -234,7 +232,7 @@ func (x *mixed) leaveAll() {
 	}
 }
 
-// check checks all sessions, which have ended.
+// check checks all sessions, after they ended.
 func (x *mixed) check() error {
 	for _, s := range x.former {
 		if err := s.check(x.due(s)); err != nil {

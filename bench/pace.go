@@ -8,26 +8,24 @@ import (
 	"time"
 )
 
-// A pace says when it is the turn of each of a row of things that are to be done
-// at a steady rate.
+// A pace is the schedule of actions at a constant rate.
 type pace struct {
-	due   time.Duration // of the next
+	due   time.Duration // of the next action
 	every time.Duration
 	timer *time.Timer
 }
 
-// newPace returns a pace whose first turn is at start.
+// newPace returns a pace whose first action is due at start.
 func newPace(start, every time.Duration) *pace {
 	return &pace{due: start, every: every, timer: time.NewTimer(0)}
 }
 
-// perSecond returns the time between two of n things a second.
+// perSecond returns the interval of n actions per second.
 func perSecond(n int) time.Duration { return time.Second / time.Duration(n) }
 
-// next waits for the next turn and returns when it was. A turn that had passed
-// already was when it should have been: whatever is late for it has kept it
-// waiting since. For others it is now, as the timer's own lateness is nobody's
-// fault.
+// next waits until the next action is due and returns its time. If it was due already, that is the
+// due time, so that the delay counts for the action. Otherwise it is the current time, so that the
+// timer's own delay does not count.
 func (p *pace) next(ctx context.Context) (at time.Duration, err error) {
 	at = p.due
 	p.due += p.every

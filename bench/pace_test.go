@@ -15,15 +15,15 @@ func TestPace(t *testing.T) {
 	p := newPace(start, 10*time.Hour+20*time.Millisecond)
 	defer p.stop()
 	if at, err := p.next(t.Context()); err != nil || at != start {
-		t.Errorf("a turn long past: %v, %v; want %v, when it should have been", at, err, start)
+		t.Errorf("an action that was due: %v, %v; want its due time %v", at, err, start)
 	}
 	due := start + p.every
 	if at, err := p.next(t.Context()); err != nil || at < due || now() < at {
-		t.Errorf("a turn to come: %v, %v; want %v or later, and not yet to come", at, err, due)
+		t.Errorf("an action that is not due: %v, %v; want %v or later, but not in the future", at, err, due)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := p.next(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("called off: %v", err)
+		t.Errorf("cancelled: %v", err)
 	}
 }

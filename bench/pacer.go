@@ -13,23 +13,22 @@ import (
 	"time"
 )
 
-// maxPaced is the most that a load waits for a server that limits attempts to connect.
+// maxPaced is how long a load waits, in total, for a server that limits connection attempts.
 const maxPaced = 2 * time.Minute
 
-// A pacer makes connections no faster than the server takes them. Goroutines may
-// share it.
+// A pacer makes connections at the rate that the server accepts. Goroutines can share it.
 type pacer struct {
-	left   atomic.Int64        // connections that are not made yet
-	notice func(time.Duration) // called once, with about how long the rest takes; nil: nobody wants to know
+	left   atomic.Int64        // connections still to be made
+	notice func(time.Duration) // called once, with an estimate of the remaining time; can be nil
 	once   sync.Once
-	mu     sync.Mutex // held by the one that waits for the server's limit
+	mu     sync.Mutex // held while waiting for the server's limit
 }
 
-// A PaceError is that connections would take longer than a load waits for them.
+// A PaceError is returned if connecting would take longer than a load waits.
 type PaceError struct {
-	Made int           // connections that were made
-	Rest time.Duration // that the others take, about
-	Err  error         // of the attempt that was one too many
+	Made int           // connections made
+	Rest time.Duration // estimate for the others
+	Err  error         // the refusal
 }
 
 func (e *PaceError) Error() string {
@@ -38,9 +37,8 @@ func (e *PaceError) Error() string {
 
 func (e *PaceError) Unwrap() error { return e.Err }
 
-// dial connects as a gateway. While the server answers that there were too many
-// attempts, it waits for as long as the server says, if that is not too long for all
-// that are left.
+// dial connects as a gateway. While the server refuses with a rate limit, it waits as long as the
+// server requires, unless that takes too long for all remaining connections.
 func (c *pacer) dial(ctx context.Context, t Target, g *gateway, total int) (*peer, error) {
 	p, err := dialPeer(ctx, t, g)
 	if wait := tooMany(err); wait > 0 {
@@ -71,7 +69,7 @@ func (c *pacer) dial(ctx context.Context, t Target, g *gateway, total int) (*pee
 	return p, err
 }
 
-// tooMany returns how long a server wants to be left alone, 0 for another error.
+// tooMany returns how long the server requires to wait, or 0 for another error.
 func tooMany(err error) time.Duration {
 	if refused, ok := errors.AsType[*RefusedError](err); ok && refused.Status == http.StatusTooManyRequests {
 		return refused.RetryAfter

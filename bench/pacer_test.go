@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// A limited is a server that refuses attempts to connect after the first ones. It
-// counts the attempts, and closes what it takes.
+// A limited is a server that refuses connection attempts after the first ones. It counts the
+// attempts, and closes the connections that it accepts.
 type limited struct {
 	mu       sync.Mutex
 	taken    int
 	allowed  int
-	refuse   int    // attempts it refuses then, before it takes the rest; -1: all
-	after    string // the header Retry-After
+	refuse   int    // attempts it then refuses before it accepts the rest; -1: all
+	after    string // value of the Retry-After header
 	attempts int
 }
 
@@ -63,7 +63,7 @@ func TestPacer(t *testing.T) {
 		allowed, refuse int
 		after           string
 		total           int
-		waits           bool // and then all are connected
+		waits           bool // the load waits, and connects all
 		says            string
 	}{
 		{"no limit", 100, 0, "", 5, false, ""},
@@ -80,23 +80,23 @@ func TestPacer(t *testing.T) {
 			for i := 0; i < tt.total && err == nil; i++ {
 				var c *peer
 				if c, err = p.dial(t.Context(), target, &gateway{Token: "t"}, tt.total); err == nil {
-					c.hangUp()
+					c.reset()
 				}
 			}
 			if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("%v; want it to say %q", err, tt.says)
+				t.Errorf("%v; want an error with %q", err, tt.says)
 			}
 			if (notices == 1) != tt.waits {
-				t.Errorf("%d notices", notices)
+				t.Errorf("notice was called %d times", notices)
 			}
 			if left := p.left.Load(); err == nil && left != 0 {
-				t.Errorf("%d are left", left)
+				t.Errorf("%d connections are left", left)
 			}
 		})
 	}
 }
 
-// Waiting for the server's limit ends with the context.
+// The wait for the server's limit ends with the context.
 func TestPacerInterrupted(t *testing.T) {
 	_, target := newLimited(t, 0, -1, "100")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -107,8 +107,7 @@ func TestPacerInterrupted(t *testing.T) {
 	}
 }
 
-// A load that a server does not take ends before most of its gateways are registered,
-// and leaves none.
+// A load that the server limits ends before most of its gateways are registered, and removes them.
 func TestLoadEndsEarly(t *testing.T) {
 	limit, target := newLimited(t, 10, -1, "6")
 	r := &registry{gateways: make(map[string]bool), most: 1 << 20}
@@ -127,15 +126,15 @@ func TestLoadEndsEarly(t *testing.T) {
 		Connections: 400, Gateways: 400, Rate: 1, For: time.Second, EventBytes: 1, Publishers: 1, Dialers: 4,
 	})
 	slow, ok := errors.AsType[*PaceError](err)
-	if !ok || slow.Made > limit.allowed || slow.Made < limit.allowed-4 { // some may not have been counted yet
-		t.Errorf("%v; want it to say that %d were made", err, limit.allowed)
+	if !ok || slow.Made > limit.allowed || slow.Made < limit.allowed-4 { // some may not be counted yet
+		t.Errorf("%v; want an error with %d connections made", err, limit.allowed)
 	}
 	if registered > 2*firstBatch || len(r.gateways) > 0 {
-		t.Errorf("%d gateways were registered, and %v are left", registered, r.gateways)
+		t.Errorf("%d gateways were registered, and %v were not removed", registered, r.gateways)
 	}
 }
 
-// Nobody answers: the error is the connection's.
+// Without a server, dial returns the error of the connection.
 func TestPacerPassesErrors(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

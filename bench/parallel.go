@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// inParallel calls do with 0 to n-1, atOnce at a time, until one fails.
+// inParallel calls do with 0 to n-1, at most atOnce calls at a time, until one fails.
 func inParallel(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

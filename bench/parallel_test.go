@@ -31,7 +31,7 @@ func TestInParallel(t *testing.T) {
 		}
 	}
 	if m := most.Load(); m > atOnce {
-		t.Errorf("%d at once; want at most %d", m, atOnce)
+		t.Errorf("%d at the same time; want at most %d", m, atOnce)
 	}
 }
 
@@ -44,7 +44,7 @@ func TestInParallelFails(t *testing.T) {
 			return want
 		}
 		if i > 2 {
-			<-ctx.Done() // so that whoever comes later is stopped by the third
+			<-ctx.Done() // later calls end after the third failed
 		}
 		return nil
 	})

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// A stamp is what an event's payload tells its receivers.
+// A stamp is the part of an event's payload that its receivers check.
 type stamp struct {
-	n    int64         // the event's number in its workload, from 1
-	sent time.Duration // on the clock of now
-	to   int64         // number of the one gateway it is for; 0: it is for many
+	n    int64         // number of the event in its workload, from 1
+	sent time.Duration // time of the publish, as returned by now
+	to   int64         // number of the gateway it is for; 0: for several
 }
 
-// An audience is whom an event is for.
+// An audience is the target of an event.
 type audience struct {
-	field  string // of the publish request, as in `"all":true`
-	number int64  // for the stamp's to
+	field  string // field of the publish request, for example `"all":true`
+	number int64  // value of the stamp's to
 }
 
-// toAll is every gateway there is.
+// toAll is all gateways of the node.
 var toAll = audience{field: `"all":true`}
 
 // toGroup returns the gateways of a group.
@@ -35,11 +35,11 @@ func (g *gateway) audience() audience {
 	return audience{`"gatewayId":"` + g.ID + `"`, g.number}
 }
 
-// eventType is the type of every event published.
+// eventType is the type of all published events.
 const eventType = "bench.event"
 
-// appendDraft appends a publish request for an event, of about size bytes. The
-// stamp's receiver is who the event is for.
+// appendDraft appends a publish request of about size bytes. It sets the stamp's receiver to the
+// audience.
 func appendDraft(dst []byte, to audience, s stamp, size int) []byte {
 	start := len(dst)
 	dst = append(dst, '{')
@@ -58,12 +58,12 @@ func appendDraft(dst []byte, to audience, s stamp, size int) []byte {
 	return append(dst, end...)
 }
 
-// appendPad appends n bytes of text that compresses about as a platform's JSON
-// does: words that come again, with numbers between them that do not.
+// appendPad appends n bytes of text that compress about as well as the JSON of a platform: repeated
+// words with different numbers between them.
 func appendPad(dst []byte, seed int64, n int) []byte {
 	end := len(dst) + n
 	for x := uint64(seed) + 1; len(dst) < end; {
-		x = x*6364136223846793005 + 1442695040888963407 // Knuth's, for the same pad every time
+		x = x*6364136223846793005 + 1442695040888963407 // Knuth's constants: the same text in each run
 		dst = append(dst, "path /v1/apis/"...)
 		dst = strconv.AppendUint(dst, x>>50, 10)
 		dst = append(dst, " method GET upstream 10.0."...)
@@ -81,11 +81,11 @@ var (
 	beforeTo   = []byte(`,"to":`)
 )
 
-// errForeign says that a message is not an event of ours.
-var errForeign = errors.New("a message that is not one of our events")
+// errForeign is the error for a message that is not an event of this load.
+var errForeign = errors.New("not an event of this load")
 
-// parseStamp finds the stamp in an event as a gateway receives it. A search is
-// several times cheaper than decoding JSON, and there are 10,000 receivers.
+// parseStamp finds the stamp in an event as received. A search is several times cheaper than
+// decoding JSON, for 10,000 receivers.
 func parseStamp(message []byte) (s stamp, err error) {
 	_, rest, ok := bytes.Cut(message, beforeN)
 	n, rest, ok1 := cutInt(rest)
@@ -99,7 +99,7 @@ func parseStamp(message []byte) (s stamp, err error) {
 	return stamp{n, time.Duration(sent), to}, nil
 }
 
-// cutInt takes a number off the front of b.
+// cutInt parses a number at the start of b.
 func cutInt(b []byte) (v int64, rest []byte, ok bool) {
 	i := 0
 	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {

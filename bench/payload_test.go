@@ -14,8 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What is published is a draft of the size asked for, and its receivers find the
-// stamp again.
+// A draft has the requested size, and its receivers find its stamp.
 func TestStampSurvives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := stamp{
@@ -43,7 +42,7 @@ func TestStampSurvives(t *testing.T) {
 	})
 }
 
-// received returns an event as a gateway gets it.
+// received returns an event as a gateway receives it.
 func received(payload json.RawMessage) []byte {
 	return fmt.Appendf(nil, `{"id":"k3f9-7","type":%q,"payload":%s,"gatewayId":"g","timestamp":"t","correlationId":"c"}`, eventType, payload)
 }

@@ -20,40 +20,38 @@ import (
 
 const (
 	connectPath = "/api/internal/v1/ws/gateways/connect"
-	// connectTimeout bounds a connect, from the first packet to the ack.
+	// connectTimeout bounds one connection attempt, from the first packet to the ack.
 	connectTimeout = 30 * time.Second
-	// readBuffer is what a peer reads into. There is one a connection, so it is
-	// small.
+	// readBuffer is the size of a peer's read buffer. It is small because each connection has one.
 	readBuffer = 4 << 10
 	maxMessage = 1 << 20
 )
 
-// The key and its answer are the example of RFC 6455 section 1.3. A client in
-// the field draws its keys at random; here they are constant so that checking
-// the answer costs nothing.
+// The key and accept value are the example of RFC 6455 section 1.3. A real client uses random keys;
+// a constant makes the check free of cost.
 const (
 	upgradeKey    = "dGhlIHNhbXBsZSBub25jZQ=="
 	upgradeAnswer = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// A peer is one connection as a gateway. It belongs to the goroutine that dials
-// it, and then to the one that runs it; anyone may hangUp.
+// A peer is one connection of a gateway. It belongs to the goroutine that dials it, then to the one
+// that runs it. Any goroutine can call reset.
 type peer struct {
-	conn    net.Conn // TLS, where there is TLS
+	conn    net.Conn // the TLS connection if TLS is used
 	tcp     *net.TCPConn
 	gateway int64 // its number
 	decoder frame.Decoder
 	buf     [readBuffer]byte
-	behind  []byte // what came with the ack, in buf
-	cursor  string // of the ack: the events behind it will come; empty if it had none
+	early   []byte // bytes after the ack, in buf
+	cursor  string // of the ack; empty if it had none
 	last    int64  // number of the newest event received
-	acks    bool   // it acks what it receives
-	// misfit says what to do about a message that should not have come: nil, for
-	// nothing, or the error to end with. A peer without one ends with any.
-	misfit func(error) error
+	acks    bool   // ack each event
+	// unexpected decides about a message that should not have arrived: nil ignores it, an error
+	// ends the connection with it. Without this function each one ends the connection.
+	unexpected func(error) error
 }
 
-// dialPeer connects as a gateway and returns when the ack is in.
+// dialPeer connects as a gateway and returns after the ack.
 func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -63,9 +61,9 @@ func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 		return nil, err
 	}
 	p := &peer{conn: nc, tcp: nc.(*net.TCPConn), gateway: g.number, decoder: frame.Decoder{FromServer: true, Deflate: t.Deflate}}
-	stop := context.AfterFunc(ctx, p.hangUp)
+	stop := context.AfterFunc(ctx, p.reset)
 	if err := p.open(ctx, t, g); err != nil {
-		p.hangUp()
+		p.reset()
 		return nil, err
 	}
 	if !stop() {
@@ -74,7 +72,7 @@ func dialPeer(ctx context.Context, t Target, g *gateway) (*peer, error) {
 	return p, nil
 }
 
-// open does the handshakes and reads the ack.
+// open does the TCP, TLS and WebSocket handshakes and reads the ack.
 func (p *peer) open(ctx context.Context, t Target, g *gateway) error {
 	if t.TLS != nil {
 		tc := tls.Client(p.tcp, t.TLS)
@@ -103,8 +101,7 @@ func (p *peer) open(ctx context.Context, t Target, g *gateway) error {
 	return p.readAck(early)
 }
 
-// readUpgrade reads the answer to the upgrade and returns what came behind it,
-// which lies in p.buf.
+// readUpgrade reads the response to the upgrade request, and returns the bytes after it, in p.buf.
 func (p *peer) readUpgrade() (early []byte, err error) {
 	for n := 0; n < len(p.buf); {
 		m, err := p.conn.Read(p.buf[n:])
@@ -114,19 +111,19 @@ func (p *peer) readUpgrade() (early []byte, err error) {
 		case whole && !strings.HasPrefix(string(head), "HTTP/1.1 101 "):
 			return nil, readRefusal(p.buf[:n], p.conn)
 		case whole && !bytes.Contains(head, []byte(upgradeAnswer)):
-			return nil, errors.New("the answer's Sec-WebSocket-Accept is not that of our key")
+			return nil, errors.New("the response has the wrong Sec-WebSocket-Accept")
 		case whole && p.decoder.Deflate && !bytes.Contains(head, []byte("server_no_context_takeover")):
-			return nil, errors.New("the server does not compress")
+			return nil, errors.New("the server did not accept permessage-deflate")
 		case whole:
 			return early, nil
 		case err != nil:
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("the answer is longer than %d bytes", len(p.buf))
+	return nil, fmt.Errorf("the response is longer than %d bytes", len(p.buf))
 }
 
-// readAck reads up to the first message, which must be the ack.
+// readAck reads the first message, which must be the ack.
 func (p *peer) readAck(b []byte) error {
 	for {
 		m, n, err := p.decoder.Next(b, maxMessage)
@@ -136,10 +133,10 @@ func (p *peer) readAck(b []byte) error {
 		case m.Op == frame.OpText && bytes.Contains(m.Payload, []byte(`"connection.ack"`)):
 			_, cursor, _ := bytes.Cut(m.Payload, []byte(`"cursor":"`))
 			cursor, _, _ = bytes.Cut(cursor, []byte(`"`))
-			p.cursor, p.behind = string(cursor), b[n:]
+			p.cursor, p.early = string(cursor), b[n:]
 			return nil
 		case m.Op != 0:
-			return fmt.Errorf("want connection.ack first; got %.200q", b)
+			return fmt.Errorf("the first message must be connection.ack, got %.200q", b)
 		}
 		n, err = p.conn.Read(p.buf[:])
 		if err != nil {
@@ -149,12 +146,12 @@ func (p *peer) readAck(b []byte) error {
 	}
 }
 
-// run receives until the connection ends, and returns why it did. It calls
-// arrived with each event.
+// run receives until the connection ends, and returns why it ended. It calls arrived with each
+// event.
 func (p *peer) run(arrived func(stamp) error) error {
-	behind := p.behind
-	p.behind = nil
-	if err := p.take(behind, arrived); err != nil {
+	early := p.early
+	p.early = nil
+	if err := p.take(early, arrived); err != nil {
 		return err
 	}
 	for {
@@ -168,7 +165,7 @@ func (p *peer) run(arrived func(stamp) error) error {
 	}
 }
 
-// take handles what is in b.
+// take handles the frames in b.
 func (p *peer) take(b []byte, arrived func(stamp) error) error {
 	for len(b) > 0 {
 		m, n, err := p.decoder.Next(b, maxMessage)
@@ -197,7 +194,7 @@ func (p *peer) message(m frame.Message, arrived func(stamp) error) error {
 	}
 }
 
-// event reports an event that is as it should be.
+// event passes a valid event to arrived.
 func (p *peer) event(message []byte, arrived func(stamp) error) error {
 	s, err := p.next(message)
 	switch {
@@ -208,28 +205,28 @@ func (p *peer) event(message []byte, arrived func(stamp) error) error {
 		return arrived(s)
 	case err == nil:
 		return arrived(s)
-	case p.misfit != nil:
-		return p.misfit(err)
+	case p.unexpected != nil:
+		return p.unexpected(err)
 	}
 	return err
 }
 
-// next checks that an event is for this gateway and none that was here before.
+// next checks that an event is for this gateway, and not a duplicate or out of order.
 func (p *peer) next(message []byte) (stamp, error) {
 	s, err := parseStamp(message)
 	switch {
 	case err != nil:
 		return stamp{}, err
 	case s.to != 0 && s.to != p.gateway:
-		return stamp{}, fmt.Errorf("event %d is for gateway %d and came to gateway %d", s.n, s.to, p.gateway)
+		return stamp{}, fmt.Errorf("event %d for gateway %d arrived at gateway %d", s.n, s.to, p.gateway)
 	case s.n <= p.last:
-		return stamp{}, fmt.Errorf("event %d after event %d: it is a duplicate, or out of order", s.n, p.last)
+		return stamp{}, fmt.Errorf("event %d arrived after event %d: duplicate or out of order", s.n, p.last)
 	}
 	p.last = s.n
 	return s, nil
 }
 
-// ackEvent acks an event, whose id is the first thing in its message.
+// ackEvent acks an event. The id is the first field of its message.
 func (p *peer) ackEvent(message []byte) error {
 	id, _, _ := bytes.Cut(bytes.TrimPrefix(message, []byte(`{"id":"`)), []byte(`"`))
 	ack := fmt.Appendf(nil, `{"type":"event.ack","id":"%s"}`, id)
@@ -247,8 +244,7 @@ func (p *peer) pong(payload []byte) error {
 	return err
 }
 
-// wire returns how many bytes have come in from the socket: records of TLS, where
-// there is TLS, and all else that is not TCP's own.
+// wire returns the bytes received from the socket: with TLS its records, without TCP headers.
 func (p *peer) wire() (bytes uint64, err error) {
 	raw, err := p.tcp.SyscallConn()
 	if err != nil {
@@ -257,9 +253,9 @@ func (p *peer) wire() (bytes uint64, err error) {
 	return socketBytes(raw)
 }
 
-// hangUp resets the connection. A proper close would leave thousands of ports in
-// TIME_WAIT behind a run.
-func (p *peer) hangUp() {
+// reset closes the connection with RST. A normal close would leave thousands of ports in TIME_WAIT
+// after a run.
+func (p *peer) reset() {
 	_ = p.tcp.SetLinger(0)
 	_ = p.tcp.Close()
 }

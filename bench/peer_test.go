@@ -15,8 +15,7 @@ import (
 	"github.com/gatecast/gatecast/frame"
 )
 
-// script starts a server that calls do with one upgrade's connection, and then
-// hangs up.
+// script starts a server that calls do with a connection after its upgrade, and then closes it.
 func script(t *testing.T, do func(net.Conn, *bufio.Reader)) Target {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -33,7 +32,7 @@ func script(t *testing.T, do func(net.Conn, *bufio.Reader)) Target {
 		defer nc.Close()
 		in := bufio.NewReader(nc)
 		if _, err := http.ReadRequest(in); err != nil {
-			t.Errorf("the upgrade is not a request: %v", err)
+			t.Errorf("cannot read the upgrade request: %v", err)
 			return
 		}
 		do(nc, in)
@@ -45,17 +44,17 @@ func script(t *testing.T, do func(net.Conn, *bufio.Reader)) Target {
 	return Target{Gateways: ln.Addr().String()}
 }
 
-// someGateway is who the tests connect as.
+// someGateway is the gateway of the tests.
 var someGateway = &gateway{Token: "token", number: 3}
 
 const accepts = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + upgradeAnswer + "\r\n\r\n"
 
 const ack = `{"type":"connection.ack","gatewayId":"g"}`
 
-// greeting is all that a server sends until something is published.
+// greeting is what a server sends before the first event.
 var greeting = accepts + text(ack)
 
-// text returns messages as a server's frames.
+// text returns messages as the server's frames.
 func text(messages ...string) string {
 	var b []byte
 	for _, m := range messages {
@@ -64,7 +63,7 @@ func text(messages ...string) string {
 	return string(b)
 }
 
-// numbered returns an event with a number, as a gateway gets it.
+// numbered returns event n as a gateway receives it.
 func numbered(n int) string {
 	return string(received(fmt.Appendf(nil, `{"n":%d,"sent":1,"to":3,"pad":""}`, n)))
 }
@@ -76,42 +75,42 @@ func TestDialPeerRefuses(t *testing.T) {
 		{"a refusal", "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":\"draining\",\"message\":\"come back\"}", `503 draining: "come back"`},
 		{"another key's answer", "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: x\r\n\r\n", "Sec-WebSocket-Accept"},
 		{"a refusal by a proxy", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\ngone", `502 : "gone"`},
-		{"no HTTP", "SSH-2.0\r\n\r\n", "not an answer of HTTP"},
+		{"no HTTP", "SSH-2.0\r\n\r\n", "not an HTTP response"},
 		{"an endless answer", "HTTP/1.1 101 " + strings.Repeat("x", readBuffer), "longer than"},
 		{"no ack", accepts, "no connection.ack"},
-		{"an event before the ack", accepts + text(numbered(1), ack), "want connection.ack"},
+		{"an event before the ack", accepts + text(numbered(1), ack), "must be connection.ack"},
 		{"no WebSocket", accepts + "\xff\x01x", "reserved"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			target := script(t, func(nc net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(nc, tt.answer) })
 			p, err := dialPeer(t.Context(), target, someGateway)
 			if err == nil {
-				p.hangUp()
+				p.reset()
 				t.Fatal("connected")
 			}
 			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want it to say %q", err, tt.want)
+				t.Errorf("%v; want an error with %q", err, tt.want)
 			}
 		})
 	}
 }
 
 func TestPeerReceives(t *testing.T) {
-	goodbye := string(frame.AppendClose(nil, frame.CloseNormal, "so long"))
+	closing := string(frame.AppendClose(nil, frame.CloseNormal, "done"))
 	for _, tt := range []struct {
 		name   string
 		sent   string
-		want   string // what run's error says
+		want   string // part of run's error
 		events int
 	}{
-		{"events in order", text(numbered(1), numbered(2), numbered(9)) + goodbye, "1000 so long", 3},
-		{"nothing", goodbye, "1000 so long", 0},
+		{"events in order", text(numbered(1), numbered(2), numbered(9)) + closing, "1000 done", 3},
+		{"nothing", closing, "1000 done", 0},
 		{"a duplicate", text(numbered(1), numbered(1)), "duplicate", 1},
 		{"out of order", text(numbered(2), numbered(1)), "out of order", 1},
-		{"another gateway's", text(strings.Replace(numbered(1), `"to":3`, `"to":4`, 1)), "for gateway 4 and came to gateway 3", 0},
-		{"everybody's", text(strings.Replace(numbered(1), `"to":3`, `"to":0`, 1)) + goodbye, "1000 so long", 1},
+		{"another gateway's", text(strings.Replace(numbered(1), `"to":3`, `"to":4`, 1)), "for gateway 4 arrived at gateway 3", 0},
+		{"event for all", text(strings.Replace(numbered(1), `"to":3`, `"to":0`, 1)) + closing, "1000 done", 1},
 		{"another message", text(`{"type":"resync.required"}`), "resync.required", 0},
-		{"an end without goodbye", text(numbered(1)), "EOF", 1},
+		{"an end without a close frame", text(numbered(1)), "EOF", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dialed := make(chan struct{})
@@ -124,11 +123,11 @@ func TestPeerReceives(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer p.hangUp()
+			defer p.reset()
 			events := 0
 			err = p.run(func(stamp) error { events++; return nil })
 			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want it to say %q", err, tt.want)
+				t.Errorf("%v; want an error with %q", err, tt.want)
 			}
 			if events != tt.events {
 				t.Errorf("%d events; want %d", events, tt.events)
@@ -150,8 +149,8 @@ func TestPeerAnswersPing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.hangUp()
-	_ = p.run(func(stamp) error { return nil }) // until the server hangs up
+	defer p.reset()
+	_ = p.run(func(stamp) error { return nil }) // until the server closes
 	if m := <-answer; m.Op != frame.OpPong || string(m.Payload) != "there?" {
 		t.Errorf("answer %v %q; want a pong with the ping's payload", m.Op, m.Payload)
 	}

@@ -49,7 +49,7 @@ func kilobytes(status []byte, field string) (int64, error) {
 	return 0, fmt.Errorf("/proc/PID/status has no %s", field)
 }
 
-// ResetPeak makes the peak begin anew with what there is now.
+// ResetPeak sets the peak to the current memory.
 func (p Process) ResetPeak() error {
 	const resetHighWater = "5" // see proc(5), clear_refs
 	return os.WriteFile(p.path("clear_refs"), []byte(resetHighWater), 0)

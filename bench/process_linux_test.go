@@ -88,7 +88,7 @@ func TestProcessDescriptors(t *testing.T) {
 	}
 }
 
-func TestProcessThatIsNot(t *testing.T) {
+func TestMissingProcess(t *testing.T) {
 	const p = Process(1 << 22) // one more than the kernel gives
 	if _, err := p.CPU(); err == nil {
 		t.Error("CPU: no error")

@@ -11,19 +11,17 @@ import (
 
 // PublishConfig configures [Publish].
 type PublishConfig struct {
-	Gateways   int // each with one connection; the events go to them by turns
+	Gateways   int // each with one connection; events go to them in turn
 	Events     int
-	EventBytes int  // of an event as it is published
-	Bulk       bool // newline-delimited JSON in one request; else a request each
-	// Publishers is on how many connections events are published one by one, at
-	// the same time. Each publishes to gateways of its own, whose order it makes.
-	// 0 is 1.
+	EventBytes int  // of one event, as published
+	Bulk       bool // newline-delimited JSON in one request; otherwise one request per event
+	// Publishers is the number of connections that publish at the same time, each to its own
+	// gateways, so that the order of events is known. 0 means 1.
 	Publishers int
-	Acks       bool // each event is acked by who receives it
+	Acks       bool // the gateways ack each event
 }
 
-// Publish publishes as fast as it goes and measures the rate up to the arrival
-// of the last event.
+// Publish publishes as fast as possible, and measures the rate up to the arrival of the last event.
 func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	c.Publishers = max(c.Publishers, 1)
 	r := Result{Workload: c.workload(), Transport: t.Transport(), Connections: c.Gateways}
@@ -31,7 +29,7 @@ func Publish(ctx context.Context, t Target, c PublishConfig) (Result, error) {
 	case c.Gateways < 1 || c.Events < 1:
 		return r, errNoSize
 	case !c.Bulk && c.Publishers > c.Gateways:
-		return r, fmt.Errorf("%d publishers want a gateway each, and there are %d", c.Publishers, c.Gateways)
+		return r, fmt.Errorf("%d publishers need a gateway each, but there are only %d gateways", c.Publishers, c.Gateways)
 	}
 	l, err := prepare(ctx, t, c.Gateways)
 	if err != nil {
@@ -84,8 +82,8 @@ func (c PublishConfig) workload() string {
 	return "publish/one-by-one"
 }
 
-// publishSingly publishes one event a request. It returns when the first was
-// sent and when the last was answered, and adds how long each took.
+// publishSingly publishes one event per request. It returns when the first request was sent and the
+// last was answered, and adds the duration of each to delays.
 func publishSingly(ctx context.Context, l *load, c PublishConfig, delays *histogram) (start, answered time.Duration, err error) {
 	publishers, err := dialPublishers(ctx, l.Target, c.Publishers)
 	defer publishers.close()
@@ -110,8 +108,8 @@ func publishSingly(ctx context.Context, l *load, c PublishConfig, delays *histog
 	return start, now(), err
 }
 
-// shareOf returns the gateways of publisher k of so many: events of one gateway
-// have an order only when one publishes them.
+// shareOf returns the gateways of publisher k. Each gateway has one publisher, because events of
+// several publishers have no order.
 func shareOf(gateways []gateway, k, publishers int) (share []*gateway) {
 	for i := k; i < len(gateways); i += publishers {
 		share = append(share, &gateways[i])
@@ -119,10 +117,10 @@ func shareOf(gateways []gateway, k, publishers int) (share []*gateway) {
 	return share
 }
 
-// publishers are some, each of which a goroutine may use.
+// publishers can be used by one goroutine each.
 type publishers []*publisher
 
-// dialPublishers makes n publishers; those that it has made when it fails, too.
+// dialPublishers makes n publishers. On an error it returns those that it made.
 func dialPublishers(ctx context.Context, t Target, n int) (list publishers, err error) {
 	for range n {
 		p, err := dialPublisher(ctx, t)

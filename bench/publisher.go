@@ -18,16 +18,16 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A publisher publishes events one by one over one keep-alive connection. It
-// writes its requests itself, because net/http's client hands each of them
-// through two goroutines, and that would be measured with the server.
+// A publisher publishes events one after the other over one keep-alive connection. It writes its
+// requests itself: the client of net/http passes each request through two goroutines, and that time
+// would be measured as the server's.
 type publisher struct {
 	conn  net.Conn
 	in    *bufio.Reader
-	head  []byte // of every request, up to the value of Content-Length
+	head  []byte // start of each request, up to the value of Content-Length
 	draft []byte
 	out   []byte
-	body  bytes.Buffer // of the last answer
+	body  bytes.Buffer // of the last response
 }
 
 func dialPublisher(ctx context.Context, t Target) (*publisher, error) {
@@ -56,7 +56,7 @@ func (p *publisher) close() { _ = p.conn.Close() }
 // publishTimeout bounds one publish.
 const publishTimeout = 30 * time.Second
 
-// publish publishes one event and waits for the receipt.
+// publish publishes one event and waits for its receipt.
 func (p *publisher) publish(to audience, s stamp, size int) error {
 	p.draft = appendDraft(p.draft[:0], to, s, size)
 	p.out = append(p.out[:0], p.head...)
@@ -82,7 +82,7 @@ func (p *publisher) publish(to audience, s stamp, size int) error {
 	return err
 }
 
-// receipt returns the id of the event that was published last.
+// receipt returns the id of the event published last.
 func (p *publisher) receipt() (event.Cursor, error) {
 	var receipt struct {
 		ID event.Cursor `json:"id"`

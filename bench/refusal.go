@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// A RefusedError is the server's refusal of a connection or of a request.
+// A RefusedError is an HTTP response of the server that refuses a connection or a request.
 type RefusedError struct {
 	Status  int    // of the HTTP response
-	Code    string // the server's name for it, as "capacity_exceeded"; empty if it gave none
-	Message string // the server's, for people
-	// RetryAfter is when the server takes another attempt, 0 if it did not say.
+	Code    string // for example "capacity_exceeded"; empty if the response has none
+	Message string // for people
+	// RetryAfter is the time after which to try again, 0 if the response has none.
 	RetryAfter time.Duration
 }
 
@@ -27,26 +27,25 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("refused with status %d %s: %q", e.Status, e.Code, e.Message)
 }
 
-// maxRefusal bounds what is read of a refusal, in bytes.
+// maxRefusal is the number of bytes read of a refusal.
 const maxRefusal = 1024
 
-// refused makes an error of an answer.
+// refused makes an error from a response.
 func refused(answer *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal)) // what there is of it will do
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal)) // a partial body is sufficient
 	var body struct{ Error, Message string }
 	if json.Unmarshal(text, &body) != nil || body.Error == "" {
-		body.Message = string(bytes.TrimSpace(text)) // a proxy's, say
+		body.Message = string(bytes.TrimSpace(text)) // not gatecast's JSON, for example from a proxy
 	}
-	seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16) // 0 for a date, which nobody sends here
+	seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16) // 0 for a date, which gatecast does not send
 	return &RefusedError{answer.StatusCode, body.Error, body.Message, time.Duration(seconds) * time.Second}
 }
 
-// readRefusal makes an error of an answer that is no upgrade, of which head was
-// read already.
+// readRefusal makes an error from a response that is not an upgrade. Its head was already read.
 func readRefusal(head []byte, rest io.Reader) error {
 	answer, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(head), rest)), nil)
 	if err != nil {
-		return fmt.Errorf("not an answer of HTTP: %.100q", head)
+		return fmt.Errorf("not an HTTP response: %.100q", head)
 	}
 	defer answer.Body.Close()
 	return refused(answer)

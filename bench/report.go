@@ -13,13 +13,13 @@ import (
 	"strings"
 )
 
-// A Report gathers results that were measured under the same conditions.
+// A Report collects results measured under the same conditions.
 type Report struct {
 	Conditions Conditions
 	Results    []Result
 }
 
-// WriteJSON writes a line for each result, with its conditions.
+// WriteJSON writes one line per result, with the conditions.
 func (p *Report) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	for _, r := range p.Results {
@@ -34,8 +34,8 @@ func (p *Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// WriteTable writes a line for each figure: its median over the runs of its
-// workload, and its extremes where there is more than one.
+// WriteTable writes one line per figure: the median over the runs of its workload, and the minimum
+// and maximum if there are several runs.
 func (p *Report) WriteTable(w io.Writer) {
 	c := p.Conditions
 	pinned := "not pinned"
@@ -49,13 +49,13 @@ func (p *Report) WriteTable(w io.Writer) {
 	}
 }
 
-// WriteTable writes a line for each figure.
+// WriteTable writes one line per figure.
 func (r *Result) WriteTable(w io.Writer) { series{[]Result{*r}}.writeTable(w) }
 
 // A series is the runs of one workload.
 type series struct{ runs []Result }
 
-// series returns the report's runs by workload, in the order they came.
+// series returns the runs by workload, in the order of their first run.
 func (p *Report) series() (list []series) {
 	for _, r := range p.Results {
 		i := slices.IndexFunc(list, func(s series) bool { return s.runs[0].sameAs(r) })
@@ -68,7 +68,7 @@ func (p *Report) series() (list []series) {
 	return list
 }
 
-// sameAs reports whether two results are runs of the same.
+// sameAs reports whether two results are runs of the same workload.
 func (r *Result) sameAs(o Result) bool {
 	return r.Workload == o.Workload && r.Transport == o.Transport && r.Connections == o.Connections
 }
@@ -86,7 +86,7 @@ func (s series) title() string {
 	return fmt.Sprintf("%s %s, %s, %s", r.Workload, r.Transport, plural(r.Connections, "connection"), plural(len(s.runs), "run"))
 }
 
-// sorted returns the values of figure i.
+// sorted returns the values of figure i in ascending order.
 func (s series) sorted(i int) []float64 {
 	values := make([]float64, len(s.runs))
 	for k, r := range s.runs {
@@ -106,8 +106,7 @@ func (s series) extremes(i int) string {
 	return number(v[0]) + " to " + number(v[len(v)-1])
 }
 
-// number writes a value with three digits: more where the point comes later, and
-// fewer for what was counted.
+// number formats a value with at least three digits; integers have no decimals.
 func number(v float64) string {
 	decimals := 0
 	switch size := max(v, -v); {
@@ -120,7 +119,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
-// plural returns "1 run", "2 runs".
+// plural returns "1 run" or "2 runs".
 func plural(n int, noun string) string {
 	if n != 1 {
 		noun += "s"

@@ -12,23 +12,23 @@ import (
 
 // ResumeConfig configures [Resume].
 type ResumeConfig struct {
-	Connections int           // that come back, each of a gateway of its own
-	Missed      int           // events that each has missed, to all of them
-	Beside      int           // connections that are there meanwhile
-	Rate        int           // events a second to those, each to one by turns
-	EventBytes  int           // of an event as it is published
-	Dialers     int           // connections made at once
+	Connections int           // that reconnect, each of another gateway
+	Missed      int           // missed events, each for all of them
+	Beside      int           // connections that stay connected
+	Rate        int           // events per second to those, each to the next
+	EventBytes  int           // of one event, as published
+	Dialers     int           // connections made at the same time
 	Quiet       time.Duration // between the restart and the storm
 
-	// Restart kills the server and starts it on what it has left.
+	// Restart kills the server and starts it again with the same data.
 	Restart func(ctx context.Context) (Target, error)
-	// Process is the command of a process that calls [ServeStorm], and what its
-	// environment has besides this one's.
+	// Process is the command of a process that calls [ServeStorm]; Environ is added to its
+	// environment.
 	Process, Environ []string
 }
 
-// Resume has a server killed and started again, and everybody come back at once:
-// once without a position, and once with one behind which events were missed.
+// Resume kills and restarts a server, and reconnects all gateways at once: in one run without a
+// position, in another with a position before the missed events.
 func Resume(ctx context.Context, t Target, c ResumeConfig) (Result, error) {
 	r := Result{Workload: "resume", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Missed < 1 || c.Beside < 1 || c.Rate < 1 || c.Dialers < 1 {
@@ -59,14 +59,13 @@ func Resume(ctx context.Context, t Target, c ResumeConfig) (Result, error) {
 	return r, nil
 }
 
-// miss publishes events to all while nobody is connected, and returns the position
-// ahead of them.
+// miss publishes events to all while nobody is connected, and returns the position before them.
 func (l *load) miss(ctx context.Context, events, eventBytes int) (since string, err error) {
 	p, err := dialPeer(ctx, l.Target, &l.gateways[0])
 	if err != nil {
 		return "", err
 	}
-	p.hangUp()
+	p.reset()
 	drafts := make([]byte, 0, events*(eventBytes+1))
 	for i := range events {
 		drafts = append(appendDraft(drafts, toAll, stamp{n: int64(i) + 1}, eventBytes), '\n')
@@ -74,15 +73,15 @@ func (l *load) miss(ctx context.Context, events, eventBytes int) (since string, 
 	return p.cursor, l.admin.publishAll(ctx, drafts, events)
 }
 
-// A comeback is what a storm of gateways that come back took.
-type comeback struct {
+// A reconnection is the measurement of one storm of reconnecting gateways.
+type reconnection struct {
 	storm      stormReport
-	others     *histogram // delays of events to those who were there
+	others     *histogram // delays of events to the connections that stayed
 	cpu        time.Duration
 	rss0, peak int64
 }
 
-func (c *ResumeConfig) comeBack(ctx context.Context, gateways []gateway, since string, missed int) (b comeback, err error) {
+func (c *ResumeConfig) comeBack(ctx context.Context, gateways []gateway, since string, missed int) (b reconnection, err error) {
 	t, err := c.Restart(ctx)
 	if err != nil {
 		return b, err
@@ -99,7 +98,7 @@ func (c *ResumeConfig) comeBack(ctx context.Context, gateways []gateway, since s
 	}
 	defer s.close()
 	for i := range s.numbers {
-		s.numbers[i] = int64(missed) // theirs come behind
+		s.numbers[i] = int64(missed) // numbers continue after the missed events
 	}
 	if err := sleep(ctx, c.Quiet); err != nil {
 		return b, err
@@ -132,7 +131,7 @@ func (c *ResumeConfig) comeBack(ctx context.Context, gateways []gateway, since s
 	return b, err
 }
 
-func (b *comeback) addTo(r *Result, prefix string) {
+func (b *reconnection) addTo(r *Result, prefix string) {
 	r.add(prefix+"acked", "s", b.storm.Took.Seconds())
 	r.add(prefix+"live", "s", b.storm.Live.Seconds())
 	r.add(prefix+"rss-before", "MB", float64(b.rss0)/(1<<20))
@@ -142,11 +141,11 @@ func (b *comeback) addTo(r *Result, prefix string) {
 
 // ReplayConfig configures [Replay].
 type ReplayConfig struct {
-	Events     int // that one gateway has missed
-	EventBytes int // of an event as it is published
+	Events     int // missed events of the gateway
+	EventBytes int // of one event, as published
 }
 
-// Replay has one gateway come back that has missed many events.
+// Replay reconnects one gateway that has missed many events.
 func Replay(ctx context.Context, t Target, c ReplayConfig) (Result, error) {
 	r := Result{Workload: "replay", Transport: t.Transport(), Connections: 1}
 	if c.Events < 1 {
@@ -160,7 +159,7 @@ func Replay(ctx context.Context, t Target, c ReplayConfig) (Result, error) {
 	if l.gateways[0].since, err = l.miss(ctx, c.Events, c.EventBytes); err != nil {
 		return r, err
 	}
-	if err := sleep(ctx, time.Second); err != nil { // for the log to come to rest
+	if err := sleep(ctx, time.Second); err != nil { // let the log finish its writes
 		return r, err
 	}
 	a := newArrivals(c.Events)

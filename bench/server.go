@@ -19,45 +19,45 @@ import (
 	"time"
 )
 
-// Build builds the gatecast of a source tree into a folder and returns the
-// binary's path. root is the folder of its go.mod.
+// Build builds gatecast from a source tree into a folder, and returns the path of the binary. root
+// is the folder of go.mod.
 func Build(ctx context.Context, root, folder string) (string, error) {
 	binary := filepath.Join(folder, "gatecast")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/gatecast")
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as in a release
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/gatecast: %w\n%s", err, out)
 	}
 	return binary, nil
 }
 
-// ServerConfig says how a server is started.
+// ServerConfig configures [StartServer].
 type ServerConfig struct {
 	Binary      string
-	Args        []string // ahead of "serve", for another program that takes its flags
-	Folder      string   // for its data; empty and its own
+	Args        []string // before "serve", for another program with the same flags
+	Folder      string   // for its data; must be empty
 	Plaintext   bool
-	Connections int      // how many it must allow
-	CPUs        *CPUSet  // nil: all there are
-	Flags       []string // of serve, besides those that follow from the above
+	Connections int      // maximum number of connections
+	CPUs        *CPUSet  // nil: all processors
+	Flags       []string // additional flags of serve
 }
 
-// A Server is a gatecast process that was started here.
+// A Server is a gatecast process started by this one.
 type Server struct {
 	Target  Target
 	cmd     *exec.Cmd
 	cancel  context.CancelFunc
-	exited  chan struct{} // closed when it has ended, with err set
+	exited  chan struct{} // closed after the process ended and err is set
 	err     error
 	logFile string
 }
 
-// stopTimeout is what a server is given to drain before it is killed.
+// stopTimeout is the time to drain before the server is killed.
 const stopTimeout = 20 * time.Second
 
-// StartServer starts a server on free ports of the loopback and returns when
-// gateways can connect. It ends with ctx, with Stop, and with this process.
+// StartServer starts a server on free ports of the loopback interface, and returns when gateways
+// can connect. The server ends when ctx ends, when Stop is called, or when this process ends.
 func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Server{cancel: cancel, exited: make(chan struct{}), logFile: filepath.Join(c.Folder, "server.log")}
@@ -92,32 +92,34 @@ func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cm
 	if c.CPUs != nil {
 		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(c.CPUs.Count()))
 	}
-	cmd.SysProcAttr = childAttributes(true) // Ctrl-C is for the load, which ends the server
+	// A separate process group: Ctrl-C on a terminal reaches only the load, which then stops the
+	// server.
+	cmd.SysProcAttr = childAttributes(true)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
 	return cmd
 }
 
-// isSetting reports whether an environment variable would change the server.
+// isSetting reports whether an environment variable would change the server's configuration.
 func isSetting(variable string) bool {
 	return strings.HasPrefix(variable, "GATECAST_") || strings.HasPrefix(variable, "WS_")
 }
 
 func (s *Server) start(cpus *CPUSet) error {
-	// A file, not a pipe: the load would have to read what comes out of it. The
-	// server appends, so that it goes on at the front of a file that is trimmed.
+	// A file and not a pipe, which the load would have to read. The server appends, so that it
+	// continues at the start of a file that TrimLog emptied.
 	log, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the server has its own
+	defer func() { _ = log.Close() }() // the server has its own descriptor
 	s.cmd.Stderr = log
 	start := s.cmd.Start
 	if cpus != nil {
 		start = func() error { return startOn(*cpus, s.cmd.Start) }
 	}
 	if err := start(); err != nil {
-		return fmt.Errorf("start the server: %w", err)
+		return fmt.Errorf("cannot start the server: %w", err)
 	}
 	go func() {
 		s.err = s.cmd.Wait()
@@ -126,7 +128,7 @@ func (s *Server) start(cpus *CPUSet) error {
 	return nil
 }
 
-// A startLine is the line of the log that says that the server has started.
+// A startLine is the log line with which the server reports its start.
 type startLine struct {
 	Message  string `json:"msg"`
 	Gateways string `json:"gateways"`
@@ -187,26 +189,24 @@ func (s *Server) aim(l startLine, dataDir string, plaintext bool) error {
 	return nil
 }
 
-// Stop has the server drain, and waits for its end. It returns what is wrong
-// with that.
+// Stop drains the server and waits until it ends. It returns an error if the server fails to drain.
 func (s *Server) Stop() error {
 	s.cancel()
 	<-s.exited
 	if s.cmd.ProcessState.ExitCode() != 0 {
-		return fmt.Errorf("the server ended with %v; its log is %s", s.cmd.ProcessState, s.logFile)
+		return fmt.Errorf("the server ended with %v; see its log %s", s.cmd.ProcessState, s.logFile)
 	}
 	return nil
 }
 
-// Kill ends the server as kill -9 does, and waits for its end.
+// Kill kills the server with SIGKILL and waits until it ends.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill() // fails when it has ended
+	_ = s.cmd.Process.Kill() // fails if it has ended already
 	<-s.exited
 	s.cancel()
 }
 
-// TrimLog empties the file of what the server has logged when it is longer than
-// limit, in bytes.
+// TrimLog empties the server's log file if it is longer than limit bytes.
 func (s *Server) TrimLog(limit int64) error {
 	info, err := os.Stat(s.logFile)
 	if err != nil || info.Size() <= limit {
@@ -215,10 +215,10 @@ func (s *Server) TrimLog(limit int64) error {
 	return os.Truncate(s.logFile, 0)
 }
 
-// logTail is how much of a server's log LogTail returns, in bytes.
+// logTail is the number of bytes that LogTail returns.
 const logTail = 4 << 10
 
-// LogTail returns the end of what the server has logged.
+// LogTail returns the end of the server's log.
 func (s *Server) LogTail() []byte {
 	log, err := os.ReadFile(s.logFile)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// program returns the path of a shell script that stands for a server.
+// program returns the path of a shell script that is used as the server.
 func program(t *testing.T, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "gatecast")
@@ -33,11 +33,11 @@ func TestStartServerFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := StartServer(t.Context(), ServerConfig{Binary: program(t, tt.script), Folder: t.TempDir(), Connections: 1})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want it to say %q", err, tt.want)
+				t.Errorf("%v; want an error with %q", err, tt.want)
 			}
 		})
 	}
-	t.Run("there is none", func(t *testing.T) {
+	t.Run("no such program", func(t *testing.T) {
 		_, err := StartServer(t.Context(), ServerConfig{Binary: "/does/not/exist", Folder: t.TempDir()})
 		if err == nil {
 			t.Error("no error")
@@ -53,7 +53,7 @@ func TestStartServerFails(t *testing.T) {
 	})
 }
 
-// What the environment says of the server's settings must not reach it.
+// The server must not get settings from the environment.
 func TestServerCommandEnvironment(t *testing.T) {
 	t.Setenv("GATECAST_SHARDS", "7")
 	t.Setenv("WS_MAX_CONNECTIONS", "7")

@@ -13,20 +13,20 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A session is one connection of a gateway, which may have several one after the
-// other, and what it received.
+// A session is one connection of a gateway and what it received. A gateway can have several
+// sessions, one after the other.
 type session struct {
 	peer   *peer
-	cursor event.Cursor // where it began
+	cursor event.Cursor // position where it begins
 
-	// numbers are those of the events it received. The goroutine that runs the
-	// peer writes them, until done is closed.
+	// numbers are the numbers of the received events. The goroutine that runs the peer writes them,
+	// until done is closed.
 	numbers []int64
 	last    atomic.Int64  // the newest of numbers
-	more    chan struct{} // has an element when numbers have grown since the last look
-	leaving atomic.Bool   // it is this side that ends it
+	more    chan struct{} // holds a token if numbers grew since the last receive
+	leaving atomic.Bool   // this side ends the session
 	done    chan struct{}
-	err     error // why it ended, once done is closed
+	err     error // why it ended; read after done is closed
 }
 
 // dialSession connects as a gateway.
@@ -37,7 +37,7 @@ func dialSession(ctx context.Context, t Target, g *gateway) (*session, error) {
 	}
 	s := &session{peer: p, more: make(chan struct{}, 1), done: make(chan struct{})}
 	if s.cursor, err = event.ParseCursor(p.cursor); err != nil {
-		p.hangUp()
+		p.reset()
 		return nil, fmt.Errorf("the ack's cursor is %q: %w", p.cursor, err)
 	}
 	return s, nil
@@ -46,7 +46,7 @@ func dialSession(ctx context.Context, t Target, g *gateway) (*session, error) {
 // run receives until the session ends. It calls arrived with each event.
 func (s *session) run(arrived func(stamp)) {
 	defer close(s.done)
-	defer s.peer.hangUp()
+	defer s.peer.reset()
 	s.err = s.peer.run(func(st stamp) error {
 		arrived(st)
 		s.numbers = append(s.numbers, st.n)
@@ -59,8 +59,8 @@ func (s *session) run(arrived func(stamp)) {
 	})
 }
 
-// await waits until the session has received the last of the events it must
-// have. One goroutine at a time may.
+// await waits until the session has received the last event of must. Only one goroutine may call it
+// at a time.
 func (s *session) await(ctx context.Context, must []int64) error {
 	if len(must) == 0 {
 		return nil
@@ -74,7 +74,7 @@ func (s *session) await(ctx context.Context, must []int64) error {
 		case <-s.done:
 			return s.err
 		case <-late.C:
-			return fmt.Errorf("gateway %d has not got event %d for %v; the last it got is %d", s.peer.gateway, want, arrivalTimeout, s.last.Load())
+			return fmt.Errorf("gateway %d did not receive event %d within %v; the last one was %d", s.peer.gateway, want, arrivalTimeout, s.last.Load())
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -85,19 +85,19 @@ func (s *session) await(ctx context.Context, must []int64) error {
 // leave ends the session and waits for its goroutine.
 func (s *session) leave() {
 	s.leaving.Store(true)
-	s.peer.hangUp()
+	s.peer.reset()
 	<-s.done
 }
 
-// check reports what the session, which has ended, got that differs from the
-// front of the events it was to get. That it got enough of them is await's to say.
+// check returns an error if the received events are not a prefix of events. The session must have
+// ended. await checks that enough events arrived.
 func (s *session) check(events []int64) error {
 	if n := min(len(s.numbers), len(events)); !slices.Equal(s.numbers, events[:n]) {
 		i := 0
 		for i < n && s.numbers[i] == events[i] {
 			i++
 		}
-		return fmt.Errorf("gateway %d, from %v on, got events %v where %v were to come", s.peer.gateway, s.cursor, s.numbers[i:], events[i:])
+		return fmt.Errorf("gateway %d received, from %v on, events %v instead of %v", s.peer.gateway, s.cursor, s.numbers[i:], events[i:])
 	}
 	return nil
 }

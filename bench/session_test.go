@@ -18,22 +18,22 @@ func TestSessionCheck(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		got  []int64
-		want string // of the error; empty: none
+		want string // part of the error; empty: no error
 	}{
 		{"all", []int64{2, 3, 5, 8}, ""},
 		{"up to its end", []int64{2, 3}, ""},
 		{"nothing", nil, ""},
-		{"one missing", []int64{2, 5, 8}, "got events [5 8] where [3 5 8] were to come"},
-		{"the first missing", []int64{3}, "got events [3]"},
-		{"one twice", []int64{2, 2, 3}, "got events [2 3]"},
-		{"another's", []int64{2, 3, 4}, "got events [4]"},
-		{"one more", []int64{2, 3, 5, 8, 9}, "got events [9]"},
+		{"one missing", []int64{2, 5, 8}, "events [5 8] instead of [3 5 8]"},
+		{"the first missing", []int64{3}, "events [3] instead"},
+		{"one twice", []int64{2, 2, 3}, "events [2 3] instead"},
+		{"another's", []int64{2, 3, 4}, "events [4] instead"},
+		{"one more", []int64{2, 3, 5, 8, 9}, "events [9] instead"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &session{peer: &peer{gateway: 3}, numbers: tt.got}
 			err := s.check(events)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v; want it to say %q", err, tt.want)
+				t.Errorf("%v; want an error with %q", err, tt.want)
 			}
 		})
 	}
@@ -41,8 +41,8 @@ func TestSessionCheck(t *testing.T) {
 
 const ackWithCursor = `{"type":"connection.ack","gatewayId":"g","cursor":"k3f9-7","resumed":false}`
 
-// startSession starts a session with a server that sends something behind the
-// upgrade, and hangs up once the test is over.
+// startSession starts a session with a server that sends frames after the upgrade, and closes the
+// connection at the end of the test.
 func startSession(t *testing.T, sent string) *session {
 	t.Helper()
 	over := make(chan struct{})
@@ -60,10 +60,10 @@ func startSession(t *testing.T, sent string) *session {
 }
 
 func TestSessionReceives(t *testing.T) {
-	// The first event is right behind the ack: it may come in the same read.
+	// The first event follows the ack directly, so one read can return both.
 	s := startSession(t, text(ackWithCursor, numbered(2), numbered(3), numbered(8)))
 	if s.cursor.Seq != 7 {
-		t.Errorf("it began at %v; want k3f9-7", s.cursor)
+		t.Errorf("it begins at %v; want k3f9-7", s.cursor)
 	}
 	if err := s.await(t.Context(), []int64{2, 3, 8}); err != nil {
 		t.Error(err)
@@ -81,13 +81,13 @@ func TestSessionAwaitFails(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := s.await(ctx, []int64{1}); err == nil {
-			t.Error("event 1, which never came: no error")
+			t.Error("event 1, which was not sent: no error")
 		}
 	})
 	t.Run("with the session", func(t *testing.T) {
 		s := startSession(t, text(ackWithCursor, numbered(2), numbered(1)))
 		if err := s.await(t.Context(), []int64{3}); err == nil || !strings.Contains(err.Error(), "out of order") {
-			t.Errorf("%v; want it to say that event 1 is out of order", err)
+			t.Errorf("%v; want an error that event 1 is out of order", err)
 		}
 	})
 }
@@ -100,6 +100,6 @@ func TestDialSessionWithoutCursor(t *testing.T) {
 		<-over
 	})
 	if _, err := dialSession(t.Context(), target, someGateway); err == nil || !strings.Contains(err.Error(), "cursor") {
-		t.Errorf("%v; want it to say that the ack has no cursor", err)
+		t.Errorf("%v; want an error that the ack has no cursor", err)
 	}
 }

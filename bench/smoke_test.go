@@ -12,16 +12,15 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// smokeConns is how many connections every workload is run with, so that it
-// keeps working. A workload fails by itself when a connection does not get
-// each of its events once and in order.
+// smokeConns is the number of connections in the tests of the workloads. A workload fails by itself
+// if a connection does not receive each of its events once and in order.
 const smokeConns = 50
 
 func TestWorkloads(t *testing.T) {
 	tests := []struct {
 		name string
 		work func(context.Context, bench.Target) (bench.Result, error)
-		want []string // figures above 0, besides the server's CPU
+		want []string // figures that must be above 0
 	}{
 		{"idle", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Idle(ctx, t, bench.IdleConfig{Connections: smokeConns, Settle: 20 * time.Millisecond})
@@ -90,6 +89,7 @@ func TestWorkloads(t *testing.T) {
 	for _, transport := range []string{"wss", "ws"} {
 		for _, tt := range tests {
 			t.Run(tt.name+" "+transport, func(t *testing.T) {
+				t.Parallel() // they wait more than they compute
 				withServer(t, transport == "ws", 2*smokeConns, nil, func(target bench.Target) {
 					r, err := tt.work(t.Context(), target)
 					if err != nil {
@@ -114,8 +114,7 @@ func checkResult(t *testing.T, r bench.Result, transport string, figures []strin
 	}
 }
 
-// Everybody comes back to a server that was killed, whether it has what they missed
-// in memory or in the log.
+// All gateways resume after the server was killed, with the missed events in memory and in the log.
 func TestResume(t *testing.T) {
 	for _, from := range sources {
 		t.Run(from.name, func(t *testing.T) {
@@ -144,13 +143,13 @@ func TestIdleConnectionHasOneDescriptor(t *testing.T) {
 			t.Fatal(err)
 		}
 		if v, _ := r.Figure("descriptors"); v != 1 {
-			t.Errorf("%v descriptors a connection; want 1", v)
+			t.Errorf("%v descriptors per connection; want 1", v)
 		}
 	})
 }
 
-// Events that are compressed take fewer bytes of real sockets, by what they shrink to;
-// for who does not ask for that, nothing changes.
+// Compressed events take fewer bytes on the wire. Clients that do not request compression get the
+// same bytes as without it.
 func TestBytesOnTheWire(t *testing.T) {
 	const bytes = 2048
 	for _, plaintext := range []bool{true, false} {
@@ -168,19 +167,19 @@ func TestBytesOnTheWire(t *testing.T) {
 			return bytesEach
 		}
 		off, unwanted, deflate := wire(false), wire(false, "--compression"), wire(true, "--compression")
-		t.Logf("plaintext=%v: %.0f bytes a delivery without compression, %.0f where nobody wants it, %.0f with", plaintext, off, unwanted, deflate)
+		t.Logf("plaintext=%v: %.0f bytes per delivery without compression, %.0f with compression that is not requested, %.0f with", plaintext, off, unwanted, deflate)
 		if off < bytes || off > 1.2*bytes || unwanted < off-10 || unwanted > off+10 || deflate < 200 || deflate > off/2 {
-			t.Errorf("plaintext=%v: %.0f, %.0f, %.0f bytes a delivery", plaintext, off, unwanted, deflate)
+			t.Errorf("plaintext=%v: %.0f, %.0f, %.0f bytes per delivery", plaintext, off, unwanted, deflate)
 		}
 	}
 }
 
-// A workload must notice when it is refused.
+// A workload fails if the server refuses connections.
 func TestWorkloadFailsWithServer(t *testing.T) {
 	withServer(t, true, smokeConns-1, nil, func(target bench.Target) {
 		_, err := bench.Storm(t.Context(), target, bench.StormConfig{Connections: smokeConns, Dialers: 8})
 		if err == nil {
-			t.Errorf("%d connections to a server that takes %d: no error", smokeConns, smokeConns-1)
+			t.Errorf("%d connections to a server that allows %d: no error", smokeConns, smokeConns-1)
 		}
 	})
 }

@@ -9,21 +9,20 @@ import (
 	"time"
 )
 
-// A steady publishes at a steady rate, whatever the server does: several
-// publishers have a share of the rate, and of the gateways, each. When one waits
-// for its receipt the others go on.
+// A steady publishes at a constant rate, independently of the server's speed. Each of its
+// publishers has a share of the rate and of the gateways; while one waits for its receipt, the
+// others continue.
 type steady struct {
 	publishers
 	gateways   []gateway
-	rate       int // events a second, of all publishers together
+	rate       int // events per second, of all publishers together
 	eventBytes int
-	to         func(*gateway) audience // whom an event is for when it is the gateway's turn
+	to         func(*gateway) audience // audience of an event in the gateway's turn
 
-	numbers []int64 // of each publisher's last event
+	numbers []int64 // number of each publisher's last event
 }
 
-// newSteady makes the publishers: as many as asked for, and one a gateway at
-// most.
+// newSteady makes the given number of publishers, but at most one per gateway.
 func newSteady(ctx context.Context, l *load, publishers, rate, eventBytes int) (*steady, error) {
 	s := &steady{
 		gateways: l.gateways, rate: rate, eventBytes: eventBytes, to: (*gateway).audience,
@@ -37,9 +36,8 @@ func newSteady(ctx context.Context, l *load, publishers, rate, eventBytes int) (
 	return s, nil
 }
 
-// until publishes until over ends; what is begun then is finished. It calls
-// published, if that is not nil, with the gateway whose turn each event was, and
-// returns how many there were.
+// until publishes until over ends, and completes the last publishes. It calls published, if not
+// nil, with the gateway whose turn each event was, and returns the number of events.
 func (s *steady) until(over context.Context, published func(*gateway)) (int, error) {
 	var count atomic.Int64
 	start, every := now(), perSecond(s.rate)
@@ -51,7 +49,7 @@ func (s *steady) until(over context.Context, published func(*gateway)) (int, err
 		for failed.Err() == nil {
 			sent, err := pace.next(over)
 			if err != nil {
-				return nil // it is over
+				return nil // over has ended
 			}
 			g := share[int(s.numbers[k])%len(share)]
 			s.numbers[k]++

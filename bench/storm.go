@@ -7,11 +7,11 @@ import "context"
 
 // StormConfig configures [Storm].
 type StormConfig struct {
-	Connections int // each of a gateway of its own
-	Dialers     int // connections made at once
+	Connections int // each of another gateway
+	Dialers     int // connections made at the same time
 }
 
-// Storm connects as fast as it goes: a server that has just come back.
+// Storm connects as fast as possible, as gateways do after a restart of the server.
 func Storm(ctx context.Context, t Target, c StormConfig) (Result, error) {
 	r := Result{Workload: "storm", Transport: t.Transport(), Connections: c.Connections}
 	if c.Connections < 1 || c.Dialers < 1 {
@@ -50,8 +50,7 @@ func Storm(ctx context.Context, t Target, c StormConfig) (Result, error) {
 	return r, l.fleet.healthy()
 }
 
-// resetMemory makes the peak begin anew and returns what there is. It does
-// nothing with a process that is not known.
+// resetMemory resets the peak and returns the current memory. Without a process it does nothing.
 func resetMemory(p Process) (Memory, error) {
 	if p == 0 {
 		return Memory{}, nil

@@ -9,21 +9,22 @@ import (
 	"time"
 )
 
-// StormBesideConfig configures [StormBeside].
+// StormBeside publishes at a constant rate to connected gateways, first without other load and then
+// while many others connect. It measures how the storm affects the connected gateways.
 type StormBesideConfig struct {
-	Connections int           // that receive, each of a gateway of its own
-	Rate        int           // events a second, each to one of them by turns
-	EventBytes  int           // of an event as it is published
-	Quiet       time.Duration // how long the rate is kept without a storm
-	Storm       int           // connections of the storm, each of a gateway of its own
-	Dialers     int           // of the storm's connections made at once
-	// Process is the command of a process that calls [ServeStorm], and what its
-	// environment has besides this one's.
+	Connections int           // that receive, each of another gateway
+	Rate        int           // events per second, each to the next gateway
+	EventBytes  int           // of one event, as published
+	Quiet       time.Duration // duration of the measurement without a storm
+	Storm       int           // connections of the storm, each of another gateway
+	Dialers     int           // connections of the storm made at the same time
+	// Process is the command of a process that calls [ServeStorm]; Environ is added to its
+	// environment.
 	Process, Environ []string
 }
 
-// besidePublishers are enough for the rate to be kept though each publish takes
-// long: the time that is measured is an event's, and not that of those before it.
+// besidePublishers is enough to keep the rate although each publish takes long. So an event's delay
+// does not include that of the events before it.
 const besidePublishers = 32
 
 // StormBeside publishes at a steady rate to connections that are there, first in
@@ -62,7 +63,7 @@ func StormBeside(ctx context.Context, t Target, c StormBesideConfig) (Result, er
 	}
 	var took time.Duration
 	stormy, err := s.during(ctx, l.fleet, func(context.Context) (err error) {
-		took, err = storm.rage(t, stormers, c.Dialers)
+		took, err = storm.connect(t, stormers, c.Dialers)
 		return err
 	})
 	if err := errors.Join(err, storm.end()); err != nil {
@@ -74,8 +75,7 @@ func StormBeside(ctx context.Context, t Target, c StormBesideConfig) (Result, er
 	return r, nil
 }
 
-// during publishes while do is under way and returns the delays, from publish to
-// arrival.
+// during publishes while do runs, and returns the delays from publish to arrival.
 func (s *steady) during(ctx context.Context, f *fleet, do func(context.Context) error) (*histogram, error) {
 	a := newOpenArrivals()
 	f.expect(a)
@@ -88,7 +88,7 @@ func (s *steady) during(ctx context.Context, f *fleet, do func(context.Context) 
 		done <- err
 	}()
 	n, err := s.until(doing, nil)
-	cancel(err) // when it failed ahead of do
+	cancel(err) // publishing failed before do ended
 	if failed := <-done; err == nil {
 		err = failed
 	}
@@ -101,7 +101,7 @@ func (s *steady) during(ctx context.Context, f *fleet, do func(context.Context) 
 	return a.delays, f.wait(ctx, a)
 }
 
-// sleep lets time pass, or ends with the context.
+// sleep waits for d or until the context ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	over := time.NewTimer(d)
 	defer over.Stop()

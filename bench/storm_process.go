@@ -15,31 +15,31 @@ import (
 	"time"
 )
 
-// A stormOrder is what the process of a storm is told on its standard input. The
-// end of the input tells it to hang up.
+// A stormOrder is the first line on the standard input of a storm process. At the end of its input
+// the process closes its connections.
 type stormOrder struct {
 	Gateways string   `json:"gateways"` // host:port
 	TLS      bool     `json:"tls"`
-	Tokens   []string `json:"tokens"` // a connection each
+	Tokens   []string `json:"tokens"` // one per connection
 	Dialers  int      `json:"dialers"`
-	Since    string   `json:"since,omitempty"`  // the position that all resume from
-	Missed   int      `json:"missed,omitempty"` // events that each then gets
+	Since    string   `json:"since,omitempty"`  // the position of all gateways
+	Missed   int      `json:"missed,omitempty"` // missed events of each gateway
 }
 
-// A stormReport is what it answers, when all are connected and when it hangs up.
+// A stormReport is a line on its standard output: one when all are connected, and one at the end.
 type stormReport struct {
 	Took  time.Duration `json:"took"` // until the last ack
-	Live  time.Duration `json:"live"` // until the last event that was missed
+	Live  time.Duration `json:"live"` // until the last missed event
 	Error string        `json:"error,omitempty"`
 }
 
-// ServeStorm connects as [StormBeside] orders on in, and reports on out. It is
-// the body of the process that [StormBesideConfig] names.
+// ServeStorm connects as [StormBeside] orders on in, and reports on out. It is the main function of
+// the process that [StormBesideConfig] names.
 func ServeStorm(in io.Reader, out io.Writer) error {
 	orders := json.NewDecoder(in)
 	var o stormOrder
 	if err := orders.Decode(&o); err != nil {
-		return fmt.Errorf("read what to connect to: %w", err)
+		return fmt.Errorf("cannot read the order: %w", err)
 	}
 	t := Target{Gateways: o.Gateways}
 	if o.TLS {
@@ -66,7 +66,7 @@ func ServeStorm(in io.Reader, out io.Writer) error {
 	if err := report.Encode(r); err != nil {
 		return err
 	}
-	_, _ = io.Copy(io.Discard, in) // until it is to hang up
+	_, _ = io.Copy(io.Discard, in) // until the parent closes it
 	return report.Encode(newStormReport(0, f.healthy()))
 }
 
@@ -82,23 +82,22 @@ func (r *stormReport) setError(err error) {
 	}
 }
 
-// clientTLS is what gateways connect to a server of ours with: checking the chain
-// would only cost the load time.
+// clientTLS returns the TLS config of gateways. It does not verify the chain of the test server,
+// which would only cost the load CPU time.
 func clientTLS() *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
 }
 
-// A stormProcess is a storm's load in a process of its own.
+// A stormProcess is a storm in another process.
 type stormProcess struct {
 	cmd     *exec.Cmd
 	orders  io.WriteCloser
 	reports *json.Decoder
 }
 
-// startStorm starts the process with the least priority: where it shares a
-// processor with the load that measures, it takes what that leaves. Handshakes
-// cost a client as much as a server, and a load that makes them itself would
-// notice late what has arrived.
+// startStorm starts the process with the lowest priority, so that it does not take CPU time from
+// the load that measures. A handshake costs the client as much as the server: a load that makes the
+// handshakes itself would notice arrivals late.
 func startStorm(ctx context.Context, command, env []string) (*stormProcess, error) {
 	cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, command...)...)
 	cmd.Env = append(os.Environ(), env...)
@@ -118,14 +117,14 @@ func startStorm(ctx context.Context, command, env []string) (*stormProcess, erro
 	return &stormProcess{cmd, orders, json.NewDecoder(reports)}, nil
 }
 
-// rage connects, and returns how long it took.
-func (p *stormProcess) rage(t Target, gateways []gateway, dialers int) (time.Duration, error) {
+// connect connects, and returns how long it took.
+func (p *stormProcess) connect(t Target, gateways []gateway, dialers int) (time.Duration, error) {
 	r, err := p.resume(t, gateways, dialers, "", 0)
 	return r.Took, err
 }
 
-// resume connects gateways that were all at one position, behind which so many
-// events are missed, and returns how long it took.
+// resume connects gateways that all have the same position, after which each missed the same number
+// of events. It returns how long that took.
 func (p *stormProcess) resume(t Target, gateways []gateway, dialers int, since string, missed int) (stormReport, error) {
 	o := stormOrder{Gateways: t.Gateways, TLS: t.TLS != nil, Dialers: dialers, Since: since, Missed: missed}
 	for _, g := range gateways {
@@ -139,7 +138,7 @@ func (p *stormProcess) resume(t Target, gateways []gateway, dialers int, since s
 
 func (p *stormProcess) report() (r stormReport, err error) {
 	if err := p.reports.Decode(&r); err != nil {
-		return r, fmt.Errorf("the storm's process: %w", err)
+		return r, fmt.Errorf("the storm process failed: %w", err)
 	}
 	if r.Error != "" {
 		return r, errors.New(r.Error)
@@ -147,7 +146,7 @@ func (p *stormProcess) report() (r stormReport, err error) {
 	return r, nil
 }
 
-// end has the storm hang up, and returns what was wrong with its connections.
+// end closes the storm's connections, and returns their errors.
 func (p *stormProcess) end() error {
 	_ = p.orders.Close()
 	_, err := p.report()

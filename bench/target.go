@@ -10,22 +10,22 @@ import (
 	"fmt"
 )
 
-// A Target is a gatecast to put under load.
+// A Target is a node to generate load on.
 type Target struct {
-	Gateways    string      // host:port that gateways connect to
-	GatewayPath string      // of the route they ask for; empty: the node's own
-	TLS         *tls.Config // what they connect with; nil: no TLS
-	Deflate     bool        // they offer permessage-deflate, and insist on it
+	Gateways    string      // host:port of the gateway listener
+	GatewayPath string      // path of the connect route; empty: the node's own
+	TLS         *tls.Config // config of the gateways; nil: no TLS
+	Deflate     bool        // require permessage-deflate
 
-	Internal     string      // host:port of the internal route
-	InternalPath string      // ahead of its own paths, as a proxy may want it
-	InternalTLS  *tls.Config // what the platform connects with; nil: no TLS
+	Internal     string      // host:port of the internal listener
+	InternalPath string      // prefix of its paths, for a proxy
+	InternalTLS  *tls.Config // config of the platform; nil: no TLS
 	AdminToken   string
 
-	Process Process // the server's; 0: not on this machine, or unknown
+	Process Process // of the server; 0: on another machine, or unknown
 }
 
-// Transport returns what gateways speak: "wss" or "ws".
+// Transport returns the protocol of the gateways: "wss" or "ws".
 func (t Target) Transport() string {
 	if t.TLS == nil {
 		return "ws"
@@ -33,11 +33,10 @@ func (t Target) Transport() string {
 	return "wss"
 }
 
-// registrars is how many gateways are registered at once.
+// registrars is the number of gateways registered at the same time.
 const registrars = 16
 
-// A load is a target with gateways registered at it and, after connect, a fleet
-// connected.
+// A load is a target with registered gateways, and after connect with a connected fleet.
 type load struct {
 	Target
 	admin    *admin
@@ -47,11 +46,10 @@ type load struct {
 
 func newLoad(t Target) *load { return &load{Target: t, admin: newAdmin(t), fleet: newFleet()} }
 
-// register registers gateways. Those that it has begun with are in l.gateways
-// also when it fails.
+// register registers gateways. On an error l.gateways contains all gateways that may be registered.
 func (l *load) register(ctx context.Context, gateways int, kind gatewayKind) (err error) {
 	if l.gateways, err = l.admin.registerAll(ctx, 0, gateways, kind); err != nil {
-		return fmt.Errorf("register %s: %w", plural(gateways, "gateway"), err)
+		return fmt.Errorf("cannot register %s: %w", plural(gateways, "gateway"), err)
 	}
 	return nil
 }
@@ -66,8 +64,7 @@ func prepare(ctx context.Context, t Target, gateways int) (*load, error) {
 	return l, nil
 }
 
-// prepareConnected registers gateways and connects conns times, by turns as each
-// of them.
+// prepareConnected registers gateways, and makes conns connections for them in turn.
 func prepareConnected(ctx context.Context, t Target, gateways, conns int) (*load, error) {
 	l, err := prepare(ctx, t, gateways)
 	if err != nil {
@@ -80,19 +77,18 @@ func prepareConnected(ctx context.Context, t Target, gateways, conns int) (*load
 	return l, nil
 }
 
-// connect makes n connections, by turns as each gateway, and returns when the
-// last has its ack.
+// connect makes n connections for the gateways in turn, and returns after the last ack.
 func (l *load) connect(ctx context.Context, n, dialers int) error {
 	if err := CheckDescriptors(n); err != nil {
 		return err
 	}
 	if err := l.fleet.dial(ctx, l.Target, l.gateways, n, dialers); err != nil {
-		return fmt.Errorf("make %s: %w", plural(n, "connection"), err)
+		return fmt.Errorf("cannot make %s: %w", plural(n, "connection"), err)
 	}
 	return nil
 }
 
-// close hangs up.
+// close closes all connections.
 func (l *load) close() {
 	l.fleet.close()
 	l.admin.close()

@@ -69,9 +69,9 @@ func TestStuckRequestIsNoSignOfLife(t *testing.T) {
 	}
 }
 
-// What the stats say of when something was does not move, unless somebody sets the
-// clock; connectedAt does not even then.
-func TestTimesStandStill(t *testing.T) {
+// Times in the stats do not change unless the clock is set. connectedAt does not change
+// even then.
+func TestTimesDoNotChange(t *testing.T) {
 	r := newRig(Config{})
 	start := r.time
 	r.connect("gw")
@@ -84,7 +84,7 @@ func TestTimesStandStill(t *testing.T) {
 	if !first.ConnectedAt.Equal(start) || !first.LastHeartbeat.Equal(start) {
 		t.Errorf("connected at %v, heard at %v; want %v", first.ConnectedAt, first.LastHeartbeat, start)
 	}
-	for i := range 100 { // the two clocks are not read at once
+	for i := range 100 { // the two clocks are not read at the same instant
 		r.time = r.time.Add(time.Duration(i))
 		if got := snap(); !got.ConnectedAt.Equal(first.ConnectedAt) || !got.LastHeartbeat.Equal(first.LastHeartbeat) {
 			t.Fatalf("connected at %v, heard at %v; were %v, %v", got.ConnectedAt, got.LastHeartbeat, first.ConnectedAt, first.LastHeartbeat)

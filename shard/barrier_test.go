@@ -52,21 +52,21 @@ func TestBarrier(t *testing.T) {
 			registration.Resume, registration.Peer.Barrier = c.from, c.barrier
 			r.post(command{register: registration})
 			r.settle()
-			round() // of which this node is late
+			round() // this node lags behind it
 			r.settle()
 			r.scan(3)
 			round()
 			r.settle()
 			r.scan(3)
-			if diff := cmp.Diff(c.want, p.said()); diff != "" {
+			if diff := cmp.Diff(c.want, p.received()); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// Who is registered again after its connections were closed has the new barrier and
-// the new groups, and not those of before.
+// A gateway that is registered again after its connections were closed has the new
+// barrier and the new groups, and not the old ones.
 func TestBarrierOfTheNextRegistration(t *testing.T) {
 	r := newLogRig(Config{})
 	before := r.connect("g", "x")
@@ -80,7 +80,7 @@ func TestBarrierOfTheNextRegistration(t *testing.T) {
 	r.publish(event.Target{Group: "x"})
 	r.publish(event.Target{Group: "y"})
 	r.settle()
-	if diff := cmp.Diff([]string{"ack 7-101 true", "7-103"}, p.said()); diff != "" {
+	if diff := cmp.Diff([]string{"ack 7-101 true", "7-103"}, p.received()); diff != "" {
 		t.Error(diff)
 	}
 	if got := before.events(); len(got) != 1 {

@@ -11,8 +11,8 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// BenchmarkAppend measures one event's way into the send queues of connections
-// that cannot be written: what a turn may do maxAppends of.
+// BenchmarkAppend measures appending one event to the send queues of connections that
+// cannot be written. A turn does up to maxAppends of these.
 func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{1000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -47,8 +47,7 @@ func BenchmarkAppend(b *testing.B) {
 // wire200 is the wire of every event.
 var wire200 = make([]byte, 200)
 
-// BenchmarkDelivery measures an event's whole way through a shard, to transports
-// that cost nothing.
+// BenchmarkDelivery measures an event from the inbox to transports that cost nothing.
 func BenchmarkDelivery(b *testing.B) {
 	for _, n := range []int{1, 1000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -58,7 +57,7 @@ func BenchmarkDelivery(b *testing.B) {
 			}
 			r.settle()
 			for _, c := range r.conns.items {
-				c.transport = &sinkhole{c.transport.(*pipe)}
+				c.transport = &discardTransport{c.transport.(*pipe)}
 			}
 			cmd := command{to: receivers{scope: toAll}}
 			b.ReportAllocs()
@@ -72,10 +71,10 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
-// A sinkhole takes everything.
-type sinkhole struct{ *pipe }
+// A discardTransport takes everything.
+type discardTransport struct{ *pipe }
 
-func (s *sinkhole) Write(vec [][]byte) (n int, err error) {
+func (s *discardTransport) Write(vec [][]byte) (n int, err error) {
 	for _, b := range vec {
 		m, _ := io.Discard.Write(b)
 		n += m

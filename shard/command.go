@@ -3,20 +3,20 @@
 
 package shard
 
-// A command is what other goroutines ask of a shard. Exactly one of its first
-// four fields is set.
+// A command is a request of another goroutine to a shard. Exactly one of its first four
+// fields is set.
 type command struct {
 	message  *Message // to be delivered to its receivers
 	register *Registration
-	page     *page // to be read by those who are behind
+	page     *page // to be offered to connections that wait for a scan
 	do       func(*state)
 
-	to  receivers
-	old bool // the message is of the past: it is for the window alone
+	to         receivers
+	windowOnly bool // the message goes to the window and to no connection
 }
 
-// weight is what the command counts for in an inbox: one, and one more for every
-// 4 KiB of its event.
+// weight is what the command counts for in the inbox: one, and one more for every 4 KiB
+// of its message.
 func (cmd *command) weight() int64 {
 	if cmd.message == nil {
 		return 1
@@ -24,11 +24,11 @@ func (cmd *command) weight() int64 {
 	return 1 + int64(cmd.message.size()>>12)
 }
 
-// receivers says whom a message is for, as far as one shard is concerned.
+// receivers are the gateways of one shard that a message is for.
 type receivers struct {
 	scope    scope
-	gateways []string // toGateways
-	group    string   // toGroup
+	gateways []string // for toGateways
+	group    string   // for toGroup
 }
 
 type scope uint8
@@ -39,41 +39,41 @@ const (
 	toAll
 )
 
-// dearCost is what a registration, with its system calls, or another command
-// costs, in appends.
-const dearCost = 256
+// fixedCost is the cost of a registration, which makes system calls, and of a do,
+// measured in appends to send queues.
+const fixedCost = 256
 
-// apply does one command, in pieces when it is for many. It returns what that
-// cost, in appends, and whether it is done; if not it goes on from s.fanned.
+// apply applies one command. One for many receivers is applied in pieces: done is false
+// when the budget is spent, and the next call continues at s.fanOutPos. Budget and cost
+// are in appends to send queues.
 func (s *state) apply(cmd *command, budget int) (cost int, done bool) {
 	switch {
 	case cmd.register != nil:
-		return dearCost + s.register(cmd.register), true
+		return fixedCost + s.register(cmd.register), true
 	case cmd.page != nil:
-		cost, done = s.turnPage(cmd.page, budget)
+		cost, done = s.offerPage(cmd.page, budget)
 	case cmd.do != nil:
 		cmd.do(s)
-		return dearCost, true
+		return fixedCost, true
 	default:
 		cost, done = s.deliver(cmd, budget)
 	}
 	if done {
-		s.fanned = 0
+		s.fanOutPos = 0
 	}
 	return cost, done
 }
 
-// deliver queues a message for its receivers. It is in the window before the
-// first of them has it, so that a connection which catches up meanwhile misses
-// nothing.
+// deliver queues a message for its receivers. It adds the message to the window first,
+// so that a connection which is catching up meanwhile finds it there.
 func (s *state) deliver(cmd *command, budget int) (cost int, done bool) {
 	m := cmd.message
-	if s.fanned == 0 {
+	if s.fanOutPos == 0 {
 		s.window.add(cmd.to, m)
 		s.window.trim(s.windowBytes)
 	}
 	switch done = true; {
-	case cmd.old:
+	case cmd.windowOnly:
 	case m.Cursor.Seq <= s.barrier:
 		cost, done = s.deliverBeforeBarrier(cmd, budget)
 	case cmd.to.scope == toGateways:
@@ -81,20 +81,20 @@ func (s *state) deliver(cmd *command, budget int) (cost int, done bool) {
 			cost += 1 + s.gateways[id].deliver(m)
 		}
 	case cmd.to.scope == toAll:
-		cost, done = fan(s, &s.conns, budget, func(c *conn) int { return c.deliver(m) })
+		cost, done = fanOut(s, &s.conns, budget, func(c *conn) int { return c.deliver(m) })
 	default:
 		if set := s.groups[cmd.to.group]; set != nil {
-			cost, done = fan(s, set, budget, func(g *gateway) int { return g.deliver(m) })
+			cost, done = fanOut(s, set, budget, func(g *gateway) int { return g.deliver(m) })
 		}
 	}
 	if done {
-		s.seq = m.Cursor.Seq
+		s.appliedSeq = m.Cursor.Seq
 	}
 	return cost, done
 }
 
-// deliverBeforeBarrier is deliver of a message that may lie before what some of its
-// receivers began with: of one that this node is late with.
+// deliverBeforeBarrier is deliver for a message that can be before the barrier of some
+// receivers. That happens only where this node lags behind the log.
 func (s *state) deliverBeforeBarrier(cmd *command, budget int) (cost int, done bool) {
 	m := cmd.message
 	seq := m.Cursor.Seq
@@ -108,7 +108,7 @@ func (s *state) deliverBeforeBarrier(cmd *command, budget int) (cost int, done b
 		}
 		return cost, true
 	case toAll:
-		return fan(s, &s.conns, budget, func(c *conn) int {
+		return fanOut(s, &s.conns, budget, func(c *conn) int {
 			if g := s.gateways[c.gatewayID]; g == nil || seq <= g.all {
 				return 0
 			}
@@ -119,7 +119,7 @@ func (s *state) deliverBeforeBarrier(cmd *command, budget int) (cost int, done b
 	if set == nil {
 		return 0, true
 	}
-	return fan(s, set, budget, func(g *gateway) int {
+	return fanOut(s, set, budget, func(g *gateway) int {
 		if seq <= g.inGroup(cmd.to.group) {
 			return 0
 		}
@@ -127,19 +127,19 @@ func (s *state) deliverBeforeBarrier(cmd *command, budget int) (cost int, done b
 	})
 }
 
-// fan calls deliver with the members of set from s.fanned on, until the budget
-// is spent.
-func fan[T any](s *state, set *slots[T], budget int, deliver func(*T) int) (cost int, done bool) {
-	for s.fanned < len(set.items) {
+// fanOut calls deliver for the members of set, from s.fanOutPos until the budget is
+// spent.
+func fanOut[T any](s *state, set *slots[T], budget int, deliver func(*T) int) (cost int, done bool) {
+	for s.fanOutPos < len(set.items) {
 		if cost >= budget {
 			return cost, false
 		}
 		appends := 0
-		if v := set.items[s.fanned]; v != nil {
+		if v := set.items[s.fanOutPos]; v != nil {
 			appends = deliver(v)
 		}
-		cost += max(appends, 1) // looking is work too
-		s.fanned++
+		cost += max(appends, 1) // a look at a member is work too
+		s.fanOutPos++
 	}
 	return cost, true
 }
@@ -149,7 +149,7 @@ func (g *gateway) deliver(m *Message) (cost int) {
 	if g == nil {
 		return 0
 	}
-	// A connection that is cut off as slow leaves g.conns under our hands.
+	// Backwards: a slow consumer that is closed here leaves g.conns during the loop.
 	for i := len(g.conns) - 1; i >= 0; i-- {
 		cost += g.conns[i].deliver(m)
 	}

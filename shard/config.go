@@ -17,52 +17,54 @@ import (
 	"github.com/google/uuid"
 )
 
-// Config says how a router's shards behave. Zero fields take the default named
-// with them.
+// Config configures a router. A zero field takes the default named with it.
 type Config struct {
-	// Shards is how many there are, for the life of the process. Default 1.
+	// Shards is the number of shards. It is constant for the life of the process.
+	// Default 1.
 	Shards int
-	// Start is a place in the log: everything behind it is remembered or
-	// dispatched, in order.
+	// Start is a position in the log. Every event after it is passed to
+	// [Router.Preload] or [Router.Dispatch], in order.
 	Start event.Cursor
-	// Lineage names the sequences of the log, until [Router.SetLineage] is told another one.
-	// Default: all are of Start's epoch.
+	// Lineage maps the log's sequences to epochs, until [Router.SetLineage] changes it.
+	// Default: all sequences are of Start's epoch.
 	Lineage Lineage
-	// PingInterval is how often a connection is asked for a sign of life,
-	// whatever else flows on it. Default 20 s.
+	// PingInterval is how often a connection is pinged, whatever else is sent on it.
+	// Default 20 s.
 	PingInterval time.Duration
-	// Timeout is the silence after which a connection is dead. Default 30 s.
+	// Timeout is how long a peer can be silent before its connection is closed. Default
+	// 30 s.
 	Timeout time.Duration
-	// SendQueueBytes is how much may wait for one connection. At the bound the
-	// connection is a slow consumer. Default 4 MiB.
+	// SendQueueBytes is the limit of unsent bytes of one connection. A connection at
+	// the limit is closed as a slow consumer. Default 4 MiB.
 	SendQueueBytes int
-	// ReadMessages and ReadBytes bound what a peer sends, in a second; ten seconds'
-	// worth may come at once. An answer to each event is not counted as a message.
-	// Default: no bound.
+	// ReadMessages and ReadBytes limit what a peer sends per second; bursts can be ten
+	// times as large. One message per event sent to the peer is free. Default: no
+	// limit.
 	ReadMessages, ReadBytes int
-	// StallTimeout is how long a send queue may stand still. Default 10 s.
+	// StallTimeout is how long a send queue can make no progress before its connection
+	// is closed as a slow consumer. Default 10 s.
 	StallTimeout time.Duration
-	// CloseTimeout is how long a goodbye may stay unanswered. Default 5 s.
+	// CloseTimeout is how long the peer has to answer a close frame. Default 5 s.
 	CloseTimeout time.Duration
-	// ReplayMemory bounds what the shards together hold of the newest events, for
-	// gateways that resume, in bytes. Default 64 MiB.
+	// ReplayMemory is the memory of all windows together, in bytes: the newest events,
+	// for gateways that resume. Default 64 MiB.
 	ReplayMemory int
-	// Read reads events that are no longer held. Default: there are none, and a
-	// gateway whose place is older is told to resync.
+	// Read reads events that are older than the windows. Default: there are none, and a
+	// gateway with an older position gets resync.required.
 	Read Reader
-	// Logger is told when Read fails. Default: nobody is.
+	// Logger logs errors of Read. Default: they are discarded.
 	Logger *slog.Logger
-	// Report is told what gateways have received and said, in batches. It is called
-	// on the loops: it must not block. Default: nobody is told.
+	// Report receives, in batches, what was written to gateways and what they sent. It
+	// is called on the loops and must not block. Default: reports are discarded.
 	Report func(Report)
-	// Notify is told of connections and failed deliveries. It is called on the
-	// loops: it must not block. Default: nobody is told.
+	// Notify receives connects, disconnects and failed deliveries. It is called on the
+	// loops and must not block. Default: notices are discarded.
 	Notify func(Notice)
 
-	requestScan func() // wakes the scanner; the router's
+	requestScan func() // wakes the scanner; set by the router
 }
 
-// readNothing is the Reader of a log that keeps nothing.
+// readNothing is the Reader of a log without older events.
 func readNothing(context.Context, uint64, func(event.Target, *Message) error) (uint64, error) {
 	return math.MaxUint64, nil
 }
@@ -103,37 +105,38 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// A Peer is who a connection belongs to.
+// A Peer is the gateway that a connection belongs to.
 type Peer struct {
 	GatewayID string
 	TokenID   string
-	Groups    []string // not changed
+	Groups    []string // not modified
 	Barrier   Barrier
-	// Live counts the gateway's connections. Its shard writes it; anyone may
+	// Live counts the gateway's connections. Its shard writes it; any goroutine can
 	// read it.
 	Live *atomic.Int32
-	// Requests are the peer's requests to this node, which are signs of life. Nil:
-	// it makes none.
+	// Requests are the gateway's HTTP requests to this node, which count as signs of
+	// life. Nil: there are none.
 	Requests *activity.Requests
-	// Revoked reports whether, and why, the peer may not be connected any more.
-	// It is asked once, when the connection is registered: whoever revokes makes
-	// it true first and then calls [Router.Kick], so one of the two is seen.
+	// Revoked reports whether and why the peer must not be connected. It is called
+	// once, when the connection is registered. A revocation makes it true first and
+	// calls [Router.Kick] then, so that one of the two closes the connection.
 	Revoked func() (event.CloseReason, bool)
 }
 
-// A Barrier says where the events of a gateway begin: those at a sequence or before
-// it are not sent to it, whatever position it names and however late this node is.
-// Zero is no barrier. It is the same for all connections of a gateway that are there at
-// one time.
+// A Barrier is the position at which the events of a gateway begin, set when it was
+// registered or joined a group. Events at or before it are never sent to the gateway,
+// whatever position it resumes from and however late this node is. Each field is a
+// sequence; 0 is no barrier. It is the same for all connections of a gateway that are
+// open at one time.
 type Barrier struct {
 	Own uint64 // for events that name the gateway
-	All uint64 // for events for all
-	// Groups is for events of groups, in the order of Peer.Groups; nil: All is the
-	// barrier of each.
+	All uint64 // for events for all gateways
+	// Groups are for events of groups, in the order of Peer.Groups. Nil: All applies to
+	// each group.
 	Groups []uint64
 }
 
-// lowest returns the sequence up to which no event is the gateway's.
+// lowest returns the sequence up to which no event is for the gateway.
 func (b *Barrier) lowest() uint64 {
 	low := min(b.Own, b.All)
 	for _, seq := range b.Groups {
@@ -142,7 +145,7 @@ func (b *Barrier) lowest() uint64 {
 	return low
 }
 
-// highest returns the sequence behind which every event for it is the gateway's.
+// highest returns the sequence after which no barrier hides an event.
 func (b *Barrier) highest() uint64 {
 	high := max(b.Own, b.All)
 	for _, seq := range b.Groups {
@@ -151,7 +154,7 @@ func (b *Barrier) highest() uint64 {
 	return high
 }
 
-// group returns the barrier of the group with an index in Peer.Groups.
+// group returns the barrier of Peer.Groups[i].
 func (b *Barrier) group(i int) uint64 {
 	if b.Groups == nil {
 		return b.All
@@ -159,26 +162,26 @@ func (b *Barrier) group(i int) uint64 {
 	return b.Groups[i]
 }
 
-// A Registration is a connection that may begin.
+// A Registration is a connection that was accepted and has no shard yet.
 type Registration struct {
 	Peer   Peer
 	ID     uuid.UUID
 	Remote netip.AddrPort
-	// Greeting is sent ahead of everything: the answer to the upgrade request.
-	// It goes out with the ack, in one write.
-	Greeting []byte
-	// Resume says where the gateway was; nil begins with what comes next.
+	// UpgradeResponse is the HTTP 101 response, or nil. It is sent in one write with
+	// the ack.
+	UpgradeResponse []byte
+	// Resume is the position of the gateway. Nil: it gets what comes next.
 	Resume *Resume
 	Open   Opener
-	// Abandon closes the connection in place of Open, when no shard takes it any
-	// more. Nil: there is nothing to close.
+	// Abandon closes the connection when no shard takes it; then Open is not called.
+	// Nil: there is nothing to close.
 	Abandon func()
-	// Closed is called once, when the connection and its descriptor are gone,
-	// or never came to be. It is called on the loop: it must not block.
+	// Closed is called once, when the descriptor is closed, or when Open failed or was
+	// not called. It is called on the loop and must not block.
 	Closed func()
 }
 
-// abandon gives up a connection that was not opened.
+// abandon closes a connection that was not opened.
 func (r *Registration) abandon() {
 	if r.Abandon != nil {
 		r.Abandon()
@@ -186,25 +189,25 @@ func (r *Registration) abandon() {
 	r.Closed()
 }
 
-// A NoticeKind says what a notice is of.
+// A NoticeKind is the kind of a notice.
 type NoticeKind uint8
 
-// What notices are of.
+// The kinds of notices.
 const (
 	Connected      NoticeKind = iota
-	Disconnected              // Disconnect says why
-	DeliveryFailed            // deliveries: Failure says why, Messages which
+	Disconnected              // Disconnect is the reason
+	DeliveryFailed            // Failure is the reason, Messages are the events
 )
 
-// A Notice tells of something that happened on a loop, for those who log it.
+// A Notice is something that happened on a loop, for logs and journals.
 type Notice struct {
 	Kind         NoticeKind
 	At           time.Time
 	GatewayID    string
-	ConnectionID uuid.UUID // zero in a failed delivery to nobody
+	ConnectionID uuid.UUID // zero for a failed delivery to a gateway without connection
 	Remote       netip.AddrPort
 	Disconnect   event.CloseReason
-	Detail       string // of a disconnect: what the peer did or the socket said
+	Detail       string // of a disconnect: what the peer did, or the socket's error
 	Duration     time.Duration
 	EventsSent   uint64
 	Failure      event.FailureReason

@@ -9,89 +9,85 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A replayState is how far a connection that resumes has come. A connection
-// without a [replay] is live: every event for its gateway is queued as it is
-// delivered.
+// A replayState is the state of a connection that is catching up. A connection without
+// a [replay] is live: every event for its gateway is queued as it is delivered.
 //
-//	        the place is behind the window          the place is in the window
+//	        position before the window              position in the window
 //	resume ──────────────────────────────┐    ┌───────────────────────────────── resume
-//	  │ only the newest of each key      │    │
+//	  │ replay=latest                    │    │
 //	  ▼                                  ▼    ▼      everything is queued
-//	surveying ──────────────────────▶ scanning ⇄ windowed ─────────────────▶ live
+//	keyScan ────────────────────────▶ scanning ⇄ inWindow ─────────────────▶ live
 //
-// Whatever its state, conn.pos says which events are settled: all for the
-// gateway up to it have been queued, in order and once, and none behind it.
-// Events that are delivered meanwhile are not queued for a connection that is not
-// live; they are in the window, where it will come to them.
+// In every state all events for the gateway up to conn.queuedSeq have been queued, in
+// order and once, and no event after it. Events that are delivered meanwhile are not
+// queued for a connection that is not live: it finds them in the window.
 type replayState uint8
 
 const (
-	// surveying: a scan passes by, and of what it carries the connection notes
-	// only which event of each key is the newest. Left for scanning when
-	// replay.noted is inside the window.
-	surveying replayState = iota
-	// scanning: pos is before what the window holds. The connection is in
-	// state.behind, and pages of a scan carry it on. Left for windowed when pos
-	// is inside the window.
+	// keyScan: the connection notes which event of each key is the newest in the pages
+	// of a scan. Left for scanning when replay.keysTo is in the window.
+	keyScan replayState = iota
+	// scanning: queuedSeq is before the window. The connection is in state.scanWaiters
+	// and reads the pages of a scan. Left for inWindow when queuedSeq is in the window.
 	scanning
-	// windowed: events are taken from the window, as the socket takes them. Left
-	// for live when there is none behind pos, and for scanning when the window
-	// has moved past pos.
-	windowed
+	// inWindow: the connection reads the window as its socket takes events. Left for
+	// live when the window has no event after queuedSeq, and for scanning when the
+	// window has moved past queuedSeq.
+	inWindow
 )
 
-// A replay is what a connection needs while it catches up.
+// A replay is the state of a connection that is catching up.
 type replay struct {
 	state replayState
-	slot  int32 // in state.behind; noSlot while windowed
-	page  *page // that events are being taken from; nil between pages
+	slot  int32 // in state.scanWaiters; noSlot in the state inWindow
+	page  *page // the page that is being read; nil between pages
 
-	// newest is the place of the newest event of each key, as far as it was
-	// noted; nil unless only the newest are wanted.
+	// newest maps a key to the sequence of its newest event, as far as noted. Nil
+	// unless the gateway asked for the newest only.
 	newest map[string]uint64
-	noted  uint64 // surveying: the place up to which newest is known
+	keysTo uint64 // in keyScan: newest is complete up to this sequence
 }
 
 const (
 	noSlot = -1
-	// maxKeys bounds the keys that are told apart for one connection. Events of
-	// more keys are sent in full.
+	// maxKeys is the limit of keys noted for one connection. Events of further keys are
+	// all sent.
 	maxKeys = 1 << 16
-	// replayQueue is how many bytes of what was missed are queued for a
-	// connection at once. The rest waits where it is until the socket has taken
-	// these.
+	// replayQueue is how many bytes of a replay are queued for a connection at once.
+	// The rest stays in the window or the page until the socket has taken these.
 	replayQueue = 256 << 10
-	// maxCatchUp is how many events are looked at for a connection at once. Of those
-	// that are left out nothing is queued.
+	// maxCatchUp is how many events are looked at for a connection at once. Events that
+	// a newer one supersedes fill no queue, so replayQueue alone is no limit.
 	maxCatchUp = 4096
 )
 
-// A Resume says where a connection was, and so which events it has missed.
+// A Resume is the position of a gateway that reconnects.
 type Resume struct {
-	// After is the sequence of the last event that it has.
+	// After is the sequence of the last event that the gateway has.
 	After uint64
-	// Latest leaves out events for which there is a newer one of the same key.
+	// Latest leaves out events that have a newer one with the same key.
 	Latest bool
-	// Oldest is the sequence of the oldest event that the log has.
+	// Oldest is the sequence of the oldest event in the log.
 	Oldest uint64
-	// Position is what After is the sequence of in the lineage In: where that is not the
-	// shard's any more, the shard asks its own. A nil In is.
+	// Position is the event id that After was taken from, by Lineage. When the shard's
+	// lineage is another one by now, the shard checks Position again. A nil Lineage is
+	// the shard's.
 	Position event.Cursor
 	Lineage  Lineage
-	// Resync says why the place is none to go on from; empty when it may be one.
+	// ResyncReason says why the gateway cannot resume from its position. Empty: it can,
+	// as far as the caller knows.
 	ResyncReason string
 }
 
-// Why a connection cannot go on from where it was: the "reason" of
-// resync.required.
+// The reasons in resync.required: why a gateway cannot resume from its position.
 const (
-	ResyncUnknown  = "unknown_position" // not an id that a log has given out
-	ResyncEpoch    = "other_epoch"      // an id of a log that is no more
-	ResyncAhead    = "ahead_of_log"     // the log has lost what it once had
-	ResyncRetained = "not_retained"     // events behind it have left the log
+	ResyncUnknown  = "unknown_position" // no log has given out this id
+	ResyncEpoch    = "other_epoch"      // the id is of a log that does not exist any more
+	ResyncAhead    = "ahead_of_log"     // the log was set back to before this position
+	ResyncRetained = "not_retained"     // events after the position have left the log
 )
 
-// resyncReason returns why a connection cannot go on from where it was, or "".
+// resyncReason returns why a connection cannot resume from its position, or "".
 func (s *state) resyncReason(r *Resume) string {
 	if r.ResyncReason == "" && r.Lineage != nil && r.Lineage != s.lineage && !s.lineage.Contains(r.Position) {
 		return ResyncAhead
@@ -102,35 +98,35 @@ func (s *state) resyncReason(r *Resume) string {
 	return r.ResyncReason
 }
 
-// resume begins to catch up. It returns what that cost, in appends.
+// resume starts catching up. Its cost is in appends to send queues.
 func (c *conn) resume(from *Resume) (cost int) {
-	r := &replay{state: windowed, slot: noSlot}
+	r := &replay{state: inWindow, slot: noSlot}
 	c.out.replay = r
-	c.began(true)
+	c.reportStart(true)
 	if from.Latest {
 		r.newest = make(map[string]uint64)
 	}
 	switch {
-	case c.pos >= c.s.window.after:
-		cost = c.note(c.s.window, c.pos)
+	case c.queuedSeq >= c.s.window.after:
+		cost = c.noteKeys(c.s.window, c.queuedSeq)
 	case from.Latest:
-		r.state, r.noted = surveying, c.pos
-		c.fallBehind()
+		r.state, r.keysTo = keyScan, c.queuedSeq
+		c.joinScan()
 	default:
 		r.state = scanning
-		c.fallBehind()
+		c.joinScan()
 	}
 	return cost + c.catchUp()
 }
 
-// fallBehind asks for a scan.
-func (c *conn) fallBehind() {
-	c.out.replay.slot = c.s.behind.add(c)
+// joinScan makes the connection wait for a scan.
+func (c *conn) joinScan() {
+	c.out.replay.slot = c.s.scanWaiters.add(c)
 	c.s.cfg.requestScan()
 }
 
-// note notes the newest event of each key in h behind a place.
-func (c *conn) note(h *history, after uint64) (cost int) {
+// noteKeys notes the newest event of each key in h after a sequence.
+func (c *conn) noteKeys(h *history, after uint64) (cost int) {
 	r := c.out.replay
 	if r.newest == nil {
 		return 0
@@ -145,18 +141,17 @@ func (c *conn) note(h *history, after uint64) (cost int) {
 	return cost
 }
 
-// superseded reports whether a newer event of m's key is wanted in its place.
+// superseded reports whether a newer event of m's key is sent instead of it.
 func (r *replay) superseded(m *Message) bool {
 	return r.newest != nil && m.Key != "" && r.newest[m.Key] > m.Cursor.Seq
 }
 
-// catchUp queues what the connection has missed, until enough is queued or there
-// is no more of it at hand. It is called when the queue has room again, and when
-// there is more at hand.
+// catchUp queues missed events until the queue is full, or the window or page has no
+// more. It is called when the queue has room again, and when there is a new page.
 func (c *conn) catchUp() (cost int) {
 	g := c.s.gateways[c.gatewayID]
 	for c.out.replay != nil && c.hasRoom() {
-		if cost == maxCatchUp { // others first
+		if cost == maxCatchUp { // let other connections run
 			c.touch()
 			break
 		}
@@ -165,13 +160,13 @@ func (c *conn) catchUp() (cost int) {
 		if h == nil {
 			break
 		}
-		m := h.next(g, c.pos)
+		m := h.next(g, c.queuedSeq)
 		if m == nil {
-			c.exhausted(h)
+			c.sourceExhausted(h)
 			continue
 		}
 		cost++
-		c.pos = m.Cursor.Seq
+		c.queuedSeq = m.Cursor.Seq
 		if !r.superseded(m) {
 			c.enqueue(m)
 			c.s.stats.Replayed.Inc()
@@ -180,61 +175,61 @@ func (c *conn) catchUp() (cost int) {
 	return cost
 }
 
-// hasRoom reports whether more of what was missed may be queued.
+// hasRoom reports whether more missed events can be queued.
 func (c *conn) hasRoom() bool { return c.pending() < min(replayQueue, c.s.cfg.SendQueueBytes) }
 
-// source returns what the next missed event is in, or nil when that is not at
-// hand.
+// source returns the window or page that has the next missed event, or nil if neither
+// has it.
 func (c *conn) source() *history {
 	r := c.out.replay
 	switch {
-	case r.state == windowed && c.pos >= c.s.window.after:
+	case r.state == inWindow && c.queuedSeq >= c.s.window.after:
 		return c.s.window
-	case r.state == windowed: // the window has moved on
+	case r.state == inWindow: // the window has moved past the position
 		r.state = scanning
-		c.fallBehind()
+		c.joinScan()
 	case r.page != nil:
 		return r.page.history
-	case r.state == scanning: // a scan may have passed while there was no room
+	case r.state == scanning: // a scan may have passed while the queue was full
 		c.s.cfg.requestScan()
 	}
 	return nil
 }
 
-// exhausted goes on when h has no more for the connection.
-func (c *conn) exhausted(h *history) {
-	c.pos = max(c.pos, h.upTo)
+// sourceExhausted is called when h has no more events for the connection.
+func (c *conn) sourceExhausted(h *history) {
+	c.queuedSeq = max(c.queuedSeq, h.upTo)
 	r := c.out.replay
-	if r.state == windowed {
+	if r.state == inWindow {
 		c.goLive()
 		return
 	}
 	c.leavePage()
-	if c.pos >= c.s.window.after {
-		r.state = windowed
-		c.leaveBehind()
+	if c.queuedSeq >= c.s.window.after {
+		r.state = inWindow
+		c.leaveScan()
 	}
 }
 
-// goLive ends the replay. The events it has queued are not measured: they are
-// late because the gateway was away.
+// goLive ends the replay. The latency of events that it queued is not measured: they
+// are late because the gateway was offline.
 func (c *conn) goLive() {
-	c.out.replay, c.out.replayed = nil, c.pos
+	c.out.replay, c.out.replayedTo = nil, c.queuedSeq
 }
 
-// stopReplay ends it wherever it is.
+// stopReplay ends the replay in any state.
 func (c *conn) stopReplay() {
 	if c.out == nil || c.out.replay == nil {
 		return
 	}
 	c.leavePage()
-	c.leaveBehind()
+	c.leaveScan()
 	c.goLive()
 }
 
-func (c *conn) leaveBehind() {
+func (c *conn) leaveScan() {
 	if r := c.out.replay; r.slot != noSlot {
-		c.s.behind.remove(r.slot)
+		c.s.scanWaiters.remove(r.slot)
 		r.slot = noSlot
 	}
 }
@@ -248,56 +243,56 @@ func (c *conn) leavePage() {
 	}
 }
 
-// read begins to take events from a page, if the connection has everything
-// before it and not all that is in it.
-func (c *conn) read(p *page) (cost int) {
+// readPage starts reading a page, if the page begins at or before the connection's
+// position and ends after it.
+func (c *conn) readPage(p *page) (cost int) {
 	r := c.out.replay
-	place := c.place()
-	if place < p.after || place >= p.upTo {
+	position := c.position()
+	if position < p.after || position >= p.upTo {
 		return 1
 	}
 	switch {
 	case p.lost:
 		c.resync(ResyncRetained)
-	case r.state == surveying:
-		cost = c.note(p.history, place)
-		r.noted = p.upTo
-		if r.noted >= c.s.window.after {
-			cost += c.note(c.s.window, r.noted)
+	case r.state == keyScan:
+		cost = c.noteKeys(p.history, position)
+		r.keysTo = p.upTo
+		if r.keysTo >= c.s.window.after {
+			cost += c.noteKeys(c.s.window, r.keysTo)
 			r.state = scanning
 		}
 	case c.hasRoom():
 		r.page = p
 		p.readers++
 		cost = c.catchUp()
-		c.rest()
+		c.releaseOutbox()
 	}
 	return cost
 }
 
-// rest lets go of the outbox of a connection that is live and has nothing to send.
-func (c *conn) rest() {
+// releaseOutbox releases the outbox of a live connection that has nothing to send.
+func (c *conn) releaseOutbox() {
 	if c.out.replay == nil && c.pending() == 0 {
 		c.s.pool.put(c.out)
 		c.out = nil
 	}
 }
 
-// place returns the place up to which a scan has been of use to the connection.
-func (c *conn) place() uint64 {
-	if r := c.out.replay; r.state == surveying {
-		return r.noted
+// position returns the sequence up to which the connection has used a scan.
+func (c *conn) position() uint64 {
+	if r := c.out.replay; r.state == keyScan {
+		return r.keysTo
 	}
-	return c.pos
+	return c.queuedSeq
 }
 
-// resync tells the gateway that it has missed events which nobody can send it
-// any more, and goes on with what comes from here on.
+// resync tells the gateway that it missed events which cannot be sent any more, and
+// continues with the next event.
 func (c *conn) resync(reason string) {
 	c.stopReplay()
-	c.tellProgress()
-	c.startAtEnd()
-	c.began(false)
+	c.reportProgress()
+	c.setPositionToEnd()
+	c.reportStart(false)
 	m := &Message{Wire: c.transport.Encode(c.resyncText(reason))}
 	c.enqueue(m)
 	c.out.resync = m

@@ -9,10 +9,10 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// deliver queues an event, if the connection is open and live. It returns how
-// many appends that took.
+// deliver queues an event if the connection is open and live. It returns how many
+// appends that cost.
 func (c *conn) deliver(m *Message) int {
-	if c.state != open || m.Cursor.Seq <= c.pos || c.out != nil && c.out.replay != nil {
+	if c.state != open || m.Cursor.Seq <= c.queuedSeq || c.out != nil && c.out.replay != nil {
 		return 0
 	}
 	n := len(m.form(c.deflates))
@@ -20,14 +20,15 @@ func (c *conn) deliver(m *Message) int {
 		c.fail(event.FailedSlowConsumer, []*Message{m})
 		return 1
 	}
-	c.pos = m.Cursor.Seq
+	c.queuedSeq = m.Cursor.Seq
 	c.enqueue(m)
 	return 1
 }
 
-// makeRoom writes what is queued, because a burst within one turn has not been
-// offered to the socket yet, and ends the connection when n bytes more are
-// still too many. An event longer than the bound passes alone.
+// makeRoom is called when n more bytes would exceed the limit of the send queue. It
+// writes what is queued: a burst within one turn was not offered to the socket yet. If
+// n bytes are still too many it closes the connection. An event longer than the limit
+// passes when the queue is empty.
 func (c *conn) makeRoom(n int) bool {
 	for !c.blocked && c.state == open && c.out != nil {
 		c.flush()
@@ -42,21 +43,21 @@ func (c *conn) makeRoom(n int) bool {
 	return true
 }
 
-// enqueue queues m, behind everything.
+// enqueue appends m to the send queue.
 func (c *conn) enqueue(m *Message) {
 	c.outbox().queue.push(m)
 	c.touch()
 }
 
-// enqueueUrgent queues m ahead of what waits, so that a long queue does not make
-// a living peer look dead. Greeting and ack stay ahead of all.
-func (c *conn) enqueueUrgent(m *Message) {
+// enqueueFront queues m before the events that wait, so that a peer with a long queue
+// is still pinged in time. Upgrade response and ack stay first.
+func (c *conn) enqueueFront(m *Message) {
 	o := c.outbox()
-	o.queue.pushUrgent(m, o.first)
+	o.queue.pushFront(m, o.first)
 	c.touch()
 }
 
-// touch has the connection flushed, in this turn or the next.
+// touch marks the connection to be flushed in this turn or the next.
 func (c *conn) touch() {
 	c.account()
 	if c.dirty || c.blocked {
@@ -64,12 +65,12 @@ func (c *conn) touch() {
 	}
 	c.dirty = true
 	c.s.dirty = append(c.s.dirty, c)
-	if !c.s.turning {
+	if !c.s.inTurn {
 		c.s.ring()
 	}
 }
 
-// outbox returns the connection's outbox, a fresh one if it has none.
+// outbox returns the connection's outbox, from the pool if it has none.
 func (c *conn) outbox() *outbox {
 	if c.out == nil {
 		c.out = c.s.pool.get()
@@ -78,7 +79,7 @@ func (c *conn) outbox() *outbox {
 	return c.out
 }
 
-// pending returns how many bytes are not on their way yet.
+// pending returns how many bytes the socket has not taken yet.
 func (c *conn) pending() int {
 	if c.out == nil {
 		return 0
@@ -86,14 +87,14 @@ func (c *conn) pending() int {
 	return c.out.queue.bytes + c.transport.Unsent()
 }
 
-// account brings the shard's gauge of queued bytes up to date.
+// account updates the shard's gauge of queued bytes.
 func (c *conn) account() {
 	p := c.pending()
-	c.s.stats.QueuedBytes.Add(int64(p - c.out.counted))
-	c.out.counted = p
+	c.s.stats.QueuedBytes.Add(int64(p - c.out.gaugeBytes))
+	c.out.gaugeBytes = p
 }
 
-// flush writes what is queued, up to maxFlushBytes.
+// flush writes what is queued with one write, up to maxFlushBytes.
 func (c *conn) flush() {
 	unsent := c.transport.Unsent()
 	vec, total := c.out.queue.gather(c.s.vec[:0], maxFlushParts, maxFlushBytes)
@@ -101,7 +102,7 @@ func (c *conn) flush() {
 	if total > 0 || unsent > 0 {
 		n, err = c.transport.Write(vec)
 	}
-	clear(vec) // do not keep frames alive
+	clear(vec) // do not keep messages alive
 	c.s.vec = vec[:0]
 	if n > 0 {
 		c.written(n)
@@ -111,14 +112,15 @@ func (c *conn) flush() {
 		return
 	}
 	c.blocked = n < total || c.transport.Unsent() > 0
-	// What the socket took: of the queue, and of what the transport had sealed before.
+	// What left memory by this write: of the queue, and of what the transport had
+	// sealed before.
 	left := n + unsent - c.transport.Unsent()
-	c.flushed(left > 0)
+	c.afterFlush(left > 0)
 }
 
-// written takes n bytes off the queue, and counts the events complete by them.
+// written removes n bytes from the queue, and counts the events that are complete.
 func (c *conn) written(n int) {
-	now := c.s.clock().UnixNano() // the turn's own time may be some milliseconds old
+	now := c.s.clock().UnixNano() // the turn's own time can be some milliseconds old
 	o := c.out
 	o.queue.advance(n, func(m *Message) {
 		switch m {
@@ -134,19 +136,20 @@ func (c *conn) written(n int) {
 		}
 		c.sent++
 		if o.resync == nil {
-			c.seq = m.Cursor.Seq
+			c.writtenSeq = m.Cursor.Seq
 		}
 		c.s.stats.Delivered.Inc()
-		if o.replay == nil && c.seq > o.replayed {
+		if o.replay == nil && c.writtenSeq > o.replayedTo {
 			c.s.stats.Latency.Observe(time.Duration(now - m.Published))
 		}
 	})
-	c.progressed()
+	c.noteProgress()
 }
 
-// flushed does what follows from a write; moved says whether bytes left the queue by
-// it, whatever is queued behind them now.
-func (c *conn) flushed(moved bool) {
+// afterFlush refills the queue from a replay and sets the deadline of a queue that
+// stalls. progress reports whether the socket took bytes, whatever is queued after
+// them.
+func (c *conn) afterFlush(progress bool) {
 	if c.state == open && c.out.replay != nil {
 		c.catchUp()
 	}
@@ -155,25 +158,25 @@ func (c *conn) flushed(moved bool) {
 		c.drained()
 		return
 	}
-	if moved || c.out.stallDue == never {
+	if progress || c.out.stallDue == never {
 		c.out.stallDue = c.s.now.add(c.s.cfg.StallTimeout)
-		c.s.wheel.sooner(c, c.due())
+		c.s.wheel.sooner(c, c.nextDeadline())
 	}
-	if !c.blocked { // more than one flush takes; others first
+	if !c.blocked { // more than one flush takes; other connections first
 		c.touch()
 	}
 }
 
-// drained goes on when everything queued is written.
+// drained is called when everything queued is written.
 func (c *conn) drained() {
-	if c.out.replay != nil { // there is more, and it is not at hand
+	if c.out.replay != nil { // the next events come with a page
 		c.out.stallDue = never
 		return
 	}
 	c.s.pool.put(c.out)
 	c.out = nil
 	if c.state == closing {
-		c.goodbyeSent()
+		c.closeFrameSent()
 	}
 }
 
@@ -181,11 +184,11 @@ func (c *conn) drained() {
 func (c *conn) Writable() {
 	c.s.readClock()
 	c.blocked = false
-	c.outbox() // what the transport has unsent may be its own, an alert for one
+	c.outbox() // the transport can have unsent bytes of its own, such as an alert
 	c.flush()
 }
 
-// dropQueue forgets the events that can no longer be sent.
+// dropQueue drops the events that will not be sent, and counts them as failed.
 func (c *conn) dropQueue(why event.CloseReason) {
 	failure := event.FailedLost
 	if why == event.SlowConsumer {
@@ -199,9 +202,9 @@ func (c *conn) dropQueue(why event.CloseReason) {
 	}
 }
 
-// fail counts events that this connection will not get.
+// fail counts and reports events that this connection will not get.
 func (c *conn) fail(why event.FailureReason, events []*Message) {
-	c.s.failed(why, Notice{
+	c.s.deliveryFailed(why, Notice{
 		GatewayID: c.gatewayID, ConnectionID: c.id, Remote: c.remote.unpack(), Messages: events,
 	})
 }

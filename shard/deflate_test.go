@@ -12,7 +12,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// both posts an event with both forms, of which the plain one is longer by pad.
+// both posts an event with both forms. The plain form is longer by pad.
 func (r *rig) both(pad int) (plain, deflated string) {
 	r.seq++
 	c := event.Cursor{Epoch: 7, Seq: r.seq}
@@ -64,7 +64,7 @@ func TestFormsOfAnEvent(t *testing.T) {
 	}
 }
 
-// The send queue is bounded by what is queued, not by the form that is not.
+// The send queue counts the form that is queued.
 func TestSendQueueCountsTheForm(t *testing.T) {
 	r := newRig(Config{SendQueueBytes: 100})
 	plain, deflating := r.connect("a"), r.connectDeflating("b", nil)
@@ -78,7 +78,7 @@ func TestSendQueueCountsTheForm(t *testing.T) {
 	}
 }
 
-// The window counts both forms, and lets go of both.
+// The window counts both forms, and releases both.
 func TestWindowCountsBothForms(t *testing.T) {
 	h := newHistory(0)
 	m := &Message{Wire: make([]byte, 1000), Deflated: make([]byte, 100), Cursor: event.Cursor{Epoch: 7, Seq: 1}}

@@ -18,9 +18,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// BenchmarkGrowth measures what the shard itself costs as its connections grow,
-// each of a gateway of its own: memory, an event to all, and an event to one of
-// them drawn at random.
+// BenchmarkGrowth measures the shard's own cost as connections grow, each of a gateway
+// of its own: memory, an event for all, and an event for a random gateway.
 func BenchmarkGrowth(b *testing.B) {
 	for _, n := range []int{1000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -32,13 +31,13 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// A crowd is many gateways with a connection each, of a shard without a loop.
-// All have the same transport, so that theirs is no part of the memory.
+// A crowd is many gateways with one connection each, of a shard without a loop. All use
+// one transport, so that transports are not part of the memory.
 type crowd struct {
 	*state
-	ids  []string // the registry's, as live is
+	ids  []string // in the registry, as live is
 	live []atomic.Int32
-	void void
+	void countingTransport
 	seq  uint64
 }
 
@@ -75,7 +74,7 @@ func (c *crowd) settle() {
 	}
 }
 
-// deliver sends an event on its way, to the end.
+// deliver delivers an event and settles.
 func (c *crowd) deliver(cmd command) {
 	c.seq++
 	cmd.message = &Message{Wire: wire200, Cursor: event.Cursor{Epoch: 7, Seq: c.seq}}
@@ -101,10 +100,10 @@ func (c *crowd) benchmarkConnect(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/conn")
 }
 
-// heapInUse returns the bytes of what the collector leaves.
+// heapInUse returns the bytes that remain after garbage collection.
 func heapInUse() uint64 {
 	runtime.GC()
-	runtime.GC() // the first may end a sweep, and what pools hold goes with the second
+	runtime.GC() // the first collection may end a sweep; the second empties pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
@@ -129,17 +128,17 @@ func (c *crowd) benchmarkOne(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/delivery")
 }
 
-// check checks that as much was written as so many deliveries are.
+// check checks that the bytes written match the number of deliveries.
 func (c *crowd) check(b *testing.B, before, deliveries int) {
 	if got, want := c.void.bytes-before, deliveries*len(wire200); got != want {
 		b.Errorf("%d bytes written; want %d", got, want)
 	}
 }
 
-// A void is a transport that counts what it takes.
-type void struct{ bytes int }
+// A countingTransport counts what it takes.
+type countingTransport struct{ bytes int }
 
-func (v *void) Write(vec [][]byte) (n int, err error) {
+func (v *countingTransport) Write(vec [][]byte) (n int, err error) {
 	for _, b := range vec {
 		n += len(b)
 	}
@@ -147,14 +146,14 @@ func (v *void) Write(vec [][]byte) (n int, err error) {
 	return n, nil
 }
 
-// voidWire is the wire of everything but events.
-var voidWire = make([]byte, 100)
+// otherWire is the wire of everything but events.
+var otherWire = make([]byte, 100)
 
-func (*void) Start()                              {}
-func (*void) Deflates() bool                      { return false }
-func (*void) Unsent() int                         { return 0 }
-func (*void) Encode([]byte) []byte                { return voidWire }
-func (*void) Ping() []byte                        { return voidWire }
-func (*void) CloseFrame(event.CloseReason) []byte { return voidWire }
-func (*void) CloseWrite()                         {}
-func (*void) Close()                              {}
+func (*countingTransport) Start()                              {}
+func (*countingTransport) Deflates() bool                      { return false }
+func (*countingTransport) Unsent() int                         { return 0 }
+func (*countingTransport) Encode([]byte) []byte                { return otherWire }
+func (*countingTransport) Ping() []byte                        { return otherWire }
+func (*countingTransport) CloseFrame(event.CloseReason) []byte { return otherWire }
+func (*countingTransport) CloseWrite()                         {}
+func (*countingTransport) Close()                              {}

@@ -5,38 +5,38 @@ package shard
 
 import "sort"
 
-// A history is a stretch of the log as far as one shard is concerned: its events
-// in order, and by whom they are for. A shard's window is one that moves on with
-// the log; a [page] of a scan is one that does not. It is owned by whoever fills
-// it; once filled and handed over, by the loop.
+// A history is the events of one shard in a range of the log, in order and by receiver.
+// The shard's window is a history that moves on with the log; a [page] of a scan is one
+// that does not change. It is owned by the goroutine that fills it, and once handed
+// over by the loop.
 type history struct {
-	// Every event of the shard's gateways behind after, up to upTo, is in it.
+	// All events for the shard's gateways with a sequence in (after, upTo] are in it.
 	after, upTo uint64
 
 	entries  []entry // in the order of the log; entries[:head] are gone
 	head     int
-	bytes    int // what is held, about
+	bytes    int // memory that is held, estimated
 	gateways map[string]*series
 	groups   map[string]*series
 	all      series
 }
 
-// An entry is a message under one of its receivers' names. A message for several
-// gateways has several, one behind the other.
+// An entry is a message under the name of one receiver. A message for several gateways
+// has several entries, one after the other.
 type entry struct {
 	message *Message
 	of      *series
 }
 
-// A series is the messages under one name, in the order of the log.
+// A series is the messages for one receiver, in the order of the log.
 type series struct {
 	name     string
-	in       map[string]*series // the map that has it under its name; nil for all
+	in       map[string]*series // the map that has it under its name; nil for history.all
 	messages []*Message
 }
 
-// What an entry and a message take besides the wire, about, in bytes: their
-// places in slices, and a name's in a map.
+// Estimated memory of an entry and a message besides the wire, in bytes: their slots in
+// slices, and a name's in a map.
 const (
 	entryOverhead   = 128
 	messageOverhead = 112
@@ -49,7 +49,7 @@ func newHistory(after uint64) *history {
 	}
 }
 
-// add puts a message behind all others.
+// add appends a message.
 func (h *history) add(to receivers, m *Message) {
 	h.upTo = m.Cursor.Seq
 	h.bytes += m.size() + messageOverhead
@@ -80,22 +80,22 @@ func seriesOf(in map[string]*series, name string) *series {
 	return s
 }
 
-// trim forgets the oldest messages until no more than limit bytes are held.
+// trim drops the oldest messages until at most limit bytes are held.
 func (h *history) trim(limit int) {
 	for h.bytes > limit && h.head < len(h.entries) {
-		h.forgetOldest()
+		h.dropOldest()
 	}
-	if h.head > len(h.entries)/2 { // cheaper than letting append grow it
+	if h.head > len(h.entries)/2 { // cheaper than to let append grow it
 		n := copy(h.entries, h.entries[h.head:])
 		clear(h.entries[n:])
 		h.entries, h.head = h.entries[:n], 0
 	}
 }
 
-func (h *history) forgetOldest() {
+func (h *history) dropOldest() {
 	m := h.entries[h.head].message
 	for h.head < len(h.entries) && h.entries[h.head].message == m {
-		h.entries[h.head].of.forgetOldest()
+		h.entries[h.head].of.dropOldest()
 		h.entries[h.head] = entry{}
 		h.head++
 		h.bytes -= entryOverhead
@@ -104,7 +104,7 @@ func (h *history) forgetOldest() {
 	h.after = m.Cursor.Seq
 }
 
-func (s *series) forgetOldest() {
+func (s *series) dropOldest() {
 	s.messages[0] = nil
 	s.messages = s.messages[1:]
 	if len(s.messages) == 0 && s.in != nil {
@@ -112,8 +112,7 @@ func (s *series) forgetOldest() {
 	}
 }
 
-// next returns the first message behind a place in the log that is for a
-// gateway, or nil.
+// next returns the first message for a gateway after a sequence, or nil.
 func (h *history) next(g *gateway, after uint64) *Message {
 	first := h.gateways[g.id].next(max(after, g.own))
 	for i := range g.groups {
@@ -123,10 +122,10 @@ func (h *history) next(g *gateway, after uint64) *Message {
 	return earlier(first, h.all.next(max(after, g.all)))
 }
 
-// each calls f with every message behind a place that is for a gateway, in no order.
+// each calls f with every message for a gateway after a sequence, in no order.
 func (h *history) each(g *gateway, after uint64, f func(*Message)) {
 	call := func(s *series, barrier uint64) {
-		for _, m := range s.behind(max(after, barrier)) {
+		for _, m := range s.after(max(after, barrier)) {
 			f(m)
 		}
 	}
@@ -137,23 +136,23 @@ func (h *history) each(g *gateway, after uint64, f func(*Message)) {
 	call(&h.all, g.all)
 }
 
-// behind returns the messages behind a place. A nil series is empty.
-func (s *series) behind(after uint64) []*Message {
+// after returns the messages after a sequence. A nil series is empty.
+func (s *series) after(after uint64) []*Message {
 	if s == nil || len(s.messages) == 0 || s.messages[len(s.messages)-1].Cursor.Seq <= after {
 		return nil
 	}
 	return s.messages[sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Cursor.Seq > after }):]
 }
 
-// next returns the first message behind a place, or nil.
+// next returns the first message after a sequence, or nil.
 func (s *series) next(after uint64) *Message {
-	if list := s.behind(after); len(list) > 0 {
+	if list := s.after(after); len(list) > 0 {
 		return list[0]
 	}
 	return nil
 }
 
-// earlier returns the message that comes first in the log; nil is no message.
+// earlier returns the message that is first in the log. Nil is no message.
 func earlier(a, b *Message) *Message {
 	if a == nil || b != nil && b.Cursor.Seq < a.Cursor.Seq {
 		return b
@@ -161,5 +160,5 @@ func earlier(a, b *Message) *Message {
 	return a
 }
 
-// len returns how many entries are held.
+// len returns the number of entries.
 func (h *history) len() int { return len(h.entries) - h.head }

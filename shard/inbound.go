@@ -16,47 +16,46 @@ import (
 	"github.com/google/uuid"
 )
 
-// An Inbound is a message of a gateway's that means something.
+// An Inbound is a message from a gateway that the node understands.
 type Inbound struct {
 	Kind         event.MessageKind
 	GatewayID    string
 	ConnectionID uuid.UUID
 	At           time.Time
 
-	// Event is what an event.ack is of. In a deployment.ack it is zero: the
-	// payload names a deployment.
+	// Event is the event of an event.ack. It is zero in a deployment.ack, whose payload
+	// names a deployment.
 	Event event.Cursor
-	// Answers reports whether the status is an answer: that the event was applied, or,
-	// with Failed, that it could not be. Any other status is the platform's to read.
+	// Answers reports whether the status answers the event: it was applied, or, with
+	// Failed, it could not be. Other statuses are for the platform to read.
 	Answers, Failed bool
-	// Status and Error are as the gateway put them; Error has at most maxError
-	// bytes.
+	// Status and Error are the gateway's texts. Error has at most maxError bytes.
 	Status, Error string
-	// DeploymentID, PerformedAt and Payload are a deployment.ack's.
+	// DeploymentID, PerformedAt and Payload are of a deployment.ack.
 	DeploymentID, PerformedAt string
 	Payload                   json.RawMessage
 
-	// Owner reports whether Event was for the gateway, as far as the loop knows.
+	// Owner says whether Event was for the gateway, as far as the loop knows.
 	Owner Ownership
-	// Dispatched is the sequence up to which events were dispatched to the gateway's
-	// shard when the message came.
+	// Dispatched is the sequence up to which the gateway's shard had dispatched events
+	// when the message arrived.
 	Dispatched uint64
 }
 
 // An Ownership says whether an event was for a gateway.
 type Ownership uint8
 
-// What a loop knows of an event's owner.
+// Whether an event was for a gateway.
 const (
-	OwnerUnknown Ownership = iota // the event is older than the shard's window, or not dispatched here yet
+	OwnerUnknown Ownership = iota // the event is before the window, or not dispatched yet
 	OwnerYes
 	OwnerNo
 )
 
-// ownership reports whether the event with an id was for a gateway. It looks in the
-// window only, by binary search.
+// ownership reports whether the event with an id was for a gateway. It searches the
+// window only.
 func (s *state) ownership(g *gateway, id event.Cursor) Ownership {
-	if id.Seq <= s.window.after || id.Seq > s.seq {
+	if id.Seq <= s.window.after || id.Seq > s.appliedSeq {
 		return OwnerUnknown
 	}
 	switch m := s.window.next(g, id.Seq-1); {
@@ -68,25 +67,25 @@ func (s *state) ownership(g *gateway, id event.Cursor) Ownership {
 	return OwnerUnknown
 }
 
-// maxError bounds what is kept of the text of an error, in bytes.
+// maxError is how many bytes of an error's text are kept.
 const maxError = 1024
 
-// Names of the members of messages, and of a deployment.ack's payload.
+// Names of the members of messages, and of the payload of a deployment.ack.
 var (
 	inboundNames    = []string{"type", "id", "status", "error", "payload"}
 	deploymentNames = []string{"deploymentId", "artifactId", "resourceType", "action", "status", "performedAt", "errorCode"}
 )
 
-// An inboundJSON is a gateway's message as it is written.
+// An inboundJSON is a gateway's message as it arrived.
 type inboundJSON struct {
 	kind, id, status, errorText string
-	payload                     []byte // a part of the message
+	payload                     []byte // part of the message
 }
 
-// parseInbound reads a gateway's message; ok is false when it is not JSON. JSON
-// that is no message of ours is unknown, and ignored, so that gateways may be
-// newer than the node: so is one that parsers could read in different ways, by a name
-// that is there twice or in other letters. It keeps nothing of the text.
+// parseInbound reads a gateway's message; ok is false when it is not JSON. JSON that is
+// no known message is UnknownMessage and ignored, so that gateways can be newer than
+// the node. The same holds for a message that parsers could read in different ways: a
+// name that is there twice, or in other letters. The result keeps nothing of text.
 func parseInbound(text []byte) (m Inbound, ok bool) {
 	unknown := Inbound{Kind: event.UnknownMessage}
 	if c, ok := scanAck(text); ok {
@@ -108,8 +107,8 @@ func parseInbound(text []byte) (m Inbound, ok bool) {
 	return unknown, true
 }
 
-// readInbound reads the members of a message. A status or an error that is null is
-// as good as none.
+// readInbound reads the members of a message. A status or an error that is null counts
+// as absent.
 func readInbound(text []byte) (j inboundJSON, err error) {
 	o := strict.Read(text)
 	o.Unique()
@@ -133,14 +132,14 @@ func readInbound(text []byte) (j inboundJSON, err error) {
 	return j, o.Err()
 }
 
-// ackBegins and ackEnds are around the id of an ack that says nothing else, which
-// is what nearly all say.
+// ackBegins and ackEnds are before and after the id of an ack without other members,
+// which nearly all acks are.
 var (
 	ackBegins = []byte(`{"type":"event.ack","id":"`)
 	ackEnds   = []byte(`"}`)
 )
 
-// scanAck reads an ack of the usual form without encoding/json.
+// scanAck reads an ack of the usual form without a JSON parser.
 func scanAck(text []byte) (event.Cursor, bool) {
 	rest, ok := bytes.CutPrefix(text, ackBegins)
 	if !ok {
@@ -155,7 +154,7 @@ func scanAck(text []byte) (event.Cursor, bool) {
 
 func eventAck(j *inboundJSON) Inbound {
 	c, err := event.ParseCursor(j.id)
-	if err != nil { // of no event of ours
+	if err != nil { // not an id of ours
 		return Inbound{Kind: event.UnknownMessage}
 	}
 	m := Inbound{Kind: event.EventAck, Event: c, Status: clip(j.status), Error: clip(j.errorText)}
@@ -180,12 +179,12 @@ func deploymentAck(j *inboundJSON) Inbound {
 			m.PerformedAt = clip(o.Text())
 		case name == "errorCode" && o.IsString():
 			code = o.Text()
-		case name == "errorCode": // a number, as some have it
+		case name == "errorCode": // a number, as some gateways send it
 			code = string(o.Raw())
 		}
 	}
 	if o.Err() != nil {
-		// A payload of another shape is the platform's to understand.
+		// A payload of another shape is for the platform to understand.
 		m.DeploymentID, m.PerformedAt, status, code = "", "", "", ""
 	}
 	m.Answers, m.Failed = answer(status)
@@ -205,7 +204,7 @@ func answer(status string) (answers, failed bool) {
 	return false, false
 }
 
-// clip cuts a text to what is kept of it, and gives it memory of its own.
+// clip cuts a text to maxError bytes, in memory of its own.
 func clip(s string) string {
 	if len(s) > maxError {
 		s = strings.ToValidUTF8(s[:maxError], "")

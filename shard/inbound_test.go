@@ -16,8 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A message is read when encoding/json says it is JSON, the short way to read an
-// ack tells the same as the long one, and what is kept is bounded and the reader's own.
+// A message is read when encoding/json says that it is JSON. The short way to read an
+// ack gives the same as the long one. What is kept is limited, and in memory of its
+// own.
 func FuzzInbound(f *testing.F) {
 	for _, text := range []string{
 		`{"type":"event.ack","id":"k3f9-1042"}`, `{"type":"event.ack","id":"k3f9-1042","status":"failed","error":"no"}`,
@@ -80,7 +81,7 @@ func sameInbound(t *testing.T, text []byte, m *Inbound) {
 		Payload jsontext.Value `json:"payload"`
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	// Half a character is as good as none in a text for people.
+	// Invalid UTF-8 is allowed in a text for people.
 	if err := jsonv2.Unmarshal(text, &j, jsontext.AllowInvalidUTF8(true)); err != nil {
 		t.Fatalf("%q is taken for %v, and is wrong: %v", text, m.Kind, err)
 	}
@@ -106,7 +107,7 @@ func sameInbound(t *testing.T, text []byte, m *Inbound) {
 	}
 }
 
-// A message that parsers could read in different ways is none that we know.
+// A message that parsers could read in different ways is an unknown message.
 func TestInboundIsExact(t *testing.T) {
 	for _, c := range []struct {
 		text string

@@ -3,36 +3,36 @@
 
 package shard
 
-// An outbox is everything about a connection's sending. It comes from the shard's
-// pool and goes back when all is sent, so an idle connection has none.
+// An outbox is the sending state of a connection. It comes from the shard's pool and
+// goes back when all is sent, so an idle connection has none. It is owned by the loop.
 type outbox struct {
-	queue    queue
-	counted  int      // what of the shard's gauge of queued bytes is ours
-	first    *Message // greeting and ack, while they are queued
-	reply    *Message // the latest reply, while it is queued
-	resync   *Message // the last resync.required, while it is queued; what is ahead of it is no progress
-	stallDue instant  // never until a write has left something
+	queue      queue
+	gaugeBytes int      // the connection's part of the shard's gauge of queued bytes
+	first      *Message // upgrade response and ack, while they are queued
+	reply      *Message // the latest reply, while it is queued
+	resync     *Message // the last resync.required, while it is queued: events before it are no progress
+	stallDue   instant  // never until a write has left bytes unsent
 
-	replay   *replay // nil for a connection that is live
-	replayed uint64  // the place up to which events are late because the gateway was away
+	replay     *replay // nil for a connection that is live
+	replayedTo uint64  // events up to this sequence are late because the gateway was offline
 }
 
-// stalled returns when the outbox will have stood still for too long.
-func (o *outbox) stalled() instant {
+// stallDeadline returns when the outbox will have made no progress for too long.
+func (o *outbox) stallDeadline() instant {
 	if o == nil {
 		return never
 	}
 	return o.stallDue
 }
 
-// An outboxPool keeps outboxes for connections. It belongs to one loop.
+// An outboxPool keeps outboxes for connections. It is owned by one loop.
 type outboxPool struct {
-	free  []*outbox
-	least int // that were free since the last trim
+	free    []*outbox
+	minFree int // the minimum of len(free) since the last trim
 }
 
-// Bounds of the pool: an outbox whose queue grew long is left to the collector,
-// and so is one too many.
+// Limits of the pool: an outbox with a longer queue, and one more than the count, are
+// left to the garbage collector.
 const (
 	pooledCap   = 128
 	pooledCount = 1 << 17
@@ -46,11 +46,11 @@ func (p *outboxPool) get() *outbox {
 	o := p.free[n-1]
 	p.free[n-1] = nil
 	p.free = p.free[:n-1]
-	p.least = min(p.least, len(p.free))
+	p.minFree = min(p.minFree, len(p.free))
 	return o
 }
 
-// put takes an outbox back.
+// put returns an outbox to the pool.
 func (p *outboxPool) put(o *outbox) {
 	if cap(o.queue.msgs) > pooledCap || len(p.free) == pooledCount {
 		return
@@ -61,13 +61,13 @@ func (p *outboxPool) put(o *outbox) {
 	p.free = append(p.free, o)
 }
 
-// trim lets go of what was not needed since the last trim.
+// trim releases the outboxes that were not needed since the last trim.
 func (p *outboxPool) trim() {
-	keep := len(p.free) - p.least
+	keep := len(p.free) - p.minFree
 	clear(p.free[keep:])
 	p.free = p.free[:keep]
 	if cap(p.free) > 4*keep {
 		p.free = append(make([]*outbox, 0, 2*keep), p.free...)
 	}
-	p.least = keep
+	p.minFree = keep
 }

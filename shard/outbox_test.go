@@ -5,7 +5,7 @@ package shard
 
 import "testing"
 
-// The pool lets go of what nobody needed between two trims, and keeps the rest.
+// The pool releases what was not needed between two trims, and keeps the rest.
 func TestOutboxPoolTrims(t *testing.T) {
 	var p outboxPool
 	use := func(n int) {
@@ -29,23 +29,23 @@ func TestOutboxPoolTrims(t *testing.T) {
 	}
 	p.trim()
 	if len(p.free) != 0 {
-		t.Errorf("%d outboxes are left that nobody needed", len(p.free))
+		t.Errorf("%d outboxes are left that were not needed", len(p.free))
 	}
 }
 
-// What comes out of the pool knows nothing of its last use.
+// An outbox from the pool has nothing of its last use.
 func TestOutboxPoolForgets(t *testing.T) {
 	var p outboxPool
 	o := p.get()
 	m := &Message{Wire: []byte("x")}
 	o.queue.push(m)
-	o.first, o.reply, o.counted, o.stallDue = m, m, 1, 7
+	o.first, o.reply, o.gaugeBytes, o.stallDue = m, m, 1, 7
 	p.put(o)
 	got := p.get()
 	if got != o {
 		t.Fatal("the pool did not keep the outbox")
 	}
-	if !got.queue.empty() || got.queue.bytes != 0 || got.first != nil || got.reply != nil || got.counted != 0 || got.stallDue != never {
+	if !got.queue.empty() || got.queue.bytes != 0 || got.first != nil || got.reply != nil || got.gaugeBytes != 0 || got.stallDue != never {
 		t.Errorf("the pool gave out %+v", got)
 	}
 	if msgs := got.queue.msgs[:cap(got.queue.msgs)]; msgs[0] != nil {

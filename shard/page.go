@@ -3,32 +3,32 @@
 
 package shard
 
-// A page is one stretch of a scan of the log, for one shard. The scanner fills it
-// and hands it over; from then on it is the loop's, until done has a value.
+// A page is a range of the log that a scan has read, for one shard. The scanner fills
+// it and hands it over; from then on the loop owns it, until it sends on done.
 type page struct {
 	*history
-	// lost says that retention has taken what was in this stretch.
+	// lost reports whether retention has removed the events of this range.
 	lost bool
-	// in is the lineage of what was read.
-	in Lineage
-	// done is told once, when nobody reads the page any more, how many of the
-	// shard's connections want the page behind it.
+	// lineage is the log's when the scan began.
+	lineage Lineage
+	// done receives one value when nobody reads the page any more: how many of the
+	// shard's connections want the next page.
 	done chan<- int
 
-	turned  bool // it was offered to everybody who is behind
-	readers int  // connections that take events from it
+	offered bool // to every connection that waits for a scan
+	readers int  // connections that are reading it
 }
 
-// turnPage offers a page to those who are behind, within the budget.
-func (s *state) turnPage(p *page, budget int) (cost int, done bool) {
-	if p.in != s.lineage { // nobody reads it, and the next scan brings what is
+// offerPage offers a page to the connections that wait for a scan, within the budget.
+func (s *state) offerPage(p *page, budget int) (cost int, done bool) {
+	if p.lineage != s.lineage { // of an old lineage: nobody reads it, and the next scan reads the new one
 		p.done <- 0
 		p.done = nil
 		return 1, true
 	}
-	cost, done = fan(s, &s.behind, budget, func(c *conn) int { return c.read(p) })
+	cost, done = fanOut(s, &s.scanWaiters, budget, func(c *conn) int { return c.readPage(p) })
 	if done {
-		p.turned = true
+		p.offered = true
 		s.closePage(p)
 	}
 	return cost, done
@@ -36,12 +36,12 @@ func (s *state) turnPage(p *page, budget int) (cost int, done bool) {
 
 // closePage tells the scanner when nobody reads the page any more.
 func (s *state) closePage(p *page) {
-	if !p.turned || p.readers > 0 || p.done == nil {
+	if !p.offered || p.readers > 0 || p.done == nil {
 		return
 	}
 	more := 0
-	for _, c := range s.behind.items {
-		if c != nil && c.place() >= p.upTo {
+	for _, c := range s.scanWaiters.items {
+		if c != nil && c.position() >= p.upTo {
 			more++
 		}
 	}
@@ -49,26 +49,26 @@ func (s *state) closePage(p *page) {
 	p.done = nil
 }
 
-// takeAway has those who still read a page go on without it: they take events too
-// slowly for the others to wait for them. A later scan will come by.
-func (s *state) takeAway(p *page) {
-	for _, c := range s.behind.items {
+// evictReaders takes the page from the connections that still read it: they take events
+// too slowly for the others to wait. They get another scan.
+func (s *state) evictReaders(p *page) {
+	for _, c := range s.scanWaiters.items {
 		if c != nil && c.out.replay.page == p {
 			c.leavePage()
 		}
 	}
 }
 
-// farthestBehind returns the earliest place that a scan is wanted from; ok is
-// false when none is. Connections whose queue is full do not want one now.
-func (s *state) farthestBehind() (place uint64, ok bool) {
-	for _, c := range s.behind.items {
+// minOffset returns the lowest sequence from which a scan is wanted; ok is false when
+// none is. Connections with a full queue want none now.
+func (s *state) minOffset() (position uint64, ok bool) {
+	for _, c := range s.scanWaiters.items {
 		if c == nil || !c.hasRoom() {
 			continue
 		}
-		if at := c.place(); !ok || at < place {
-			place, ok = at, true
+		if at := c.position(); !ok || at < position {
+			position, ok = at, true
 		}
 	}
-	return place, ok
+	return position, ok
 }

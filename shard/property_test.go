@@ -14,18 +14,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A modelConn is what a connection should see: every event for its gateway from
-// its registration on, in order, up to where it was closed.
+// A modelConn is what a connection should receive: every event for its gateway from its
+// registration on, in order, until it was closed.
 type modelConn struct {
 	*pipe
 	gateway string
 	groups  []string
 	want    []string
-	live    bool // it was not kicked, closed or lost by the test
+	live    bool // not kicked, closed or lost by the test
 }
 
-// A model drives a shard by random steps and knows what each connection should
-// have got.
+// A model drives a shard by random steps and knows what each connection should have
+// received.
 type model struct {
 	*rig
 	conns []*modelConn
@@ -121,7 +121,7 @@ func (m *model) any(t *rapid.T) *modelConn {
 	return rapid.SampledFrom(registered).Draw(t, "connection")
 }
 
-// check holds after every step: what arrived is the beginning of what should.
+// check checks, after every step, that what arrived is the beginning of what should.
 func (m *model) check(t *rapid.T) {
 	for i, c := range m.conns {
 		got := c.events()
@@ -137,18 +137,18 @@ func (m *model) check(t *rapid.T) {
 	}
 }
 
-// finish lets everything come to rest and checks what must then be so.
+// finish lets everything settle and checks the final state.
 func (m *model) finish(t *rapid.T) {
 	for {
 		m.settle()
-		moved := false
+		progress := false
 		for _, c := range m.conns {
 			if c.receiver != nil && c.closed == 0 && c.room < unlimited {
 				c.give(unlimited)
-				moved = true
+				progress = true
 			}
 		}
-		if !moved {
+		if !progress {
 			break
 		}
 	}
@@ -170,7 +170,7 @@ func (m *model) finish(t *rapid.T) {
 	if live != open {
 		t.Fatalf("%d connections are open, gateways have %d", open, live)
 	}
-	m.wait(10 * time.Second) // goodbyes run out
+	m.wait(10 * time.Second) // close timeouts pass
 	if n := m.state.conns.len(); n != open || m.stats.Connections.Load() != int64(open) {
 		t.Fatalf("%d connections left, counted as %d, want %d", n, m.stats.Connections.Load(), open)
 	}
@@ -179,9 +179,9 @@ func (m *model) finish(t *rapid.T) {
 	}
 }
 
-// Whatever the interleaving of connects, publishes, kicks, slow readers and
-// closes: each connection gets its gateway's events in order, none twice, none
-// missing up to its close.
+// For any interleaving of connects, publishes, kicks, slow readers and closes, each
+// connection gets its gateway's events in order, none twice, none missing until it
+// closes.
 func TestPropertyOrderedDelivery(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{rig: newRig(Config{SendQueueBytes: 200, StallTimeout: 20 * time.Second, PingInterval: 3 * time.Second})}
@@ -190,7 +190,7 @@ func TestPropertyOrderedDelivery(t *testing.T) {
 	})
 }
 
-// A queue gives out what was put in, whatever is taken at a time.
+// A queue returns what was pushed, however many bytes are taken at a time.
 func TestPropertyQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
@@ -231,8 +231,7 @@ func TestPropertyQueue(t *testing.T) {
 	})
 }
 
-// A wheel gives out each connection in the tick of its deadline, however time
-// jumps.
+// A wheel returns each connection in the tick of its deadline, however time jumps.
 func TestPropertyWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := wheel{tick: tick}

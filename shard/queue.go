@@ -3,27 +3,26 @@
 
 package shard
 
-// A queue holds what a connection has still to send.
+// A queue holds the messages that a connection has to send.
 type queue struct {
 	msgs  []*Message
 	head  int // msgs[:head] are sent, and nil
-	off   int // bytes of msgs[head] already sent
-	bytes int // still to send
+	off   int // bytes of msgs[head] that are sent
+	bytes int // not sent yet
 
-	// deflates says which form of messages is sent. It is constant while any is
-	// queued.
+	// deflates selects the form of messages. It does not change while any is queued.
 	deflates bool
 }
 
 // empty reports whether everything is sent.
 func (q *queue) empty() bool { return q.head == len(q.msgs) }
 
-// form returns what is sent of m.
+// form returns the bytes that are sent of m.
 func (q *queue) form(m *Message) []byte { return m.form(q.deflates) }
 
 // push appends m.
 func (q *queue) push(m *Message) {
-	if len(q.msgs) == cap(q.msgs) && q.head > len(q.msgs)/2 { // cheaper than growing
+	if len(q.msgs) == cap(q.msgs) && q.head > len(q.msgs)/2 { // cheaper than to grow
 		n := copy(q.msgs, q.msgs[q.head:])
 		clear(q.msgs[n:])
 		q.msgs, q.head = q.msgs[:n], 0
@@ -32,8 +31,9 @@ func (q *queue) push(m *Message) {
 	q.bytes += len(q.form(m))
 }
 
-// pushUrgent puts m ahead of everything not begun, but for what must stay first.
-func (q *queue) pushUrgent(m, stays *Message) {
+// pushFront inserts m before every message that is not begun, except stays, which
+// remains first.
+func (q *queue) pushFront(m, stays *Message) {
 	q.push(m)
 	first := q.head
 	if q.off > 0 || q.msgs[first] == stays {
@@ -43,7 +43,7 @@ func (q *queue) pushUrgent(m, stays *Message) {
 	q.msgs[first] = m
 }
 
-// replace puts m in the place of old, if old is queued and not begun.
+// replace puts m in the slot of old, if old is queued and not begun.
 func (q *queue) replace(old, m *Message) bool {
 	for i := q.head; i < len(q.msgs); i++ {
 		if q.msgs[i] == old && (i > q.head || q.off == 0) {
@@ -55,8 +55,8 @@ func (q *queue) replace(old, m *Message) bool {
 	return false
 }
 
-// gather appends what is next to send to vec: whole messages up to maxSlices
-// and about maxBytes, the first without what is sent of it.
+// gather appends what is to be sent next to vec: whole messages, up to maxSlices and
+// about maxBytes; the first without its sent bytes.
 func (q *queue) gather(vec [][]byte, maxSlices, maxBytes int) (_ [][]byte, total int) {
 	off := q.off
 	for i := q.head; i < len(q.msgs) && len(vec) < maxSlices && total < maxBytes; i++ {
@@ -68,8 +68,8 @@ func (q *queue) gather(vec [][]byte, maxSlices, maxBytes int) (_ [][]byte, total
 	return vec, total
 }
 
-// advance takes n sent bytes off the front and calls sent with each message
-// that is complete by them.
+// advance removes n sent bytes from the front, and calls sent with each message that is
+// now complete.
 func (q *queue) advance(n int, sent func(*Message)) {
 	q.bytes -= n
 	for n > 0 {
@@ -87,8 +87,8 @@ func (q *queue) advance(n int, sent func(*Message)) {
 	}
 }
 
-// drop takes out everything not begun, but for what must stay first, and returns
-// the events among it.
+// drop removes every message that is not begun, except stays, and returns the events
+// among them.
 func (q *queue) drop(stays *Message) (events []*Message) {
 	first := q.head
 	if q.off > 0 || first < len(q.msgs) && q.msgs[first] == stays {

@@ -18,18 +18,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A logged event is one as a test's log has it.
+// A logged is an event in a test's log.
 type logged struct {
 	message *Message
 	target  event.Target
 }
 
-// A logRig is a rig with a log beside it, that connections can be behind of.
+// A logRig is a rig with a log, so that positions can be before the window.
 type logRig struct {
 	*rig
-	log   []logged // every event there ever was
+	log   []logged // every event ever published
 	first uint64   // the oldest one retained
-	asked int      // how often a scan was asked for
+	asked int      // how often a scan was requested
 }
 
 func newLogRig(cfg Config) *logRig {
@@ -51,16 +51,16 @@ func (r *logRig) publishKey(t event.Target, key string) string {
 
 func (r *logRig) publish(t event.Target) string { return r.publishKey(t, "") }
 
-// scanPage has one page of at most so many events read, from the earliest place
-// that is wanted. It reports whether one was.
+// scanPage reads one page of at most the given number of events, from the lowest
+// position that waits for one. It reports whether there was one.
 func (r *logRig) scanPage(events int) bool {
 	r.settle()
-	after, ok := r.farthestBehind()
+	after, ok := r.minOffset()
 	if !ok {
 		return false
 	}
 	done := make(chan int, 1)
-	p := &page{history: newHistory(after), in: r.lineage, done: done}
+	p := &page{history: newHistory(after), lineage: r.lineage, done: done}
 	if after+1 < r.first {
 		p.lost, p.upTo = true, r.first-1
 	} else {
@@ -73,13 +73,13 @@ func (r *logRig) scanPage(events int) bool {
 	}
 	r.post(command{page: p})
 	r.settle()
-	r.takeAway(p)
-	<-done // told, or the test hangs
+	r.evictReaders(p)
+	<-done // if closePage sends nothing, the test hangs
 	r.settle()
 	return true
 }
 
-// scan reads until nobody is behind who has room.
+// scan reads pages until no connection with room waits for one.
 func (r *logRig) scan(events int) {
 	for range 10_000 {
 		if !r.scanPage(events) {
@@ -89,9 +89,9 @@ func (r *logRig) scan(events int) {
 	panic("the scan does not end")
 }
 
-// said returns what arrived: ids of events, and of other messages the type with
-// what is told of them.
-func (p *pipe) said() (lines []string) {
+// received returns what arrived: the ids of events, and the type and content of other
+// messages.
+func (p *pipe) received() (lines []string) {
 	whole, _, _ := cutLast(p.wrote.String(), "\n")
 	for line := range strings.Lines(whole + "\n") {
 		line = strings.TrimSuffix(line, "\n")
@@ -138,15 +138,15 @@ func TestResume(t *testing.T) {
 			r.settle()
 			r.publish(to("g"))
 			r.settle()
-			if diff := cmp.Diff(c.want, p.said()); diff != "" {
+			if diff := cmp.Diff(c.want, p.received()); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// Greeting, ack and what was missed leave in the turn that registers the
-// connection, and in one write.
+// Upgrade response, ack and missed events leave in the turn that registers the
+// connection, in one write.
 func TestResumeInOneWrite(t *testing.T) {
 	r := newLogRig(Config{})
 	for range 100 {
@@ -164,8 +164,8 @@ func TestResumeInOneWrite(t *testing.T) {
 	}
 }
 
-// What was missed waits in the window for the socket: no more than a part of it is
-// queued, and what is published meanwhile comes behind it.
+// Missed events wait in the window for the socket: only some of them are queued, and
+// events published meanwhile follow them.
 func TestReplayIsPacedByTheSocket(t *testing.T) {
 	r := newLogRig(Config{SendQueueBytes: 100})
 	var want []string
@@ -192,8 +192,8 @@ func TestReplayIsPacedByTheSocket(t *testing.T) {
 	}
 }
 
-// A connection whose place is before the window is carried on by scans, whatever
-// their pages, and others live beside it.
+// Scans serve a connection whose position is before the window, however large their
+// pages are, while others are live.
 func TestScan(t *testing.T) {
 	for _, events := range []int{1, 7, 1000} {
 		t.Run(fmt.Sprint(events), func(t *testing.T) {
@@ -217,14 +217,14 @@ func TestScan(t *testing.T) {
 			if n := len(live.events()); n != 51 {
 				t.Errorf("the other got %d events", n)
 			}
-			if n := r.behind.len(); n != 0 {
-				t.Errorf("%d are still behind", n)
+			if n := r.scanWaiters.len(); n != 0 {
+				t.Errorf("%d connections still wait for a scan", n)
 			}
 		})
 	}
 }
 
-// Somebody who does not read keeps no page, and gets the rest later.
+// A connection that does not read holds no page, and gets the rest later.
 func TestSlowReaderOfAScan(t *testing.T) {
 	r := newLogRig(Config{ReplayMemory: 3000, SendQueueBytes: 100})
 	for range 100 {
@@ -250,23 +250,24 @@ func TestSlowReaderOfAScan(t *testing.T) {
 	}
 }
 
-// When the log has lost what a node has not seen, everybody is told.
-func TestSkip(t *testing.T) {
+// When the log has lost events that this node has not seen, every gateway gets
+// resync.required.
+func TestMarkLost(t *testing.T) {
 	r := newLogRig(Config{})
 	before, ahead := r.connect("g"), r.resume(120, "g")
 	r.post(command{do: func(s *state) { s.skip(110) }})
 	r.seq = 120
 	id := r.publish(to("g"))
 	r.settle()
-	if diff := cmp.Diff([]string{"ack 7-100 false", "resync not_retained 7-110", id}, before.said()); diff != "" {
+	if diff := cmp.Diff([]string{"ack 7-100 false", "resync not_retained 7-110", id}, before.received()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"ack 7-120 true", id}, ahead.said()); diff != "" {
+	if diff := cmp.Diff([]string{"ack 7-120 true", id}, ahead.received()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// Progress is told in spans that touch, up to what was written, and also of
+// Progress is reported in spans that touch, up to what was written, also for
 // connections that have ended.
 func TestProgressIsReported(t *testing.T) {
 	var got []string
@@ -281,14 +282,14 @@ func TestProgressIsReported(t *testing.T) {
 	p := r.connect("g")
 	r.publish(to("other"))
 	r.publish(to("g"))
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	p.receiver.Alive()
 	r.publish(to("g"))
 	r.settle()
 	p.receiver.Lost(nil)
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	r.resume(102, "g")
-	r.wait(2 * tellEvery)
+	r.wait(2 * reportEvery)
 	r.resuming(&Resume{After: 1, Oldest: 90}, "g") // which is not retained
 	r.settle()
 	want := []string{
@@ -301,8 +302,9 @@ func TestProgressIsReported(t *testing.T) {
 	}
 }
 
-// Where a connection begins is reported together with how far its gateway's others have
-// come: what they received before that is known then, whatever happens to this process.
+// The start of a connection is reported together with the progress of its gateway's
+// other connections. So what they received before is known, whatever happens to this
+// process.
 func TestOthersAreReportedWhenOneBegins(t *testing.T) {
 	var got []string
 	r := newRig(Config{Report: func(rep Report) {
@@ -328,15 +330,15 @@ func TestOthersAreReportedWhenOneBegins(t *testing.T) {
 	}
 }
 
-// A catchUp model drives a shard with a small window and a log that is trimmed,
-// with connections that resume from anywhere and read as they like.
+// A catchUpModel drives a shard with a small window and a log that is trimmed, with
+// connections that resume from anywhere and read at any pace.
 type catchUpModel struct {
 	*logRig
 	conns    []*catchUpConn
 	barriers map[string]Barrier // by gateway
 }
 
-// drawBarriers gives gateways barriers, some of which the shard has not reached yet.
+// drawBarriers gives gateways barriers, some of them after what the shard has reached.
 func drawBarriers(t *rapid.T) map[string]Barrier {
 	seq := rapid.Uint64Range(100, 160)
 	barriers := make(map[string]Barrier)
@@ -356,7 +358,7 @@ func drawBarriers(t *rapid.T) map[string]Barrier {
 
 type catchUpConn struct {
 	*modelConn
-	after   uint64 // the place it was given
+	after   uint64 // the position it resumed from
 	barrier Barrier
 	latest  bool
 	ended   bool
@@ -436,29 +438,30 @@ func (m *catchUpModel) any(t *rapid.T) *catchUpConn {
 	return rapid.SampledFrom(m.conns).Draw(t, "connection")
 }
 
-// check holds after every step: each event that arrived is the next one of the
-// log for its gateway, but for older ones of a key and behind a resync.
+// check checks, after every step, that each event that arrived is the next one of the
+// log for its gateway, except for superseded ones and after a resync.
 func (m *catchUpModel) check(t *rapid.T) {
 	for i, c := range m.conns {
 		if _, err := m.follow(c); err != nil {
-			t.Fatalf("connection %d of %s from %d (latest %v): %v in %q", i, c.gateway, c.after, c.latest, err, c.said())
+			t.Fatalf("connection %d of %s from %d (latest %v): %v in %q", i, c.gateway, c.after, c.latest, err, c.received())
 		}
 	}
 }
 
-// follow goes through what a connection got, and returns what it should get next.
+// follow walks through what a connection received, and returns what it should receive
+// next.
 func (m *catchUpModel) follow(c *catchUpConn) (next []logged, err error) {
 	at := c.after
-	for i, line := range c.said() {
+	for i, line := range c.received() {
 		word, rest, _ := strings.Cut(line, " ")
 		switch {
 		case word == "ack" && i == 0:
-		case word == "bye" || word == "ping":
+		case word == "close" || word == "ping":
 		case word == "resync":
-			_, place, _ := strings.Cut(rest, " ")
-			cursor, err := event.ParseCursor(place)
+			_, position, _ := strings.Cut(rest, " ")
+			cursor, err := event.ParseCursor(position)
 			if err != nil || cursor.Seq < at {
-				return nil, fmt.Errorf("a resync to %q behind %d", place, at)
+				return nil, fmt.Errorf("a resync to %q after %d", position, at)
 			}
 			at = cursor.Seq
 		default:
@@ -468,7 +471,7 @@ func (m *catchUpModel) follow(c *catchUpConn) (next []logged, err error) {
 			}
 			want := m.missing(c, at, cursor.Seq)
 			if len(want) != 1 || want[0].message.Cursor != cursor {
-				return nil, fmt.Errorf("%v behind %d, where %v was next", cursor, at, want)
+				return nil, fmt.Errorf("%v after %d, where %v was next", cursor, at, want)
 			}
 			at = cursor.Seq
 		}
@@ -476,8 +479,8 @@ func (m *catchUpModel) follow(c *catchUpConn) (next []logged, err error) {
 	return m.missing(c, at, m.seq), nil
 }
 
-// missing returns the events for a connection's gateway behind a place, up to
-// another, that it cannot do without.
+// missing returns the events for a connection's gateway between two sequences that must
+// not be left out.
 func (m *catchUpModel) missing(c *catchUpConn, after, upTo uint64) (list []logged) {
 	for i, e := range m.log {
 		if seq := e.message.Cursor.Seq; seq <= after || seq > upTo || !c.wants(e) {
@@ -492,7 +495,7 @@ func (m *catchUpModel) missing(c *catchUpConn, after, upTo uint64) (list []logge
 	return list
 }
 
-// finish lets everything come to rest: then nobody misses anything.
+// finish lets everything settle: then no event is missing.
 func (m *catchUpModel) finish(t *rapid.T) {
 	for range 3 {
 		for _, c := range m.conns {
@@ -510,23 +513,23 @@ func (m *catchUpModel) finish(t *rapid.T) {
 		}
 		next, _ := m.follow(c)
 		if n := slices.IndexFunc(next, func(e logged) bool { return !c.latest || e.message.Key == "" }); n >= 0 {
-			t.Fatalf("connection %d of %s from %d misses %v; it got %q", i, c.gateway, c.after, next[n].message.Cursor, c.said())
+			t.Fatalf("connection %d of %s from %d misses %v; it got %q", i, c.gateway, c.after, next[n].message.Cursor, c.received())
 		}
 		if cn := c.receiver.(*conn); cn.out != nil {
 			t.Fatalf("connection %d of %s is not at rest", i, c.gateway)
 		}
 	}
-	if n := m.behind.len(); n != 0 {
-		t.Fatalf("%d connections are still behind", n)
+	if n := m.scanWaiters.len(); n != 0 {
+		t.Fatalf("%d connections still wait for a scan", n)
 	}
 	if resyncs := m.stats.Resyncs.Load(); resyncs > 0 && m.first == 101 {
 		t.Fatalf("%d resyncs of a log that lost nothing", resyncs)
 	}
 }
 
-// Whatever is published, trimmed, read slowly or lost while connections resume
-// from anywhere: each gets every event behind its place and its gateway's barriers once
-// and in order, or is told that it cannot.
+// Whatever is published, trimmed, read slowly or lost while connections resume from
+// anywhere: each gets every event after its position and its gateway's barriers once
+// and in order, or resync.required.
 func TestPropertyCatchUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &catchUpModel{logRig: newLogRig(Config{
@@ -560,7 +563,7 @@ func TestParseInbound(t *testing.T) {
 		{"no object", `[]`, true, Inbound{Kind: event.UnknownMessage}},
 		{"a number for a name", `{"type":7}`, true, Inbound{Kind: event.UnknownMessage}},
 		{"no JSON", `{"type":"event.ack","id":"7-42"`, false, Inbound{Kind: event.UnknownMessage}},
-		{"no JSON behind", `{"type":"event.ack","id":"7-42"}}`, false, Inbound{Kind: event.UnknownMessage}},
+		{"no JSON after it", `{"type":"event.ack","id":"7-42"}}`, false, Inbound{Kind: event.UnknownMessage}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, ok := parseInbound([]byte(c.text))

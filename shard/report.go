@@ -9,96 +9,96 @@ import (
 	"github.com/gatecast/gatecast/internal/delivery/tracker"
 )
 
-// tellEvery is how often it is reported how far connections have come.
-const tellEvery = time.Second
+// reportEvery is how often the progress of connections is reported.
+const reportEvery = time.Second
 
-// A Report tells what gateways have received and said. It is the receiver's to
-// keep.
+// A Report is what was written to gateways and what they sent, of one shard. The
+// receiver owns it.
 type Report struct {
-	// Epoch is the newest of the lineage that sequences in the report are of.
+	// Epoch is the newest epoch of the lineage that the sequences in the report are of.
 	Epoch    uint64
 	Progress []tracker.Progress
 	Starts   []ConnectionStart
 	Inbound  []Inbound
-	// Now: it is to be written down at once.
+	// Immediate asks the receiver to store the report now and not with the next batch.
 	Immediate bool
 }
 
-// A Began reports where a connection begins, before anything is sent to it: every event
-// for its gateway after At is queued for it, or a later Began of it says otherwise.
+// A ConnectionStart says where a connection begins, before anything is sent to it:
+// every event for its gateway after the sequence After is queued for it, or a later
+// ConnectionStart says otherwise.
 type ConnectionStart struct {
 	GatewayID string
 	After     uint64
-	// Resumed: the gateway named the position itself, and so has every event for it
+	// Resumed: the gateway itself named the position. So it has every event for it
 	// since one of its earlier connections began.
 	Resumed bool
 }
 
-// began puts where the connection begins into the report of this turn, and how far the
-// gateway's others have come: should this process be killed, what is known of those
-// ends there. It is called by commands only: a report is handed over before the turn
-// writes to sockets.
-func (c *conn) began(resumed bool) {
+// reportStart adds the connection's start to the report of this turn, and the progress
+// of the gateway's other connections: if this process is killed, what is known of those
+// ends here. Only commands call it: a report is handed over before the turn writes to
+// sockets.
+func (c *conn) reportStart(resumed bool) {
 	for _, other := range c.s.gateways[c.gatewayID].conns {
-		other.tellProgress()
+		other.reportProgress()
 	}
-	c.s.report.Starts = append(c.s.report.Starts, ConnectionStart{c.gatewayID, c.pos, resumed})
+	c.s.report.Starts = append(c.s.report.Starts, ConnectionStart{c.gatewayID, c.queuedSeq, resumed})
 }
 
-// progressed notes that the connection has written events.
-func (c *conn) progressed() {
-	if c.seq > c.told && !c.moved {
-		c.moved = true
-		c.s.moved = append(c.s.moved, c)
-	}
-}
-
-// tellProgress puts how far the connection has come into the next report.
-func (c *conn) tellProgress() {
-	if c.seq > c.told {
-		c.s.report.Progress = append(c.s.report.Progress, tracker.Progress{GatewayID: c.gatewayID, From: c.told, To: c.seq})
-		c.told = c.seq
+// noteProgress notes that the connection has written events.
+func (c *conn) noteProgress() {
+	if c.writtenSeq > c.reportedSeq && !c.hasProgress {
+		c.hasProgress = true
+		c.s.withProgress = append(c.s.withProgress, c)
 	}
 }
 
-// tellProgress does so for every connection that has written events, also for
-// those that have ended since, and reports it.
-func (s *state) tellProgress() {
-	if len(s.moved) == 0 {
+// reportProgress adds the connection's progress to the next report.
+func (c *conn) reportProgress() {
+	if c.writtenSeq > c.reportedSeq {
+		c.s.report.Progress = append(c.s.report.Progress, tracker.Progress{GatewayID: c.gatewayID, From: c.reportedSeq, To: c.writtenSeq})
+		c.reportedSeq = c.writtenSeq
+	}
+}
+
+// reportProgress adds the progress of every connection that has written events, also of
+// those that have ended since, and sends the report.
+func (s *state) reportProgress() {
+	if len(s.withProgress) == 0 {
 		return
 	}
-	for i, c := range s.moved {
-		c.moved = false
-		c.tellProgress()
-		s.moved[i] = nil
+	for i, c := range s.withProgress {
+		c.hasProgress = false
+		c.reportProgress()
+		s.withProgress[i] = nil
 	}
-	s.moved = s.moved[:0]
-	s.tell()
+	s.withProgress = s.withProgress[:0]
+	s.sendReport()
 }
 
-// reportNow reports how far the connections of a gateway have come.
+// reportNow reports the progress of a gateway's connections.
 func (s *state) reportNow(gatewayID string) {
 	g := s.gateways[gatewayID]
 	if g == nil {
 		return
 	}
 	for _, c := range g.conns {
-		c.tellProgress()
+		c.reportProgress()
 	}
 	s.report.Immediate = true
-	s.tell()
+	s.sendReport()
 	s.report.Immediate = false // when there was nothing to report
 }
 
-// heard puts a gateway's message into the next report, which is told in the next
-// turn.
-func (s *state) heard(m Inbound) {
+// queueInbound adds a gateway's message to the report of the next turn.
+func (s *state) queueInbound(m Inbound) {
 	s.report.Inbound = append(s.report.Inbound, m)
 	s.ring()
 }
 
-// tell hands over the report, if there is something in it.
-func (s *state) tell() {
+// sendReport hands over the report, unless it is empty.
+func (s *state) sendReport() {
 	if len(s.report.Progress) == 0 && len(s.report.Starts) == 0 && len(s.report.Inbound) == 0 {
 		return
 	}

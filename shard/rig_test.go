@@ -21,8 +21,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A rig is one shard's state without a loop: its inbox and its clock are the
-// test's.
+// A rig is the state of one shard without a loop: the test owns its inbox and its
+// clock.
 type rig struct {
 	*state
 	time    time.Time
@@ -43,7 +43,7 @@ func newRig(cfg Config) *rig {
 // post adds a command; settle applies it.
 func (r *rig) post(cmd command) { r.pending = append(r.pending, cmd) }
 
-// settle runs turns until nothing is left to do, and returns how many.
+// settle runs turns until no work is left, and returns how many.
 func (r *rig) settle() (turns int) {
 	for turns = 1; r.turn(r.time); turns++ {
 		if turns > 1_000_000 {
@@ -53,7 +53,7 @@ func (r *rig) settle() (turns int) {
 	return turns
 }
 
-// wait lets time pass, with its ticks.
+// wait advances the clock, with its ticks.
 func (r *rig) wait(d time.Duration) {
 	for ; d > 0; d -= tick {
 		r.time = r.time.Add(min(d, tick))
@@ -62,14 +62,14 @@ func (r *rig) wait(d time.Duration) {
 	}
 }
 
-// connect begins a connection of a gateway and lets it settle.
+// connect opens a connection of a gateway and settles.
 func (r *rig) connect(gateway string, groups ...string) *pipe {
 	p := r.connecting(gateway, groups...)
 	r.settle()
 	return p
 }
 
-// resume begins a connection of a gateway that was at a place, and lets it settle.
+// resume opens a connection of a gateway with a position, and settles.
 func (r *rig) resume(after uint64, gateway string, groups ...string) *pipe {
 	p := r.resuming(&Resume{After: after}, gateway, groups...)
 	r.settle()
@@ -90,9 +90,9 @@ func (r *rig) connecting(gateway string, groups ...string) *pipe {
 	return r.connectingWith("", gateway, groups...)
 }
 
-// connectingWith is connecting with a greeting.
-func (r *rig) connectingWith(greeting, gateway string, groups ...string) *pipe {
-	p := &pipe{room: unlimited, live: new(atomic.Int32), greeting: greeting}
+// connectingWith is connecting with an upgrade response.
+func (r *rig) connectingWith(response, gateway string, groups ...string) *pipe {
+	p := &pipe{room: unlimited, live: new(atomic.Int32), response: response}
 	r.post(command{register: p.registration(gateway, groups...)})
 	return p
 }
@@ -121,20 +121,20 @@ func to(gateways ...string) event.Target { return event.Target{GatewayIDs: gatew
 
 const unlimited = 1 << 60
 
-// A pipe is the in-memory transport. What was written lies in it as lines.
+// A pipe is an in-memory transport. It holds what was written as lines.
 type pipe struct {
 	receiver Receiver
 	live     *atomic.Int32
 	revoked  *event.CloseReason
 
-	room     int // bytes that still go through
-	seal     int // like TLS, it takes so many bytes at once and keeps what does not go through; 0: it keeps none
+	room     int // bytes that it still takes
+	seal     int // like TLS, it takes up to this many bytes at once and keeps what does not fit; 0: it keeps none
 	deflates bool
-	greeting string
+	response string
 	held     []byte
 	wrote    bytes.Buffer
 	writes   int
-	short    bool // Writable is due
+	short    bool // Writable must be called
 	closed   int
 	shut     bool // CloseWrite was called
 	released int  // Registration.Closed was called
@@ -152,8 +152,8 @@ func (p *pipe) registration(gateway string, groups ...string) *Registration {
 				return *p.revoked, true
 			},
 		},
-		ID:       uuid.New(),
-		Greeting: []byte(p.greeting),
+		ID:              uuid.New(),
+		UpgradeResponse: []byte(p.response),
 		Open: func(_ *poller.Loop, r Receiver) (Transport, error) {
 			p.receiver = r
 			return p, p.fail
@@ -188,7 +188,7 @@ func (p *pipe) Write(vec [][]byte) (n int, err error) {
 	return n, p.fail
 }
 
-// through lets what there is room for through.
+// through takes the bytes that there is room for.
 func (p *pipe) through(b []byte) int {
 	n := min(len(b), p.room)
 	p.wrote.Write(b[:n])
@@ -202,11 +202,11 @@ func (p *pipe) Unsent() int { return len(p.held) }
 
 func (p *pipe) Encode(text []byte) []byte               { return append([]byte("ack "), append(text, '\n')...) }
 func (p *pipe) Ping() []byte                            { return []byte("ping\n") }
-func (p *pipe) CloseFrame(why event.CloseReason) []byte { return fmt.Appendf(nil, "bye %v\n", why) }
+func (p *pipe) CloseFrame(why event.CloseReason) []byte { return fmt.Appendf(nil, "close %v\n", why) }
 func (p *pipe) CloseWrite()                             { p.shut = true }
 func (p *pipe) Close()                                  { p.closed++ }
 
-// give makes room for n bytes more.
+// give makes room for n more bytes.
 func (p *pipe) give(n int) {
 	p.room += n
 	if p.short && p.closed == 0 && n > 0 {
@@ -215,7 +215,7 @@ func (p *pipe) give(n int) {
 	}
 }
 
-// lines returns what arrived whole, the ack cut to its first word.
+// lines returns the whole lines that arrived, the ack cut to its first word.
 func (p *pipe) lines() []string {
 	whole, _, _ := cutLast(p.wrote.String(), "\n")
 	if whole == "" {
@@ -230,7 +230,7 @@ func (p *pipe) lines() []string {
 	return lines
 }
 
-// events returns the events that arrived whole.
+// events returns the whole events that arrived.
 func (p *pipe) events() (events []string) {
 	for _, l := range p.lines() {
 		if _, err := event.ParseCursor(l); err == nil {
@@ -257,7 +257,7 @@ func (r *rig) count(kind NoticeKind) (n int) {
 	return n
 }
 
-// last returns the last notice of a disconnect.
+// lastDisconnect returns the last notice of a disconnect.
 func (r *rig) lastDisconnect(t *testing.T) Notice {
 	t.Helper()
 	for i := len(r.notices) - 1; i >= 0; i-- {
@@ -265,6 +265,6 @@ func (r *rig) lastDisconnect(t *testing.T) Notice {
 			return r.notices[i]
 		}
 	}
-	t.Fatal("nobody was disconnected")
+	t.Fatal("no connection was closed")
 	return Notice{}
 }

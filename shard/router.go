@@ -17,25 +17,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Router owns the shards and sends everything to the one it concerns.
+// A Router owns the shards. It sends everything to the shard that it is for. One
+// goroutine, the dispatcher, calls Dispatch, Preload, Advance, MarkLost and SetLineage;
+// the other methods are for any goroutine.
 type Router struct {
 	shards []*shard
 	seed   maphash.Seed
-	// position is the newest event posted to every shard it is for. Dispatch
-	// writes it.
-	position atomic.Uint64
-	at       uint64 // the dispatcher's: the newest event it was given
-	lineage  atomic.Pointer[Lineage]
+	// position is the newest event that was posted to all its shards. The dispatcher
+	// writes it, the shards read it.
+	position   atomic.Uint64
+	dispatched uint64 // owned by the dispatcher: the newest event that it was given
+	lineage    atomic.Pointer[Lineage]
 
-	scanner *scanner
-	stop    context.CancelFunc // of the scanner
-	once    sync.Once          // of Stop
+	scanner  *scanner
+	stop     context.CancelFunc // stops the scanner
+	stopOnce sync.Once
 }
 
-// Start starts a router and its shards.
+// Start starts a router and its shards. The caller stops it by [Router.Stop].
 func Start(cfg Config) (*Router, error) {
 	cfg = cfg.withDefaults()
-	r := &Router{seed: maphash.MakeSeed(), at: cfg.Start.Seq}
+	r := &Router{seed: maphash.MakeSeed(), dispatched: cfg.Start.Seq}
 	r.position.Store(cfg.Start.Seq)
 	r.lineage.Store(&cfg.Lineage)
 	wake := make(chan struct{}, 1)
@@ -59,15 +61,15 @@ func Start(cfg Config) (*Router, error) {
 	return r, nil
 }
 
-// of returns the shard that owns a gateway.
-func (r *Router) of(gatewayID string) *shard { return r.shards[r.index(gatewayID)] }
+// shardOf returns the shard that owns a gateway.
+func (r *Router) shardOf(gatewayID string) *shard { return r.shards[r.index(gatewayID)] }
 
 func (r *Router) index(gatewayID string) int {
 	return int(maphash.String(r.seed, gatewayID) % uint64(len(r.shards)))
 }
 
-// route calls f with the shards that own the gateways of a target, and what of
-// the target is theirs.
+// route calls f for each shard that owns gateways of a target, with the receivers
+// there.
 func (r *Router) route(t event.Target, f func(i int, to receivers)) {
 	switch {
 	case t.All:
@@ -92,23 +94,24 @@ func (r *Router) route(t event.Target, f func(i int, to receivers)) {
 	}
 }
 
-// Dispatch sends an event to the connections of its target. Events must come in
-// the order of their cursors, from one goroutine at a time, Dispatch's and
-// Preload's together. Where their sequence jumps, the log has lost events, and
-// everybody is told to resync. Dispatch waits while a shard has more than it can
-// take.
+// Dispatch sends an event to the connections of its target. Events come in the order of
+// their ids. Where their sequence jumps, the log has lost events, and every gateway
+// gets resync.required. Dispatch blocks while the inbox of a shard is full. Dispatcher
+// only.
 func (r *Router) Dispatch(t event.Target, m *Message) { r.send(t, command{message: m}) }
 
-// Preload is Dispatch of an event of the past: it is kept for gateways that
-// resume, and sent to nobody.
-func (r *Router) Preload(t event.Target, m *Message) { r.send(t, command{message: m, old: true}) }
+// Preload adds an event from before the start to the windows, for gateways that resume.
+// It is sent to no connection. Dispatcher only, as Dispatch.
+func (r *Router) Preload(t event.Target, m *Message) {
+	r.send(t, command{message: m, windowOnly: true})
+}
 
 func (r *Router) send(t event.Target, cmd command) {
 	seq := cmd.message.Cursor.Seq
-	if seq > r.at+1 {
+	if seq > r.dispatched+1 {
 		r.MarkLost(seq - 1)
 	}
-	r.at = seq
+	r.dispatched = seq
 	r.route(t, func(i int, to receivers) {
 		cmd.to = to
 		r.shards[i].awaitRoom()
@@ -117,48 +120,48 @@ func (r *Router) send(t event.Target, cmd command) {
 	r.position.Store(seq)
 }
 
-// Advance says that a place in the log is no event's. It is the dispatcher's, as
-// Dispatch is.
-func (r *Router) Advance(seq uint64) { r.at = max(r.at, seq) }
+// Advance says that no event has this sequence, and none is lost. Dispatcher only.
+func (r *Router) Advance(seq uint64) { r.dispatched = max(r.dispatched, seq) }
 
-// MarkLost says that the log has lost everything up to a place that was not
-// dispatched. It is the dispatcher's, as Dispatch is.
+// MarkLost says that the log has lost every event up to a sequence that was not
+// dispatched. Dispatcher only.
 func (r *Router) MarkLost(upTo uint64) {
-	if upTo <= r.at {
+	if upTo <= r.dispatched {
 		return
 	}
-	r.at = upTo
+	r.dispatched = upTo
 	for _, sh := range r.shards {
 		sh.post(command{do: func(s *state) { s.skip(upTo) }})
 	}
 }
 
-// skip forgets what is before a gap, and tells everybody who was there.
+// skip empties the window, and resyncs every connection with a position before the end
+// of the lost range.
 func (s *state) skip(upTo uint64) {
 	s.window = newHistory(upTo)
-	s.seq = max(s.seq, upTo)
+	s.appliedSeq = max(s.appliedSeq, upTo)
 	for _, c := range s.conns.items {
-		if c != nil && c.state == open && c.pos < upTo {
+		if c != nil && c.state == open && c.queuedSeq < upTo {
 			c.resync(ResyncRetained)
 		}
 	}
 }
 
-// Register hands a connection to its gateway's shard. Any goroutine may call it.
+// Register hands a connection to its gateway's shard. Any goroutine can call it.
 func (r *Router) Register(reg *Registration) {
-	r.of(reg.Peer.GatewayID).post(command{register: reg})
+	r.shardOf(reg.Peer.GatewayID).post(command{register: reg})
 }
 
-// ReportNow has the shard of a gateway report at once how far its connections have come.
-// Any goroutine may call it.
+// ReportNow makes a gateway's shard report the progress of its connections at once. Any
+// goroutine can call it.
 func (r *Router) ReportNow(gatewayID string) {
-	r.of(gatewayID).post(command{do: func(s *state) { s.reportNow(gatewayID) }})
+	r.shardOf(gatewayID).post(command{do: func(s *state) { s.reportNow(gatewayID) }})
 }
 
-// Kick closes a gateway's connections: those of one token, or all when tokenID
-// is empty. Any goroutine may call it.
+// Kick closes the connections of a gateway: those of one token, or all if tokenID is
+// empty. Any goroutine can call it.
 func (r *Router) Kick(gatewayID, tokenID string, why event.CloseReason) {
-	r.of(gatewayID).post(command{do: func(s *state) { s.kick(gatewayID, tokenID, why) }})
+	r.shardOf(gatewayID).post(command{do: func(s *state) { s.kick(gatewayID, tokenID, why) }})
 }
 
 func (s *state) kick(gatewayID, tokenID string, why event.CloseReason) {
@@ -173,18 +176,17 @@ func (s *state) kick(gatewayID, tokenID string, why event.CloseReason) {
 	}
 }
 
-// CloseConnection closes one connection, and reports whether it was there. It
-// waits for the shards. Any goroutine but a loop's may call it. After Stop there is
-// none.
+// CloseConnection closes one connection, and reports whether it was found. It waits for
+// the shards. Any goroutine but a loop's can call it. After Stop it finds none.
 func (r *Router) CloseConnection(id uuid.UUID) (found bool) {
 	for _, sh := range r.shards {
-		sh.ask(func(s *state) { found = found || s.closeByID(id) })
+		sh.call(func(s *state) { found = found || s.closeByID(id) })
 	}
 	return found
 }
 
-// closeByID looks through all connections: an index would cost every connection
-// memory for what an operator does once in a while.
+// closeByID searches all connections: an index would cost memory per connection for a
+// rare action of an operator.
 func (s *state) closeByID(id uuid.UUID) bool {
 	for _, c := range s.conns.items {
 		if c != nil && c.state == open && c.id == id {
@@ -195,7 +197,7 @@ func (s *state) closeByID(id uuid.UUID) bool {
 	return false
 }
 
-// Stats returns the shards' counts, in the order of the shards.
+// Stats returns the counters of the shards, in the order of the shards.
 func (r *Router) Stats() []*stats.Shard {
 	counts := make([]*stats.Shard, len(r.shards))
 	for i, sh := range r.shards {
@@ -204,8 +206,8 @@ func (r *Router) Stats() []*stats.Shard {
 	return counts
 }
 
-// Drain closes every connection with a shutdown's goodbye, spread over the given
-// time, behind what is queued for it. It returns when all are gone or ctx ends.
+// Drain closes every connection with the close code of a shutdown, after what is queued
+// for it, spread over the given time. It returns when all are gone or ctx ends.
 func (r *Router) Drain(ctx context.Context, over time.Duration) error {
 	done := make(chan struct{}, len(r.shards))
 	for _, sh := range r.shards {
@@ -216,8 +218,8 @@ func (r *Router) Drain(ctx context.Context, over time.Duration) error {
 	}
 	for _, sh := range r.shards {
 		select {
-		case <-done: // of any shard: there is one for each
-		case <-sh.gone: // its connections are gone too
+		case <-done: // of any shard: each sends one
+		case <-sh.stopped: // its connections are closed too
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -225,15 +227,14 @@ func (r *Router) Drain(ctx context.Context, over time.Duration) error {
 	return nil
 }
 
-// ErrStopped says that a router has been stopped.
+// ErrStopped is returned after [Router.Stop].
 var ErrStopped = errors.New("the node is stopping")
 
-// Stop closes the connections that are left without a close frame, and the shards.
-// Other methods may be under way, and may be called after it: a registration's
-// connection is then closed, a question is answered with [ErrStopped], and everything
-// else does nothing.
+// Stop closes the remaining connections without a close frame, then the shards. Other
+// methods can be running, and can be called later: a registered connection is closed, a
+// question is answered with [ErrStopped], everything else does nothing.
 func (r *Router) Stop() {
-	r.once.Do(func() {
+	r.stopOnce.Do(func() {
 		if r.scanner != nil {
 			r.stop()
 			<-r.scanner.ended

@@ -13,42 +13,40 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A Reader reads the log from behind a place: it calls f with every event in
-// order, until f returns an error, which it then returns, or the newest event at
-// the time of the call has been read. upTo is that one's sequence. Where the
-// sequence jumps, retention has taken events away. A message without a wire is
-// for nobody.
+// A Reader reads the log after a sequence. It calls f with every event in order, until
+// f returns an error, which it then returns, or the newest event at the time of the
+// call is read. upTo is the sequence of that event. Where the sequence jumps, retention
+// has removed events. A message without Wire is a sequence without an event.
 type Reader func(ctx context.Context, after uint64, f func(event.Target, *Message) error) (upTo uint64, err error)
 
 const (
-	// A page is handed over when it has so many events or bytes.
+	// A page is handed over when it has this many events or bytes.
 	pageEvents = 4096
 	pageBytes  = 4 << 20
 
-	// slowReader is how long a scan waits for those who read a page before it
-	// goes on without them.
-	slowReader = 50 * time.Millisecond
+	// pageTimeout is how long a scan waits for the readers of a page.
+	pageTimeout = 50 * time.Millisecond
 
-	// scanGathers is how long a scan waits for others to be carried too: those who
-	// come back at once after a restart do not come in the same millisecond.
-	scanGathers = 100 * time.Millisecond
+	// scanDelay is how long a scan waits for more connections before it begins: those
+	// that reconnect after a restart do not all come in the same millisecond.
+	scanDelay = 100 * time.Millisecond
 
-	// scanPause is the pause after the log could not be read.
-	scanPause = time.Second
+	// scanRetryDelay is the pause after the log could not be read.
+	scanRetryDelay = time.Second
 )
 
-// errNobody ends a scan that nobody wants any more.
-var errNobody = errors.New("nobody is behind")
+// errNoReaders ends a scan that nobody wants any more.
+var errNoReaders = errors.New("no connection waits for the scan")
 
-// A scanner reads the log for the connections whose place is older than what the
-// windows hold: from the earliest of their places on, once for all of them, and
-// as fast as they take it. Who comes meanwhile with a later place joins; who
-// comes with an earlier one waits for the next scan.
+// A scanner reads the log for connections whose position is before the windows: from
+// the lowest of their positions, once for all of them, as fast as they take it. A
+// connection that comes later with a higher position joins the scan; one with a lower
+// position waits for the next scan.
 type scanner struct {
 	router *Router
 	read   Reader
 	logger *slog.Logger
-	wake   chan struct{} // has a token when somebody has fallen behind
+	wake   chan struct{} // has a token when a connection has begun to wait
 	ended  chan struct{}
 }
 
@@ -67,14 +65,14 @@ func (sc *scanner) run(ctx context.Context) {
 			return
 		}
 		for ctx.Err() == nil {
-			pause(ctx, scanGathers)
-			from, ok := sc.farthestBehind()
+			pause(ctx, scanDelay)
+			from, ok := sc.minOffset()
 			if !ok {
 				break
 			}
 			if err := sc.scan(ctx, from); err != nil && ctx.Err() == nil {
-				sc.logger.Error("the event log cannot be read for gateways that resume; trying again", "error", err, "after", from)
-				pause(ctx, scanPause)
+				sc.logger.Error("cannot read the event log for gateways that resume; retrying", "error", err, "after", from)
+				pause(ctx, scanRetryDelay)
 			}
 		}
 	}
@@ -89,18 +87,18 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (sc *scanner) farthestBehind() (place uint64, ok bool) {
+func (sc *scanner) minOffset() (position uint64, ok bool) {
 	for _, sh := range sc.router.shards {
-		sh.ask(func(s *state) {
-			if at, some := s.farthestBehind(); some && (!ok || at < place) {
-				place, ok = at, true
+		sh.call(func(s *state) {
+			if at, some := s.minOffset(); some && (!ok || at < position) {
+				position, ok = at, true
 			}
 		})
 	}
-	return place, ok
+	return position, ok
 }
 
-// scan reads the log from behind a place until nobody wants more.
+// scan reads the log after a sequence until nobody wants more.
 func (sc *scanner) scan(ctx context.Context, from uint64) error {
 	b := newPager(sc, from)
 	upTo, err := sc.read(ctx, from, b.add)
@@ -110,97 +108,98 @@ func (sc *scanner) scan(ctx context.Context, from uint64) error {
 	case err == nil:
 		err = b.end(upTo)
 	}
-	if errors.Is(err, errNobody) { // it has done what it was for
+	if errors.Is(err, errNoReaders) { // it has served everybody
 		return nil
 	}
 	return err
 }
 
-// A pager fills the pages of a scan, one for every shard at a time.
+// A pager fills the pages of a scan, one page per shard at a time. The scanner's
+// goroutine owns it.
 type pager struct {
-	sc     *scanner
-	in     Lineage    // when the scan began
-	pages  []*history // by shard
-	at     uint64     // the place the scan has come to
-	events int
-	bytes  int
+	sc       *scanner
+	lineage  Lineage    // the log's when the scan began
+	pages    []*history // by shard
+	position uint64     // the sequence that the scan has read up to
+	events   int
+	bytes    int
 }
 
 func newPager(sc *scanner, from uint64) *pager {
-	b := &pager{sc: sc, in: *sc.router.lineage.Load(), at: from}
-	b.begin()
+	b := &pager{sc: sc, lineage: *sc.router.lineage.Load(), position: from}
+	b.newPages()
 	return b
 }
 
-// begin begins new pages.
-func (b *pager) begin() {
+// newPages begins new pages at the current position.
+func (b *pager) newPages() {
 	b.events, b.bytes = 0, 0
 	b.pages = make([]*history, len(b.sc.router.shards))
 	for i := range b.pages {
-		b.pages[i] = newHistory(b.at)
+		b.pages[i] = newHistory(b.position)
 	}
 }
 
-// add puts an event into the pages of the shards it is for.
+// add adds an event to the pages of the shards that it is for.
 func (b *pager) add(t event.Target, m *Message) error {
-	if m.Cursor.Seq > b.at+1 {
-		if err := b.lose(m.Cursor.Seq - 1); err != nil {
+	if m.Cursor.Seq > b.position+1 {
+		if err := b.markLost(m.Cursor.Seq - 1); err != nil {
 			return err
 		}
 	}
-	b.at = m.Cursor.Seq
-	if m.Wire == nil { // no event's place
+	b.position = m.Cursor.Seq
+	if m.Wire == nil { // a sequence without an event
 		return nil
 	}
 	b.sc.router.route(t, func(i int, to receivers) { b.pages[i].add(to, m) })
 	b.events++
 	b.bytes += len(m.Wire)
 	if b.events >= pageEvents || b.bytes >= pageBytes {
-		return b.turn(false)
+		return b.handOver(false)
 	}
 	return nil
 }
 
-// lose says that the log has nothing from here up to a place.
-func (b *pager) lose(upTo uint64) error {
+// markLost hands over the pages so far, and then empty ones for the range that the log
+// has lost.
+func (b *pager) markLost(upTo uint64) error {
 	if b.events > 0 {
-		if err := b.turn(false); err != nil {
+		if err := b.handOver(false); err != nil {
 			return err
 		}
 	}
-	b.at = upTo
-	return b.turn(true)
+	b.position = upTo
+	return b.handOver(true)
 }
 
-// end is called when the log was read to a place.
+// end is called when the log is read up to a sequence.
 func (b *pager) end(upTo uint64) error {
-	if upTo > b.at {
-		return b.lose(upTo)
+	if upTo > b.position {
+		return b.markLost(upTo)
 	}
-	return b.turn(false)
+	return b.handOver(false)
 }
 
-// turn hands the pages to the shards, waits until they are read, and begins new
-// ones. It returns errNobody when nobody wants those.
-func (b *pager) turn(lost bool) error {
+// handOver hands the pages to the shards, waits until they are read, and begins new
+// ones. It returns errNoReaders when nobody wants those.
+func (b *pager) handOver(lost bool) error {
 	done := make(chan int, len(b.pages))
 	pages := make([]*page, len(b.pages))
 	for i, h := range b.pages {
-		h.upTo = b.at
-		pages[i] = &page{history: h, lost: lost, in: b.in, done: done}
+		h.upTo = b.position
+		pages[i] = &page{history: h, lost: lost, lineage: b.lineage, done: done}
 		b.sc.router.shards[i].post(command{page: pages[i]})
 	}
 	if b.await(pages, done) == 0 {
-		return errNobody
+		return errNoReaders
 	}
-	b.begin()
+	b.newPages()
 	return nil
 }
 
-// await waits for the pages to be read, and returns how many connections want
-// more.
+// await waits until the pages are read, and returns how many connections want more.
 func (b *pager) await(pages []*page, done <-chan int) (more int) {
-	patience := time.NewTimer(slowReader)
+	patience := time.NewTimer(pageTimeout)
 	defer patience.Stop()
 	for range pages {
 		select {
@@ -210,7 +209,7 @@ func (b *pager) await(pages []*page, done <-chan int) (more int) {
 		case <-patience.C:
 		}
 		for i, p := range pages {
-			b.sc.router.shards[i].post(command{do: func(s *state) { s.takeAway(p) }})
+			b.sc.router.shards[i].post(command{do: func(s *state) { s.evictReaders(p) }})
 		}
 		more += <-done
 	}

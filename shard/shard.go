@@ -12,34 +12,32 @@ import (
 	"github.com/gatecast/gatecast/stats"
 )
 
-// maxInbox is the weight of the commands that may wait for a shard before
-// [Router.Dispatch] waits: 16,384 small events, or 64 MiB of large ones. The log
-// keeps what is not dispatched yet.
+// maxInbox is the weight of commands in an inbox at which [Router.Dispatch] blocks:
+// 16,384 small events, or 64 MiB of large ones. What is not dispatched is still in the
+// log.
 const maxInbox = 16384
 
-// A shard is the face of a [state]: what any goroutine may call.
+// A shard is the part of a [state] that any goroutine can use.
 type shard struct {
 	loop  *poller.Loop
-	state *state // the loop's
+	state *state // owned by the loop
 	stats *stats.Shard
 
 	inbox poller.Inbox[command]
-	depth atomic.Int64 // weight of the commands posted and not yet applied
-	// The dispatcher waits on room when the inbox is full; waiting tells the
-	// loop that it does.
+	depth atomic.Int64 // weight of the commands that are posted and not applied
+	// The dispatcher waits on room when the inbox is full, and sets waiting so that the
+	// loop sends on it.
 	room    chan struct{}
 	waiting atomic.Bool
-	// gone is closed when the loop has ended: what is posted from then on is
-	// given up by whoever posts it.
-	gone chan struct{}
-	// position is the router's: the newest event that has been posted to every
-	// shard it is for.
+	// stopped is closed when the loop has ended. A goroutine that posts later abandons its command.
+	stopped chan struct{}
+	// position is the router's: the newest event that was posted to all its shards.
 	position *atomic.Uint64
 }
 
 func startShard(cfg Config, index int, position *atomic.Uint64) (*shard, error) {
-	sh := &shard{stats: stats.NewShard(), room: make(chan struct{}, 1), gone: make(chan struct{}), position: position}
-	// Turns begin when the first ring does, after loop is set.
+	sh := &shard{stats: stats.NewShard(), room: make(chan struct{}, 1), stopped: make(chan struct{}), position: position}
+	// The first turn follows the first ring, which follows the assignment of loop.
 	sh.state = newState(cfg, index, sh.stats, func() { sh.loop.Ring() }, time.Now)
 	loop, err := poller.Start(poller.Config{Turn: sh.turn, Tick: sh.state.tick, TickEvery: tick})
 	if err != nil {
@@ -49,25 +47,26 @@ func startShard(cfg Config, index int, position *atomic.Uint64) (*shard, error) 
 	return sh, nil
 }
 
-// post adds a command, and reports whether the loop was there to take it. When it is
-// not, the command has been given up: a registration's connection is closed, anything
-// else is dropped. Any goroutine may call it at any time.
+// post adds a command, and reports whether the loop was running. If it was not, the
+// command is abandoned: the connection of a registration is closed, anything else is
+// dropped. Any goroutine can call it at any time.
 func (sh *shard) post(cmd command) bool {
 	sh.depth.Add(cmd.weight())
 	sh.inbox.Push(cmd)
 	sh.loop.Ring()
 	select {
-	case <-sh.gone:
-		sh.giveUp()
+	case <-sh.stopped:
+		sh.abandonInbox()
 		return false
 	default:
 		return true
 	}
 }
 
-// giveUp empties the inbox of a loop that has ended. What stop does not find there is
-// found by the post that pushed it, because that looks at gone after pushing.
-func (sh *shard) giveUp() {
+// abandonInbox empties the inbox of a loop that has ended. A command that stop does not
+// find here is found by the post that pushed it, because post looks at stopped after
+// pushing.
+func (sh *shard) abandonInbox() {
 	for _, cmd := range sh.inbox.Take(nil) {
 		sh.depth.Add(-cmd.weight())
 		if cmd.register != nil {
@@ -76,23 +75,23 @@ func (sh *shard) giveUp() {
 	}
 }
 
-// stop closes the connections that are left without a close frame, and the loop.
+// stop closes the remaining connections without a close frame, then the loop.
 func (sh *shard) stop() {
-	sh.ask((*state).stop)
+	sh.call((*state).stop)
 	sh.loop.Close()
-	close(sh.gone)
-	sh.giveUp()
+	close(sh.stopped)
+	sh.abandonInbox()
 }
 
-// turn is the loop's: it takes the inbox when the last take is done with, and
-// hands it to the state.
+// turn is called by the loop. It takes the inbox when the commands taken before are
+// applied, and runs a turn of the state.
 func (sh *shard) turn(now time.Time) (again bool) {
 	s := sh.state
 	if s.next == len(s.pending) {
-		// In this order: what had been posted when position was read is taken.
+		// In this order: everything that was posted when position was read is taken.
 		upTo := sh.position.Load()
 		s.pending, s.next = sh.inbox.Take(s.pending[:0]), 0
-		s.upTo = upTo
+		s.pendingTo = upTo
 	}
 	again = s.turn(now)
 	depth := sh.depth.Add(-s.applied)
@@ -107,7 +106,7 @@ func (sh *shard) turn(now time.Time) (again bool) {
 	return again
 }
 
-// awaitRoom waits while the inbox is full. The dispatcher's goroutine only.
+// awaitRoom blocks while the inbox is full. Dispatcher only.
 func (sh *shard) awaitRoom() {
 	for sh.depth.Load() >= maxInbox {
 		sh.waiting.Store(true)
@@ -116,15 +115,15 @@ func (sh *shard) awaitRoom() {
 		}
 		select {
 		case <-sh.room:
-		case <-sh.gone:
+		case <-sh.stopped:
 			return
 		}
 	}
 }
 
-// ask runs f on the loop and waits until it has run. It reports false when it did not
-// run and never will, because the loop has ended.
-func (sh *shard) ask(f func(*state)) bool {
+// call runs f on the loop and waits for it. It reports false if f did not run and never
+// will, because the loop has ended.
+func (sh *shard) call(f func(*state)) bool {
 	done := make(chan struct{})
 	sh.post(command{do: func(s *state) {
 		defer close(done)
@@ -133,9 +132,9 @@ func (sh *shard) ask(f func(*state)) bool {
 	select {
 	case <-done:
 		return true
-	case <-sh.gone:
+	case <-sh.stopped:
 	}
-	select { // it may have been the last that ran
+	select { // f may have been the last that ran
 	case <-done:
 		return true
 	default:

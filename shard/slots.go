@@ -3,15 +3,15 @@
 
 package shard
 
-// slots is a set whose members each keep one number while they are in it. A
-// walk by number meets everyone who is there throughout exactly once, however
-// long it is interrupted and whoever comes and goes meanwhile.
+// A slots is a set whose members keep one number while they are in it. A walk by number
+// visits every member that stays throughout exactly once, even if it is interrupted and
+// others come and go meanwhile.
 type slots[T any] struct {
-	items []*T // nil is a hole
+	items []*T // nil is a free slot
 	free  []int32
 }
 
-// add puts v in and returns its number.
+// add adds v and returns its number.
 func (s *slots[T]) add(v *T) int32 {
 	if n := len(s.free); n > 0 {
 		i := s.free[n-1]
@@ -23,11 +23,11 @@ func (s *slots[T]) add(v *T) int32 {
 	return int32(len(s.items) - 1)
 }
 
-// remove takes out the one with number i.
+// remove removes the member with number i.
 func (s *slots[T]) remove(i int32) {
 	s.items[i] = nil
 	s.free = append(s.free, i)
 }
 
-// len returns how many there are.
+// len returns the number of members.
 func (s *slots[T]) len() int { return len(s.items) - len(s.free) }

@@ -13,47 +13,48 @@ import (
 	"github.com/gatecast/gatecast/stats"
 )
 
-// ErrPageCursor says that a text does not come from an earlier page.
+// ErrPageCursor is returned by [Router.Connections] for a cursor that it has not
+// returned.
 var ErrPageCursor = errors.New("not a cursor of a page of connections")
 
-// Connections returns up to limit connections behind the place after, of one gateway
-// or, when gatewayID is empty, of all; next is the place behind them, empty at
-// the end. A connection that lives while pages are read is on one of them, once.
-// Any goroutine but a loop's may call it; a page costs each loop it touches one
-// command, so limit should be some hundreds. After [Router.Stop] it returns
+// Connections returns up to limit connections after a cursor: those of one gateway, or
+// all if gatewayID is empty. An empty cursor is the beginning; next is the cursor of
+// the next page, empty at the end. A connection that is open throughout is on exactly
+// one page. Any goroutine but a loop's can call it. A page costs each loop that it
+// touches one command, so limit should be some hundreds. After [Router.Stop] it returns
 // [ErrStopped].
 func (r *Router) Connections(gatewayID, after string, limit int) (page []stats.Connection, next string, err error) {
-	place, err := parsePlace(after, len(r.shards))
+	position, err := parsePageCursor(after, len(r.shards))
 	if err != nil {
 		return nil, "", err
 	}
 	if gatewayID != "" {
-		sh := r.of(gatewayID)
-		if !sh.ask(func(s *state) { page, place.slot = s.pageOf(gatewayID, place.slot, limit) }) {
+		sh := r.shardOf(gatewayID)
+		if !sh.call(func(s *state) { page, position.slot = s.pageOf(gatewayID, position.slot, limit) }) {
 			return nil, "", ErrStopped
 		}
-		if place.slot < 0 {
+		if position.slot < 0 {
 			return page, "", nil
 		}
-		return page, place.String(), nil
+		return page, position.String(), nil
 	}
-	for ; place.shard < len(r.shards); place = (pagePlace{shard: place.shard + 1}) {
-		if !r.shards[place.shard].ask(func(s *state) { page, place.slot = s.page(page, place.slot, limit) }) {
+	for ; position.shard < len(r.shards); position = (pageCursor{shard: position.shard + 1}) {
+		if !r.shards[position.shard].call(func(s *state) { page, position.slot = s.page(page, position.slot, limit) }) {
 			return nil, "", ErrStopped
 		}
-		if place.slot >= 0 {
-			return page, place.String(), nil
+		if position.slot >= 0 {
+			return page, position.String(), nil
 		}
 	}
 	return page, "", nil
 }
 
-// A pagePlace is where a page ended.
-type pagePlace struct{ shard, slot int }
+// A pageCursor is where a page ended.
+type pageCursor struct{ shard, slot int }
 
-func (p pagePlace) String() string { return fmt.Sprintf("%d.%d", p.shard, p.slot) }
+func (p pageCursor) String() string { return fmt.Sprintf("%d.%d", p.shard, p.slot) }
 
-func parsePlace(s string, shards int) (p pagePlace, err error) {
+func parsePageCursor(s string, shards int) (p pageCursor, err error) {
 	if s == "" {
 		return p, nil
 	}
@@ -66,8 +67,8 @@ func parsePlace(s string, shards int) (p pagePlace, err error) {
 	return p, nil
 }
 
-// page appends connections from slot on until page has limit of them. It returns
-// the slot to go on from, -1 when none is left.
+// page appends connections, beginning at a slot, until page has limit of them. It
+// returns the next slot, or -1 when there are no more.
 func (s *state) page(page []stats.Connection, slot, limit int) ([]stats.Connection, int) {
 	for ; slot < len(s.conns.items); slot++ {
 		if len(page) >= limit {
@@ -99,7 +100,7 @@ func (s *state) pageOf(gatewayID string, slot, limit int) (page []stats.Connecti
 	return page, -1
 }
 
-// snapshot tells of the connection.
+// snapshot returns the connection's row in lists.
 func (c *conn) snapshot() stats.Connection {
 	status := "connected"
 	if c.state == closing {

@@ -13,8 +13,8 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// stallRig has 400 events of a size in its window, and a gateway that resumes from
-// before them over a transport that takes nothing yet.
+// stallRig has 400 events of a size in its window, and a gateway that resumes before
+// them over a transport that takes nothing yet.
 func stallRig(size, seal int) (*rig, *pipe) {
 	r := newRig(Config{StallTimeout: 10 * time.Second})
 	for range 400 {
@@ -32,7 +32,7 @@ func stallRig(size, seal int) (*rig, *pipe) {
 	return r, p
 }
 
-// A peer that takes its replay slowly is moving, although its queue is filled up again
+// A peer that takes its replay slowly makes progress, although its queue is refilled
 // from the window in the same flush, or by new events.
 func TestSlowReplayMoves(t *testing.T) {
 	for _, size := range []int{64 << 10, 1 << 10, 100} {
@@ -46,7 +46,7 @@ func TestSlowReplayMoves(t *testing.T) {
 						p.give(step)
 						r.settle()
 					}
-					if n := r.count(Disconnected); n > 0 || p.closed > 0 || bytes.Contains(p.wrote.Bytes(), []byte("bye")) {
+					if n := r.count(Disconnected); n > 0 || p.closed > 0 || bytes.Contains(p.wrote.Bytes(), []byte("close")) {
 						t.Errorf("it was closed: %+v", r.notices)
 					}
 				})
@@ -55,7 +55,8 @@ func TestSlowReplayMoves(t *testing.T) {
 	}
 }
 
-// The same peer is closed when it stops, whatever is queued behind what does not move.
+// The same peer is closed when it stops, whatever is queued after what it does not
+// take.
 func TestStoppedReplayIsStalled(t *testing.T) {
 	for _, seal := range []int{0, 16 << 10} {
 		r, p := stallRig(1<<10, seal)
@@ -69,7 +70,7 @@ func TestStoppedReplayIsStalled(t *testing.T) {
 			r.publish(to("gw"))
 			r.settle()
 		}
-		if n := r.stats.Disconnects.Load(int(event.SlowConsumer)); n != 1 && p.receiver.(*conn).why != event.SlowConsumer {
+		if n := r.stats.Disconnects.Load(int(event.SlowConsumer)); n != 1 && p.receiver.(*conn).reason != event.SlowConsumer {
 			t.Errorf("sealed by %d: it is not closed as a slow consumer", seal)
 		}
 	}

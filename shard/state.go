@@ -4,7 +4,6 @@
 package shard
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
@@ -12,8 +11,8 @@ import (
 	"github.com/gatecast/gatecast/stats"
 )
 
-// Bounds on the work of one turn. A connection's flush is a system call or two;
-// an append is 20 to 130 ns, by how many connections there are to miss the cache.
+// Limits of the work of one turn. A flush of a connection is one or two system calls;
+// an append takes 20 to 130 ns, depending on how many connections miss the cache.
 const (
 	maxAppends    = 65536     // to send queues
 	maxGather     = 4         // turns that only append, before connections are written
@@ -22,155 +21,136 @@ const (
 	maxFlushParts = 512       // slices in one write
 )
 
-// The wheel's tick. Pings and deadlines are late by up to this.
+// tick is the interval of the wheel. Pings and deadlines are late by up to one tick.
 const tick = 100 * time.Millisecond
 
-// poolTrimEvery is how long what lies unused in the pool is kept at least.
+// poolTrimEvery is how often unused outboxes of the pool are released.
 const poolTrimEvery = 10 * time.Second
 
-// stoppedFor is the time without a tick after which the loop itself must have
-// stood still, as under SIGSTOP. The peers' silence in it is not theirs.
+// stoppedFor is the time without a tick after which the loop itself must have been
+// stopped, as by SIGSTOP. The peers' silence in that time does not count.
 const stoppedFor = 2 * time.Second
 
-// A state is everything a shard knows. It is owned by the shard's loop; nothing
-// in it is touched on another goroutine. [shard] is the face that others see.
+// A state is everything that a shard has. It is owned by the shard's loop; no other
+// goroutine uses it. [shard] is the part for other goroutines.
 type state struct {
 	// Constant after start.
-	cfg     Config
-	index   int
-	loop    *poller.Loop // nil in tests without a network
-	ring    func()       // asks for another turn
-	clock   func() time.Time
-	base    time.Time     // instant 0
-	wallSet time.Duration // by how much the wall clock was set since
-	stats   *stats.Shard  // written here, read by anyone
+	cfg         Config
+	index       int          // of the shard
+	loop        *poller.Loop // nil in tests without a network
+	ring        func()       // asks for another turn
+	clock       func() time.Time
+	base        time.Time    // instant 0
+	stats       *stats.Shard // written here, read by anyone
+	windowBytes int          // limit of the window
 
-	windowBytes int // bound of the window
-
+	// Gateways and their connections.
 	gateways map[string]*gateway
 	groups   map[string]*slots[gateway]
 	conns    slots[conn] // every connection until its descriptor is closed
-	barrier  uint64      // no gateway that was here has a higher one
-	window   *history    // the newest events
-	behind   slots[conn] // open connections whose place is before the window
+	stopped  bool        // no connection is taken any more
+	drain    *drainPlan  // nil until the node drains
 
-	wheel    wheel
-	now      instant // of this turn, tick or readiness
-	lastTick instant
-	awake    instant // when the loop last came back from standing still
+	// The log, as far as the shard has come.
+	appliedSeq  uint64      // every event up to this one is in its send queues
+	barrier     uint64      // no gateway has, or had, a higher one
+	lineage     Lineage     // of the log
+	oldLineage  Lineage     // before the last setLineage
+	window      *history    // the newest events
+	scanWaiters slots[conn] // open connections whose position is before the window
 
-	pending  []command // taken from the inbox, oldest first
-	next     int       // pending[:next] are done
-	fanned   int       // how many slots the command pending[next] has reached, if it is for many
-	applied  int64     // weight of the commands that are done
-	upTo     uint64    // the event that everything pending reaches to
-	seq      uint64    // every event up to this one is in its send queues
-	lineage  Lineage   // of the log, as far as the shard has come
-	before   Lineage   // what lineage was before the last turn
-	dirty    []*conn   // to be flushed, each once
-	flushed  int       // dirty[:flushed] are done
-	turning  bool      // a turn is running, and will come to what is touched
-	gathered int       // turns that only appended since all was flushed
-	pool     outboxPool
-	trimDue  instant  // when the pool is next trimmed
-	vec      [][]byte // scratch for flush
-	drain    *drainPlan
-	stopped  bool // no connection is taken any more
+	// Time. See wheel.go.
+	wheel      wheel
+	now        instant // of this turn, tick or readiness event
+	lastTick   instant
+	resumedAt  instant       // when the loop last ran again after it was stopped
+	wallOffset time.Duration // by how much the wall clock was set since base
 
-	moved   []*conn // have written events that were not reported
-	report  Report  // to be told
-	tellDue instant // when progress is next reported
-}
+	// Commands.
+	pending   []command // taken from the inbox, oldest first
+	next      int       // pending[:next] are applied
+	fanOutPos int       // slots that pending[next] has reached, if it is for many
+	applied   int64     // weight of the commands applied since the loop last asked
+	pendingTo uint64    // the newest event that was posted when pending was taken
 
-// A gateway is one that has an open connection.
-type gateway struct {
-	id     string
-	conns  []*conn // few
-	groups []membership
-	// Barriers, see [Barrier]; first is the lowest of all.
-	own, all, first uint64
-}
+	// Flushing.
+	dirty       []*conn // to be flushed, each once
+	flushedTo   int     // dirty[:flushedTo] are flushed
+	inTurn      bool    // a turn is running, and will flush what is touched
+	appendTurns int     // turns that only appended since all was flushed
+	pool        outboxPool
+	trimDue     instant  // when the pool is trimmed next
+	vec         [][]byte // scratch for flush
 
-// A membership is a gateway's place in a group.
-type membership struct {
-	group   string
-	slot    int32
-	barrier uint64
-}
-
-// inGroup returns the barrier of a group that g is in.
-func (g *gateway) inGroup(name string) uint64 {
-	for i := range g.groups {
-		if g.groups[i].group == name {
-			return g.groups[i].barrier
-		}
-	}
-	return 0
+	// Reporting. See report.go.
+	withProgress []*conn // have written events that were not reported
+	report       Report  // to be sent
+	reportDue    instant // when progress is reported next
 }
 
 func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
 	return &state{
 		cfg: cfg, index: index, ring: ring, clock: clock, base: clock(), stats: counts,
-		gateways: make(map[string]*gateway),
-		groups:   make(map[string]*slots[gateway]),
-		wheel:    wheel{tick: tick},
-		seq:      cfg.Start.Seq,
-		upTo:     cfg.Start.Seq,
-		lineage:  cfg.Lineage,
-		before:   cfg.Lineage,
-		window:   newHistory(cfg.Start.Seq),
+		gateways:   make(map[string]*gateway),
+		groups:     make(map[string]*slots[gateway]),
+		wheel:      wheel{tick: tick},
+		appliedSeq: cfg.Start.Seq,
+		pendingTo:  cfg.Start.Seq,
+		lineage:    cfg.Lineage,
+		oldLineage: cfg.Lineage,
+		window:     newHistory(cfg.Start.Seq),
 
 		windowBytes: cfg.ReplayMemory / cfg.Shards,
 	}
 }
 
-// setNow sets the time that everything below goes by.
+// setNow sets the time for everything that runs until the next call.
 func (s *state) setNow(t time.Time) { s.now = instant(t.Sub(s.base)) }
 
 // timeOf and instantOf convert between the two forms of a time.
 func (s *state) timeOf(t instant) time.Time    { return s.base.Add(time.Duration(t)) }
 func (s *state) instantOf(t time.Time) instant { return instant(t.Sub(s.base)) }
 
-// wallJump is by how much the wall clock must have been set for times to follow it.
-// The time between reading the two clocks is less.
+// wallJump is by how much the wall clock must be set before times follow it. The two
+// clocks are read within less.
 const wallJump = time.Second
 
-// wall returns what the wall clock shows at an instant. It is the same whenever it
-// is asked, unless somebody has set the clock.
+// wall returns the wall clock time of an instant. It returns the same time for the same
+// instant, unless the clock was set.
 func (s *state) wall(t instant) time.Time {
 	now := s.clock()
-	by := now.Round(0).Sub(s.base.Round(0)) - now.Sub(s.base) // without Round the clock is the monotonic one
-	if d := by - s.wallSet; d > wallJump || d < -wallJump {
-		s.wallSet = by
+	by := now.Round(0).Sub(s.base.Round(0)) - now.Sub(s.base) // Round strips the monotonic clock
+	if d := by - s.wallOffset; d > wallJump || d < -wallJump {
+		s.wallOffset = by
 	}
-	return s.timeOf(t).Add(s.wallSet)
+	return s.timeOf(t).Add(s.wallOffset)
 }
 
-// readClock sets the time for a call that does not come with it.
+// readClock sets the time for a call that does not bring it.
 func (s *state) readClock() { s.setNow(s.clock()) }
 
-// turn applies what is pending and flushes what it touched, both within bounds.
-// It reports whether something is left.
+// turn applies pending commands and flushes the connections that they touched, both
+// within limits. It reports whether work is left.
 //
-// While there is more to append nothing is written, so that a burst to many goes
-// out in one write a connection and not in one an event. That ends when
-// connections begin to be written, and until all of them are: those that wait
-// for their turn gather what comes meanwhile.
+// While there is more to append, nothing is written: a burst to many connections then
+// goes out in one write per connection and not in one per event. After maxGather such
+// turns connections are written, until all are; those that wait for it gather what
+// comes meanwhile.
 func (s *state) turn(t time.Time) (again bool) {
 	s.setNow(t)
-	s.turning = true
-	defer func() { s.turning = false }()
+	s.inTurn = true
+	defer func() { s.inTurn = false }()
 	s.applyPending()
-	s.tell()
-	if left := s.next < len(s.pending); left && s.gathered < maxGather {
-		s.gathered++
+	s.sendReport()
+	if left := s.next < len(s.pending); left && s.appendTurns < maxGather {
+		s.appendTurns++
 		return true
 	}
-	s.gathered = maxGather
+	s.appendTurns = maxGather
 	if s.flushDirty(); len(s.dirty) == 0 {
-		s.gathered = 0
+		s.appendTurns = 0
 	}
-	return s.next < len(s.pending) || s.flushed < len(s.dirty)
+	return s.next < len(s.pending) || s.flushedTo < len(s.dirty)
 }
 
 func (s *state) applyPending() {
@@ -186,30 +166,30 @@ func (s *state) applyPending() {
 	}
 	if s.next == len(s.pending) {
 		s.pending, s.next = s.pending[:0], 0
-		s.seq = max(s.seq, s.upTo)
+		s.appliedSeq = max(s.appliedSeq, s.pendingTo)
 	}
 }
 
 func (s *state) flushDirty() {
-	stop := min(len(s.dirty), s.flushed+maxFlushes)
-	for ; s.flushed < stop; s.flushed++ {
-		c := s.dirty[s.flushed]
-		s.dirty[s.flushed] = nil
+	stop := min(len(s.dirty), s.flushedTo+maxFlushes)
+	for ; s.flushedTo < stop; s.flushedTo++ {
+		c := s.dirty[s.flushedTo]
+		s.dirty[s.flushedTo] = nil
 		c.dirty = false
 		if c.state != closed && !c.blocked && c.out != nil {
 			c.flush()
 		}
 	}
-	if s.flushed == len(s.dirty) {
-		s.dirty, s.flushed = s.dirty[:0], 0
+	if s.flushedTo == len(s.dirty) {
+		s.dirty, s.flushedTo = s.dirty[:0], 0
 	}
 }
 
-// tick moves the wheel and the drain on.
+// tick advances the wheel and the drain, sends the progress report and updates gauges.
 func (s *state) tick(t time.Time) {
 	s.setNow(t)
 	if s.now-s.lastTick > instant(stoppedFor) {
-		s.awake = s.now
+		s.resumedAt = s.now
 	}
 	s.lastTick = s.now
 	s.wheel.advance(s.now, (*conn).expire)
@@ -217,69 +197,20 @@ func (s *state) tick(t time.Time) {
 		s.trimDue = s.now.add(poolTrimEvery)
 		s.pool.trim()
 	}
-	if s.now >= s.tellDue {
-		s.tellDue = s.now.add(tellEvery)
-		s.tellProgress()
+	if s.now >= s.reportDue {
+		s.reportDue = s.now.add(reportEvery)
+		s.reportProgress()
 	}
 	s.stats.WindowBytes.Set(int64(s.window.bytes))
 	s.stats.WindowEvents.Set(int64(s.window.len()))
-	s.stats.ReplaysWaiting.Set(int64(s.behind.len()))
+	s.stats.ReplaysWaiting.Set(int64(s.scanWaiters.len()))
 	if s.drain != nil {
 		s.drain.step(s)
 	}
 }
 
-// register begins a connection: greeting and ack are the first thing queued for
-// it, and every event after the ack's cursor follows. It returns how many events
-// were queued.
-func (s *state) register(r *Registration) (cost int) {
-	if s.stopped {
-		r.abandon()
-		return 0
-	}
-	c := newConn(s, r)
-	t, err := r.Open(s.loop, c)
-	if err != nil {
-		c.depart(event.InternalError, err.Error())
-		return 0
-	}
-	c.transport, c.deflates = t, t.Deflates()
-	c.enter(&r.Peer)
-	if why, revoked := r.Peer.Revoked(); revoked {
-		c.begin(r.Greeting)
-		c.close(why, "revoked while it connected")
-	} else {
-		cost = c.welcome(r)
-		c.tellConnected()
-	}
-	t.Start()
-	return cost
-}
-
-// welcome queues the ack, and what follows from where the gateway says it was.
-func (c *conn) welcome(r *Registration) (cost int) {
-	if r.Resume == nil {
-		c.began(false)
-		c.begin(append(r.Greeting, c.transport.Encode(c.ackText(false))...))
-		return 0
-	}
-	// A position before the barrier is somebody else's, or of before there was anything
-	// to have: what lies between is not the gateway's to miss.
-	r.Resume.After = max(r.Resume.After, c.s.gateways[c.gatewayID].first)
-	reason := c.s.resyncReason(r.Resume)
-	if reason == "" {
-		c.startAt(r.Resume.After)
-	}
-	c.begin(append(r.Greeting, c.transport.Encode(c.ackText(reason == ""))...))
-	if reason != "" {
-		c.resync(reason)
-		return 1
-	}
-	return c.resume(r.Resume)
-}
-
-// stop ends every connection without a close frame, and reports what they have
-// received. The shard takes none after it.
+// stop closes every connection without a close frame, and reports their progress. The
+// shard takes no connection after it.
 func (s *state) stop() {
 	s.stopped = true
 	for _, c := range s.conns.items {
@@ -287,54 +218,12 @@ func (s *state) stop() {
 			c.finish(event.Shutdown, "")
 		}
 	}
-	s.tellProgress()
-	s.tell()
+	s.reportProgress()
+	s.sendReport()
 }
 
-// join makes c one of its gateway's connections.
-func (s *state) join(c *conn, p *Peer) {
-	g := s.gateways[c.gatewayID]
-	if g == nil {
-		b := &p.Barrier
-		g = &gateway{id: c.gatewayID, own: b.Own, all: b.All, first: b.lowest()}
-		s.barrier = max(s.barrier, b.highest())
-		for i, name := range p.Groups {
-			set := s.groups[name]
-			if set == nil {
-				set = new(slots[gateway])
-				s.groups[name] = set
-			}
-			g.groups = append(g.groups, membership{name, set.add(g), b.group(i)})
-		}
-		s.gateways[g.id] = g
-		s.stats.Gateways.Add(1)
-	}
-	g.conns = append(g.conns, c)
-	c.live.Add(1)
-}
-
-// leave undoes join.
-func (s *state) leave(c *conn) {
-	c.stopReplay()
-	g := s.gateways[c.gatewayID]
-	i := slices.Index(g.conns, c)
-	g.conns = slices.Delete(g.conns, i, i+1)
-	c.live.Add(-1)
-	if len(g.conns) > 0 {
-		return
-	}
-	for _, m := range g.groups {
-		set := s.groups[m.group]
-		if set.remove(m.slot); set.len() == 0 {
-			delete(s.groups, m.group)
-		}
-	}
-	delete(s.gateways, g.id)
-	s.stats.Gateways.Add(-1)
-}
-
-// failed counts and tells of deliveries that failed.
-func (s *state) failed(why event.FailureReason, n Notice) {
+// deliveryFailed counts and reports deliveries that failed.
+func (s *state) deliveryFailed(why event.FailureReason, n Notice) {
 	n.Kind, n.Failure, n.At = DeliveryFailed, why, s.clock()
 	s.stats.Fail(why, len(n.Messages), n.At)
 	s.cfg.Notify(n)

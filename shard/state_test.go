@@ -42,19 +42,19 @@ func TestAckComesFirst(t *testing.T) {
 	}
 }
 
-// The answer to the upgrade goes ahead of everything, in the ack's write, and also
-// when the connection is closed before anything was written.
-func TestGreetingComesFirst(t *testing.T) {
+// The upgrade response is sent before everything, in one write with the ack, also when
+// the connection is closed before anything was written.
+func TestUpgradeResponseComesFirst(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		do   func(*rig, *pipe)
 		want []string
 	}{
 		{"ack", func(*rig, *pipe) {}, []string{"101", "ack"}},
-		{"revoked meanwhile", func(_ *rig, p *pipe) { p.revoked = new(event.TokenRevoked) }, []string{"101", "bye token_revoked"}},
+		{"revoked meanwhile", func(_ *rig, p *pipe) { p.revoked = new(event.TokenRevoked) }, []string{"101", "close token_revoked"}},
 		{"kicked at once", func(r *rig, _ *pipe) {
 			r.post(command{do: func(s *state) { s.kick("g", "", event.GatewayRemoved) }})
-		}, []string{"101", "ack", "bye gateway_removed"}},
+		}, []string{"101", "ack", "close gateway_removed"}},
 		{"pinged at once", func(r *rig, p *pipe) {
 			r.post(command{do: func(*state) { p.receiver.Reply([]byte("pong\n")) }})
 		}, []string{"101", "ack", "pong"}},
@@ -71,14 +71,14 @@ func TestGreetingComesFirst(t *testing.T) {
 	}
 }
 
-// A connection begins at its ack's cursor: what was dispatched before is in it,
-// whichever shard it was for.
+// A connection begins at its ack's cursor, which includes what was dispatched before,
+// to whichever shard.
 func TestAckCursorFollowsTheLog(t *testing.T) {
 	r := newRig(Config{})
 	r.connect("g")
 	r.publish(to("g"))
 	r.settle()
-	r.upTo = 150 // events for other shards
+	r.pendingTo = 150 // events for other shards
 	r.settle()
 	p := r.connect("g")
 	if got := p.receiver.(*conn).cursor(); got.Seq != 150 {
@@ -122,15 +122,15 @@ func TestTurnWritesOnce(t *testing.T) {
 	}
 }
 
-// What a turn touches it also writes; a ring would make an idle turn of it.
-func TestTurnsRingForThemselves(t *testing.T) {
+// A turn flushes what it touches; a ring would cause an idle turn.
+func TestTurnDoesNotRing(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
 	r.publish(to("g"))
 	if turns := r.settle(); turns != 1 || r.rings != 0 {
 		t.Errorf("%d turns, %d rings, want 1 and none", turns, r.rings)
 	}
-	p.receiver.Reply([]byte("pong\n")) // outside of a turn
+	p.receiver.Reply([]byte("pong\n")) // outside a turn
 	if r.rings != 1 {
 		t.Errorf("%d rings for a reply, want 1", r.rings)
 	}
@@ -160,7 +160,7 @@ func TestWorkOfATurnIsBounded(t *testing.T) {
 	}
 }
 
-// An inbox that never runs dry does not keep connections from being written.
+// Connections are written even if the inbox is never empty.
 func TestGatheringEnds(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
@@ -169,15 +169,16 @@ func TestGatheringEnds(t *testing.T) {
 		if turns > maxGather {
 			t.Fatalf("nothing is written in %d turns", turns)
 		}
-		for range 2 * maxAppends / dearCost {
+		for range 2 * maxAppends / fixedCost {
 			r.post(command{do: func(*state) {}})
 		}
 		r.turn(r.time)
 	}
 }
 
-// An event for a gateway without a connection waits for it in the window.
-func TestNobodyConnected(t *testing.T) {
+// An event for a gateway without a connection is in the window when the gateway
+// connects.
+func TestNoConnection(t *testing.T) {
 	r := newRig(Config{})
 	id := r.publish(to("ghost"))
 	r.settle()
@@ -223,11 +224,11 @@ func TestSlowConsumerByBytes(t *testing.T) {
 		t.Errorf("the other connection got %d events, want 40", n)
 	}
 	if slow.closed > 0 {
-		t.Error("closed without a goodbye")
+		t.Error("closed without a close frame")
 	}
-	slow.give(unlimited) // it reads again: what was begun, and the goodbye
+	slow.give(unlimited) // it reads again: the event begun, and the close frame
 	lines := slow.lines()
-	if last := lines[len(lines)-1]; last != "bye slow_consumer" {
+	if last := lines[len(lines)-1]; last != "close slow_consumer" {
 		t.Errorf("last line = %q", last)
 	}
 	slow.receiver.PeerClosed([]byte("reply\n"))
@@ -255,7 +256,7 @@ func TestSlowConsumerByTime(t *testing.T) {
 	r.publish(to("g"))
 	r.settle()
 	r.wait(9 * time.Second)
-	p.give(1) // moving, if slowly
+	p.give(1) // slow progress
 	r.wait(9 * time.Second)
 	if p.receiver.(*conn).state != open {
 		t.Fatal("closed although it moved")
@@ -264,7 +265,7 @@ func TestSlowConsumerByTime(t *testing.T) {
 	if p.receiver.(*conn).state != closing {
 		t.Fatal("still open although nothing moved for ten seconds")
 	}
-	r.wait(6 * time.Second) // nor does the goodbye
+	r.wait(6 * time.Second) // the close frame makes none either
 	if d := r.lastDisconnect(t); p.closed != 1 || d.Disconnect != event.SlowConsumer {
 		t.Errorf("closed %d times, disconnect = %v", p.closed, d.Disconnect)
 	}
@@ -276,7 +277,7 @@ func TestHeartbeat(t *testing.T) {
 	for range 13 { // over a minute, answering
 		r.wait(5 * time.Second)
 		alive.receiver.Alive()
-		r.publish(to("a")) // whatever else flows
+		r.publish(to("a")) // other traffic changes nothing
 		r.settle()
 		if r.time.Sub(time.Unix(1_000_000, 0)) < 30*time.Second && vanished.closed > 0 {
 			t.Fatal("closed before its time")
@@ -302,8 +303,8 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
-// A stop of the whole process is not the peers' silence.
-func TestStandstillKillsNobody(t *testing.T) {
+// While the whole process is stopped, the peers' silence does not count.
+func TestStoppedProcessClosesNothing(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
 	r.wait(time.Second)
@@ -323,8 +324,8 @@ func TestStandstillKillsNobody(t *testing.T) {
 	}
 }
 
-// A ping waits behind no queue, or a slow reader would look dead.
-func TestPingOvertakesTheQueue(t *testing.T) {
+// A ping does not wait behind the queue, or a slow reader would look dead.
+func TestPingBeforeTheQueue(t *testing.T) {
 	r := newRig(Config{PingInterval: time.Second, StallTimeout: time.Hour})
 	p := r.connect("g")
 	p.room = 3
@@ -343,7 +344,7 @@ func TestPingOvertakesTheQueue(t *testing.T) {
 	}
 }
 
-// Of many pings only the latest is answered, so that they cannot fill the queue.
+// Only the latest of many pings is answered, so that they cannot fill the queue.
 func TestPongFlood(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
@@ -371,7 +372,7 @@ func TestKick(t *testing.T) {
 	r.post(command{do: func(s *state) { s.kick("g", "token of g", event.TokenRevoked) }})
 	r.settle()
 	for _, p := range []*pipe{a, b} {
-		if lines := p.lines(); lines[len(lines)-1] != "bye token_revoked" {
+		if lines := p.lines(); lines[len(lines)-1] != "close token_revoked" {
 			t.Errorf("lines = %q", lines)
 		}
 		if p.live.Load() != 0 {
@@ -380,22 +381,22 @@ func TestKick(t *testing.T) {
 	}
 	r.publish(to("g"))
 	r.settle()
-	if lines := a.lines(); lines[len(lines)-1] != "bye token_revoked" {
+	if lines := a.lines(); lines[len(lines)-1] != "close token_revoked" {
 		t.Error("an event reached a kicked gateway")
 	}
-	r.wait(6 * time.Second) // nobody answers the goodbye
+	r.wait(6 * time.Second) // nobody answers the close frame
 	if a.closed != 1 || b.closed != 1 || other.closed != 0 {
 		t.Errorf("closed %d, %d, other %d times", a.closed, b.closed, other.closed)
 	}
 }
 
-// A token revoked while its connection was being made closes it before the ack.
-func TestRevokedOnTheWay(t *testing.T) {
+// A token that is revoked while its connection opens closes it before the ack.
+func TestRevokedWhileConnecting(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connecting("g")
 	p.revoked = new(event.TokenRevoked)
 	r.settle()
-	if diff := cmp.Diff([]string{"bye token_revoked"}, p.lines()); diff != "" {
+	if diff := cmp.Diff([]string{"close token_revoked"}, p.lines()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -416,9 +417,9 @@ func TestPeerSaysGoodbye(t *testing.T) {
 func TestViolation(t *testing.T) {
 	r := newRig(Config{})
 	p := r.connect("g")
-	p.receiver.Violation(event.ProtocolError, "no mask", []byte("bye 1002\n"))
+	p.receiver.Violation(event.ProtocolError, "no mask", []byte("close 1002\n"))
 	r.settle()
-	if diff := cmp.Diff([]string{"ack", "bye 1002"}, p.lines()); diff != "" {
+	if diff := cmp.Diff([]string{"ack", "close 1002"}, p.lines()); diff != "" {
 		t.Error(diff)
 	}
 	if !p.shut || p.closed != 0 {
@@ -499,15 +500,15 @@ func TestDrainSpreadsCloses(t *testing.T) {
 	}})
 	r.settle()
 	r.wait(5 * time.Second)
-	bye := 0
+	closes := 0
 	for _, p := range pipes {
 		if p.receiver.(*conn).state != open {
-			bye++
+			closes++
 			p.receiver.PeerClosed(nil)
 		}
 	}
-	if bye < 45 || bye > 55 {
-		t.Errorf("%d of 100 closed at half time", bye)
+	if closes < 45 || closes > 55 {
+		t.Errorf("%d of 100 closed at half time", closes)
 	}
 	late := r.connect("late")
 	r.wait(6 * time.Second)
@@ -521,7 +522,7 @@ func TestDrainSpreadsCloses(t *testing.T) {
 		t.Error("the drain does not end")
 	}
 	for _, p := range pipes {
-		if diff := cmp.Diff([]string{"ack", last, "bye shutdown"}, p.lines()); diff != "" {
+		if diff := cmp.Diff([]string{"ack", last, "close shutdown"}, p.lines()); diff != "" {
 			t.Fatal(diff)
 		}
 	}
@@ -534,7 +535,7 @@ func TestPages(t *testing.T) {
 		p := r.connect(fmt.Sprint(i % 5))
 		ids[p.receiver.(*conn).id.String()] = true
 	}
-	r.conns.items[3].finish(event.Kicked, "") // a hole
+	r.conns.items[3].finish(event.Kicked, "") // a free slot
 	delete(ids, "")
 	seen := 0
 	for slot := 0; slot >= 0; {
@@ -560,7 +561,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// From the inbox to the transport nothing is allocated for a delivery.
+// Nothing is allocated per delivery from the inbox to the transport.
 func TestDeliveryAllocatesNothing(t *testing.T) {
 	if testenv.Race {
 		t.Skip("allocations cannot be counted under the race detector")
@@ -576,7 +577,7 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	for name, cmd := range map[string]command{
 		"all": {to: receivers{scope: toAll}}, "one": {to: receivers{gateways: []string{"7"}}},
 	} {
-		messages := make([]*Message, 500) // made ahead: an event may allocate, a delivery not
+		messages := make([]*Message, 500) // made before: an event can allocate, a delivery must not
 		for i := range messages {
 			r.seq++
 			messages[i] = &Message{Wire: []byte("7-999\n"), Deflated: []byte("z\n"), Cursor: event.Cursor{Epoch: 7, Seq: r.seq}}

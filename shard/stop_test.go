@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// exercise calls everything of a router that any goroutine may call.
+// exercise calls everything of a router that any goroutine can call.
 func exercise(t *testing.T, r *Router, abandoned, closed *atomic.Int64) {
 	t.Helper()
 	if _, _, err := r.Connections("", "", 10); err != nil && !errors.Is(err, ErrStopped) {
@@ -43,8 +43,8 @@ func exercise(t *testing.T, r *Router, abandoned, closed *atomic.Int64) {
 	r.Stats()
 }
 
-// What other goroutines ask of shards while these stop, and afterwards, is answered or
-// refused: nothing hangs, nothing panics, and no connection is left open.
+// Calls of other goroutines while the shards stop, and afterwards, are answered or
+// refused: nothing hangs, nothing panics, and no connection stays open.
 func TestUseWhileStopping(t *testing.T) {
 	for range 20 {
 		r, err := Start(Config{Shards: 4})
@@ -79,20 +79,20 @@ func TestUseWhileStopping(t *testing.T) {
 		close(stopped)
 		wg.Wait()
 		if n := registered.Load(); abandoned.Load() != n || closed.Load() != n {
-			t.Fatalf("of %d connections %d were closed and %d told of", n, abandoned.Load(), closed.Load())
+			t.Fatalf("of %d connections %d were closed and %d reported", n, abandoned.Load(), closed.Load())
 		}
 	}
 }
 
-// After Stop a question says that there is nobody to answer it, and what waits for a
-// shard ends at once.
+// After Stop a question returns an error, and a goroutine that waits for a shard
+// continues at once.
 func TestUseAfterStop(t *testing.T) {
 	r, err := Start(Config{Shards: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Stop()
-	r.Stop() // harmless
+	r.Stop() // a second Stop does nothing
 	for _, gateway := range []string{"", "gw"} {
 		if _, _, err := r.Connections(gateway, "", 10); !errors.Is(err, ErrStopped) {
 			t.Errorf("Page(%q) = %v, want ErrStopped", gateway, err)

@@ -12,11 +12,12 @@ import (
 	"github.com/gatecast/gatecast/poller"
 )
 
-// This file is the WebSocket form of [Transport], and all that the package knows
-// of WebSocket.
+// This file is the WebSocket form of [Transport], and all that the package knows of
+// WebSocket.
 
-// NewMessage makes an event's message of its id, its key and its JSON without the
-// id, in one allocation of what is shared.
+// NewMessage returns the message of an event, made from its id, its key and its JSON
+// without the id. published is in nanoseconds since 1970. What receivers share is one
+// allocation.
 func NewMessage(c event.Cursor, key string, body []byte, published int64) *Message {
 	var scratch [32]byte
 	size := event.SizeWithID(body, len(c.AppendText(scratch[:0])))
@@ -27,20 +28,20 @@ func NewMessage(c event.Cursor, key string, body []byte, published int64) *Messa
 	return &Message{Wire: wire, Body: wire[start:], Cursor: c, Key: key, Published: published}
 }
 
-// WebSocket is what the WebSocket connections of a node have in common.
+// WebSocket is what the WebSocket connections of a node share.
 type WebSocket struct {
-	MaxMessage   int             // bytes of one message from a gateway
-	ShutdownCode frame.CloseCode // of the goodbye when the node drains
+	MaxMessage   int             // limit of one message from a gateway, in bytes
+	ShutdownCode frame.CloseCode // of the close frame when the node drains
 
 	deflating atomic.Int64 // connections that negotiated permessage-deflate
 }
 
-// Deflating reports whether any connection takes compressed messages. Any
-// goroutine may call it.
+// Deflating reports whether any connection takes compressed messages. Any goroutine can
+// call it.
 func (w *WebSocket) Deflating() bool { return w.deflating.Load() > 0 }
 
-// Deflate gives a message its compressed form, if that is shorter, and returns
-// how many bytes shorter. The message is not shared yet.
+// Deflate sets the compressed form of a message if that is shorter, and returns how
+// many bytes shorter. It is called before the message is shared.
 func Deflate(m *Message) (saved int) {
 	deflated, ok := frame.AppendDeflated(nil, frame.OpText, m.Body)
 	if !ok {
@@ -50,9 +51,8 @@ func Deflate(m *Message) (saved int) {
 	return len(m.Wire) - len(deflated)
 }
 
-// Opener returns the opener of a connection that has been upgraded. early is
-// what the peer sent behind its request; deflate says that permessage-deflate was
-// negotiated.
+// Opener returns the opener of a connection that was upgraded. early is what the peer
+// sent after its request. deflate says that permessage-deflate was negotiated.
 func (w *WebSocket) Opener(c *poller.Conn, early []byte, deflate bool) Opener {
 	return func(l *poller.Loop, r Receiver) (Transport, error) {
 		t := &webSocket{common: w, receiver: r, decoder: frame.Decoder{Deflate: deflate}, early: &early}
@@ -68,15 +68,15 @@ func (w *WebSocket) Opener(c *poller.Conn, early []byte, deflate bool) Opener {
 	}
 }
 
-// A webSocket is a Transport over a stream. It is the stream's sink.
+// A webSocket is a Transport over a stream, whose sink it is. It is used on the loop.
 type webSocket struct {
-	common   *WebSocket
-	stream   poller.Stream
-	receiver Receiver
-	decoder  frame.Decoder
-	early    *[]byte // received with the upgrade request; nil once started
-	deaf     bool    // nothing more is decoded
-	closed   bool
+	common     *WebSocket
+	stream     poller.Stream
+	receiver   Receiver
+	decoder    frame.Decoder
+	early      *[]byte // received with the upgrade request; nil once started
+	readClosed bool    // nothing more is decoded
+	closed     bool
 }
 
 var pingWire = frame.Append(nil, frame.OpPing, nil)
@@ -93,7 +93,7 @@ func (t *webSocket) Readable() {
 	for !t.closed {
 		b, err := t.stream.Read()
 		if n := t.stream.ReadCost(); n > 0 {
-			t.deaf = !t.receiver.BytesReceived(n) || t.deaf
+			t.readClosed = !t.receiver.BytesReceived(n) || t.readClosed
 		}
 		switch err {
 		case nil:
@@ -113,19 +113,19 @@ func (t *webSocket) Readable() {
 // Writable implements [poller.Sink].
 func (t *webSocket) Writable() { t.receiver.Writable() }
 
-// receive decodes what arrived.
+// receive decodes bytes that arrived.
 func (t *webSocket) receive(b []byte) {
-	for len(b) > 0 && !t.closed && !t.deaf {
+	for len(b) > 0 && !t.closed && !t.readClosed {
 		m, n, err := t.decoder.Next(b, t.common.MaxMessage)
 		if err != nil {
-			t.violated(err)
+			t.violation(err)
 			return
 		}
 		b = b[n:]
 		if f := t.decoder.TakeFragments(); f > 0 {
-			t.deaf = !t.receiver.FramesReceived(f)
+			t.readClosed = !t.receiver.FramesReceived(f)
 		}
-		if m.Op != 0 && !t.deaf {
+		if m.Op != 0 && !t.readClosed {
 			t.receiver.Alive()
 			t.handle(m)
 		}
@@ -139,11 +139,11 @@ func (t *webSocket) handle(m frame.Message) {
 	case frame.OpBinary:
 		t.binary(m.Payload)
 	case frame.OpPong:
-		t.deaf = !t.receiver.FramesReceived(1)
+		t.readClosed = !t.receiver.FramesReceived(1)
 	case frame.OpPing:
 		t.receiver.Reply(frame.Append(nil, frame.OpPong, m.Payload))
 	case frame.OpClose:
-		t.deaf = true
+		t.readClosed = true
 		t.receiver.PeerClosed(frame.Append(nil, frame.OpClose, closeReply(m.Payload)))
 	}
 }
@@ -153,16 +153,15 @@ func (t *webSocket) binary(payload []byte) {
 		r.Binary(payload)
 		return
 	}
-	t.violated(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
+	t.violation(&frame.Error{Code: frame.CloseUnsupportedData, Reason: "binary messages are not accepted"})
 }
 
-// closeReply echoes the status code, as RFC 6455 section 5.5.1 has it, without
-// the reason.
+// closeReply echoes the status code (RFC 6455 section 5.5.1) without the reason.
 func closeReply(payload []byte) []byte { return payload[:min(len(payload), 2)] }
 
-// violated tells the receiver what the peer did wrong.
-func (t *webSocket) violated(err error) {
-	t.deaf = true
+// violation reports what the peer did wrong to the receiver.
+func (t *webSocket) violation(err error) {
+	t.readClosed = true
 	why, code, reason := event.ProtocolError, frame.CloseProtocolError, err.Error()
 	if e, ok := err.(*frame.Error); ok {
 		code, reason = e.Code, e.Reason

@@ -21,15 +21,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// A hall is a router with real loops and sockets.
-type hall struct {
+// A socketRig is a router with real loops and sockets.
+type socketRig struct {
 	*Router
 	t   *testing.T
 	seq uint64
 	ws  *WebSocket
 }
 
-func newHall(t *testing.T, cfg Config) *hall {
+func newHall(t *testing.T, cfg Config) *socketRig {
 	cfg.Shards = 2
 	cfg.Start = event.Cursor{Epoch: 7, Seq: 100}
 	r, err := Start(cfg)
@@ -37,20 +37,20 @@ func newHall(t *testing.T, cfg Config) *hall {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Stop)
-	return &hall{Router: r, t: t, seq: 100, ws: &WebSocket{MaxMessage: 64 << 10, ShutdownCode: 1000}}
+	return &socketRig{Router: r, t: t, seq: 100, ws: &WebSocket{MaxMessage: 64 << 10, ShutdownCode: 1000}}
 }
 
-// A guest is the far end of a connection, speaking raw frames.
-type guest struct {
+// A rawClient is the far end of a connection, speaking raw frames.
+type rawClient struct {
 	*net.TCPConn
 	t       *testing.T
 	decoder frame.Decoder
 	buf     []byte
-	closed  chan struct{} // the server let go of the connection
+	closed  chan struct{} // the server has closed the connection
 }
 
 // connect registers a connection over loopback, with bytes that came early.
-func (h *hall) connect(gateway string, early ...byte) *guest {
+func (h *socketRig) connect(gateway string, early ...byte) *rawClient {
 	h.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,7 +69,7 @@ func (h *hall) connect(gateway string, early ...byte) *guest {
 	if err := c.Detach(); err != nil {
 		h.t.Fatal(err)
 	}
-	g := &guest{TCPConn: far.(*net.TCPConn), t: h.t, decoder: frame.Decoder{FromServer: true}, closed: make(chan struct{})}
+	g := &rawClient{TCPConn: far.(*net.TCPConn), t: h.t, decoder: frame.Decoder{FromServer: true}, closed: make(chan struct{})}
 	h.t.Cleanup(func() { far.Close() })
 	far.SetDeadline(time.Now().Add(20 * time.Second))
 	h.Register(&Registration{
@@ -80,7 +80,7 @@ func (h *hall) connect(gateway string, early ...byte) *guest {
 }
 
 // next reads the next message or control frame.
-func (g *guest) next() frame.Message {
+func (g *rawClient) next() frame.Message {
 	g.t.Helper()
 	for {
 		m, n, err := g.decoder.Next(g.buf, 1<<20)
@@ -100,8 +100,8 @@ func (g *guest) next() frame.Message {
 	}
 }
 
-// greeted reads the ack.
-func (g *guest) greeted() *guest {
+// acked reads the ack.
+func (g *rawClient) acked() *rawClient {
 	g.t.Helper()
 	if m := g.next(); m.Op != frame.OpText || !bytes.HasPrefix(m.Payload, []byte(`{"type":"connection.ack"`)) {
 		g.t.Fatalf("first frame: %v %q", m.Op, m.Payload)
@@ -110,7 +110,7 @@ func (g *guest) greeted() *guest {
 }
 
 // end reads a close frame and then the end of the stream.
-func (g *guest) end() frame.CloseCode {
+func (g *rawClient) end() frame.CloseCode {
 	g.t.Helper()
 	m := g.next()
 	if m.Op != frame.OpClose {
@@ -120,8 +120,8 @@ func (g *guest) end() frame.CloseCode {
 	return code
 }
 
-// gone waits until both ends of the connection are closed.
-func (g *guest) gone() {
+// waitClosed waits until both ends of the connection are closed.
+func (g *rawClient) waitClosed() {
 	g.t.Helper()
 	if rest, err := io.ReadAll(g); err != nil || len(rest)+len(g.buf) > 0 {
 		g.t.Errorf("after the close frame: %q %q, %v", g.buf, rest, err)
@@ -150,28 +150,28 @@ func TestWebSocketRefusesBadMessages(t *testing.T) {
 		{"bad close code", masked(frame.OpClose, "\x03\xed"), 1002},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := newHall(t, Config{}).connect("g").greeted()
+			g := newHall(t, Config{}).connect("g").acked()
 			g.Write(c.send)
 			if code := g.end(); code != c.want {
 				t.Errorf("closed with %d, want %d", code, c.want)
 			}
 			g.Write(masked(frame.OpClose, string(frame.AppendCloseBody(nil, c.want, ""))))
-			g.gone()
+			g.waitClosed()
 		})
 	}
 }
 
 func TestWebSocketCloses(t *testing.T) {
-	g := newHall(t, Config{}).connect("g").greeted()
+	g := newHall(t, Config{}).connect("g").acked()
 	g.Write(masked(frame.OpClose, "\x0f\xa0going")) // 4000
 	if code := g.end(); code != 4000 {
 		t.Errorf("code %d comes back, want 4000", code)
 	}
-	g.gone()
+	g.waitClosed()
 }
 
 func TestWebSocketPong(t *testing.T) {
-	g := newHall(t, Config{}).connect("g").greeted()
+	g := newHall(t, Config{}).connect("g").acked()
 	for i := range 0x7d {
 		g.Write(masked(frame.OpPing, strings.Repeat("p", i)))
 		if m := g.next(); m.Op != frame.OpPong || len(m.Payload) != i {
@@ -180,7 +180,7 @@ func TestWebSocketPong(t *testing.T) {
 	}
 }
 
-// FramesReceived that came with the request are decoded, in front of those that follow.
+// Frames that came with the request are decoded before those that follow.
 func TestWebSocketEarlyBytes(t *testing.T) {
 	ping := masked(frame.OpPing, "early")
 	g := newHall(t, Config{}).connect("g", ping[:3]...)
@@ -195,18 +195,18 @@ func TestWebSocketEarlyBytes(t *testing.T) {
 	}
 }
 
-// The answer to a goodbye is awaited, and its silence not for ever.
-func TestWebSocketGoodbye(t *testing.T) {
+// A close frame waits for the peer's answer, and not for ever.
+func TestWebSocketCloseHandshake(t *testing.T) {
 	h := newHall(t, Config{CloseTimeout: 2 * tick})
-	polite, silent := h.connect("g").greeted(), h.connect("g").greeted()
+	polite, silent := h.connect("g").acked(), h.connect("g").acked()
 	h.Kick("g", "", event.GatewayRemoved)
-	for _, g := range []*guest{polite, silent} {
+	for _, g := range []*rawClient{polite, silent} {
 		if code := g.end(); code != 1008 {
 			t.Errorf("code %d, want 1008", code)
 		}
 	}
 	polite.Write(masked(frame.OpClose, "\x03\xf0"))
-	polite.gone()
+	polite.waitClosed()
 	<-silent.closed
 }
 
@@ -214,9 +214,9 @@ func TestWebSocketGoodbye(t *testing.T) {
 func TestWebSocketDelivers(t *testing.T) {
 	h := newHall(t, Config{})
 	const gateways, events = 50, 40
-	var guests []*guest
+	var guests []*rawClient
 	for i := range gateways {
-		guests = append(guests, h.connect(fmt.Sprint("g", i)).greeted())
+		guests = append(guests, h.connect(fmt.Sprint("g", i)).acked())
 	}
 	for i := range events {
 		h.seq++
@@ -255,8 +255,8 @@ func TestNewMessageAllocatesOnce(t *testing.T) {
 // A dispatcher that is far ahead of a shard waits for it, and loses nothing.
 func TestDispatchWaitsForRoom(t *testing.T) {
 	h := newHall(t, Config{SendQueueBytes: 1 << 30})
-	g := h.connect("g").greeted()
-	sh := h.of("g")
+	g := h.connect("g").acked()
+	sh := h.shardOf("g")
 	blocked, release := make(chan struct{}), make(chan struct{})
 	sh.post(command{do: func(*state) { close(blocked); <-release }})
 	<-blocked
@@ -269,7 +269,7 @@ func TestDispatchWaitsForRoom(t *testing.T) {
 			h.Dispatch(event.Target{GatewayIDs: []string{"g"}}, NewMessage(c, "", []byte(`{"type":"t"}`), 0))
 		}
 	}()
-	for !sh.waiting.Load() { // the inbox fills; nothing tells when it is full
+	for !sh.waiting.Load() { // wait until the inbox is full
 		runtime.Gosched()
 	}
 	if depth := sh.depth.Load(); depth < maxInbox || depth > maxInbox+1 {
@@ -283,20 +283,20 @@ func TestDispatchWaitsForRoom(t *testing.T) {
 		}
 	}
 	<-dispatched
-	h.CloseConnection(uuid.Nil) // a command each shard answers, so that it has settled
+	h.CloseConnection(uuid.Nil) // each shard answers this command, so it has settled
 	if depth := sh.depth.Load(); depth > 1 {
 		t.Errorf("%d still counted as waiting", depth)
 	}
 }
 
-// Who sends more than it may is told so, though it goes on sending.
+// A peer that exceeds the limit gets the reason, though it keeps sending.
 func TestWebSocketFlood(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"messages": masked(frame.OpText, `{"type":"x"}`), "pings": masked(frame.OpPing, ""), "bytes": masked(frame.OpPong, strings.Repeat("x", 125)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHall(t, Config{ReadMessages: 1, ReadBytes: 2000})
-			g := h.connect("g").greeted()
+			g := h.connect("g").acked()
 			_, _ = g.Write(bytes.Repeat(frame, 500))
 			if code := g.end(); code != 1008 {
 				t.Errorf("code %d", code)

@@ -5,8 +5,8 @@ package shard
 
 import "time"
 
-// An instant is a time on a shard's own clock: monotonic nanoseconds since the
-// shard started. Eight bytes a deadline, where a time.Time has 24.
+// An instant is a time on a shard's own clock: monotonic nanoseconds since the shard
+// started. It takes 8 bytes per deadline where a time.Time takes 24.
 type instant int64
 
 // never is later than every instant.
@@ -14,32 +14,32 @@ const never instant = 1<<63 - 1
 
 func (t instant) add(d time.Duration) instant { return t + instant(d) }
 
-// wheelSlots is how many ticks ahead the wheel can see. A deadline beyond is
-// met at the horizon and put in again.
+// wheelSlots is how many ticks ahead the wheel can hold. A later deadline is put at the
+// end of the wheel, and again when its slot comes.
 const wheelSlots = 512
 
-// A wheel holds connections by when they must be looked at: a hashed timing
-// wheel (Varghese and Lauck, 1987), with a list threaded through the connections
-// themselves. Adding and removing cost a few pointer writes, whatever the number
-// of connections, and an idle one costs a look a ping interval. One wheel
-// serves pings, silence, stalled queues and unanswered goodbyes: a connection is
-// in it once, at the earliest of its deadlines. A deadline that moves back is
-// left alone and found to be in the future when its slot comes.
+// A wheel is a hashed timing wheel (Varghese and Lauck, 1987) of connections, by when
+// they must be looked at. Its lists are threaded through the connections. To add and
+// remove costs a few pointer writes, however many connections there are; an idle
+// connection is looked at once per ping interval. One wheel serves pings, silence,
+// stalled queues and unanswered close frames: a connection is in it once, at the
+// earliest of its deadlines. When a deadline moves back the connection stays where it
+// is, and is put in again when its slot comes. It is owned by the loop.
 type wheel struct {
 	tick  time.Duration
 	slots [wheelSlots]*conn
-	pos   int     // the slot whose connections were looked at last
+	pos   int     // the slot that was looked at last
 	at    instant // the time of pos
 }
 
-// wheelLink is a connection's place in the wheel.
+// A wheelLink is a connection's link in the wheel.
 type wheelLink struct {
 	prev, next *conn
 	due        instant // when its slot comes
 	slot       int16   // -1 while it is in none
 }
 
-// add puts c into the wheel, to be looked at not before due.
+// add puts c into the wheel, to be looked at no earlier than due.
 func (w *wheel) add(c *conn, due instant) {
 	ticks := int((due - w.at + instant(w.tick) - 1) / instant(w.tick))
 	ticks = min(max(ticks, 1), wheelSlots-1)
@@ -51,7 +51,7 @@ func (w *wheel) add(c *conn, due instant) {
 	w.slots[slot] = c
 }
 
-// remove takes c out of the wheel.
+// remove removes c from the wheel.
 func (w *wheel) remove(c *conn) {
 	l := &c.link
 	switch {
@@ -68,7 +68,7 @@ func (w *wheel) remove(c *conn) {
 	c.link = wheelLink{slot: -1}
 }
 
-// sooner moves c forward when due comes before its place in the wheel.
+// sooner moves c forward if due is before its slot.
 func (w *wheel) sooner(c *conn, due instant) {
 	if c.link.slot >= 0 && due < c.link.due {
 		w.remove(c)
@@ -76,10 +76,10 @@ func (w *wheel) sooner(c *conn, due instant) {
 	}
 }
 
-// advance moves the wheel to now and calls expire with each connection whose
-// slot came, taken out of the wheel.
+// advance moves the wheel to now, and calls expire with each connection whose slot
+// came, after removing it.
 func (w *wheel) advance(now instant, expire func(*conn)) {
-	// After a stop longer than the wheel every slot has its turn, once.
+	// After a stop longer than the wheel every slot comes once.
 	w.at = max(w.at, now.add(-wheelSlots*w.tick))
 	for now-w.at >= instant(w.tick) {
 		w.at = w.at.add(w.tick)

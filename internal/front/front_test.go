@@ -156,7 +156,7 @@ func (h *house) admit(changes ...string) (*shard.Registration, *http.Response) {
 	h.say(upgradeWith(changes...))
 	select {
 	case r := <-h.registered:
-		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.Greeting)), nil)
+		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.UpgradeResponse)), nil)
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
+	"github.com/gatecast/gatecast/internal/presence"
 	"github.com/gatecast/gatecast/shard"
 	"github.com/gatecast/gatecast/stats"
 
@@ -33,7 +34,7 @@ func (l apiLog) AppendAsync(ev *event.Event, body []byte) (api.Pending, error) {
 // apiConnections is the router as the api wants it.
 type apiConnections struct {
 	router *shard.Router
-	peers  *peers
+	peers  *presence.Peers
 }
 
 func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit int) ([]stats.Connection, string, error) {
@@ -48,7 +49,7 @@ func (c apiConnections) CloseConnection(ctx context.Context, id uuid.UUID) (bool
 	if c.router.CloseConnection(id) {
 		return true, nil
 	}
-	return c.peers.closeConnection(ctx, id)
+	return c.peers.CloseConnection(ctx, id)
 }
 
 // apiEvents is the log, and what became of its events, as the api wants them.
@@ -127,7 +128,7 @@ func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.D
 	})
 	slices.Sort(o.PendingGateways)
 	slices.Sort(o.FailedGateways)
-	_, o.NotAnswered = e.n.peers.names()
+	_, o.NotAnswered = e.n.peers.Names()
 	return o, nil
 }
 

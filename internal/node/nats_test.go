@@ -331,8 +331,8 @@ func TestNodesOfOneNameAtOnce(t *testing.T) {
 	}
 }
 
-// A name that a dead node left behind is free: its subscription may be there for a while,
-// and nobody answers.
+// The name of a dead node is free: its subscription can exist for a while longer, but
+// nobody answers.
 func TestNameOfDeadNode(t *testing.T) {
 	server := startOneNATS(t, nil)
 	dead, err := nats.Connect(server.url())
@@ -340,7 +340,7 @@ func TestNameOfDeadNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dead.Close()
-	if _, err := dead.SubscribeSync("gatecast.bus." + nameSubject + "same"); err != nil {
+	if _, err := dead.SubscribeSync("gatecast.bus.name.same"); err != nil {
 		t.Fatal(err)
 	}
 	if err := dead.Flush(); err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/presence"
 	"github.com/gatecast/gatecast/internal/reload"
 	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
@@ -49,8 +50,8 @@ type Node struct {
 	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
 	before    uint64                           // the tail's: the newest event in the log when the node started
 	recorder  *recorder
-	peers     *peers // nil while no other node shares the log
-	name      *name  // nil likewise
+	peers     *presence.Peers // nil if no other node can share the log
+	name      *presence.Name  // nil likewise
 	registry  *auth.Registry
 	verify    func(token string) (*auth.Grant, error)
 	known     func(token string) *auth.Grant // the same without asking anybody; nil for none
@@ -128,19 +129,19 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		n.files = append(n.files, n.types)
 	}
 	if n.peers != nil {
-		if err := n.peers.meet(ctx, n); err != nil {
+		if err := n.peers.Meet(ctx); err != nil {
 			return nil, err
 		}
 	}
 	n.serve(gatewayTLS, platform, admins)
 	if n.peers != nil {
-		if err := n.peers.join(n); err != nil {
+		if err := n.peers.Join(); err != nil {
 			return nil, err
 		}
 	}
 	if n.name != nil {
-		if err := n.name.settle(ctx); err != nil {
-			return nil, err
+		if err := n.name.Settle(ctx); err != nil {
+			return nil, nameError(err)
 		}
 	}
 	cfg.Logger.Info("node started", "gateways", n.GatewayAddr().String(), "internal", n.InternalAddr().String(),
@@ -324,7 +325,7 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 	n.front = front.New(n.frontConfig(gatewayTLS, platform))
 	var cluster api.Cluster
 	if n.peers != nil {
-		cluster = n.peers
+		cluster = apiCluster{n.peers}
 	}
 	var types api.Types
 	if n.types != nil {
@@ -493,7 +494,7 @@ func (n *Node) stopAll() {
 		n.recorder.stop()
 	}
 	if n.name != nil {
-		n.name.release()
+		n.name.Release()
 	}
 	if n.log != nil {
 		if err := n.log.Close(); err != nil {
@@ -513,7 +514,7 @@ func (n *Node) stopCallers() {
 		_ = n.front.Drain(expired)
 	}
 	if n.peers != nil {
-		n.peers.leave()
+		n.peers.Leave()
 	}
 	if n.api != nil {
 		_ = n.api.Shutdown(expired)

@@ -62,34 +62,12 @@ func FuzzIsReport(f *testing.F) {
 	})
 }
 
-// A hello that is read can be taken without another look.
-func FuzzParseHello(f *testing.F) {
-	f.Add("hello.a", []byte(`{"node":"a","run":1,"n":1,"full":true,"on":["g"],"off":["h"]}`))
-	for _, seed := range []string{``, `{}`, `[]`, `{"node":"a"}`, `{"node":"a.b","run":1,"n":1}`, `{"node":"a","run":-1}`, `{"node":"a","run":1,"n":1,"on":["a b"]}`, `{"node":"a","run":1,"n":1,"on":"a"}`, "\xff"} {
-		f.Add("hello.a", []byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, subject string, data []byte) {
-		h, err := parseHello(subject, data)
-		if err != nil {
-			return
-		}
-		if subject != helloSubject+h.Node || !event.ValidName(h.Node) || h.Run == 0 || h.N == 0 || len(h.On) > helloIDs || len(h.Off) > helloIDs {
-			t.Fatalf("%+v under %q", h, subject)
-		}
-		for _, id := range append(h.On, h.Off...) {
-			if !event.ValidName(id) {
-				t.Fatalf("it names %q", id)
-			}
-		}
-	})
-}
-
 func FuzzParsePageQuery(f *testing.F) {
 	for _, seed := range []string{`{"limit":10}`, `{"limit":-1}`, `{"limit":1e9}`, `[]`, ``, `{"gatewayId":1}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if q, err := parsePageQuery(data); err == nil && (q.Limit < 0 || q.Limit > maxPage) {
+		if q, err := parsePageQuery(data); err == nil && (q.Limit < 0 || q.Limit > maxPageLimit) {
 			t.Fatalf("%+v", q)
 		}
 	})

@@ -50,14 +50,14 @@ func TestStopWhileOthersAsk(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				_, _, _ = a.Node.peers.Stats(ctx, api.PageQuery{Limit: 10})
-				_, _ = a.Node.peers.closeConnection(ctx, uuid.New())
+				_, _, _ = apiCluster{a.peers}.Stats(ctx, api.PageQuery{Limit: 10})
+				_, _ = a.peers.CloseConnection(ctx, uuid.New())
 			}
 		})
 	}
 	for i := range 3 {
 		b := member(fmt.Sprint("b", i))
-		if _, _, err := a.Node.peers.Stats(t.Context(), api.PageQuery{Limit: 10}); err != nil {
+		if _, _, err := (apiCluster{a.peers}).Stats(t.Context(), api.PageQuery{Limit: 10}); err != nil {
 			t.Fatal(err)
 		}
 		b.drain()

@@ -73,5 +73,5 @@ func (n *Node) endVerified(ctx context.Context, gatewayID string) error {
 	if n.peers == nil {
 		return n.registry.RevokeVerified(gatewayID)
 	}
-	return n.peers.endVerified(ctx, gatewayID)
+	return n.peers.EndVerified(ctx, gatewayID)
 }

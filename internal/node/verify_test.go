@@ -317,7 +317,7 @@ func TestVerifyOnSeveralNodes(t *testing.T) {
 	stays.expect(group.ID, a.publish("other", "1"))
 
 	// A node that does not answer is named, for its connections may still be there.
-	b.peers.unsubscribe()
+	b.peers.Unsubscribe()
 	var answer struct{ Message string }
 	if status := a.call("DELETE", root+"/verified/edge", "", &answer); status != 503 || !strings.Contains(answer.Message, "connections: b") {
 		t.Errorf("with a node that does not answer: %d %q", status, answer.Message)

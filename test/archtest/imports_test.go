@@ -7,10 +7,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -43,7 +45,8 @@ internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/presence internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/presence: internal/event
 internal/reload:
 internal/secretfile:
 internal/settings: internal/event internal/netaddr
@@ -89,30 +92,42 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, modul
 // packages returns the packages of this module, except this one.
 func packages(t *testing.T) []goPackage {
 	t.Helper()
+	list, err := allPackages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+var allPackages = sync.OnceValues(func() ([]goPackage, error) {
+	out, err := goList("-json=ImportPath,Doc,Imports", "./...")
+	if err != nil {
+		return nil, err
+	}
 	var list []goPackage
-	for dec := json.NewDecoder(bytes.NewReader(goList(t, "-json=ImportPath,Doc,Imports", "./..."))); ; {
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p goPackage
 		switch err := dec.Decode(&p); {
 		case errors.Is(err, io.EOF):
-			return list
+			return list, nil
 		case err != nil:
-			t.Fatal(err)
+			return nil, err
 		}
 		if p.name() != "test/archtest" {
 			list = append(list, p)
 		}
 	}
-}
+})
 
-func goList(t *testing.T, args ...string) []byte {
-	t.Helper()
+// goList runs go list in the root of the repository.
+func goList(args ...string) ([]byte, error) {
 	cmd := exec.Command("go", append([]string{"list"}, args...)...)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go list %v: %v", args, err)
+		return nil, fmt.Errorf("go list %v: %w", args, err)
 	}
-	return out
+	return out, nil
 }
 
 func TestImports(t *testing.T) {
@@ -154,7 +169,11 @@ var forbidden = []struct{ pkg, dep string }{
 
 func TestForbiddenDependencies(t *testing.T) {
 	for _, f := range forbidden {
-		for _, dep := range strings.Fields(string(goList(t, "-deps", "./"+f.pkg))) {
+		out, err := goList("-deps", "./"+f.pkg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dep := range strings.FieldsSeq(string(out)) {
 			if strings.HasPrefix(dep, f.dep) && dep != module+f.pkg {
 				t.Errorf("%s depends on %s", f.pkg, dep)
 			}

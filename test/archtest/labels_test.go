@@ -15,13 +15,13 @@ import (
 	"testing"
 )
 
-// TestLabelValuesAreKnown holds that every word that becomes the label of a counter is in
-// package stats' lists, from which the series are made at the start.
+// TestLabelValuesAreKnown checks that each label value of a counter is in the lists of package
+// stats/metrics, which creates the series at the start.
 func TestLabelValuesAreKnown(t *testing.T) {
-	// Codes that answer other requests than those that are counted.
+	// Error codes of requests that are not counted.
 	uncounted := map[string]string{
-		"not_found":          "internal/front", // of paths without a platform
-		"unauthorized":       "internal/api",   // before anybody is known to publish
+		"not_found":          "internal/front", // paths that need a platform
+		"unauthorized":       "internal/api",   // the publisher is not known yet
 		"method_not_allowed": "internal/api",
 		"invalid_gateway":    "internal/api",
 		"invalid_token":      "internal/api",
@@ -50,7 +50,7 @@ func TestLabelValuesAreKnown(t *testing.T) {
 	})
 	for dir, least := range map[string]int{"internal/front": 15, "internal/api": 12} {
 		if len(used[dir]) < least {
-			t.Errorf("%s seems to use only %d labels: is this test looking in the right places?", dir, len(used[dir]))
+			t.Errorf("%s uses only %d labels, want at least %d: does this test still find them?", dir, len(used[dir]), least)
 		}
 		for w := range used[dir] {
 			if uncounted[w] != dir && !slices.Contains(known, w) {
@@ -62,7 +62,7 @@ func TestLabelValuesAreKnown(t *testing.T) {
 
 var word = regexp.MustCompile(`^[a-zA-Z]+(_[a-z]+)*$`)
 
-// words returns the words that are string literals of a file.
+// words returns the string literals below n that are a single word.
 func words(n ast.Node) (list []string) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
@@ -75,8 +75,8 @@ func words(n ast.Node) (list []string) {
 	return list
 }
 
-// labels returns the words of a file that are labels or codes of errors: those of
-// constants named code… or result…, of refusals, and of calls that count or end.
+// labels returns the label values and error codes in a file: the words in constants named code… or
+// result…, in refusals, and in calls that count or end.
 func labels(file *ast.File) (list []string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -113,7 +113,7 @@ func labels(file *ast.File) (list []string) {
 	return list
 }
 
-// called returns the name of what a call calls, without its receiver.
+// called returns the name of the called function, without its receiver.
 func called(c *ast.CallExpr) string {
 	switch f := c.Fun.(type) {
 	case *ast.Ident:

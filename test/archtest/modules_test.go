@@ -31,6 +31,7 @@ github.com/google/uuid
 	internal/api: correlation ids of events, and the ids in requests
 	internal/front: makes connection ids
 	internal/node: connection ids in messages between nodes
+	internal/presence: connection ids in requests between nodes
 	shard: connection ids, in the type uuid.UUID
 	stats: connection ids, in the type uuid.UUID
 github.com/hashicorp/golang-lru

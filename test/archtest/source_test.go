@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// TestUnsafe holds that unsafe, and go:linkname, are in one file of the program: it
-// hands the kernel the addresses of slices. Tests may use them, to look into memory
-// that must be overwritten and to choose crypto/tls's suites.
+// TestUnsafe checks that one file of the program uses unsafe or go:linkname: it passes the addresses
+// of slices to the kernel. Tests can use them, to inspect memory that must be overwritten and to
+// choose the cipher suites of crypto/tls.
 func TestUnsafe(t *testing.T) {
 	var found []string
 	walkGo(t, func(path string, text []byte) {
@@ -30,7 +30,7 @@ func TestUnsafe(t *testing.T) {
 		unsafely := bytes.Contains(text, []byte("\n//go:linkname ")) || slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool {
 			return i.Path.Value == `"unsafe"` || i.Path.Value == `"C"`
 		})
-		// bench/peers is a module of its own, and no part of the program.
+		// bench/peers is a separate module and not part of the program.
 		if unsafely && !strings.HasSuffix(path, "_test.go") && !strings.HasPrefix(path, "bench/peers/") {
 			found = append(found, path)
 		}
@@ -40,12 +40,12 @@ func TestUnsafe(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotCompared holds that in auth, which has every secret, a digest or
-// what was presented is compared by crypto/subtle or looked up as a digest. Comparing
-// with "" tells only whether there is one.
+// TestSecretsAreNotCompared checks that package auth, which has all secrets, compares digests and
+// presented secrets with crypto/subtle, or looks up digests. A comparison with "" is allowed: it
+// shows only whether there is a secret.
 func TestSecretsAreNotCompared(t *testing.T) {
 	secret := map[string]bool{"digest": true, "presented": true, "secret": true, "token": true, "text": true, "want": true}
-	// Of stored digests with each other; nothing that was presented is in it.
+	// These compare stored digests with each other, and nothing that a client presented.
 	allowed := map[string]bool{"auth/admintoken.go: other.digest == l.digest": true, "auth/keeper.go: g.digest == t.SHA256": true}
 	compared := 0
 	walkGo(t, func(path string, text []byte) {
@@ -77,11 +77,11 @@ func TestSecretsAreNotCompared(t *testing.T) {
 		})
 	})
 	if compared != 2 {
-		t.Errorf("crypto/subtle compares in %d places, want 2: the admin token and a gateway's grant", compared)
+		t.Errorf("crypto/subtle compares in %d places, want 2: the admin token and the grant of a gateway", compared)
 	}
 }
 
-// lastName returns the last name of an expression such as a.digest[:], or "".
+// lastName returns the last name in an expression such as a.digest[:], or "".
 func lastName(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -94,7 +94,7 @@ func lastName(e ast.Expr) string {
 	return ""
 }
 
-// walkGo calls f with each Go file, its path from the root of the project.
+// walkGo calls f with each Go file of the repository, and its path from the root.
 func walkGo(t *testing.T, f func(path string, text []byte)) {
 	t.Helper()
 	root := os.DirFS("../..")
@@ -123,7 +123,7 @@ const header = "// Copyright The gatecast Authors\n// SPDX-License-Identifier: A
 func TestLicenseHeaders(t *testing.T) {
 	walkGo(t, func(path string, text []byte) {
 		if !bytes.HasPrefix(text, []byte(header)) {
-			t.Errorf("%s does not begin with the license header", path)
+			t.Errorf("%s does not start with the license header", path)
 		}
 	})
 }

@@ -42,7 +42,7 @@ func (s *server) open(r *shard.Registration) {
 	}
 	c.transport = t
 	s.conns[c] = struct{}{}
-	c.send(r.Greeting)
+	c.send(r.UpgradeResponse)
 	if !c.closed {
 		t.Start()
 	}
@@ -73,7 +73,7 @@ func (c *conn) Reply(wire []byte) { c.send(wire) }
 func (c *conn) PeerClosed(reply []byte) { c.end(reply) }
 
 // Violation implements [shard.Receiver].
-func (c *conn) Violation(_ event.CloseReason, _ string, goodbye []byte) { c.end(goodbye) }
+func (c *conn) Violation(_ event.CloseReason, _ string, closeFrame []byte) { c.end(closeFrame) }
 
 // BytesReceived implements [shard.Receiver].
 func (c *conn) BytesReceived(int) bool { return true }

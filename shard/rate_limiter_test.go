@@ -10,7 +10,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// wantOver has do done until the connection ends for it, and returns how often.
+// wantOver calls do until the connection is closed for it, and returns how often.
 func (r *rig) wantOver(t *testing.T, p *pipe, atMost int, do func()) (times int) {
 	t.Helper()
 	c := p.receiver.(*conn)
@@ -21,14 +21,14 @@ func (r *rig) wantOver(t *testing.T, p *pipe, atMost int, do func()) (times int)
 		do()
 	}
 	r.settle()
-	if d := c.why; d != event.RateExceeded {
+	if d := c.reason; d != event.RateExceeded {
 		t.Errorf("ended for %v", d)
 	}
 	return times
 }
 
-// A peer may send ten seconds' worth at once, and goes on at the rate.
-func TestAllowanceOfMessages(t *testing.T) {
+// A peer can send ten seconds' worth at once, and then at the rate.
+func TestRateLimitOfMessages(t *testing.T) {
 	for name, send := range map[string]func(*pipe){
 		"messages": func(p *pipe) { p.receiver.Message([]byte(`{"type":"x"}`)) },
 		"pings":    func(p *pipe) { p.receiver.Reply([]byte("pong\n")) },
@@ -50,7 +50,7 @@ func TestAllowanceOfMessages(t *testing.T) {
 				t.Error("it is heard on")
 			}
 			lines := p.lines()
-			if last := lines[len(lines)-1]; last != "bye rate_exceeded" {
+			if last := lines[len(lines)-1]; last != "close rate_exceeded" {
 				t.Errorf("last line %q", last)
 			}
 			if other.receiver.(*conn).state != open {
@@ -60,8 +60,8 @@ func TestAllowanceOfMessages(t *testing.T) {
 	}
 }
 
-// Answers to events are free: one for each that was sent.
-func TestAllowanceOfAnswers(t *testing.T) {
+// Answers to events are free: one per event sent.
+func TestRateLimitOfAnswers(t *testing.T) {
 	r := newRig(Config{ReadMessages: 1})
 	p := r.connect("g")
 	const events = 500
@@ -75,7 +75,7 @@ func TestAllowanceOfAnswers(t *testing.T) {
 	}
 }
 
-func TestAllowanceOfBytes(t *testing.T) {
+func TestRateLimitOfBytes(t *testing.T) {
 	r := newRig(Config{ReadBytes: 1000})
 	p := r.connect("g")
 	if n := r.wantOver(t, p, 100, func() { p.receiver.BytesReceived(500) }); n != 21 {

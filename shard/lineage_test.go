@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A wentBack is the lineage of a log of epoch 7 that went back to a sequence, where
-// epoch 8 begins.
+// A wentBack is the lineage of a log of epoch 7 that was set back to a sequence, after
+// which epoch 8 begins.
 type wentBack uint64
 
 func (l wentBack) Epoch() uint64 { return 8 }
@@ -36,16 +36,17 @@ func (l wentBack) Clamp(c event.Cursor) (uint64, bool) {
 	return c.Seq, c.Epoch == 8
 }
 
-// goBack has the log go back to a sequence.
+// goBack sets the log back to a sequence.
 func (r *logRig) goBack(to uint64) {
-	r.post(command{do: func(s *state) { s.turnTo(wentBack(to), to) }})
+	r.post(command{do: func(s *state) { s.setLineage(wentBack(to), to) }})
 	r.settle()
 	r.seq = to
 	r.log = r.log[:to-r.log[0].message.Cursor.Seq+1]
 }
 
-// publishAnew publishes an event of the epoch that begins when the log went back.
-func (r *logRig) publishAnew(t event.Target) {
+// publishNewEpoch publishes an event of the epoch that begins when the log was set
+// back.
+func (r *logRig) publishNewEpoch(t event.Target) {
 	r.seq++
 	c := event.Cursor{Epoch: 8, Seq: r.seq}
 	m := &Message{Wire: fmt.Appendf(nil, "%v\n", c), Cursor: c, Published: r.time.UnixNano()}
@@ -54,8 +55,9 @@ func (r *logRig) publishAnew(t event.Target) {
 	r.settle()
 }
 
-// When the log goes back, connections that have come further are told, and go on; others
-// notice nothing. Nobody gets anything twice, or anything of the history that is no more.
+// When the log is set back, connections at a later position get resync.required and
+// continue; others notice nothing. Nobody gets an event twice, or an event of the old
+// history.
 func TestLogGoesBack(t *testing.T) {
 	r := newLogRig(Config{})
 	for range 4 {
@@ -67,12 +69,12 @@ func TestLogGoesBack(t *testing.T) {
 		r.publish(to("late"))
 	}
 	r.settle()
-	late, behind := r.connect("late"), r.resume(101, "early") // at 108, and at 104
-	ahead := r.resume(110, "ahead")                           // as another node knew the log
+	late, replayed := r.connect("late"), r.resume(101, "early") // at 108, and at 104
+	ahead := r.resume(110, "ahead")                             // as another node knew the log
 	resumed := r.resume(106, "late")
 	r.settle()
 	r.goBack(106)
-	r.publishAnew(to("late", "early", "ahead")) // 107
+	r.publishNewEpoch(to("late", "early", "ahead")) // 107
 	again := r.resume(106, "late")
 	r.settle()
 	for name, c := range map[string]struct {
@@ -80,19 +82,19 @@ func TestLogGoesBack(t *testing.T) {
 		want []string
 	}{
 		"before it": {early, []string{"ack 7-104 false", "8-107"}},
-		"resumed":   {behind, []string{"ack 7-101 true", "7-102", "7-103", "7-104", "resync ahead_of_log 7-106", "8-107"}}, // it had come to 108
+		"resumed":   {replayed, []string{"ack 7-101 true", "7-102", "7-103", "7-104", "resync ahead_of_log 7-106", "8-107"}}, // it had come to 108
 		"after it":  {late, []string{"ack 7-108 false", "resync ahead_of_log 7-106", "8-107"}},
 		"ahead":     {ahead, []string{"ack 7-110 true", "resync ahead_of_log 7-106", "8-107"}},
 		"came on":   {resumed, []string{"ack 7-106 true", "7-107", "7-108", "resync ahead_of_log 7-106", "8-107"}},
 		"since":     {again, []string{"ack 7-106 true", "8-107"}},
 	} {
-		if diff := cmp.Diff(c.want, c.p.said()); diff != "" {
+		if diff := cmp.Diff(c.want, c.p.received()); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
 }
 
-// A position is looked up again when the log has gone back since.
+// A position is checked again when the log was set back since.
 func TestPositionOfEarlierLineage(t *testing.T) {
 	r := newLogRig(Config{})
 	for range 8 {
@@ -106,13 +108,13 @@ func TestPositionOfEarlierLineage(t *testing.T) {
 		want string
 	}{{103, "ack 7-103 true"}, {107, "ack 7-104 false"}} {
 		at := event.Cursor{Epoch: 7, Seq: c.seq}
-		if got := r.resuming(&Resume{After: c.seq, Position: at, Lineage: before}, "g"); func() bool { r.settle(); return got.said()[0] != c.want }() {
-			t.Errorf("from %v: %v, want %s", at, got.said(), c.want)
+		if got := r.resuming(&Resume{After: c.seq, Position: at, Lineage: before}, "g"); func() bool { r.settle(); return got.received()[0] != c.want }() {
+			t.Errorf("from %v: %v, want %s", at, got.received(), c.want)
 		}
 	}
 }
 
-// A page of what the log had before it went back is read by nobody.
+// Nobody reads a page of the old history.
 func TestPageOfEarlierLineage(t *testing.T) {
 	r := newLogRig(Config{ReplayMemory: 1})
 	for range 8 {
@@ -121,7 +123,7 @@ func TestPageOfEarlierLineage(t *testing.T) {
 	p := r.resume(101, "g")
 	r.settle()
 	done := make(chan int, 1)
-	old := &page{history: newHistory(101), in: r.lineage, done: done}
+	old := &page{history: newHistory(101), lineage: r.lineage, done: done}
 	for _, e := range r.log[1:] {
 		old.add(receiversOf(e.target), e.message)
 	}
@@ -131,16 +133,16 @@ func TestPageOfEarlierLineage(t *testing.T) {
 	if more := <-done; more != 0 {
 		t.Errorf("%d want more of it", more)
 	}
-	r.publishAnew(to("g"))
+	r.publishNewEpoch(to("g"))
 	r.scan(3)
-	if diff := cmp.Diff([]string{"ack 7-101 true", "7-102", "7-103", "7-104", "8-105"}, p.said()); diff != "" {
+	if diff := cmp.Diff([]string{"ack 7-101 true", "7-102", "7-103", "7-104", "8-105"}, p.received()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// What was queued before the log went back is sent, and is no progress in what the log
-// has now.
-func TestProgressOverTurn(t *testing.T) {
+// What was queued before the log was set back is sent, and is no progress in the new
+// history.
+func TestProgressOverSetBack(t *testing.T) {
 	var reports []Report
 	r := newLogRig(Config{Report: func(rep Report) { reports = append(reports, rep) }})
 	p := r.connect("g")
@@ -153,8 +155,8 @@ func TestProgressOverTurn(t *testing.T) {
 	r.goBack(102)
 	p.give(unlimited)
 	r.settle()
-	r.publishAnew(to("g"))
-	r.wait(2 * tellEvery)
+	r.publishNewEpoch(to("g"))
+	r.wait(2 * reportEvery)
 	var got []tracker.Progress
 	for _, rep := range reports {
 		for _, progress := range rep.Progress {
@@ -169,8 +171,8 @@ func TestProgressOverTurn(t *testing.T) {
 	}
 }
 
-// Barriers after the place that the log went back to hide nothing that comes then.
-func TestBarrierOverTurn(t *testing.T) {
+// Barriers after the position that the log was set back to hide no new event.
+func TestBarrierOverSetBack(t *testing.T) {
 	r := newLogRig(Config{})
 	for range 6 {
 		r.publish(to("other"))
@@ -182,8 +184,8 @@ func TestBarrierOverTurn(t *testing.T) {
 	r.post(command{register: registration})
 	r.settle()
 	r.goBack(103)
-	r.publishAnew(to("g"))
-	if diff := cmp.Diff([]string{"ack 7-106 false", "resync ahead_of_log 7-103", "8-104"}, p.said()); diff != "" {
+	r.publishNewEpoch(to("g"))
+	if diff := cmp.Diff([]string{"ack 7-106 false", "resync ahead_of_log 7-103", "8-104"}, p.received()); diff != "" {
 		t.Error(diff)
 	}
 }
