@@ -41,11 +41,14 @@ github.com/klauspost/compress
 github.com/mailru/easygo
 	poller
 github.com/minio/highwayhash
-	internal/eventlog
+	internal/natsstore/check
 github.com/nats-io/nats-server
-	internal/eventlog
+	internal/natsstore
+	internal/natsstore/check: names and types of the files of a stream
+	test/testenv/natsenv: servers for tests
 github.com/nats-io/nats.go
-	internal/eventlog
+	internal/natsstore
+	test/testenv/natsenv: clients for tests
 github.com/pires/go-proxyproto
 	internal/front
 github.com/prometheus/client_golang
@@ -53,6 +56,8 @@ github.com/prometheus/client_golang
 github.com/santhosh-tekuri/jsonschema
 	internal/eventtypes
 	test/spectest: validates messages against the AsyncAPI document
+github.com/tidwall/btree
+	auth
 github.com/valyala/fasthttp
 	internal/api
 go.opentelemetry.io/otel
@@ -60,6 +65,7 @@ go.opentelemetry.io/otel
 go.yaml.in/yaml
 	cmd/gatecast
 	internal/eventtypes: the file of event types, with strict rules of its own
+	internal/spec/gendoc: the order of the members in the OpenAPI and AsyncAPI documents
 	test/spectest: the OpenAPI and AsyncAPI documents
 golang.org/x/net
 	internal/front
@@ -69,8 +75,9 @@ golang.org/x/sync
 golang.org/x/sys
 	poller
 	bench: CPU pinning and CPU clock of the server process
-	internal/api: TCP_INFO, to find clients that are gone
-	internal/eventlog: free disk space, file locks and syncfs
+	internal/api: TCP_INFO, to notice that a client disconnected
+	internal/natsstore: free disk space
+	internal/natsstore/check: file locks and syncfs
 	internal/node: the descriptor limit, and names of accept errors
 	test/testenv: a read-only mount
 golang.org/x/term
