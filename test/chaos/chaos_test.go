@@ -84,9 +84,9 @@ func TestCluster(t *testing.T) {
 			victim, what := rand.IntN(3), "node"
 			if round%2 == 0 {
 				what = "server"
-				servers[victim].kill()
+				servers[victim].Kill()
 				aMoment()
-				servers[victim].start()
+				servers[victim].Start()
 			} else {
 				nodes[victim].kill()
 				aMoment()

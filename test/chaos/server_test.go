@@ -19,16 +19,14 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/test/testenv"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
 // binary is the gatecast under test; TestMain builds it.
 var binary string
 
 func TestMain(m *testing.M) {
-	if config, ok := os.LookupEnv(natsVariable); ok {
-		serveNATS(config)
-		return
-	}
+	natsenv.Main()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "gatecast-chaos-")
 		if err != nil {
