@@ -34,7 +34,7 @@ const (
 // checkBounds returns what is too large in a JSON value for the validator, nil when
 // nothing is. The field of the error is the place inside the value, below name.
 func checkBounds(name string, value any) *event.FieldError {
-	problem, path := beyond(value, nil)
+	problem, path := exceeded(value, nil)
 	if problem == "" {
 		return nil
 	}
@@ -43,7 +43,7 @@ func checkBounds(name string, value any) *event.FieldError {
 
 // beyond returns what is too large in a value and where, path being where the value
 // is. The path is a stack: callers go on with theirs.
-func beyond(value any, path []string) (problem string, where []string) {
+func exceeded(value any, path []string) (problem string, where []string) {
 	if len(path) > maxDepth {
 		return fmt.Sprintf("is nested more than %d levels deep", maxDepth), path[:1]
 	}
@@ -52,13 +52,13 @@ func beyond(value any, path []string) (problem string, where []string) {
 		return numberProblem(string(v)), path
 	case map[string]any:
 		for key, item := range v {
-			if problem, where := beyond(item, append(path, key)); problem != "" {
+			if problem, where := exceeded(item, append(path, key)); problem != "" {
 				return problem, where
 			}
 		}
 	case []any:
 		for i, item := range v {
-			if problem, where := beyond(item, append(path, strconv.Itoa(i))); problem != "" {
+			if problem, where := exceeded(item, append(path, strconv.Itoa(i))); problem != "" {
 				return problem, where
 			}
 		}

@@ -23,18 +23,18 @@ const maxSteps = 250_000
 // A set is the schemas of one file, and those who check with them: one for each
 // processor, because a schema charges what it does to its checker.
 type set struct {
-	docs map[string]any // JSON Schemas by event type
-	free chan *checker
+	docs     map[string]any // JSON Schemas by event type
+	checkers chan *checker
 }
 
 // newSet compiles every schema once, which finds what is wrong with them.
 func newSet(docs map[string]any) (*set, error) {
-	s := &set{docs: docs, free: make(chan *checker, runtime.GOMAXPROCS(0))}
-	for range cap(s.free) {
-		s.free <- &checker{set: s, schemas: make(map[string]*jsonschema.Schema)}
+	s := &set{docs: docs, checkers: make(chan *checker, runtime.GOMAXPROCS(0))}
+	for range cap(s.checkers) {
+		s.checkers <- &checker{set: s, schemas: make(map[string]*jsonschema.Schema)}
 	}
-	c := <-s.free
-	defer func() { s.free <- c }()
+	c := <-s.checkers
+	defer func() { s.checkers <- c }()
 	for name := range docs {
 		if _, err := c.schema(name); err != nil {
 			return nil, fmt.Errorf("the schema of %s: %w", name, err)
@@ -45,9 +45,9 @@ func newSet(docs map[string]any) (*set, error) {
 
 // A checker checks one payload at a time.
 type checker struct {
-	set     *set
-	schemas map[string]*jsonschema.Schema // by event type, compiled when they are first needed
-	left    int                           // steps
+	set       *set
+	schemas   map[string]*jsonschema.Schema // by event type, compiled when they are first needed
+	stepsLeft int                           // steps
 }
 
 // schema returns the schema of an event type of the set.
@@ -68,9 +68,9 @@ func (c *checker) compile(name string, doc any) (*jsonschema.Schema, error) {
 	if wrong := checkBounds("schema", doc); wrong != nil {
 		return nil, wrong
 	}
-	c.left = math.MaxInt / 2 // compiling is not charged
+	c.stepsLeft = math.MaxInt / 2 // compiling is not charged
 	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(nowhere{})
+	compiler.UseLoader(noLoader{})
 	compiler.UseRegexpEngine(c.compilePattern)
 	compiler.RegisterFormat(regexFormat)
 	compiler.RegisterVocabulary(&jsonschema.Vocabulary{
@@ -101,7 +101,7 @@ var errTooManySteps = errors.New("too many steps")
 
 // charge counts steps. Only while validate runs is there somebody to stop.
 func (c *checker) charge(steps int) {
-	if c.left -= steps; c.left < 0 {
+	if c.stepsLeft -= steps; c.stepsLeft < 0 {
 		panic(errTooManySteps)
 	}
 }
@@ -109,7 +109,7 @@ func (c *checker) charge(steps int) {
 // validate checks a value against a schema. It returns [errTooManySteps], or what the
 // validator says.
 func (c *checker) validate(schema *jsonschema.Schema, value any) (err error) {
-	c.left = maxSteps
+	c.stepsLeft = maxSteps
 	defer func() {
 		if v := recover(); v == errTooManySteps {
 			err = errTooManySteps
@@ -122,8 +122,8 @@ func (c *checker) validate(schema *jsonschema.Schema, value any) (err error) {
 
 // check returns what is wrong with a payload, as [Types.Check] does.
 func (s *set) check(eventType string, value any) *event.FieldError {
-	c := <-s.free
-	defer func() { s.free <- c }()
+	c := <-s.checkers
+	defer func() { s.checkers <- c }()
 	schema, err := c.schema(eventType)
 	if err != nil { // it compiled before
 		return &event.FieldError{Field: "payload", Problem: err.Error()}
@@ -132,12 +132,12 @@ func (s *set) check(eventType string, value any) *event.FieldError {
 	if errors.Is(err, errTooManySteps) {
 		return &event.FieldError{Field: "payload", Problem: fmt.Sprintf("takes more than %d steps to check against the schema of %s", maxSteps, eventType)}
 	}
-	return complaint(err)
+	return validationProblem(err)
 }
 
 // nowhere is where schemas that others refer to are.
-type nowhere struct{}
+type noLoader struct{}
 
-func (nowhere) Load(url string) (any, error) {
+func (noLoader) Load(url string) (any, error) {
 	return nil, &fs.PathError{Op: "load", Path: url, Err: errors.New("a schema may refer to itself only")}
 }

@@ -89,7 +89,7 @@ func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 }
 
 // complaint returns what the validator says, nil for nothing.
-func complaint(err error) *event.FieldError {
+func validationProblem(err error) *event.FieldError {
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		for len(invalid.Causes) > 0 { // the innermost says most
 			invalid = invalid.Causes[0]

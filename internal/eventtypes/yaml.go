@@ -40,12 +40,12 @@ func parse(text []byte) (map[string]any, error) {
 	case errors.Is(err, io.EOF): // no types
 		return nil, nil
 	case err != nil:
-		return nil, notTypes(err)
+		return nil, notMapping(err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("has more than one YAML document; want one, without lines of ---")
 	}
-	r := reader{open: make(map[*yaml.Node]bool)}
+	r := reader{resolving: make(map[*yaml.Node]bool)}
 	value, err := r.value(&doc)
 	if err != nil {
 		return nil, err
@@ -53,10 +53,10 @@ func parse(text []byte) (map[string]any, error) {
 	if types, ok := value.(map[string]any); ok || value == nil {
 		return types, nil
 	}
-	return nil, notTypes(errors.New("it is another kind of value"))
+	return nil, notMapping(errors.New("it is another kind of value"))
 }
 
-func notTypes(err error) error {
+func notMapping(err error) error {
 	return fmt.Errorf("is not a YAML mapping from event types to JSON Schemas: %w", err)
 }
 
@@ -76,17 +76,17 @@ func parseJSON(text []byte) (map[string]any, error) {
 // date too. What YAML 1.1 reads as another value, and what JSON has no value for, is an
 // error.
 type reader struct {
-	count int
-	open  map[*yaml.Node]bool // aliases that are being read
+	count     int
+	resolving map[*yaml.Node]bool // aliases that are being read
 }
 
-func wrongAt(n *yaml.Node, format string, args ...any) error {
+func errorAt(n *yaml.Node, format string, args ...any) error {
 	return fmt.Errorf("line %d: "+format, append([]any{n.Line}, args...)...)
 }
 
 func (r *reader) value(n *yaml.Node) (any, error) {
 	if r.count++; r.count > maxValues {
-		return nil, wrongAt(n, "there are more than %d values, counted as often as aliases repeat them", maxValues)
+		return nil, errorAt(n, "there are more than %d values, counted as often as aliases repeat them", maxValues)
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
@@ -95,12 +95,12 @@ func (r *reader) value(n *yaml.Node) (any, error) {
 		return r.alias(n)
 	case yaml.MappingNode:
 		if tag := n.ShortTag(); tag != "!!map" {
-			return nil, wrongAt(n, "JSON has nothing for the tag %s", tag)
+			return nil, errorAt(n, "JSON has nothing for the tag %s", tag)
 		}
 		return r.mapping(n)
 	case yaml.SequenceNode:
 		if tag := n.ShortTag(); tag != "!!seq" {
-			return nil, wrongAt(n, "JSON has nothing for the tag %s", tag)
+			return nil, errorAt(n, "JSON has nothing for the tag %s", tag)
 		}
 		return r.sequence(n)
 	}
@@ -108,11 +108,11 @@ func (r *reader) value(n *yaml.Node) (any, error) {
 }
 
 func (r *reader) alias(n *yaml.Node) (any, error) {
-	if r.open[n.Alias] {
-		return nil, wrongAt(n, "*%s is inside what it stands for", n.Value)
+	if r.resolving[n.Alias] {
+		return nil, errorAt(n, "*%s is inside what it stands for", n.Value)
 	}
-	r.open[n.Alias] = true
-	defer delete(r.open, n.Alias)
+	r.resolving[n.Alias] = true
+	defer delete(r.resolving, n.Alias)
 	return r.value(n.Alias)
 }
 
@@ -139,16 +139,16 @@ func (r *reader) mapping(n *yaml.Node) (any, error) {
 		}
 		if key.ShortTag() == "!!merge" {
 			if err := merge(merged, v); err != nil {
-				return nil, wrongAt(key, "%w", err)
+				return nil, errorAt(key, "%w", err)
 			}
 			continue
 		}
-		name, err := nameOf(key)
+		name, err := nameIn(key)
 		if err != nil {
 			return nil, err
 		}
 		if _, twice := m[name]; twice {
-			return nil, wrongAt(key, "the name %q is there twice", name)
+			return nil, errorAt(key, "the name %q appears twice", name)
 		}
 		m[name] = v
 	}
@@ -178,7 +178,7 @@ func merge(to map[string]any, from any) error {
 
 // nameOf returns the name that a key is in JSON: its text as it is written, a number's
 // and a date's too.
-func nameOf(key *yaml.Node) (string, error) {
+func nameIn(key *yaml.Node) (string, error) {
 	n := key
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -186,9 +186,9 @@ func nameOf(key *yaml.Node) (string, error) {
 	plain := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		return "", wrongAt(key, "a name is a list or a mapping; want a text")
+		return "", errorAt(key, "a name is a list or a mapping; want a text")
 	case plain && (n.Value == "" || n.Value == "~"):
-		return "", wrongAt(key, "a name is missing; want a text, or quotes around it")
+		return "", errorAt(key, "a name is missing; want a text, or quotes around it")
 	}
 	return n.Value, nil
 }
@@ -202,7 +202,7 @@ func scalar(n *yaml.Node) (any, error) {
 		tag == "!!str" && (explicit || !isPlainNumber(n.Value)), tag == "!!timestamp":
 		return n.Value, nil
 	case explicit && tag != "!!int" && tag != "!!float" && tag != "!!bool" && tag != "!!null":
-		return nil, wrongAt(n, "JSON has nothing for the tag %s", tag)
+		return nil, errorAt(n, "JSON has nothing for the tag %s", tag)
 	}
 	switch n.Value {
 	case "", "~", "null", "Null", "NULL":
@@ -214,7 +214,7 @@ func scalar(n *yaml.Node) (any, error) {
 	}
 	number, err := numberOf(n.Value)
 	if err != nil {
-		return nil, wrongAt(n, "%w", err)
+		return nil, errorAt(n, "%w", err)
 	}
 	return number, nil
 }

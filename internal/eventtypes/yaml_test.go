@@ -74,7 +74,7 @@ func TestParseFiles(t *testing.T) {
 		{"JSON with tabs", "{\n\t\"a\":\ttrue\n}\n", `{"a":true}`},
 		{"JSON with a name twice", `{"a":{"const":1,"const":2}}`, "twice"},
 		{"JSON with a name twice, once escaped", `{"a":true,"\u0061":false}`, "twice"},
-		{"JSON with half a character", `{"a":{"const":"\ud83d"}}`, "half of a character"},
+		{"JSON with half a character", `{"a":{"const":"\ud83d"}}`, "half of a surrogate pair"},
 		{"a byte order mark", "\ufeffa: true\n", `{"a":true}`},
 		{"a byte order mark before JSON", "\ufeff{\"a\":true}", `{"a":true}`},
 		{"nothing", "", `null`},

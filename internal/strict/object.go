@@ -39,19 +39,19 @@ var ErrSyntax = errors.New("the body is not one JSON object")
 // names may repeat unless [Object.Unique] was called.
 type Object struct {
 	scanner
-	all     []byte // with its byte order mark
-	names   nameSet
-	name    []byte
-	begun   bool
-	unread  bool // the member's value
-	ended   bool
-	syntax  bool
-	problem *FieldError // the first
+	original     []byte // with its byte order mark
+	names        nameSet
+	name         []byte
+	started      bool
+	valueUnread  bool // the member's value
+	done         bool
+	invalid      bool
+	firstProblem *FieldError // the first
 }
 
 // Read returns an object that reads text.
 func Read(text []byte) Object {
-	return Object{all: text, scanner: scanner{text: TrimBOM(text)}}
+	return Object{original: text, scanner: scanner{text: TrimBOM(text)}}
 }
 
 // Unique makes it an error that an object inside a member has a name twice, at any
@@ -60,18 +60,18 @@ func (o *Object) Unique() { o.unique = true }
 
 // Next goes on to the next member, and reports whether there is one.
 func (o *Object) Next() bool {
-	if o.unread {
+	if o.valueUnread {
 		o.skip()
 	}
-	if o.syntax || o.ended {
+	if o.invalid || o.done {
 		return false
 	}
 	o.space()
 	switch {
-	case !o.begun:
-		o.begun = true
+	case !o.started:
+		o.started = true
 		if !o.eat('{') {
-			return o.broken()
+			return o.syntaxError()
 		}
 		if o.space(); o.eat('}') {
 			return o.end()
@@ -79,7 +79,7 @@ func (o *Object) Next() bool {
 	case o.eat('}'):
 		return o.end()
 	case !o.eat(','):
-		return o.broken()
+		return o.syntaxError()
 	default:
 		o.space()
 	}
@@ -91,36 +91,36 @@ func (o *Object) nextName() bool {
 	o.reset()
 	start := o.at
 	if !o.quoted() {
-		return o.broken()
+		return o.syntaxError()
 	}
 	o.name = o.text[start+1 : o.at-1]
 	if o.escapes {
 		o.name = []byte(unescape(o.text[start:o.at]))
 	}
 	if o.space(); !o.eat(':') {
-		return o.broken()
+		return o.syntaxError()
 	}
 	o.space()
-	if o.faults&(notUTF8|halfCharacter) != 0 {
+	if o.faults&(notUTF8|surrogateHalf) != 0 {
 		o.Fail("the name is not valid Unicode")
 	} else if !o.names.add(o.name) {
 		o.Fail("is there twice")
 	}
 	o.reset()
-	o.unread = true
+	o.valueUnread = true
 	return true
 }
 
 func (o *Object) end() bool {
-	o.ended = true
+	o.done = true
 	if o.space(); o.at < len(o.text) {
-		o.syntax = true
+		o.invalid = true
 	}
 	return false
 }
 
-func (o *Object) broken() bool {
-	o.syntax = true
+func (o *Object) syntaxError() bool {
+	o.invalid = true
 	return false
 }
 
@@ -129,7 +129,7 @@ func (o *Object) Name() []byte { return o.name }
 
 // Misspelt reports whether the member at hand is one of the names but for its
 // letters' case.
-func (o *Object) Misspelt(names ...string) bool {
+func (o *Object) WrongCase(names ...string) bool {
 	for _, n := range names {
 		if strings.EqualFold(n, string(o.name)) && n != string(o.name) {
 			return true
@@ -143,14 +143,14 @@ func (o *Object) Fail(problem string) { o.fail(-1, problem) }
 
 // fail is Fail of item i of the member, unless i is negative.
 func (o *Object) fail(i int, problem string) {
-	if o.problem != nil {
+	if o.firstProblem != nil {
 		return
 	}
 	field := strings.ToValidUTF8(string(o.name), "\ufffd")
 	if i >= 0 {
 		field = fmt.Sprintf("%s[%d]", field, i)
 	}
-	o.problem = &FieldError{field, problem}
+	o.firstProblem = &FieldError{field, problem}
 }
 
 // skip passes over the value at hand.
@@ -159,22 +159,22 @@ func (o *Object) skip() { o.Raw() }
 // Raw returns the text of the value at hand, a part of the whole. It may have the
 // escapes of halves of characters, which it passes on as they are.
 func (o *Object) Raw() []byte {
-	o.unread = false
+	o.valueUnread = false
 	start := o.at
 	if !o.value(2) {
-		o.syntax = true
+		o.invalid = true
 		return nil
 	}
 	switch {
 	case o.faults&notUTF8 != 0:
 		o.Fail("is not valid UTF-8")
-	case o.faults&repeated != 0:
-		o.Fail(fmt.Sprintf("has the name %q twice in one object", o.twice))
+	case o.faults&repeatedNames != 0:
+		o.Fail(fmt.Sprintf("has the name %q twice in one object", o.repeatedName))
 	}
 	return o.text[start:o.at]
 }
 
-const halfProblem = `has an escape that is half of a character, as \ud800 is; want valid Unicode`
+const surrogateProblem = `has an escape that is half of a character, as \ud800 is; want valid Unicode`
 
 // Spaced reports whether there was white space in the value that was read last,
 // outside its strings.
@@ -186,7 +186,7 @@ func (o *Object) IsString() bool { return o.at < len(o.text) && o.text[o.at] == 
 // Null takes the value at hand if it is null.
 func (o *Object) Null() bool {
 	if o.at < len(o.text) && o.text[o.at] == 'n' && o.literal("null") {
-		o.unread = false
+		o.valueUnread = false
 		return true
 	}
 	return false
@@ -194,35 +194,35 @@ func (o *Object) Null() bool {
 
 // String returns the value at hand, which must be a string.
 func (o *Object) String() string {
-	o.unread = false
-	s, _ := o.stringAt(-1, true)
+	o.valueUnread = false
+	s, _ := o.stringItem(-1, true)
 	return s
 }
 
 // Text is String for what only people read: halves of characters become U+FFFD.
 func (o *Object) Text() string {
-	o.unread = false
-	s, _ := o.stringAt(-1, false)
+	o.valueUnread = false
+	s, _ := o.stringItem(-1, false)
 	return s
 }
 
 // stringAt takes a string, the member's value or, unless i is negative, item i of
 // it; ok is false when there is no reading on behind it.
-func (o *Object) stringAt(i int, whole bool) (s string, ok bool) {
+func (o *Object) stringItem(i int, whole bool) (s string, ok bool) {
 	start := o.at
 	if o.at < len(o.text) && o.text[o.at] != '"' {
 		return "", o.mismatch(i, "a string")
 	}
 	o.reset()
 	if !o.quoted() {
-		o.syntax = true
+		o.invalid = true
 		return "", false
 	}
 	switch {
 	case o.faults&notUTF8 != 0:
 		o.fail(i, "is not valid UTF-8")
-	case whole && o.faults&halfCharacter != 0:
-		o.fail(i, halfProblem)
+	case whole && o.faults&surrogateHalf != 0:
+		o.fail(i, surrogateProblem)
 	case !o.escapes:
 		return string(o.text[start+1 : o.at-1]), true
 	}
@@ -233,7 +233,7 @@ func (o *Object) stringAt(i int, whole bool) (s string, ok bool) {
 func (o *Object) mismatch(i int, want string) bool {
 	kind := kindOf(o.text[o.at:])
 	if !o.value(2) {
-		o.syntax = true
+		o.invalid = true
 		return false
 	}
 	o.fail(i, "is a JSON "+kind+"; want "+want)
@@ -242,10 +242,10 @@ func (o *Object) mismatch(i int, want string) bool {
 
 // Bool returns the value at hand, which must be true or false.
 func (o *Object) Bool() bool {
-	o.unread = false
+	o.valueUnread = false
 	switch {
 	case o.at == len(o.text):
-		o.syntax = true
+		o.invalid = true
 	case o.text[o.at] == 't' && o.literal("true"):
 		return true
 	case o.text[o.at] == 'f' && o.literal("false"):
@@ -259,7 +259,7 @@ func (o *Object) Bool() bool {
 // nil.
 func (o *Object) Strings() []string {
 	list := []string{}
-	o.unread = false
+	o.valueUnread = false
 	if o.at < len(o.text) && o.text[o.at] != '[' {
 		o.mismatch(-1, "an array of strings")
 		return list
@@ -269,7 +269,7 @@ func (o *Object) Strings() []string {
 		return list
 	}
 	for {
-		s, ok := o.stringAt(len(list), true)
+		s, ok := o.stringItem(len(list), true)
 		if !ok {
 			return list
 		}
@@ -278,7 +278,7 @@ func (o *Object) Strings() []string {
 			return list
 		}
 		if !o.eat(',') {
-			o.syntax = true
+			o.invalid = true
 			return list
 		}
 		o.space()
@@ -289,10 +289,10 @@ func (o *Object) Strings() []string {
 // that wraps [ErrSyntax], else the first problem with a member as a [*FieldError].
 func (o *Object) Err() error {
 	switch {
-	case o.syntax:
-		return fmt.Errorf("%w: %w", ErrSyntax, explain(o.all))
-	case o.problem != nil:
-		return o.problem
+	case o.invalid:
+		return fmt.Errorf("%w: %w", ErrSyntax, explain(o.original))
+	case o.firstProblem != nil:
+		return o.firstProblem
 	}
 	return nil
 }
@@ -328,10 +328,10 @@ func Check(value []byte) error {
 		return nil
 	case s.faults&notUTF8 != 0:
 		return errors.New("is not valid UTF-8")
-	case s.faults&halfCharacter != 0:
-		return errors.New(halfProblem)
-	case s.faults&repeated != 0:
-		return fmt.Errorf("has the name %q twice in one object", s.twice)
+	case s.faults&surrogateHalf != 0:
+		return errors.New(surrogateProblem)
+	case s.faults&repeatedNames != 0:
+		return fmt.Errorf("has the name %q twice in one object", s.repeatedName)
 	}
 	return nil
 }

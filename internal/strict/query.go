@@ -27,7 +27,7 @@ func (q Query) Has(name string) bool {
 func ParseQuery(raw string, known ...string) (Query, error) {
 	q, strangers, err := parseQuery(raw, known)
 	if err == nil && len(strangers) > 0 {
-		return nil, &FieldError{strangers[0], "is not a parameter of this" + wanted(known)}
+		return nil, &FieldError{strangers[0], "is not a parameter of this" + acceptedNames(known)}
 	}
 	return q, err
 }
@@ -39,7 +39,7 @@ func PickQuery(raw string, known ...string) (Query, error) {
 	return q, err
 }
 
-func wanted(known []string) string {
+func acceptedNames(known []string) string {
 	if len(known) == 0 {
 		return "; it takes none"
 	}

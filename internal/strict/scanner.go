@@ -18,8 +18,8 @@ type faults uint8
 
 const (
 	notUTF8       faults = 1 << iota // a string has bytes that are not
-	halfCharacter                    // a string has an escape of half a surrogate pair
-	repeated                         // an object has a name twice; noticed if unique is set
+	surrogateHalf                    // a string has an escape of half a surrogate pair
+	repeatedNames                    // an object has a name twice; noticed if unique is set
 )
 
 // A scanner goes through JSON. Its methods report whether they found what they are
@@ -30,10 +30,10 @@ type scanner struct {
 	unique bool // look for names that repeat
 
 	// Of what was scanned since reset.
-	spaced  bool // there was white space
-	escapes bool // a string had escapes
-	faults  faults
-	twice   []byte // a name that repeats
+	spaced       bool // there was white space
+	escapes      bool // a string had escapes
+	faults       faults
+	repeatedName []byte // a name that repeats
 }
 
 func (s *scanner) reset() { s.spaced, s.escapes, s.faults = false, false, 0 }
@@ -112,9 +112,9 @@ func (s *scanner) uniqueObject(depth int) bool {
 		if s.escapes {
 			name = []byte(unescape(s.text[start:s.at]))
 		}
-		if !names.add(name) && s.faults&repeated == 0 {
-			s.faults |= repeated
-			s.twice = name
+		if !names.add(name) && s.faults&repeatedNames == 0 {
+			s.faults |= repeatedNames
+			s.repeatedName = name
 		}
 		if !s.colon() || !s.value(depth+1) {
 			return false
@@ -216,11 +216,11 @@ func (s *scanner) escape() bool {
 			return false
 		}
 		if r < 0xdc00 || r > 0xdfff {
-			s.faults |= halfCharacter
+			s.faults |= surrogateHalf
 			s.at = before // it is an escape of its own
 		}
 	default:
-		s.faults |= halfCharacter
+		s.faults |= surrogateHalf
 	}
 	return true
 }

@@ -11,15 +11,15 @@ import (
 )
 
 // utf8BOM is a byte order mark in UTF-8, which some editors put before a text.
-var utf8BOM = []byte("\ufeff")
+var byteOrderMark = []byte("\ufeff")
 
 // TrimBOM returns a text without the byte order mark before it, if there is one.
-func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, utf8BOM) }
+func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, byteOrderMark) }
 
 // Unmark is Text for what need not be UTF-8 all over, as where comments are: it only
 // takes the byte order mark off, and refuses UTF-16.
 func Unmark(text []byte) ([]byte, error) {
-	if text = TrimBOM(text); wide(text) {
+	if text = TrimBOM(text); isWide(text) {
 		return nil, errUTF16
 	}
 	return text, nil
@@ -51,7 +51,7 @@ func Text(text []byte) ([]byte, error) {
 
 // wide reports whether text is of characters of two or four bytes: by its byte
 // order mark, or by a NUL among the first bytes, which no text of ours has.
-func wide(text []byte) bool {
+func isWide(text []byte) bool {
 	return bytes.HasPrefix(text, []byte{0xfe, 0xff}) || bytes.HasPrefix(text, []byte{0xff, 0xfe}) ||
 		bytes.IndexByte(text[:min(len(text), 4)], 0) >= 0
 }

@@ -27,10 +27,10 @@ const (
 // A Publish is the span of a publish, and from Append on the one of the append
 // below it. One goroutine at a time uses it.
 type Publish struct {
-	tracer *Tracer
-	ctx    context.Context // with span in it
-	span   trace.Span
-	log    trace.Span // nil: there is none, or it has ended
+	tracer     *Tracer
+	ctx        context.Context // with span in it
+	span       trace.Span
+	appendSpan trace.Span // nil: there is none, or it has ended
 }
 
 // Publish begins the span of a publish, below the publisher's own unless parent
@@ -39,7 +39,7 @@ func (t *Tracer) Publish(parent event.Traceparent) *Publish {
 	if parent != "" && !parent.Sampled() {
 		return nil
 	}
-	ctx, span := t.tracer.Start(below(parent), "publish", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := t.tracer.Start(withParent(parent), "publish", trace.WithSpanKind(trace.SpanKindServer))
 	if !span.IsRecording() {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (p *Publish) Traceparent() event.Traceparent { return traceparentOf(p.span)
 func (p *Publish) Append(ev *event.Event, targets int) {
 	about := describeEvent(ev.Type, ev.Target, targets)
 	p.span.SetAttributes(about...)
-	_, p.log = p.tracer.tracer.Start(p.ctx, "append", trace.WithAttributes(about...))
+	_, p.appendSpan = p.tracer.tracer.Start(p.ctx, "append", trace.WithAttributes(about...))
 }
 
 // Appended says that the log has the event, and whether it had it before.
@@ -64,25 +64,25 @@ func (p *Publish) Appended(id event.Cursor, repeat bool) {
 		about = append(about, attribute.Bool(attrRepeat, true))
 	}
 	p.span.SetAttributes(about...)
-	p.log.SetAttributes(about...)
-	p.log.End()
-	p.log = nil
+	p.appendSpan.SetAttributes(about...)
+	p.appendSpan.End()
+	p.appendSpan = nil
 }
 
 // End ends the span; code is the error that the publisher is answered, empty for
 // none.
 func (p *Publish) End(code string) {
-	if p.log != nil {
-		fail(p.log, code)
-		p.log.End()
+	if p.appendSpan != nil {
+		setError(p.appendSpan, code)
+		p.appendSpan.End()
 	}
 	if code != "" {
-		fail(p.span, code)
+		setError(p.span, code)
 	}
 	p.span.End()
 }
 
-func fail(span trace.Span, code string) {
+func setError(span trace.Span, code string) {
 	span.SetAttributes(attribute.String(attrError, code))
 	span.SetStatus(codes.Error, code)
 }
@@ -97,7 +97,7 @@ func (t *Tracer) Deliver(id event.Cursor, body []byte) *Delivery {
 	if parent == "" || !parent.Sampled() {
 		return nil
 	}
-	_, span := t.tracer.Start(below(parent), "deliver",
+	_, span := t.tracer.Start(withParent(parent), "deliver",
 		trace.WithAttributes(attribute.String(attrID, id.String())))
 	return &Delivery{span}
 }
@@ -113,12 +113,12 @@ func (d *Delivery) End(eventType string, t event.Target, targets, connected int)
 func describeEvent(eventType string, t event.Target, targets int) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.String(attrType, eventType),
-		attribute.String(attrKind, kind(t)),
+		attribute.String(attrKind, targetKind(t)),
 		attribute.Int(attrTargets, targets),
 	}
 }
 
-func kind(t event.Target) string {
+func targetKind(t event.Target) string {
 	switch {
 	case t.All:
 		return "all"

@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	maxWaiting    = 8192             // spans that are not exported yet, at most
+	maxQueued     = 8192             // spans that are not exported yet, at most
 	batchSpans    = 512              // in one request, at most
 	batchDelay    = time.Second      // how long a span waits for others
 	exportTimeout = 10 * time.Second // for a batch, with what is tried again
@@ -70,7 +70,7 @@ func Start(cfg Config) (*Tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	about, err := describe(cfg)
+	about, err := resourceOf(cfg)
 	if err != nil {
 		_ = otlp.Shutdown(context.Background())
 		return nil, err
@@ -79,8 +79,8 @@ func Start(cfg Config) (*Tracer, error) {
 	provider := sdk.NewTracerProvider(
 		sdk.WithResource(about),
 		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(cfg.Sample))),
-		sdk.WithSpanProcessor(&bounded{x, sdk.NewBatchSpanProcessor(x,
-			sdk.WithMaxQueueSize(maxWaiting), sdk.WithMaxExportBatchSize(batchSpans),
+		sdk.WithSpanProcessor(&boundedQueue{x, sdk.NewBatchSpanProcessor(x,
+			sdk.WithMaxQueueSize(maxQueued), sdk.WithMaxExportBatchSize(batchSpans),
 			sdk.WithBatchTimeout(batchDelay), sdk.WithExportTimeout(exportTimeout),
 		)}),
 	)
@@ -92,7 +92,7 @@ func Start(cfg Config) (*Tracer, error) {
 
 // describe says who makes the spans. OTEL_RESOURCE_ATTRIBUTES and
 // OTEL_SERVICE_NAME have the last word.
-func describe(cfg Config) (*resource.Resource, error) {
+func resourceOf(cfg Config) (*resource.Resource, error) {
 	r, err := resource.New(context.Background(),
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(
@@ -112,14 +112,14 @@ func describe(cfg Config) (*resource.Resource, error) {
 // later are not exported.
 func (t *Tracer) Close(ctx context.Context) error {
 	err := t.provider.Shutdown(ctx)
-	t.exporter.abandon()
+	t.exporter.cancel()
 	t.conns.CloseIdleConnections()
-	return errors.Join(err, t.exporter.unsaid())
+	return errors.Join(err, t.exporter.unreportedError())
 }
 
 // below returns a context in which the span that p names is the parent. Without p
 // there is none.
-func below(p event.Traceparent) context.Context {
+func withParent(p event.Traceparent) context.Context {
 	ctx := context.Background()
 	if p == "" {
 		return ctx

@@ -19,11 +19,11 @@ import (
 
 // A direction is one way of the WebSocket: the schemas of what is sent on it, by the
 // names of the messages.
-type direction map[string]*jsonschema.Schema
+type messages map[string]*jsonschema.Schema
 
 var (
-	fromServer  = sync.OnceValue(func() direction { return messagesOf("send") })
-	fromGateway = sync.OnceValue(func() direction { return messagesOf("receive") })
+	fromServer  = sync.OnceValue(func() messages { return messagesOf("send") })
+	fromGateway = sync.OnceValue(func() messages { return messagesOf("receive") })
 )
 
 // CheckServerFrame holds a frame of the server's to the AsyncAPI document.
@@ -60,7 +60,7 @@ var closeCodes = sync.OnceValue(func() map[string]bool {
 })
 
 // check returns nil when the frame is one of the messages.
-func (d direction) check(text []byte) error {
+func (d messages) check(text []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (d direction) check(text []byte) error {
 }
 
 // messagesOf returns the messages of the operations with an action.
-func messagesOf(action string) direction {
+func messagesOf(action string) messages {
 	doc := asyncAPI()
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI's schemas are a superset of it
@@ -85,13 +85,13 @@ func messagesOf(action string) direction {
 	if err := c.AddResource("asyncapi.json", doc); err != nil {
 		panic("asyncapi.yaml: " + err.Error())
 	}
-	d := direction{}
+	d := messages{}
 	for _, op := range at(doc, "operations").(map[string]any) {
 		if at(op, "action") != action {
 			continue
 		}
 		for _, message := range at(op, "messages").([]any) {
-			message = follow(doc, message)
+			message = resolve(doc, message)
 			payload := at(at(message, "payload"), "$ref").(string)
 			d[at(message, "name").(string)] = c.MustCompile("asyncapi.json" + payload)
 		}
@@ -126,7 +126,7 @@ func at(object any, name string) any {
 }
 
 // follow returns what v refers to, or v.
-func follow(doc, v any) any {
+func resolve(doc, v any) any {
 	for {
 		ref, ok := v.(map[string]any)["$ref"].(string)
 		if !ok {

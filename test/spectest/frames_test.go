@@ -33,7 +33,7 @@ func TestFrames(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var told complaints
+			var told recorder
 			tt.check(&told, []byte(tt.text))
 			told.expect(t, tt.want)
 		})
@@ -42,7 +42,7 @@ func TestFrames(t *testing.T) {
 
 func TestCloseCodes(t *testing.T) {
 	for code, want := range map[int]string{1000: "", 1013: "", 1001: "no close code 1001"} {
-		var told complaints
+		var told recorder
 		CheckCloseCode(&told, code)
 		told.expect(t, want)
 	}

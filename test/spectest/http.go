@@ -70,16 +70,16 @@ func IsOpen(operation string) bool {
 }
 
 // seen are the answers that were checked, as "GET /path 200".
-var seen sync.Map
+var checkedAnswers sync.Map
 
 // Unseen returns the answers that are described and that no request has been given
 // in this process, but for 500, which any has in store.
-func Unseen() (list []string) {
+func Unchecked() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method, op := range item.Operations() {
 			for status := range op.Responses.Map() {
 				answer := method + " " + path + " " + status
-				if _, ok := seen.Load(answer); !ok && status != "500" {
+				if _, ok := checkedAnswers.Load(answer); !ok && status != "500" {
 					list = append(list, answer)
 				}
 			}
@@ -91,7 +91,7 @@ func Unseen() (list []string) {
 
 // kept is how much of an answer is kept to be looked at, in bytes. A longer one is as
 // one that is not read to its end.
-const kept = 1 << 20
+const maxKept = 1 << 20
 
 // A Transport holds the answers that come by it to the OpenAPI document, when they
 // have been read: of one that is not read to its end, the status, the headers and the
@@ -105,7 +105,7 @@ type Transport struct {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.Base.RoundTrip(req)
 	if err == nil {
-		resp.Body = &watched{ReadCloser: resp.Body, done: func(body []byte, whole bool) {
+		resp.Body = &observedBody{ReadCloser: resp.Body, onEnd: func(body []byte, whole bool) {
 			if err := checkAnswer(req, resp, body, whole); err != nil {
 				t.T.Errorf("%s %s is not as openapi.yaml says: %v", req.Method, req.URL, err)
 			}
@@ -122,19 +122,19 @@ func (t *Transport) CloseIdleConnections() {
 }
 
 // A watched body is looked at when it has been read.
-type watched struct {
+type observedBody struct {
 	io.ReadCloser
-	done func(body []byte, whole bool)
+	onEnd func(body []byte, whole bool)
 
 	body  []byte
 	size  int
 	ended bool
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *observedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	w.size += n
-	if room := kept - len(w.body); room > 0 {
+	if room := maxKept - len(w.body); room > 0 {
 		w.body = append(w.body, p[:min(n, room)]...)
 	}
 	if err == io.EOF {
@@ -144,15 +144,15 @@ func (w *watched) Read(p []byte) (int, error) {
 }
 
 // Close is the end of an answer that broke off, or that nobody wants to read on.
-func (w *watched) Close() error {
+func (w *observedBody) Close() error {
 	w.end(false)
 	return w.ReadCloser.Close()
 }
 
-func (w *watched) end(whole bool) {
+func (w *observedBody) end(whole bool) {
 	if !w.ended {
 		w.ended = true
-		w.done(w.body, whole)
+		w.onEnd(w.body, whole)
 		w.body = nil
 	}
 }
@@ -172,9 +172,9 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool
 	}
 	route, params := find(req)
 	if route == nil {
-		return checkStray(req, resp, body)
+		return checkWithoutOperation(req, resp, body)
 	}
-	seen.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
+	checkedAnswers.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
 	input := &openapi3filter.RequestValidationInput{
 		Request: req, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{
@@ -239,7 +239,7 @@ func match(template, path string) (params map[string]string, ok bool) {
 }
 
 // stray are the answers to what has no operation, by status.
-var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
+var answersWithoutOperation = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 	refs, ok := openAPI().Extensions["x-without-operation"].(map[string]any)
 	if !ok {
 		panic("openapi.yaml: no x-without-operation")
@@ -255,11 +255,11 @@ var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 })
 
 // checkStray checks the answer to a request that has no operation.
-func checkStray(req *http.Request, resp *http.Response, body []byte) error {
+func checkWithoutOperation(req *http.Request, resp *http.Response, body []byte) error {
 	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
 		return nil // of no path
 	}
-	described := stray()[strconv.Itoa(resp.StatusCode)]
+	described := answersWithoutOperation()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
 		return fmt.Errorf("no operation is described that answers %d %.500q", resp.StatusCode, body)
 	}
@@ -274,7 +274,7 @@ func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 
 // plumbing are the headers that need no description: HTTP's own, and those for
 // browsers that every answer has.
-var plumbing = []string{
+var undocumentedHeaders = []string{
 	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
 	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
 }
@@ -286,7 +286,7 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 	}
 	for name := range maps.Keys(resp.Header) {
 		described := slices.ContainsFunc(slices.Collect(maps.Keys(ref.Value.Headers)), func(d string) bool { return strings.EqualFold(d, name) })
-		if !described && !slices.Contains(plumbing, name) {
+		if !described && !slices.Contains(undocumentedHeaders, name) {
 			return fmt.Errorf("header %s: %s is not described", name, resp.Header.Get(name))
 		}
 	}
@@ -374,7 +374,7 @@ func checkRequest(input *openapi3filter.RequestValidationInput) error {
 		req.Header.Set("Content-Type", "application/json") // the listener takes it for that without
 		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // which JSON does not have, and readers may pass over
 		req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
-		options.ExcludeRequestBody = len(text) > kept || input.Route.Operation.RequestBody == nil
+		options.ExcludeRequestBody = len(text) > maxKept || input.Route.Operation.RequestBody == nil
 	}
 	checked := *input
 	checked.Request, checked.Options = req, &options
