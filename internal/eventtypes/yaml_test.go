@@ -43,12 +43,12 @@ func TestYAMLValues(t *testing.T) {
 		`{a: 1, a: 2}`:           "twice",
 		`{a: 1, "a": 2}`:         "twice",
 		`{1: 1, "1": 2}`:         "twice",
-		`{[a]: 1}`:               "want a text",
+		`{[a]: 1}`:               "want text",
 		`{~: 1}`:                 "name is missing",
 		`{? : 1}`:                "name is missing",
 		`{<<: 5}`:                "mapping",
-		`&x {a: *x}`:             "inside what it stands for",
-		`&x [*x]`:                "inside what it stands for",
+		`&x {a: *x}`:             "refers to a value that contains it",
+		`&x [*x]`:                "refers to a value that contains it",
 		`{a: *nobody}`:           "unknown anchor",
 	} {
 		types, err := parse([]byte("t: " + text))

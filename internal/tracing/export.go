@@ -16,47 +16,48 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// complainEvery is how often it is logged that spans are lost, at most.
+// logInterval is the shortest time between two log lines about dropped spans.
 const logInterval = time.Minute
 
-// maxComplaint bounds what is logged of an error, in bytes: it may hold a page of
-// the collector's.
+// maxLoggedError bounds an error in the log, in bytes: it can contain a whole page from the
+// collector.
 const maxLoggedError = 256
 
-// tracesPath returns the path that spans are posted to, below the endpoint's own
-// (OTLP specification, "Endpoint URLs for OTLP/HTTP").
+// tracesPath returns the path to which spans are posted: /v1/traces below the path of the
+// endpoint (OTLP specification, "Endpoint URLs for OTLP/HTTP").
 func tracesPath(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return "/v1/traces" // the exporter says what is wrong with the endpoint
+		return "/v1/traces" // the exporter reports what is wrong with the endpoint
 	}
 	return strings.TrimSuffix(u.Path, "/") + "/v1/traces"
 }
 
-// An exporter counts what waits to be exported and what is lost, and logs errors
-// by itself: what the SDK is told goes to a handler that all of the process
-// shares.
+// An exporter sends spans to the collector. It counts those that wait and those that are dropped,
+// and logs errors itself: errors that it returned to the SDK would go to a handler that is global
+// to the process.
 type exporter struct {
 	sdk.SpanExporter
 	logger  *slog.Logger
 	dropped func(int)
-	ctx     context.Context // ends when nothing is to be exported any more
+	ctx     context.Context // ends when exports are to stop
 	cancel  context.CancelFunc
 
-	queued     atomic.Int64 // spans in the queue and in the batch that is exported
-	unreported atomic.Int64 // spans that were not complained of yet
+	queued     atomic.Int64 // spans in the SDK's queue and in the batch that is being exported
+	unreported atomic.Int64 // dropped spans that were not logged yet
 
-	mu      sync.Mutex // held while it is logged; who ends a span never takes it
-	nextLog time.Time  // nothing is logged before
+	mu      sync.Mutex // held while logging; ending a span never takes it
+	nextLog time.Time  // no log line before
 }
 
+// newExporter wraps the exporter of the SDK.
 func newExporter(to sdk.SpanExporter, cfg Config) *exporter {
 	x := &exporter{SpanExporter: to, logger: cfg.Logger, dropped: cfg.Dropped}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x
 }
 
-// ExportSpans implements [sdk.SpanExporter].
+// ExportSpans implements [sdk.SpanExporter]. It never returns an error, see exporter.
 func (x *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -70,14 +71,14 @@ func (x *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	return nil
 }
 
-// lose counts spans that will not be exported.
+// drop counts spans that will not be exported. Any goroutine may call it.
 func (x *exporter) drop(n int) {
 	x.dropped(n)
 	x.unreported.Add(int64(n))
 }
 
-// complain logs what was lost, once in a while. Err is the last reason, nil when
-// it is that the queue was full.
+// logDropped logs dropped spans, at most once per logInterval. A nil err means that the queue was
+// full.
 func (x *exporter) logDropped(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -85,15 +86,15 @@ func (x *exporter) logDropped(err error) {
 	if x.unreported.Load() == 0 || now.Before(x.nextLog) {
 		return
 	}
-	why := "the collector is too slow"
+	reason := "the collector is too slow"
 	if err != nil {
-		why = truncate(err.Error())
+		reason = truncate(err.Error())
 	}
-	x.logger.Warn("tracing: spans were not exported", "spans", x.unreported.Swap(0), "error", why)
+	x.logger.Warn("tracing: spans were not exported", "spans", x.unreported.Swap(0), "error", reason)
 	x.nextLog = now.Add(logInterval)
 }
 
-// unsaid is the error that tells of what was lost and not logged.
+// unreportedError returns an error for the dropped spans that were not logged, or nil.
 func (x *exporter) unreportedError() error {
 	if n := x.unreported.Swap(0); n > 0 {
 		return fmt.Errorf("%d spans were not exported", n)
@@ -101,6 +102,7 @@ func (x *exporter) unreportedError() error {
 	return nil
 }
 
+// truncate cuts text to at most maxLoggedError bytes.
 func truncate(text string) string {
 	if len(text) > maxLoggedError {
 		text = strings.ToValidUTF8(text[:maxLoggedError], "") + "…"
@@ -108,8 +110,8 @@ func truncate(text string) string {
 	return text
 }
 
-// bounded is the SDK's queue of spans, with a bound that counts what is over it.
-// The queue has room for all that wait, and so never drops anything itself.
+// A boundedQueue is the SDK's queue of spans with a bound that counts what exceeds it. The SDK's
+// own bound drops silently; its queue is as long as this bound, so it never does.
 type boundedQueue struct {
 	exporter *exporter
 	sdk.SpanProcessor

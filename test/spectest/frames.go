@@ -17,8 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A direction is one way of the WebSocket: the schemas of what is sent on it, by the
-// names of the messages.
+// messages are the schemas of the messages of one direction, by message name.
 type messages map[string]*jsonschema.Schema
 
 var (
@@ -26,24 +25,23 @@ var (
 	fromGateway = sync.OnceValue(func() messages { return messagesOf("receive") })
 )
 
-// CheckServerFrame holds a frame of the server's to the AsyncAPI document.
+// CheckServerFrame checks a frame of the server against the AsyncAPI document.
 func CheckServerFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromServer().check(text); err != nil {
-		t.Errorf("the server's frame %.500s is not as asyncapi.yaml says: %v", text, err)
+		t.Errorf("server frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
-// CheckGatewayFrame holds a frame of a gateway's to the AsyncAPI document.
+// CheckGatewayFrame checks a frame of a gateway against the AsyncAPI document.
 func CheckGatewayFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromGateway().check(text); err != nil {
-		t.Errorf("the gateway's frame %.500s is not as asyncapi.yaml says: %v", text, err)
+		t.Errorf("gateway frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
-// CheckCloseCode holds the code of a close frame of the server's to the AsyncAPI
-// document.
+// CheckCloseCode checks that the AsyncAPI document has the code of a close frame of the server.
 func CheckCloseCode(t T, code int) {
 	t.Helper()
 	if !closeCodes()[strconv.Itoa(code)] {
@@ -51,6 +49,7 @@ func CheckCloseCode(t T, code int) {
 	}
 }
 
+// closeCodes are the codes of x-close-codes.
 var closeCodes = sync.OnceValue(func() map[string]bool {
 	codes := map[string]bool{}
 	for _, c := range at(at(at(asyncAPI(), "channels"), "connect"), "x-close-codes").([]any) {
@@ -59,7 +58,7 @@ var closeCodes = sync.OnceValue(func() map[string]bool {
 	return codes
 })
 
-// check returns nil when the frame is one of the messages.
+// check returns nil if the frame matches one of the messages, else why it matches none.
 func (d messages) check(text []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -76,11 +75,11 @@ func (d messages) check(text []byte) error {
 	return errors.Join(all...)
 }
 
-// messagesOf returns the messages of the operations with an action.
+// messagesOf returns the messages of all operations with an action, "send" or "receive".
 func messagesOf(action string) messages {
 	doc := asyncAPI()
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI's schemas are a superset of it
+	c.DefaultDraft(jsonschema.Draft7) // the schemas of AsyncAPI extend it
 	c.AssertFormat()
 	if err := c.AddResource("asyncapi.json", doc); err != nil {
 		panic("asyncapi.yaml: " + err.Error())
@@ -99,7 +98,7 @@ func messagesOf(action string) messages {
 	return d
 }
 
-// asyncAPI returns the document as JSON has it.
+// asyncAPI returns the document as encoding/json would decode it.
 func asyncAPI() any {
 	var doc any
 	err := yaml.Unmarshal([]byte(spec.AsyncAPI), &doc)
@@ -116,7 +115,7 @@ func asyncAPI() any {
 	return doc
 }
 
-// at returns a member of an object.
+// at returns a member of an object, which must exist.
 func at(object any, name string) any {
 	v, ok := object.(map[string]any)[name]
 	if !ok {
@@ -125,7 +124,7 @@ func at(object any, name string) any {
 	return v
 }
 
-// follow returns what v refers to, or v.
+// resolve returns what v refers to, or v if it is no reference.
 func resolve(doc, v any) any {
 	for {
 		ref, ok := v.(map[string]any)["$ref"].(string)
