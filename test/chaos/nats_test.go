@@ -13,12 +13,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// natsVariable has the test binary run a NATS server, so that it can be killed.
+// natsVariable makes the test binary run a NATS server, so that the server can be killed.
 const natsVariable = "GATECAST_CHAOS_NATS"
 
 const (
@@ -26,7 +27,7 @@ const (
 	natsPassword = "p4ssword-of-nats"
 )
 
-// A natsConfig is what the variable holds, as JSON.
+// A natsConfig is the JSON value of natsVariable.
 type natsConfig struct {
 	Name          string
 	Port, Cluster int
@@ -34,7 +35,7 @@ type natsConfig struct {
 	Store         string
 }
 
-// serveNATS is the test binary's life as a NATS server.
+// serveNATS runs the NATS server of the test binary.
 func serveNATS(text string) {
 	var c natsConfig
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
@@ -61,7 +62,7 @@ func serveNATS(text string) {
 	s.WaitForShutdown()
 }
 
-// A natsServer is one of a cluster that others run.
+// A natsServer is a server of a NATS cluster.
 type natsServer struct {
 	t      *testing.T
 	config natsConfig
@@ -80,20 +81,16 @@ func (s *natsServer) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	testenv.Await(s.t, s.config.Name+" accepts connections", func() bool {
 		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", s.config.Port))
 		if err == nil {
 			_ = conn.Close()
-			return
 		}
-		if time.Now().After(deadline) {
-			s.t.Fatal("a NATS server does not start")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return err == nil
+	})
 }
 
-// kill ends the server as kill -9 does.
+// kill kills the server with SIGKILL.
 func (s *natsServer) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()

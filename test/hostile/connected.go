@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -111,19 +110,5 @@ func neverReads(room int) func(context.Context, *peer) (Ending, error) {
 // feed publishes an event to the gateway.
 func (p *peer) feed(ctx context.Context) error {
 	body := fmt.Sprintf(`{"gatewayId":%q,"type":"fill","payload":%q}`, p.target.GatewayID, strings.Repeat("x", feedBytes))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.target.Internal+"/api/internal/v1/events", strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+p.target.AdminToken)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	if resp.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("publish: %s", resp.Status)
-	}
-	return nil
+	return p.target.Platform().Do(ctx, http.MethodPost, "/events", body, http.StatusAccepted, nil)
 }

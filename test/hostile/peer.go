@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // A Target is the gatecast that is attacked. Every attacker has the credentials of
@@ -27,6 +28,11 @@ type Target struct {
 	// Internal and AdminToken are the platform's, which publishes to that gateway.
 	Internal   string `json:"internal"` // host:port
 	AdminToken string `json:"adminToken"`
+}
+
+// Platform returns a client of the node's internal listener.
+func (t Target) Platform() *testenv.Platform {
+	return &testenv.Platform{URL: "http://" + t.Internal, Token: t.AdminToken}
 }
 
 // A peer is a hostile connection. One goroutine reads and one writes.

@@ -4,16 +4,11 @@
 package hostile_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -81,47 +76,21 @@ func startServer(tb testing.TB, cpus *bench.CPUSet, connections int, flags ...st
 		Gateways: s.Target.Gateways, GatewayID: "mallory",
 		Internal: s.Target.Internal, AdminToken: s.Target.AdminToken,
 	}
-	if t.Token, err = register(t); err != nil {
+	body := map[string]string{"name": t.GatewayID, "id": t.GatewayID}
+	var answer struct{ Token string }
+	if err := t.Platform().Do(tb.Context(), http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
 		tb.Fatal(err)
 	}
+	t.Token = answer.Token
 	return s.Target, t
 }
 
-// register registers the attacker's gateway and returns its token.
-func register(t hostile.Target) (token string, err error) {
-	body := fmt.Sprintf(`{"name":%q,"id":%q}`, t.GatewayID, t.GatewayID)
-	req, err := http.NewRequest(http.MethodPost, "http://"+t.Internal+"/api/internal/v1/gateways", strings.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Authorization", "Bearer "+t.AdminToken)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	var answer struct{ Token string }
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	return answer.Token, err
-}
-
-// metrics returns what the server's metrics are, by name and labels.
+// metrics returns the node's metrics by name and labels.
 func metrics(tb testing.TB, t hostile.Target) map[string]float64 {
 	tb.Helper()
-	resp, err := http.Get("http://" + t.Internal + "/metrics")
+	values, err := t.Platform().Metrics(context.Background())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer resp.Body.Close()
-	all := make(map[string]float64)
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			all[name] = v
-		}
-	}
-	if len(all) == 0 {
-		tb.Fatal(errors.New("no metrics"))
-	}
-	return all
+	return values
 }

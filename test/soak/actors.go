@@ -129,7 +129,7 @@ func (s *soak) kick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.platform.do(ctx, http.MethodDelete, "/connections/"+conn.Accepted().ConnectionID, "", http.StatusNoContent, nil); err != nil {
+	if err := s.platform.Do(ctx, http.MethodDelete, "/connections/"+conn.Accepted().ConnectionID, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
 	if err := m.back(ctx, n); err != nil {
@@ -219,7 +219,7 @@ func (s *soak) rotate(ctx context.Context) error {
 		return err
 	}
 	_, n = last.connection()
-	if err := s.platform.do(ctx, http.MethodDelete, "/gateways/"+g.id+"/tokens/"+former, "", http.StatusNoContent, nil); err != nil {
+	if err := s.platform.Do(ctx, http.MethodDelete, "/gateways/"+g.id+"/tokens/"+former, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
 	if err := last.back(ctx, n); err != nil {
@@ -235,7 +235,7 @@ func (s *soak) replace(ctx context.Context) error {
 	former := s.passing[0]
 	s.mu.Unlock()
 	former.remove()
-	if err := s.platform.do(ctx, http.MethodDelete, "/gateways/"+former.id, "", http.StatusNoContent, nil); err != nil {
+	if err := s.platform.Do(ctx, http.MethodDelete, "/gateways/"+former.id, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
 	for _, m := range former.members {

@@ -44,7 +44,7 @@ func (g *gateway) audiences() []string { return []string{g.toIt(), toGroup(g.gro
 func (s *soak) join(ctx context.Context, group string) (*gateway, error) {
 	var answer struct{ ID, Token, TokenID string }
 	body := fmt.Sprintf(`{"name":"soak","groups":[%q]}`, group)
-	if err := s.platform.do(ctx, http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
+	if err := s.platform.Do(ctx, http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
 		return nil, err
 	}
 	g := &gateway{id: answer.ID, group: group, token: answer.Token, tokenID: answer.TokenID}
@@ -61,7 +61,7 @@ func (s *soak) join(ctx context.Context, group string) (*gateway, error) {
 // addToken gives the gateway a new token, and returns the id of the one before.
 func (s *soak) addToken(ctx context.Context, g *gateway) (former string, err error) {
 	var answer struct{ ID, Token string }
-	if err := s.platform.do(ctx, http.MethodPost, "/gateways/"+g.id+"/tokens", "{}", http.StatusCreated, &answer); err != nil {
+	if err := s.platform.Do(ctx, http.MethodPost, "/gateways/"+g.id+"/tokens", "{}", http.StatusCreated, &answer); err != nil {
 		return "", err
 	}
 	g.mu.Lock()

@@ -20,7 +20,7 @@ const mb = 1 << 20
 
 // read reads the server's gauges.
 func (s *soak) read(ctx context.Context) (r reading, err error) {
-	values, err := s.platform.metrics(ctx)
+	values, err := s.platform.Metrics(ctx)
 	if err != nil {
 		return r, err
 	}
