@@ -16,16 +16,15 @@ import (
 	"github.com/gatecast/gatecast/test/hostile"
 )
 
-// tempDir is for what outlives one test.
+// tempDir is for files that outlive one test.
 var tempDir string
 
-// binary builds the server, once.
+// binary builds the node's binary once.
 var binary = sync.OnceValues(func() (string, error) {
 	return bench.Build(context.Background(), "../..", tempDir)
 })
 
-// attackVariable is set for the process that attacks: this program again. It has
-// an order.
+// attackVariable makes this program the attacking process. Its value is an order.
 const attackVariable = "GATECAST_HOSTILE_ATTACK"
 
 func TestMain(m *testing.M) {
@@ -37,7 +36,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	// Attackers wait for timeouts, most of the time.
+	// Attackers spend most of their time waiting for timeouts.
 	if err := flag.Set("test.parallel", "20"); err != nil {
 		panic(err)
 	}
@@ -54,7 +53,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// startServer starts a server with a gateway that is the attacker's.
+// startServer starts a node with a registered gateway for the attacker.
 func startServer(tb testing.TB, cpus *bench.CPUSet, connections int, flags ...string) (bench.Target, hostile.Target) {
 	tb.Helper()
 	path, err := binary()

@@ -27,11 +27,11 @@ func newPlatform(t bench.Target) *platform {
 
 func (p *platform) close() { p.HTTP.CloseIdleConnections() }
 
-// attempts is how often something is tried that need not come off at once.
+// attempts is the number of attempts of an action that can fail.
 const attempts = 3
 
-// publish publishes an event until there is a receipt, always under one key, and
-// returns its sequence.
+// publish publishes an event, with several attempts under one idempotency key, and returns its
+// sequence.
 func (p *platform) publish(ctx context.Context, audience, key string, payload []byte) (seq uint64, err error) {
 	body := `{` + audience + `,"type":"soak.event","payload":{"pad":"` + string(payload) + `"}}`
 	var receipt struct{ ID event.Cursor }
@@ -45,7 +45,7 @@ func (p *platform) publish(ctx context.Context, audience, key string, payload []
 	return 0, err
 }
 
-// connections returns the ids of a gateway's connections.
+// connections returns the ids of the connections of a gateway.
 func (p *platform) connections(ctx context.Context, gateway string) (ids []string, err error) {
 	var answer struct {
 		GatewayConnections struct {
@@ -59,18 +59,17 @@ func (p *platform) connections(ctx context.Context, gateway string) (ids []strin
 	return ids, err
 }
 
-// timeout bounds the wait for anything that should be so in a moment. A busy
-// machine has long moments.
+// timeout bounds each wait. It is long, for busy machines.
 const timeout = 30 * time.Second
 
-// await waits until something is so.
+// await waits until a condition holds.
 func await(ctx context.Context, what string, is func() bool) error {
 	return awaitEvery(ctx, 5*time.Millisecond, what, is)
 }
 
-// awaitEvery is await with a time between two looks.
+// awaitEvery is await with an interval between two checks.
 func awaitEvery(ctx context.Context, between time.Duration, what string, is func() bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("after %v it is not so that %s", timeout, what))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("timed out after %v waiting until %s", timeout, what))
 	defer cancel()
 	for !is() {
 		if err := pause(ctx, between); err != nil {
@@ -80,7 +79,7 @@ func awaitEvery(ctx context.Context, between time.Duration, what string, is func
 	return nil
 }
 
-// pause waits for a time, or until ctx ends and then returns the cause of that.
+// pause waits for d, or until ctx ends; then it returns the cause of ctx.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
