@@ -15,19 +15,18 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A Barrier says where in the log the events of a gateway begin. What lies at a
-// position or before it was published before the gateway was registered, or before
-// it joined what the event was for: it is somebody else's. The zero Cursor is no
-// barrier. A Barrier is not changed once made.
+// A Barrier is the position in the log after which events are for a gateway. Events up to
+// it were published before the gateway was registered, or before it joined the group. The
+// zero Cursor is no barrier. A Barrier is immutable.
 type Barrier struct {
 	Own event.Cursor // for events that name the gateway
 	All event.Cursor // for events for all gateways
-	// Groups is for events of groups, in the order of Gateway.Groups; nil: All is
-	// the barrier of each.
+	// Groups is for events of groups, in the order of Gateway.Groups. Nil: All is the
+	// barrier of each group.
 	Groups []event.Cursor
 }
 
-// BarrierFor returns the barrier of events with a target that the gateway is in.
+// BarrierFor returns the barrier of events with a target that includes the gateway.
 func (g *Gateway) BarrierFor(t event.Target) event.Cursor {
 	switch {
 	case t.All:
@@ -41,8 +40,8 @@ func (g *Gateway) BarrierFor(t event.Target) event.Cursor {
 	return g.Barrier.All
 }
 
-// groupBarriers returns the barriers of groups, of which joined has those that are
-// not all's; nil when it has none.
+// groupBarriers returns the barriers of groups. joined has those that differ from all.
+// The result is nil when none differs.
 func groupBarriers(groups []string, all event.Cursor, joined map[string]event.Cursor) (list []event.Cursor) {
 	for i, name := range groups {
 		at, ok := joined[name]
@@ -61,23 +60,23 @@ func (b Barrier) equal(o Barrier) bool {
 	return b.Own == o.Own && b.All == o.All && slices.Equal(b.Groups, o.Groups)
 }
 
-// A verifiedRecord is what the store keeps of a gateway that only the platform
-// knows: where in the log it was first verified, and joined its groups. Without it
-// a restart would be its first verification, and cut off what it has missed.
+// A verifiedRecord is the record of an external gateway in the store: the log's positions
+// of its first verification and of joining its groups. Without it, a restart would count
+// as the first verification, and the gateway would not get the events it missed.
 type verifiedRecord struct {
 	ID             string `json:"id"`
 	OrganizationID string `json:"organizationId,omitempty"` // the last one the platform named
-	// MovedAt is when its organization changed: from then on the id is another
-	// gateway's.
+	// MovedAt is the log's position when its organization changed. From then on the id is
+	// of another gateway.
 	MovedAt    event.Cursor `json:"movedAt,omitzero"`
-	VerifiedAt event.Cursor `json:"verifiedAt,omitzero"` // for the first time in its organization
-	// JoinedAt has every group it is in.
+	VerifiedAt event.Cursor `json:"verifiedAt,omitzero"` // first time in its organization
+	// JoinedAt has an entry for every group of the gateway.
 	JoinedAt map[string]event.Cursor `json:"joinedAt,omitempty"`
 }
 
-// barrier returns the barrier of a gateway that is in these groups. Events that
-// name it are its own from the first one on: the platform may publish them before
-// it connects. A nil record is of a gateway of which nothing is known.
+// barrier returns the barrier of a gateway with these groups. It gets events that name it
+// from the first one on: the platform can publish them before the gateway connects. A nil
+// record has no barrier.
 func (r *verifiedRecord) barrier(groups []string) Barrier {
 	if r == nil {
 		return Barrier{}
@@ -85,7 +84,7 @@ func (r *verifiedRecord) barrier(groups []string) Barrier {
 	return Barrier{Own: r.MovedAt, All: r.VerifiedAt, Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt)}
 }
 
-// covers reports whether the record says what the platform says now.
+// covers reports whether the record agrees with what the platform says now.
 func (r *verifiedRecord) covers(v Verified) bool {
 	if r == nil || v.OrganizationID != "" && v.OrganizationID != r.OrganizationID || len(r.JoinedAt) != len(v.Groups) {
 		return false
@@ -93,9 +92,9 @@ func (r *verifiedRecord) covers(v Verified) bool {
 	return !slices.ContainsFunc(v.Groups, func(name string) bool { _, in := r.JoinedAt[name]; return !in })
 }
 
-// follow returns the record that follows r, which may be nil, when the platform says
-// v and the log is at a position.
-func (r *verifiedRecord) follow(v Verified, at event.Cursor) *verifiedRecord {
+// next returns the record that replaces r when the platform says v at a position of the
+// log. r can be nil.
+func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 	next := &verifiedRecord{ID: v.GatewayID, OrganizationID: v.OrganizationID, VerifiedAt: at}
 	var before map[string]event.Cursor
 	switch {
@@ -104,7 +103,7 @@ func (r *verifiedRecord) follow(v Verified, at event.Cursor) *verifiedRecord {
 		next.MovedAt = at
 	default:
 		next.MovedAt, next.VerifiedAt, before = r.MovedAt, r.VerifiedAt, r.JoinedAt
-		if v.OrganizationID == "" { // it names none today; that moves nobody
+		if v.OrganizationID == "" { // an answer without one does not move the gateway
 			next.OrganizationID = r.OrganizationID
 		}
 	}
@@ -118,43 +117,43 @@ func (r *verifiedRecord) follow(v Verified, at event.Cursor) *verifiedRecord {
 	return next
 }
 
-// A start is when, and where in the log, a registry was first opened that keeps
-// barriers.
-type start struct {
+// A firstOpen is the time and the log's position at which a version with barriers first
+// opened the registry.
+type firstOpen struct {
 	Position event.Cursor `json:"position"`
 	At       time.Time    `json:"at"`
 }
 
 const (
-	startKey = "meta.barriers"
-	// verifiedBefore is how long after a start a gateway of which nothing is known
-	// counts as verified before it: a version that kept no records may have known it,
-	// and it must not miss what is published while nodes are upgraded.
-	verifiedBefore = time.Hour
+	firstOpenKey = "meta.barriers"
+	// upgradeGrace is how long after the first open a gateway without a record counts as
+	// verified before it. A version without records can have known it, and it must not
+	// miss events that are published during the upgrade.
+	upgradeGrace = time.Hour
 )
 
-// firstVerified returns the barrier of a gateway of which nothing is known, when the
-// log is at a position. Where the log was empty at the start, but for what it may put
-// there itself, nobody was known before.
-func (s *start) firstVerified(at event.Cursor, now time.Time) event.Cursor {
-	if s.Position.Seq > 1 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < verifiedBefore {
+// initialBarrier returns the barrier of a gateway without a record, when the log is at a
+// position. If the log was empty at the first open, except for its own marker, no gateway
+// was known before.
+func (s *firstOpen) initialBarrier(at event.Cursor, now time.Time) event.Cursor {
+	if s.Position.Seq > 1 && s.Position.Epoch == at.Epoch && now.Sub(s.At).Abs() < upgradeGrace {
 		return s.Position
 	}
 	return at
 }
 
-func (s *start) encode() []byte {
+func (s *firstOpen) encode() []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic("BUG: a start does not marshal: " + err.Error())
+		panic("BUG: cannot marshal a firstOpen: " + err.Error())
 	}
 	return b
 }
 
-// begin returns the registry's start, which is now if there is none.
-func (r *Registry) begin(ctx context.Context) (s start, err error) {
+// readFirstOpen returns the first open, which is now if none is stored.
+func (r *Registry) readFirstOpen(ctx context.Context) (s firstOpen, err error) {
 	for range maxTries {
-		value, _, err := r.store.Get(ctx, startKey)
+		value, _, err := r.store.Get(ctx, firstOpenKey)
 		if err == nil {
 			err = json.Unmarshal(value, &s)
 			return s, err
@@ -162,30 +161,30 @@ func (r *Registry) begin(ctx context.Context) (s start, err error) {
 		if !errors.Is(err, ErrNotFound) {
 			return s, err
 		}
-		if s.Position, err = r.at(ctx); err != nil {
+		if s.Position, err = r.position(ctx); err != nil {
 			return s, err
 		}
 		s.At = r.now().UTC()
-		if _, err = r.store.Create(ctx, startKey, s.encode()); !errors.Is(err, ErrConflict) {
+		if _, err = r.store.Create(ctx, firstOpenKey, s.encode()); !errors.Is(err, ErrConflict) {
 			return s, err
 		}
 	}
-	return s, fmt.Errorf("%w: %s", ErrConflict, startKey)
+	return s, fmt.Errorf("%w: %s", ErrConflict, firstOpenKey)
 }
 
-// beginPatiently is begin, again until patience is over when the store cannot be read.
-func (r *Registry) beginPatiently(ctx context.Context, patience time.Duration) (start, error) {
+// retryFirstOpen calls readFirstOpen, and retries for retryFor when the store fails.
+func (r *Registry) retryFirstOpen(ctx context.Context, retryFor time.Duration) (firstOpen, error) {
 	for began := time.Now(); ; {
 		try, cancel := context.WithTimeout(ctx, storeTimeout)
-		s, err := r.begin(try)
+		s, err := r.readFirstOpen(try)
 		cancel()
-		if err == nil || time.Since(began) >= patience || !sleep(ctx, watchPause) {
+		if err == nil || time.Since(began) >= retryFor || !sleep(ctx, watchRetryDelay) {
 			return s, err
 		}
 	}
 }
 
-// verified returns what the platform last said of the gateway.
+// verified returns what the platform last said about the gateway.
 func (r *verifiedRecord) verified() Verified {
 	return Verified{GatewayID: r.ID, OrganizationID: r.OrganizationID, Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
 }

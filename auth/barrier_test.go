@@ -41,7 +41,7 @@ func TestVerifiedRecordFollows(t *testing.T) {
 				if r.covers(v) {
 					continue
 				}
-				if r = r.follow(v, at(uint64(i+1))); !r.covers(v) {
+				if r = r.next(v, at(uint64(i+1))); !r.covers(v) {
 					t.Fatalf("%+v does not cover %+v", r, v)
 				}
 				again, err := parseVerifiedRecord("g", r.encode())
@@ -65,19 +65,19 @@ func TestFirstVerified(t *testing.T) {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		name  string
-		start start
+		start firstOpen
 		after time.Duration
 		want  event.Cursor
 	}{
-		{"soon after an upgrade", start{at(5), began}, time.Minute, at(5)},
-		{"late after it", start{at(5), began}, 2 * time.Hour, at(9)},
-		{"the log was empty", start{at(0), began}, time.Minute, at(9)},
-		{"the log had only its own mark", start{at(1), began}, time.Minute, at(9)},
-		{"another log", start{event.Cursor{Epoch: 2, Seq: 5}, began}, time.Minute, at(9)},
-		{"unknown", start{}, time.Minute, at(9)},
+		{"soon after an upgrade", firstOpen{at(5), began}, time.Minute, at(5)},
+		{"late after it", firstOpen{at(5), began}, 2 * time.Hour, at(9)},
+		{"the log was empty", firstOpen{at(0), began}, time.Minute, at(9)},
+		{"the log had only its own mark", firstOpen{at(1), began}, time.Minute, at(9)},
+		{"another log", firstOpen{event.Cursor{Epoch: 2, Seq: 5}, began}, time.Minute, at(9)},
+		{"unknown", firstOpen{}, time.Minute, at(9)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.start.firstVerified(at(9), began.Add(c.after)); got != c.want {
+			if got := c.start.initialBarrier(at(9), began.Add(c.after)); got != c.want {
 				t.Errorf("%v, want %v", got, c.want)
 			}
 		})
@@ -123,16 +123,16 @@ func TestGrantsEndBeforeTheNext(t *testing.T) {
 // A node that hears of a gateway from another knows its groups and barriers from the
 // record, whichever comes first.
 func TestVerifiedElsewhere(t *testing.T) {
-	rec := (*verifiedRecord)(nil).follow(Verified{GatewayID: "g", Groups: []string{"x"}}, at(7))
+	rec := (*verifiedRecord)(nil).next(Verified{GatewayID: "g", Groups: []string{"x"}}, at(7))
 	for name, steps := range map[string][]func(*rig){
 		"the record first": {
-			func(r *rig) { r.learn("g", storedVerified{rec, 3}) },
-			func(r *rig) { r.vouchedElsewhere("g") },
+			func(r *rig) { r.putVerified("g", storedVerified{rec, 3}) },
+			func(r *rig) { r.addExternal("g") },
 		},
 		"the connection first": {
-			func(r *rig) { r.vouchedElsewhere("g") },
-			func(r *rig) { r.learn("g", storedVerified{rec, 3}) },
-			func(r *rig) { r.learn("g", storedVerified{nil, 2}) }, // late
+			func(r *rig) { r.addExternal("g") },
+			func(r *rig) { r.putVerified("g", storedVerified{rec, 3}) },
+			func(r *rig) { r.putVerified("g", storedVerified{nil, 2}) }, // late
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,18 +12,18 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// certificatePrefix is what the ids of certificates' grants begin with.
+// certificatePrefix starts the token ids of certificates' grants.
 const certificatePrefix = "certificate:"
 
-// A certificate is what the registry's goroutine is told of a client certificate.
+// A certificate identifies a client certificate.
 type certificate struct {
 	gatewayID string
-	id        string // of its grant: a digest, so that it names no other certificate
+	id        string // token id of its grant, from the certificate's digest
 	notAfter  time.Time
 }
 
-// certificateGateway returns the gateway that a certificate names: by a URI SAN
-// gateway:ID, else by its common name.
+// certificateGateway returns the gateway id in a certificate: from a URI SAN gateway:ID,
+// else from the common name.
 func certificateGateway(c *x509.Certificate) string {
 	for _, u := range c.URIs {
 		if u.Scheme == "gateway" {
@@ -33,9 +33,9 @@ func certificateGateway(c *x509.Certificate) string {
 	return c.Subject.CommonName
 }
 
-// VerifyCertificate returns the grant of a client certificate, whose chain the caller
-// has verified: that of the registered gateway it names. It ends when the
-// certificate expires, and when the gateway is removed.
+// VerifyCertificate returns the grant of a client certificate that names a known
+// gateway. The caller has verified the chain. The grant ends when the certificate
+// expires, and when the gateway is removed.
 func (r *Registry) VerifyCertificate(c *x509.Certificate) (*Grant, bool) {
 	id := certificateGateway(c)
 	if !event.ValidName(id) {
@@ -44,42 +44,42 @@ func (r *Registry) VerifyCertificate(c *x509.Certificate) (*Grant, bool) {
 	digest := sha256.Sum256(c.Raw)
 	cert := certificate{id, certificatePrefix + hex.EncodeToString(digest[:8]), c.NotAfter}
 	var g *Grant
-	err := r.apply(func(now time.Time) { g = r.keeper.certify(cert, now) })
+	err := r.apply(func(now time.Time) { g = r.state.certGrant(cert, now) })
 	return g, err == nil && g != nil
 }
 
-// certify returns the grant of a certificate, nil when there is none.
-func (k *keeper) certify(c certificate, now time.Time) *Grant {
-	e := k.dir.entries[c.gatewayID]
+// certGrant returns the grant of a certificate, nil without one.
+func (s *registryState) certGrant(c certificate, now time.Time) *Grant {
+	e := s.dir.entries[c.gatewayID]
 	if e == nil || !now.Before(c.notAfter) {
 		return nil
 	}
-	if g := k.certified[c]; g != nil && g.Gateway == e.gateway {
+	if g := s.certGrants[c]; g != nil && g.Gateway == e.gateway {
 		if _, ended := g.Revoked(); !ended {
 			return g
 		}
 	}
-	g := k.newGrant(e, tokenRecord{ID: c.id, CreatedAt: now, ExpiresAt: c.notAfter})
-	k.expiries.add(g)
-	k.certified[c] = g
+	g := s.newGrant(e, tokenRecord{ID: c.id, CreatedAt: now, ExpiresAt: c.notAfter})
+	s.expiries.add(g)
+	s.certGrants[c] = g
 	return g
 }
 
-// endCertified ends the grants of a gateway's certificates, because it is gone.
-func (k *keeper) endCertified(gateway *Gateway) {
-	for c, g := range k.certified {
+// endCertGrants ends the grants of a removed gateway's certificates.
+func (s *registryState) endCertGrants(gateway *Gateway) {
+	for c, g := range s.certGrants {
 		if g.Gateway == gateway {
-			k.end(g, event.GatewayRemoved)
-			delete(k.certified, c)
+			s.end(g, event.GatewayRemoved)
+			delete(s.certGrants, c)
 		}
 	}
 }
 
-// forgetCertified lets go of certificates that have expired.
-func (k *keeper) forgetCertified() {
-	for c, g := range k.certified {
+// dropEndedCertGrants drops the grants of certificates that have ended.
+func (s *registryState) dropEndedCertGrants() {
+	for c, g := range s.certGrants {
 		if _, ended := g.Revoked(); ended {
-			delete(k.certified, c)
+			delete(s.certGrants, c)
 		}
 	}
 }

@@ -12,48 +12,52 @@ import (
 
 	"github.com/gatecast/gatecast/internal/activity"
 	"github.com/gatecast/gatecast/internal/event"
+
+	"github.com/tidwall/btree"
 )
 
-// An entry is a gateway with its grants. It is not changed once it is in the
-// directory; another takes its place.
+// An entry is a gateway with its grants. It is immutable once it is in the directory:
+// a change replaces the entry.
 type entry struct {
 	gateway  *Gateway
-	presence *presence // of every entry this gateway ever had
+	presence *presence // shared by all entries of one gateway
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
 	edits    uint64    // of the record
-	vouched  bool      // by the platform: there is no record
+	external bool      // verified by the platform; there is no record
 }
 
-// A directory is the registry in memory. The registry's goroutine writes it;
-// anyone may read it.
+// A directory is the registry in memory. The registry's goroutine writes it, and any
+// goroutine reads it. The registry's goroutine reads entries without the lock, because
+// nobody else writes them.
 type directory struct {
+	external bool // Options.External; constant
+
 	mu      sync.RWMutex
-	entries map[string]*entry
+	entries map[string]*entry // by gateway id
 	grants  map[digest]*Grant
 	all     members
 	groups  map[string]members
-	ids     idList // of the registered ones
-	// remote counts the other nodes that have a connection of a gateway, also of one
-	// that is not known here yet. The presence of one that is known has the same count.
-	remote map[string]int32
-
-	// open says that any id may be a gateway's, known or not. It is constant.
-	open bool
+	// registered has the registered gateways in the order of their ids, for page. A
+	// tree that holds the gateways makes a page faster than a list of ids would.
+	registered btree.Map[string, *Gateway]
+	// remoteNodes counts the other nodes with a connection of a gateway. It also has
+	// gateways that this node does not know yet. presence.remote is the same count.
+	remoteNodes map[string]int32
 }
 
-// A presence counts where a gateway has connections.
+// A presence counts the connections of a gateway. Any goroutine can read it.
 type presence struct {
-	here      atomic.Int32 // connections to this node; the gateway's shard writes it
-	elsewhere atomic.Int32 // other nodes that have one
-	places    atomic.Int32 // see Grant.QuotaUsed
+	local     atomic.Int32 // connections to this node; written by the gateway's shard
+	remote    atomic.Int32 // other nodes with a connection; written by addRemote
+	quotaUsed atomic.Int32 // see Grant.QuotaUsed
 	requests  activity.Requests
 }
 
-func (p *presence) connected() bool { return p.here.Load() > 0 || p.elsewhere.Load() > 0 }
+func (p *presence) connected() bool { return p.local.Load() > 0 || p.remote.Load() > 0 }
 
-// members is some gateways. Counting the connected ones is nearly all cache
-// misses, so it is by their presences and not by entries.
+// members is a set of gateways. Its keys are presences and not entries: counting the
+// connected ones costs one cache miss per gateway this way.
 type members map[*presence]*Gateway
 
 func (m members) connected() (n int) {
@@ -65,18 +69,19 @@ func (m members) connected() (n int) {
 	return n
 }
 
-func newDirectory() *directory {
+func newDirectory(external bool) *directory {
 	return &directory{
-		entries: make(map[string]*entry),
-		grants:  make(map[digest]*Grant),
-		all:     make(members),
-		groups:  make(map[string]members),
-		remote:  make(map[string]int32),
+		external:    external,
+		entries:     make(map[string]*entry),
+		grants:      make(map[digest]*Grant),
+		all:         make(members),
+		groups:      make(map[string]members),
+		remoteNodes: make(map[string]int32),
 	}
 }
 
-// replace puts e in the place of old; either may be nil. When both have the same
-// gateway, only the grants differ.
+// replace replaces old by e; either can be nil. When both have the same gateway, only
+// their grants differ.
 func (d *directory) replace(old, e *entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,11 +107,12 @@ func (d *directory) replace(old, e *entry) {
 	d.entries[e.gateway.ID] = e
 }
 
+// list adds an entry to the indexes by id, group and presence. d.mu is held.
 func (d *directory) list(e *entry) {
-	if !e.vouched {
-		d.ids.insert(e.gateway.ID)
+	if !e.external {
+		d.registered.Set(e.gateway.ID, e.gateway)
 	}
-	e.presence.elsewhere.Store(d.remote[e.gateway.ID])
+	e.presence.remote.Store(d.remoteNodes[e.gateway.ID])
 	d.all[e.presence] = e.gateway
 	for _, name := range e.gateway.Groups {
 		if d.groups[name] == nil {
@@ -116,10 +122,11 @@ func (d *directory) list(e *entry) {
 	}
 }
 
+// unlist undoes list, and removes the entry. d.mu is held.
 func (d *directory) unlist(e *entry) {
 	delete(d.entries, e.gateway.ID)
-	if !e.vouched {
-		d.ids.remove(e.gateway.ID)
+	if !e.external {
+		d.registered.Delete(e.gateway.ID)
 	}
 	delete(d.all, e.presence)
 	for _, name := range e.gateway.Groups {
@@ -130,20 +137,20 @@ func (d *directory) unlist(e *entry) {
 	}
 }
 
-// elsewhere adds n to how many other nodes have a connection of each gateway. It
-// returns those that are not known here.
-func (d *directory) elsewhere(ids []string, n int32) (unknown []string) {
+// addRemote adds n to the number of other nodes with a connection of each gateway. It
+// returns the ids that this node does not know.
+func (d *directory) addRemote(ids []string, n int32) (unknown []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, id := range ids {
-		count := max(0, d.remote[id]+n)
+		count := max(0, d.remoteNodes[id]+n)
 		if count == 0 {
-			delete(d.remote, id)
+			delete(d.remoteNodes, id)
 		} else {
-			d.remote[id] = count
+			d.remoteNodes[id] = count
 		}
 		if e := d.entries[id]; e != nil {
-			e.presence.elsewhere.Store(count)
+			e.presence.remote.Store(count)
 		} else {
 			unknown = append(unknown, id)
 		}
@@ -156,8 +163,7 @@ func (d *directory) grant(want digest) *Grant {
 	d.mu.RLock()
 	g := d.grants[want]
 	d.mu.RUnlock()
-	// The map has found the digest, but not in constant time, and promises
-	// nothing about how.
+	// A map lookup does not take constant time.
 	if g == nil || subtle.ConstantTimeCompare(g.digest[:], want[:]) != 1 {
 		return nil
 	}
@@ -171,29 +177,35 @@ func (d *directory) entry(id string) *entry {
 	return d.entries[id]
 }
 
+// len returns the number of gateways, registered and external.
 func (d *directory) len() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return len(d.entries)
 }
 
-// page returns up to limit gateways whose id is greater than after; next is the
-// last one's id, or empty when there are no more.
+// page returns up to limit registered gateways with an id greater than after. next is
+// the id of the last one, or empty when there are no more.
 func (d *directory) page(after string, limit int) (page []Gateway, next string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	page = make([]Gateway, 0, min(limit, len(d.entries)))
-	for id := range d.ids.after(after) {
-		if len(page) == limit {
-			return page, page[limit-1].ID
+	page = make([]Gateway, 0, min(limit, d.registered.Len()))
+	d.registered.Ascend(after, func(id string, g *Gateway) bool {
+		if id == after {
+			return true
 		}
-		page = append(page, *d.entries[id].gateway)
-	}
-	return page, ""
+		if len(page) == limit {
+			next = page[limit-1].ID
+			return false
+		}
+		page = append(page, *g)
+		return true
+	})
+	return page, next
 }
 
-// reach counts the gateways of a target, and those of them that have a
-// connection.
+// reach counts the gateways of a target, and the connected ones among them. unknown is
+// the first id that is no gateway.
 func (d *directory) reach(t event.Target) (targets, connected int, unknown string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -206,22 +218,22 @@ func (d *directory) reach(t event.Target) (targets, connected int, unknown strin
 	}
 	for _, id := range t.GatewayIDs {
 		e := d.entries[id]
-		if e == nil && !d.open {
+		if e == nil && !d.external {
 			return 0, 0, id
 		}
-		if e != nil && e.presence.connected() || e == nil && d.remote[id] > 0 {
+		if e != nil && e.presence.connected() || e == nil && d.remoteNodes[id] > 0 {
 			connected++
 		}
 	}
 	return len(t.GatewayIDs), connected, ""
 }
 
-// away returns up to limit gateways of a target that have no connection, and how
-// many there are.
-func (d *directory) away(t event.Target, limit int) (ids []string, total int) {
+// disconnected returns up to limit gateways of a target without a connection, and the
+// number of all such gateways.
+func (d *directory) disconnected(t event.Target, limit int) (ids []string, total int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for g, p := range d.target(t) {
+	for g, p := range d.eachTarget(t) {
 		if p.connected() {
 			continue
 		}
@@ -232,9 +244,9 @@ func (d *directory) away(t event.Target, limit int) (ids []string, total int) {
 	return ids, total
 }
 
-// target returns the gateways of a target that are known, and those that may be.
-// Mu is held.
-func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
+// eachTarget returns the gateways of a target that this node knows and, with external
+// gateways, also the ids it does not know. d.mu is held.
+func (d *directory) eachTarget(t event.Target) iter.Seq2[*Gateway, *presence] {
 	return func(yield func(*Gateway, *presence) bool) {
 		set := d.groups[t.Group]
 		if t.All {
@@ -247,9 +259,9 @@ func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
 		}
 		for _, id := range t.GatewayIDs {
 			e := d.entries[id]
-			if e == nil && d.open {
+			if e == nil && d.external {
 				e = &entry{gateway: &Gateway{ID: id}, presence: new(presence)}
-				e.presence.elsewhere.Store(d.remote[id])
+				e.presence.remote.Store(d.remoteNodes[id])
 			}
 			if e != nil && !yield(e.gateway, e.presence) {
 				return
@@ -258,8 +270,7 @@ func (d *directory) target(t event.Target) iter.Seq2[*Gateway, *presence] {
 	}
 }
 
-// unsaved returns the gateways that have a token whose last use the store does
-// not know.
+// unsaved returns the ids of gateways with a token whose last use is not in the store.
 func (d *directory) unsaved() (ids []string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

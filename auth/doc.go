@@ -1,17 +1,20 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package auth says who may connect. A [Registry] holds the gateways and their
-// tokens; an [IPLimiter] bounds how often an address may try; [AdminTokens]
-// guards the internal listener.
+// Package auth decides who can connect. A [Registry] holds the gateways and their
+// tokens. A [Verifier] asks the platform about tokens instead. An [IPLimiter] limits the
+// attempts from an address. [AdminTokens] guard the internal listener.
 //
-// The registry's truth is a [Store] that all nodes share: a key for each
-// gateway, changed by its revision only. Every node watches the store and keeps
-// all of it in memory, where [Registry.Verify] and the other reads find it
-// without I/O; so a node whose store is out of reach still knows its gateways,
-// but cannot change them.
+// The registry's data is in a [Store] that all nodes share: one key per gateway, changed
+// by compare-and-set on its revision. Every node watches the store and keeps all of it in
+// memory. [Registry.Verify] and the other reads need no I/O, so a node that cannot reach
+// its store still knows its gateways, but cannot change them.
 //
-// A token's secret is told once, to whoever asked for the token. Store and
-// memory know its SHA-256 only. That needs neither salt nor stretching: a secret
-// is 32 random bytes, which nobody finds by guessing.
+// Two kinds of gateways exist. A registered gateway has a record in the store. An
+// external gateway is verified by the platform and has no registration; see
+// [Options.External].
+//
+// A token's secret is returned once, by the call that makes the token. Store and memory
+// have only its SHA-256. That needs neither salt nor stretching: a secret is 32 random
+// bytes, which cannot be guessed.
 package auth

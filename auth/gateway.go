@@ -21,21 +21,21 @@ import (
 const (
 	MaxGatewayName = 128 // characters of a gateway's name
 	MaxGroups      = 64  // groups of one gateway
-	MaxTokens      = 2   // live tokens of one gateway: the one in use, and the one that replaces it
+	MaxTokens      = 2   // live tokens of one gateway: the current one and its replacement
 )
 
-// A Gateway is a registered gateway. It is not changed once made.
+// A Gateway describes a gateway. It is immutable, so goroutines can share it.
 type Gateway struct {
 	ID             string    `json:"id"`
 	Name           string    `json:"name"`
 	OrganizationID string    `json:"organizationId"`
 	Groups         []string  `json:"groups"`    // sorted, each once
-	CreatedAt      time.Time `json:"createdAt"` // zero for one that only the platform knows
+	CreatedAt      time.Time `json:"createdAt"` // zero for an external gateway
 	Barrier        Barrier   `json:"-"`
 }
 
-// MarshalJSON writes the gateway as operators see it: groups are never null, and
-// the time is in [event.TimeFormat].
+// MarshalJSON writes the gateway as in the HTTP API: groups are never null, and the time
+// is in [event.TimeFormat].
 func (g Gateway) MarshalJSON() ([]byte, error) {
 	type plain Gateway
 	if g.Groups == nil {
@@ -47,8 +47,7 @@ func (g Gateway) MarshalJSON() ([]byte, error) {
 	}{plain(g), g.CreatedAt.UTC().Format(event.TimeFormat)})
 }
 
-// A Token is what is told of a gateway's credential. The secret itself is known
-// only to the gateway.
+// A Token describes a gateway's credential. It has no secret: only the gateway has that.
 type Token struct {
 	ID         string
 	CreatedAt  time.Time
@@ -56,30 +55,30 @@ type Token struct {
 	LastUsedAt time.Time // zero: never
 }
 
-// NewGateway asks for a gateway to be registered.
+// NewGateway is a request to register a gateway.
 type NewGateway struct {
-	ID             string // empty: a UUID is made for it
+	ID             string // empty: Add makes a UUID
 	Name           string
-	OrganizationID string // may be empty
+	OrganizationID string // empty: none
 	Groups         []string
 }
 
-// A Grant is what a verified token gives: the right to connect as a gateway. All
-// who verified one token share one Grant; a gateway that was removed and added
-// again has others.
+// A Grant is the right to connect as a gateway, from a valid token or certificate. All
+// connections with one token share one Grant. Any goroutine can use it. A gateway that
+// was removed and added again has new grants.
 type Grant struct {
 	// Constant once made.
 	Gateway *Gateway
 	TokenID string
-	// Live counts the gateway's connections on this node. The shard that owns
-	// the gateway writes it; anyone may load it. Grants of one gateway share it.
+	// Live is the number of the gateway's connections to this node. The shard that owns
+	// the gateway writes it, and any goroutine can load it. Grants of one gateway share it.
 	Live *atomic.Int32
-	// QuotaUsed counts the connections of the gateway that have begun on this node and
-	// not ended, and OrgQuotaUsed those of its organization; nil without one. Whoever
-	// limits them counts them.
+	// QuotaUsed is the number of connections to this node that count against the gateway's
+	// connection quota. OrgQuotaUsed is that of its organization; nil without one. The
+	// code that enforces the quotas writes both.
 	QuotaUsed, OrgQuotaUsed *atomic.Int32
-	// Requests are the gateway's requests that are in progress on this node. Grants
-	// of one gateway share them.
+	// Requests are the gateway's HTTP requests in progress on this node. Grants of one
+	// gateway share them.
 	Requests *activity.Requests
 
 	digest    digest
@@ -87,18 +86,18 @@ type Grant struct {
 	expiresAt time.Time // zero: never
 
 	// Owned by the registry's goroutine.
-	place int // in the heap of expiries; -1: not there
+	heapIndex int // in registryState.expiries; -1: not there
 
-	// Written and loaded by anyone.
-	revoked atomic.Uint32 // 1 + the reason; 0 while the grant stands
+	// Written and read by any goroutine.
+	revoked atomic.Uint32 // 1 + the reason; 0 while the grant is valid
 	used    atomic.Int64  // when the token was last verified, in Unix nanoseconds; 0: never
-	saved   atomic.Int64  // what of used the store has
+	saved   atomic.Int64  // the value of used in the store
 }
 
 // Revoked reports whether the grant has ended, and why: event.TokenRevoked,
-// event.TokenExpired or event.GatewayRemoved. It is set before Options.OnRevoke
-// is called, so whoever looks after adding a connection, and whoever closes the
-// connections that are there when called, miss none between them.
+// event.TokenExpired, event.GatewayRemoved or event.GatewayChanged. It changes before
+// Options.OnRevoke is called. So a shard that calls Revoked after it added a connection,
+// and closes the connections it has on OnRevoke, misses none.
 func (g *Grant) Revoked() (event.CloseReason, bool) {
 	v := g.revoked.Load()
 	if v == 0 {
@@ -107,18 +106,18 @@ func (g *Grant) Revoked() (event.CloseReason, bool) {
 	return event.CloseReason(v - 1), true
 }
 
-// revoke ends the grant and reports whether this call did.
+// revoke ends the grant. It reports false when the grant had already ended.
 func (g *Grant) revoke(reason event.CloseReason) bool {
 	return g.revoked.CompareAndSwap(0, uint32(reason)+1)
 }
 
-// expired reports whether the token's time is over.
+// expired reports whether the token has expired.
 func (g *Grant) expired(now time.Time) bool {
 	return !g.expiresAt.IsZero() && !now.Before(g.expiresAt)
 }
 
-// learn moves the token's last use forward to what the store says.
-func (g *Grant) learn(used int64) {
+// mergeUsed merges a last use that the store has, in Unix nanoseconds.
+func (g *Grant) mergeUsed(used int64) {
 	raise(&g.used, used)
 	raise(&g.saved, used)
 }
@@ -129,7 +128,7 @@ func raise(v *atomic.Int64, n int64) {
 	}
 }
 
-// token returns what is told of the grant's token.
+// token describes the grant's token.
 func (g *Grant) token() Token {
 	t := Token{ID: g.TokenID, CreatedAt: g.createdAt, ExpiresAt: g.expiresAt}
 	if used := g.used.Load(); used != 0 {
@@ -138,14 +137,14 @@ func (g *Grant) token() Token {
 	return t
 }
 
-// A Revocation says that the connections of a grant have lost it.
+// A Revocation says that a grant has ended, and its connections must be closed.
 type Revocation struct {
 	GatewayID string
 	TokenID   string
 	Reason    event.CloseReason
 }
 
-// check returns the request with its groups sorted, each once, or a
+// check returns the request with its groups sorted and without duplicates, or a
 // [*event.FieldError].
 func (n NewGateway) check() (NewGateway, error) {
 	switch {
@@ -170,8 +169,8 @@ func (n NewGateway) check() (NewGateway, error) {
 	return n, nil
 }
 
-// validText reports whether s is printable UTF-8 of at most MaxGatewayName
-// characters. The only space it takes is U+0020, so no name spoils a terminal.
+// validText reports whether s is printable UTF-8 of at most MaxGatewayName characters. The
+// only white space is U+0020, so a name cannot garble a terminal.
 func validText(s string) bool {
 	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > MaxGatewayName {
 		return false
@@ -184,6 +183,7 @@ func validText(s string) bool {
 	return true
 }
 
+// badName is the error of an invalid id or group name.
 func badName(field string) error {
 	return &event.FieldError{Field: field, Problem: fmt.Sprintf("want 1 to %d of letters, digits, _ and -", event.MaxNameLen)}
 }

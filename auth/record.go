@@ -16,16 +16,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// Keys of the store: a gateway's record, when its tokens were last used, and the
-// [verifiedRecord] of a gateway that only the platform knows. The first two are apart
-// so that the use of a token, which is often, never conflicts with a change of tokens.
+// Key prefixes of the store: a registered gateway's [record], the [usage] of its tokens,
+// and the [verifiedRecord] of an external gateway. Record and usage are separate, so that
+// frequent uses of tokens do not conflict with changes of tokens.
 const (
 	recordPrefix = "gateway."
 	usagePrefix  = "used."
 	verifiedKey  = "verified."
 )
 
-// A record is a gateway as the store has it. Only its tokens ever change.
+// A record is a registered gateway in the store. Only its tokens change.
 type record struct {
 	ID             string        `json:"id"`
 	Name           string        `json:"name"`
@@ -33,16 +33,16 @@ type record struct {
 	Groups         []string      `json:"groups,omitempty"`
 	CreatedAt      time.Time     `json:"createdAt"`
 	Tokens         []tokenRecord `json:"tokens,omitempty"` // oldest first
-	// Edits counts the changes since the registration: of two records of one
-	// registration the one with more is newer, whatever store they are in.
+	// Edits is the number of changes since the registration. Of two records of one
+	// registration the one with more edits is newer, also across stores.
 	Edits uint64 `json:"edits,omitempty"`
-	// RegisteredAt is the log's position at the registration, JoinedAt those at which
-	// it joined groups later. A record of a version that kept none has none.
+	// RegisteredAt is the log's position at the registration. JoinedAt has the positions
+	// at which it joined groups later. Records of versions without barriers have neither.
 	RegisteredAt event.Cursor            `json:"registeredAt,omitzero"`
 	JoinedAt     map[string]event.Cursor `json:"joinedAt,omitempty"`
 }
 
-// A tokenRecord is a token as the store has it.
+// A tokenRecord is a token in the store.
 type tokenRecord struct {
 	ID        string    `json:"id"`
 	SHA256    digest    `json:"sha256"`
@@ -58,8 +58,8 @@ func (t tokenRecord) token() Token {
 	return Token{ID: t.ID, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
 }
 
-// before reports whether r is an older record than one with these edits of a
-// registration at createdAt.
+// before reports whether r is older than a record with these edits of a registration at
+// createdAt.
 func (r *record) before(createdAt time.Time, edits uint64) bool {
 	if !r.CreatedAt.Equal(createdAt) {
 		return r.CreatedAt.Before(createdAt)
@@ -71,7 +71,7 @@ func (r *record) before(createdAt time.Time, edits uint64) bool {
 func (r *record) encode() []byte {
 	b, err := json.Marshal(r)
 	if err != nil {
-		panic("BUG: a record does not marshal: " + err.Error())
+		panic("BUG: cannot marshal a record: " + err.Error())
 	}
 	return b
 }
@@ -84,15 +84,15 @@ func (r *record) gateway() Gateway {
 	}
 }
 
-// parseRecord reads the record of the gateway id. It takes only what could stand
-// in the registry, so that nothing behind it need check again.
+// parseRecord parses the record of a gateway. It accepts only what Add and AddToken can
+// write, so no later code checks again.
 func parseRecord(id string, value []byte) (*record, error) {
 	var r record
 	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, fmt.Errorf("not a gateway's JSON: %w", err)
+		return nil, fmt.Errorf("not the JSON of a gateway: %w", err)
 	}
 	if r.ID != id || id == "" {
-		return nil, errors.New("the id in it is not its key's")
+		return nil, errors.New("its id is not the id of its key")
 	}
 	checked, err := NewGateway{r.ID, r.Name, r.OrganizationID, r.Groups}.check()
 	if err != nil {
@@ -108,6 +108,7 @@ func parseRecord(id string, value []byte) (*record, error) {
 	return &r, nil
 }
 
+// checkTokens checks the tokens of a parsed record.
 func (r *record) checkTokens() error {
 	if len(r.Tokens) > MaxTokens {
 		return fmt.Errorf("has %d tokens; want at most %d", len(r.Tokens), MaxTokens)
@@ -118,12 +119,13 @@ func (r *record) checkTokens() error {
 			return fmt.Errorf("tokens[%d]: %w", i, err)
 		}
 		if slices.ContainsFunc(r.Tokens[:i], func(o tokenRecord) bool { return o.ID == t.ID || o.SHA256 == t.SHA256 }) {
-			return fmt.Errorf("tokens[%d]: is there twice", i)
+			return fmt.Errorf("tokens[%d]: is a duplicate", i)
 		}
 	}
 	return nil
 }
 
+// check checks a parsed token.
 func (t *tokenRecord) check() (err error) {
 	if id, err := uuid.Parse(t.ID); err != nil || id.String() != t.ID {
 		return errors.New("id: is not a UUID")
@@ -140,33 +142,34 @@ func (t *tokenRecord) check() (err error) {
 	return err
 }
 
-// storedTime returns t in UTC, if JSON has a form for that.
+// storedTime returns t in UTC, if JSON can represent it.
 func storedTime(field string, t time.Time) (time.Time, error) {
 	t = t.UTC().Round(0) // without the monotonic clock, which would make equal times differ
 	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
-		return t, fmt.Errorf("%s: is missing, or not of the years 1 to 9999", field)
+		return t, fmt.Errorf("%s: is missing, or outside the years 1 to 9999", field)
 	}
 	return t, nil
 }
 
-// A usage says when each of a gateway's tokens was last used, by token id.
+// A usage has the times of the last uses of a gateway's tokens, by token id.
 type usage map[string]time.Time
 
 func (u usage) encode() []byte {
 	b, err := json.Marshal(u)
 	if err != nil {
-		panic("BUG: a usage does not marshal: " + err.Error())
+		panic("BUG: cannot marshal a usage: " + err.Error())
 	}
 	return b
 }
 
+// parseUsage parses the usage of a gateway.
 func parseUsage(value []byte) (u usage, err error) {
 	if err := json.Unmarshal(value, &u); err != nil {
 		return nil, fmt.Errorf("not the JSON of times by token id: %w", err)
 	}
 	for _, at := range u {
-		if at.Year() < 1970 || at.Year() > 2261 { // what Unix nanoseconds in an int64 can say
-			return nil, errors.New("has a time that is not of the years 1970 to 2261")
+		if at.Year() < 1970 || at.Year() > 2261 { // the range of Unix nanoseconds in an int64
+			return nil, errors.New("has a time outside the years 1970 to 2261")
 		}
 	}
 	return u, nil
@@ -175,25 +178,25 @@ func parseUsage(value []byte) (u usage, err error) {
 func (r *verifiedRecord) encode() []byte {
 	b, err := json.Marshal(r)
 	if err != nil {
-		panic("BUG: a verified gateway's record does not marshal: " + err.Error())
+		panic("BUG: cannot marshal a verifiedRecord: " + err.Error())
 	}
 	return b
 }
 
-// parseVerifiedRecord reads the record of the verified gateway id.
+// parseVerifiedRecord parses the record of an external gateway.
 func parseVerifiedRecord(id string, value []byte) (*verifiedRecord, error) {
 	var r verifiedRecord
 	if err := json.Unmarshal(value, &r); err != nil {
-		return nil, fmt.Errorf("not a verified gateway's JSON: %w", err)
+		return nil, fmt.Errorf("not the JSON of an external gateway: %w", err)
 	}
 	if r.ID != id || id == "" {
-		return nil, errors.New("the id in it is not its key's")
+		return nil, errors.New("its id is not the id of its key")
 	}
 	_, err := r.verified().check()
 	return &r, err
 }
 
-// cutKey splits a key of the store; kind is empty for a key of another make.
+// cutKey splits a key of the store. kind is empty for a key that this package does not use.
 func cutKey(key string) (kind, id string) {
 	for _, kind := range []string{recordPrefix, usagePrefix, verifiedKey} {
 		if id, ok := strings.CutPrefix(key, kind); ok {

@@ -70,11 +70,11 @@ func TestRecordFormat(t *testing.T) {
 
 func TestParseRecordRefuses(t *testing.T) {
 	tests := []struct{ name, value, says string }{
-		{"nothing", "", "not a gateway's JSON"},
-		{"null", "null", "not its key's"},
-		{"an array", "[]", "not a gateway's JSON"},
-		{"two objects", recordWith() + recordWith(), "not a gateway's JSON"},
-		{"another's id", strings.Replace(recordWith(), `"a"`, `"b"`, 1), "not its key's"},
+		{"nothing", "", "not the JSON of a gateway"},
+		{"null", "null", "not the id of its key"},
+		{"an array", "[]", "not the JSON of a gateway"},
+		{"two objects", recordWith() + recordWith(), "not the JSON of a gateway"},
+		{"another's id", strings.Replace(recordWith(), `"a"`, `"b"`, 1), "not the id of its key"},
 		{"no name", `{"id":"a",` + created + `}`, "name: is missing"},
 		{"bad group", `{"id":"a","name":"n","groups":["a b"],` + created + `}`, "groups[0]"},
 		{"no creation", `{"id":"a","name":"n"}`, "createdAt"},
@@ -86,8 +86,8 @@ func TestParseRecordRefuses(t *testing.T) {
 		{"digest not hexadecimal", recordWith(token(idOne, strings.ReplaceAll(sumOne, "1", "x"), created)), "64 hexadecimal digits"},
 		{"token without creation", recordWith(token(idOne, sumOne)), "tokens[0]: createdAt"},
 		{"expiry in another calendar", recordWith(token(idOne, sumOne, created, `"expiresAt":"9999-12-31T23:59:59-01:00"`)), "tokens[0]: expiresAt"},
-		{"one id twice", recordWith(token(idOne, sumOne, created), token(idOne, sumTwo, created)), "tokens[1]: is there twice"},
-		{"one digest twice", recordWith(token(idOne, sumOne, created), token(idTwo, sumOne, created)), "tokens[1]: is there twice"},
+		{"one id twice", recordWith(token(idOne, sumOne, created), token(idOne, sumTwo, created)), "tokens[1]: is a duplicate"},
+		{"one digest twice", recordWith(token(idOne, sumOne, created), token(idTwo, sumOne, created)), "tokens[1]: is a duplicate"},
 		{"three tokens", recordWith(token(idOne), token(idTwo), token(idThree)), "has 3 tokens"},
 	}
 	for _, test := range tests {

@@ -116,7 +116,7 @@ func TestAddTakenID(t *testing.T) {
 		c := n[0].add(t, auth.NewGateway{ID: "a", Name: "first"})
 		_, _, _, err := n[1].Add(t.Context(), auth.NewGateway{ID: "a", Name: "second"})
 		wantIs(t, err, auth.ErrConflict)
-		wantText(t, err.Error(), "gateway a is registered already")
+		wantText(t, err.Error(), "gateway a is already registered")
 		n[0].verify(t, c)
 	})
 }

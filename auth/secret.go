@@ -11,7 +11,7 @@ import (
 	"errors"
 )
 
-// secretPrefix lets people and scanners of repositories see what a string is.
+// secretPrefix lets people and secret scanners recognize a token.
 const secretPrefix = "gc_"
 
 // secretLen is the length of every secret: the prefix and 32 bytes of base64url.
@@ -20,7 +20,7 @@ const secretLen = len(secretPrefix) + 43
 // A digest is the SHA-256 of a secret.
 type digest [sha256.Size]byte
 
-// newSecret returns a secret that nobody has, and its digest.
+// newSecret returns a new random secret and its digest.
 func newSecret() (string, digest) {
 	secret := secretPrefix + randomText()
 	d, ok := digestOf(secret)
@@ -33,12 +33,12 @@ func newSecret() (string, digest) {
 // randomText returns 32 random bytes as base64url.
 func randomText() string {
 	var b [32]byte
-	_, _ = rand.Read(b[:]) // ends the program rather than fail
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// digestOf returns the digest of a presented secret; ok is false for what cannot
-// be a secret. It does not allocate.
+// digestOf returns the digest of a secret. ok is false when the length is wrong. It does
+// not allocate.
 func digestOf(secret string) (d digest, ok bool) {
 	var b [secretLen]byte
 	if len(secret) != secretLen {

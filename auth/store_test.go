@@ -23,13 +23,13 @@ import (
 // is; removing its gateway removes it.
 func TestOpenCorrupt(t *testing.T) {
 	tests := []struct{ name, value, says string }{
-		{"nothing", "", "not a gateway's JSON"},
-		{"not JSON", "{", "not a gateway's JSON"},
-		{"not an object", "[]", "not a gateway's JSON"},
-		{"not UTF-8", "\xff", "not a gateway's JSON"},
-		{"null", "null", "not its key's"},
-		{"wrong types", `{"id":["a"],"name":1}`, "not a gateway's JSON"},
-		{"another's", `{"id":"b","name":"n","createdAt":"2026-01-01T00:00:00Z"}`, "not its key's"},
+		{"nothing", "", "not the JSON of a gateway"},
+		{"not JSON", "{", "not the JSON of a gateway"},
+		{"not an object", "[]", "not the JSON of a gateway"},
+		{"not UTF-8", "\xff", "not the JSON of a gateway"},
+		{"null", "null", "not the id of its key"},
+		{"wrong types", `{"id":["a"],"name":1}`, "not the JSON of a gateway"},
+		{"another's", `{"id":"b","name":"n","createdAt":"2026-01-01T00:00:00Z"}`, "not the id of its key"},
 		{"no name", `{"id":"a","createdAt":"2026-01-01T00:00:00Z"}`, "name: is missing"},
 		{"a token without a digest", `{"id":"a","name":"n","createdAt":"2026-01-01T00:00:00Z","tokens":[{"id":"eda0d877-874b-40a8-ad53-aea8909943df","createdAt":"2026-01-01T00:00:00Z"}]}`, "sha256: is missing"},
 	}

@@ -12,13 +12,13 @@ import (
 const (
 	// usageInterval is how often last uses are stored.
 	usageInterval = time.Minute
-	// usageTries is how often a node tries when another is quicker; after that
-	// the next time will do.
+	// usageTries limits the attempts after conflicts with other nodes. The next interval
+	// tries again.
 	usageTries = 4
 )
 
-// saveUsages stores last uses until ctx ends. It runs on a goroutine of its own,
-// so that a slow store delays nothing else.
+// saveUsages stores last uses every usageInterval until ctx ends. It runs on its own
+// goroutine, so that a slow store delays nothing else.
 func (r *Registry) saveUsages(ctx context.Context) {
 	for _, c := range r.orphans {
 		r.deleteUsage(ctx, c.id, c.revision)
@@ -35,22 +35,21 @@ func (r *Registry) saveUsages(ctx context.Context) {
 	}
 }
 
-// saveUsage stores every last use that the store does not know. When the store
-// fails it leaves the rest for the next time.
+// saveUsage stores every last use that is not in the store. When the store fails, it
+// leaves the rest for the next interval.
 func (r *Registry) saveUsage(ctx context.Context) {
 	ids := r.dir.unsaved()
 	for i, id := range ids {
 		err := r.saveGateway(ctx, id)
 		if err != nil && !errors.Is(err, ErrConflict) {
-			r.log.Warn("registry: last uses of tokens are not stored; they will be tried again while the program runs",
+			r.log.Warn("registry: cannot store the last uses of tokens; retrying in a minute",
 				"gateways", len(ids)-i, "error", err)
 			return
 		}
 	}
 }
 
-// saveGateway stores the last uses of a gateway's tokens, among those that other
-// nodes store.
+// saveGateway merges the last uses of a gateway's tokens into those of other nodes.
 func (r *Registry) saveGateway(ctx context.Context, id string) (err error) {
 	for range usageTries {
 		err = r.trySaveGateway(ctx, id)
@@ -61,10 +60,11 @@ func (r *Registry) saveGateway(ctx context.Context, id string) (err error) {
 	return err
 }
 
+// trySaveGateway is one attempt of saveGateway.
 func (r *Registry) trySaveGateway(ctx context.Context, id string) error {
 	e := r.dir.entry(id)
 	if e == nil {
-		return nil // removed since
+		return nil // removed in the meantime
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -74,7 +74,7 @@ func (r *Registry) trySaveGateway(ctx context.Context, id string) error {
 	}
 	for _, g := range e.grants {
 		if at, ok := known[g.TokenID]; ok {
-			g.learn(at.UnixNano())
+			g.mergeUsed(at.UnixNano())
 		}
 	}
 	u := usageOf(e)
@@ -83,10 +83,10 @@ func (r *Registry) trySaveGateway(ctx context.Context, id string) error {
 	} else {
 		_, err = r.store.Update(ctx, usagePrefix+id, u.encode(), revision)
 	}
-	return err // when none, the watch will tell what is saved
+	return err // after success the watch reports what is stored
 }
 
-// usageOf returns when the tokens of an entry were last used.
+// usageOf returns the last uses of the tokens of an entry.
 func usageOf(e *entry) usage {
 	u := make(usage, len(e.grants))
 	for _, g := range e.grants {
@@ -97,8 +97,8 @@ func usageOf(e *entry) usage {
 	return u
 }
 
-// readUsage gets a gateway's usage from the store. The revision is 0 when there
-// is none; a corrupt one is empty.
+// readUsage reads a gateway's usage from the store. The revision is 0 without one. A
+// corrupt one is empty.
 func (r *Registry) readUsage(ctx context.Context, id string) (usage, uint64, error) {
 	value, revision, err := r.store.Get(ctx, usagePrefix+id)
 	if errors.Is(err, ErrNotFound) {
@@ -109,26 +109,25 @@ func (r *Registry) readUsage(ctx context.Context, id string) (usage, uint64, err
 	}
 	u, err := parseUsage(value)
 	if err != nil {
-		return nil, revision, nil //nolint:nilerr // what is corrupt is replaced
+		return nil, revision, nil //nolint:nilerr // the caller replaces a corrupt one
 	}
 	return u, revision, nil
 }
 
-// dropUsage deletes the usage of a gateway that is gone. If it cannot, the next
-// start will.
+// dropUsage deletes the usage of a removed gateway. If that fails, the next start does it.
 func (r *Registry) dropUsage(ctx context.Context, id string) {
 	switch _, revision, err := r.store.Get(ctx, usagePrefix+id); {
 	case err == nil:
 		r.deleteUsage(ctx, id, revision)
 	case !errors.Is(err, ErrNotFound):
-		r.log.Debug("registry: the last uses of a removed gateway stay until the next start", "gateway", id, "error", err)
+		r.log.Debug("registry: cannot delete the last uses of a removed gateway; the next start deletes them", "gateway", id, "error", err)
 	}
 }
 
-// deleteUsage deletes a usage unless it has changed: then somebody needs it.
+// deleteUsage deletes a usage, unless it has changed since and so is in use.
 func (r *Registry) deleteUsage(ctx context.Context, id string, revision uint64) {
 	err := r.store.Delete(ctx, usagePrefix+id, revision)
 	if err != nil && !errors.Is(err, ErrConflict) {
-		r.log.Debug("registry: the last uses of a removed gateway stay until the next start", "gateway", id, "error", err)
+		r.log.Debug("registry: cannot delete the last uses of a removed gateway; the next start deletes them", "gateway", id, "error", err)
 	}
 }

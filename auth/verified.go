@@ -14,27 +14,28 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// verifiedPrefix is what the ids of verified tokens' grants begin with.
+// verifiedPrefix starts the token ids of verified tokens' grants.
 const verifiedPrefix = "verified:"
 
 const (
-	// verifiedMemory is how long a gateway that the platform vouched for, and that
-	// has no connection, is known: for the groups it is in.
-	verifiedMemory = 24 * time.Hour
-	// idleGrant is how long a grant without connections is kept. A connection that
-	// is on its way with one takes much less.
-	idleGrant = 10 * time.Minute
+	// externalTTL is how long an external gateway without a connection stays a member of
+	// its groups after its last verification.
+	externalTTL = 24 * time.Hour
+	// idleGrantTTL is how long a grant without connections is kept. A connection that is
+	// being set up takes much less.
+	idleGrantTTL = 10 * time.Minute
 )
 
-// A Verified is what the platform says of a token that it knows.
+// A Verified is the platform's answer about a valid token.
 type Verified struct {
 	GatewayID      string
-	OrganizationID string // may be empty
+	OrganizationID string // empty: none
 	Groups         []string
 	ExpiresAt      time.Time // zero: never
 }
 
-// check returns it with its groups sorted, each once, or what is wrong with it.
+// check returns v with its groups sorted and without duplicates, or a
+// [*event.FieldError].
 func (v Verified) check() (Verified, error) {
 	if !event.ValidName(v.GatewayID) {
 		return v, badName("gatewayId")
@@ -44,208 +45,209 @@ func (v Verified) check() (Verified, error) {
 	return v, err
 }
 
-// errOvertaken says that a gateway's tokens were taken back while the platform was
-// asked for one: its answer may be of before.
-var errOvertaken = errors.New("overtaken")
+// errStaleAnswer says that verified tokens were revoked while the platform was asked. Its
+// answer can be older than the revocation.
+var errStaleAnswer = errors.New("the answer is older than a revocation")
 
-// verifiedRound returns a number that changes whenever verified tokens are taken
-// back.
-func (r *Registry) verifiedRound() (round uint64, err error) {
-	err = r.apply(func(time.Time) { round = r.keeper.round })
-	return round, err
+// verifiedRevocations returns a number that changes with each RevokeVerified.
+func (r *Registry) verifiedRevocations() (revocations uint64, err error) {
+	err = r.apply(func(time.Time) { revocations = r.state.revocations })
+	return revocations, err
 }
 
-// admit returns the grant of a token that the platform knew in a round; before is
-// the token's grant until now, or nil. A nil grant is one that has expired.
-func (r *Registry) admit(d digest, v Verified, before *Grant, round uint64) (g *Grant, err error) {
+// admitVerified returns the grant of a token that the platform has verified. before is the
+// token's previous grant, or nil. revocations was read before the platform was asked. A
+// nil grant has expired.
+func (r *Registry) admitVerified(d digest, v Verified, before *Grant, revocations uint64) (g *Grant, err error) {
 	if v, err = v.check(); err != nil {
 		return nil, fmt.Errorf("the platform's answer: %w", err)
 	}
-	rec, err := r.remember(v)
+	rec, err := r.storeVerified(v)
 	if err != nil {
-		return nil, fmt.Errorf("where its events begin cannot be kept: %w", err)
+		return nil, fmt.Errorf("cannot store the record of the gateway: %w", err)
 	}
-	var overtaken bool
+	var stale bool
 	err = r.apply(func(now time.Time) {
-		if overtaken = round != r.keeper.round; !overtaken {
-			g = r.keeper.admit(d, v, rec, before, now)
+		if stale = revocations != r.state.revocations; !stale {
+			g = r.state.admitVerified(d, v, rec, before, now)
 		}
 	})
-	if err == nil && overtaken {
-		err = errOvertaken
+	if err == nil && stale {
+		err = errStaleAnswer
 	}
 	return g, err
 }
 
-// refuse ends the grant of a token that the platform knows no more.
-func (r *Registry) refuse(before *Grant) error {
-	return r.apply(func(time.Time) { r.keeper.endVerified(before, event.TokenRevoked) })
+// refuseVerified ends the grant of a token that the platform no longer accepts.
+func (r *Registry) refuseVerified(before *Grant) error {
+	return r.apply(func(time.Time) { r.state.endVerifiedGrant(before, event.TokenRevoked) })
 }
 
-// RevokeVerified takes back what the platform said of a gateway's tokens, which ends
-// their connections here. The next one that presents such a token has the platform
-// asked again.
+// RevokeVerified ends the grants of a gateway's verified tokens, and with them its
+// connections to this node. The next use of such a token asks the platform again.
 func (r *Registry) RevokeVerified(gatewayID string) error {
 	return r.apply(func(time.Time) {
-		r.keeper.round++
-		r.keeper.endAllVerified(gatewayID, event.TokenRevoked)
+		r.state.revocations++
+		r.state.endVerifiedGrants(gatewayID, event.TokenRevoked)
 	})
 }
 
-// admit carries in what the platform says of a token, whose gateway has a record.
-func (k *keeper) admit(d digest, v Verified, rec *verifiedRecord, before *Grant, now time.Time) *Grant {
+// admitVerified returns the grant of a verified token. rec is the gateway's record, nil
+// for a registered gateway.
+func (s *registryState) admitVerified(d digest, v Verified, rec *verifiedRecord, before *Grant, now time.Time) *Grant {
 	if before != nil && before.Gateway.ID != v.GatewayID {
-		k.endVerified(before, event.TokenRevoked)
+		s.endVerifiedGrant(before, event.TokenRevoked)
 	}
-	e := k.vouched(v, rec)
-	g := k.verified[v.GatewayID][d]
+	e := s.externalEntry(v, rec)
+	g := s.verifiedGrants[v.GatewayID][d]
 	if g == nil {
-		g = k.newGrant(e, tokenRecord{ID: verifiedPrefix + hex.EncodeToString(d[:8]), SHA256: d, CreatedAt: now})
-		if k.verified[v.GatewayID] == nil {
-			k.verified[v.GatewayID] = make(map[digest]*Grant)
+		g = s.newGrant(e, tokenRecord{ID: verifiedPrefix + hex.EncodeToString(d[:8]), SHA256: d, CreatedAt: now})
+		if s.verifiedGrants[v.GatewayID] == nil {
+			s.verifiedGrants[v.GatewayID] = make(map[digest]*Grant)
 		}
-		k.verified[v.GatewayID][d] = g
+		s.verifiedGrants[v.GatewayID][d] = g
 	}
-	k.expiries.drop(g)
+	s.expiries.drop(g)
 	g.expiresAt = v.ExpiresAt // of a verified grant, only this goroutine reads it
 	if g.expired(now) {
-		k.endVerified(g, event.TokenExpired)
+		s.endVerifiedGrant(g, event.TokenExpired)
 		return nil
 	}
-	k.expiries.add(g)
+	s.expiries.add(g)
 	g.used.Store(now.UnixNano())
-	k.seen[v.GatewayID] = now
+	s.lastVerified[v.GatewayID] = now
 	return g
 }
 
-// vouched returns the entry of a gateway that the platform vouches for. One that is
-// registered stays as it is. When the platform has changed its mind on groups or
-// organization, the connections it has come back as what it is now.
-func (k *keeper) vouched(v Verified, rec *verifiedRecord) *entry {
-	old := k.dir.entries[v.GatewayID]
-	if old != nil && !old.vouched {
+// externalEntry returns the entry of a verified gateway, and makes it if needed. The
+// entry of a registered gateway is not changed. When the platform has changed groups or
+// organization, existing connections are closed, and come back with the new ones.
+func (s *registryState) externalEntry(v Verified, rec *verifiedRecord) *entry {
+	old := s.dir.entries[v.GatewayID]
+	if old != nil && !old.external {
 		return old
 	}
 	g := &Gateway{ID: v.GatewayID, OrganizationID: v.OrganizationID, Groups: v.Groups, Barrier: rec.barrier(v.Groups)}
-	e := &entry{gateway: g, presence: new(presence), vouched: true}
+	e := &entry{gateway: g, presence: new(presence), external: true}
 	if old != nil {
 		if sameGateway(old.gateway, g) {
 			return old
 		}
 		e.presence = old.presence
 	}
-	k.endAllVerified(v.GatewayID, event.GatewayChanged) // first, as in put
-	k.dir.replace(old, e)
+	s.endVerifiedGrants(v.GatewayID, event.GatewayChanged) // before replace, as in put
+	s.dir.replace(old, e)
 	return e
 }
 
-// endVerified ends the grant of a verified token.
-func (k *keeper) endVerified(g *Grant, reason event.CloseReason) {
-	k.end(g, reason)
-	k.forgetVerified(g)
-}
-
-func (k *keeper) endAllVerified(gatewayID string, reason event.CloseReason) {
-	for _, g := range k.verified[gatewayID] {
-		k.end(g, reason)
+// addExternals adds the gateways that another node has verified and this node does not
+// know. The record of a gateway can arrive later than the report of its connection.
+func (s *registryState) addExternals(ids []string, now time.Time) {
+	for _, id := range ids {
+		if s.dir.entries[id] == nil {
+			s.addExternal(id)
+			s.lastVerified[id] = now
+		}
 	}
-	delete(k.verified, gatewayID)
 }
 
-func (k *keeper) forgetVerified(g *Grant) {
-	of := k.verified[g.Gateway.ID]
+// addExternal adds an external gateway from its record, if there is one.
+func (s *registryState) addExternal(id string) {
+	v := Verified{GatewayID: id}
+	rec := s.verifiedRecords[id].record
+	if rec != nil {
+		v = rec.verified()
+	}
+	s.externalEntry(v, rec)
+}
+
+// endVerifiedGrant ends the grant of a verified token.
+func (s *registryState) endVerifiedGrant(g *Grant, reason event.CloseReason) {
+	s.end(g, reason)
+	s.dropVerifiedGrant(g)
+}
+
+// endVerifiedGrants ends the grants of all verified tokens of a gateway.
+func (s *registryState) endVerifiedGrants(gatewayID string, reason event.CloseReason) {
+	for _, g := range s.verifiedGrants[gatewayID] {
+		s.end(g, reason)
+	}
+	delete(s.verifiedGrants, gatewayID)
+}
+
+// dropVerifiedGrant forgets a grant without ending it.
+func (s *registryState) dropVerifiedGrant(g *Grant) {
+	of := s.verifiedGrants[g.Gateway.ID]
 	if of[g.digest] != g {
 		return
 	}
 	if delete(of, g.digest); len(of) == 0 {
-		delete(k.verified, g.Gateway.ID)
+		delete(s.verifiedGrants, g.Gateway.ID)
 	}
 }
 
-// sweepVerified lets go of verified grants that nobody uses, and of gateways that
-// have been away for long.
-func (k *keeper) sweepVerified(now time.Time) {
-	for _, of := range k.verified {
+// sweepVerified drops verified grants without connections, and external gateways that
+// have been disconnected for externalTTL.
+func (s *registryState) sweepVerified(now time.Time) {
+	for _, of := range s.verifiedGrants {
 		for _, g := range of {
 			_, ended := g.Revoked()
-			if ended || g.QuotaUsed.Load() == 0 && now.Sub(time.Unix(0, g.used.Load())) > idleGrant {
-				k.expiries.drop(g)
-				k.forgetVerified(g)
+			if ended || g.QuotaUsed.Load() == 0 && now.Sub(time.Unix(0, g.used.Load())) > idleGrantTTL {
+				s.expiries.drop(g)
+				s.dropVerifiedGrant(g)
 			}
 		}
 	}
-	maps.DeleteFunc(k.seen, func(id string, at time.Time) bool {
-		e := k.dir.entries[id]
+	maps.DeleteFunc(s.lastVerified, func(id string, at time.Time) bool {
+		e := s.dir.entries[id]
 		switch {
-		case e == nil || !e.vouched:
+		case e == nil || !e.external:
 			return true
-		case e.presence.places.Load() > 0 || e.presence.elsewhere.Load() > 0:
-			k.seen[id] = now
-		case now.Sub(at) > verifiedMemory:
-			k.dir.replace(e, nil)
+		case e.presence.quotaUsed.Load() > 0 || e.presence.remote.Load() > 0:
+			s.lastVerified[id] = now
+		case now.Sub(at) > externalTTL:
+			s.dir.replace(e, nil)
 			return true
 		}
 		return false
 	})
 }
 
-// vouchedElsewhere returns the entry of a gateway that another node has verified. It
-// is nil when the registry is closed.
-func (r *Registry) vouchedElsewhere(id string) (e *entry) {
-	_ = r.apply(func(now time.Time) {
-		if e = r.keeper.dir.entries[id]; e == nil {
-			e = r.keeper.vouchedElsewhere(id)
-			r.keeper.seen[id] = now
-		}
-	})
-	return e
-}
-
-// vouchedElsewhere makes the entry of a gateway from its record, which this node may
-// not have seen yet.
-func (k *keeper) vouchedElsewhere(id string) *entry {
-	rec := k.records[id].record
-	if rec == nil {
-		return k.vouched(Verified{GatewayID: id}, nil)
-	}
-	return k.vouched(rec.verified(), rec)
-}
-
-// A storedVerified is a verified gateway's record at its revision in the store.
+// A storedVerified is the record of an external gateway with its revision in the store.
 type storedVerified struct {
 	record   *verifiedRecord
 	revision uint64
 }
 
-// learn carries in the record of a verified gateway. A gateway that this node knows
-// from others alone becomes what the record says.
-func (k *keeper) learn(id string, s storedVerified) {
-	if k.records[id].revision >= s.revision {
+// putVerified applies the record of an external gateway. A gateway that only other nodes
+// have verified changes to what the record says.
+func (s *registryState) putVerified(id string, stored storedVerified) {
+	if s.verifiedRecords[id].revision >= stored.revision {
 		return
 	}
-	k.records[id] = s
-	e := k.dir.entries[id]
-	if e != nil && e.vouched && len(k.verified[id]) == 0 {
-		k.vouched(s.record.verified(), s.record)
+	s.verifiedRecords[id] = stored
+	e := s.dir.entries[id]
+	if e != nil && e.external && len(s.verifiedGrants[id]) == 0 {
+		s.externalEntry(stored.record.verified(), stored.record)
 	}
 }
 
-// forget carries in that the record of a verified gateway was deleted.
-func (k *keeper) forget(id string, revision uint64) {
-	if k.records[id].revision < revision {
-		delete(k.records, id)
+// deleteVerified applies the deletion of an external gateway's record.
+func (s *registryState) deleteVerified(id string, revision uint64) {
+	if s.verifiedRecords[id].revision < revision {
+		delete(s.verifiedRecords, id)
 	}
 }
 
-// remember returns the record of a gateway of which the platform says v, once the
-// store has it. It is nil for a registered gateway, whose own record says more.
-func (r *Registry) remember(v Verified) (*verifiedRecord, error) {
+// storeVerified returns the record of a gateway that the platform has verified, once it
+// is in the store. It is nil for a registered gateway, whose own record has more.
+func (r *Registry) storeVerified(v Verified) (*verifiedRecord, error) {
 	var known storedVerified
 	registered := false
 	if err := r.apply(func(time.Time) {
-		e := r.keeper.dir.entries[v.GatewayID]
-		registered = e != nil && !e.vouched
-		known = r.keeper.records[v.GatewayID]
+		e := r.state.dir.entries[v.GatewayID]
+		registered = e != nil && !e.external
+		known = r.state.verifiedRecords[v.GatewayID]
 	}); err != nil || registered {
 		return nil, err
 	}
@@ -255,8 +257,8 @@ func (r *Registry) remember(v Verified) (*verifiedRecord, error) {
 		if known.record.covers(v) {
 			break
 		}
-		next, err := r.replaceVerified(ctx, v, known)
-		if errors.Is(err, ErrConflict) { // another node was first, or this one is late
+		next, err := r.writeVerified(ctx, v, known)
+		if errors.Is(err, ErrConflict) { // another node was faster, or this node does not know its change yet
 			next, err = r.readVerified(ctx, v.GatewayID)
 		}
 		if err != nil {
@@ -265,21 +267,21 @@ func (r *Registry) remember(v Verified) (*verifiedRecord, error) {
 		known = next
 	}
 	if !known.record.covers(v) {
-		return nil, fmt.Errorf("%w: gateway %s was changed by others %d times in a row", ErrConflict, v.GatewayID, maxTries)
+		return nil, fmt.Errorf("%w: gateway %s changed %d times during the request", ErrConflict, v.GatewayID, maxTries)
 	}
-	return known.record, r.apply(func(time.Time) { r.keeper.learn(v.GatewayID, known) })
+	return known.record, r.apply(func(time.Time) { r.state.putVerified(v.GatewayID, known) })
 }
 
-// replaceVerified stores the record that follows a known one.
-func (r *Registry) replaceVerified(ctx context.Context, v Verified, known storedVerified) (next storedVerified, err error) {
-	at, err := r.at(ctx)
+// writeVerified stores the record that follows a known one.
+func (r *Registry) writeVerified(ctx context.Context, v Verified, known storedVerified) (next storedVerified, err error) {
+	at, err := r.position(ctx)
 	if err != nil {
 		return next, err
 	}
 	if known.record == nil {
-		at = r.start.Load().firstVerified(at, r.now())
+		at = r.firstOpen.Load().initialBarrier(at, r.now())
 	}
-	next.record = known.record.follow(v, at)
+	next.record = known.record.next(v, at)
 	if key := verifiedKey + v.GatewayID; known.revision == 0 {
 		next.revision, err = r.store.Create(ctx, key, next.record.encode())
 	} else {
@@ -288,8 +290,8 @@ func (r *Registry) replaceVerified(ctx context.Context, v Verified, known stored
 	return next, err
 }
 
-// readVerified gets a verified gateway's record from the store; there may be none. A
-// corrupt one is replaced by the next.
+// readVerified reads an external gateway's record from the store; the zero value without
+// one. The next write replaces a corrupt record.
 func (r *Registry) readVerified(ctx context.Context, id string) (storedVerified, error) {
 	value, revision, err := r.store.Get(ctx, verifiedKey+id)
 	if errors.Is(err, ErrNotFound) {
@@ -300,7 +302,7 @@ func (r *Registry) readVerified(ctx context.Context, id string) (storedVerified,
 	}
 	rec, err := parseVerifiedRecord(id, value)
 	if err != nil {
-		r.log.Warn("registry: an entry of a verified gateway is replaced", "key", verifiedKey+id, "error", err)
+		r.log.Warn("registry: replacing the corrupt entry of an external gateway", "key", verifiedKey+id, "error", err)
 		rec = nil
 	}
 	return storedVerified{rec, revision}, nil

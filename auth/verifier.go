@@ -22,35 +22,34 @@ import (
 )
 
 const (
-	// grantedFor and refusedFor are how long the platform's word on a token is
-	// taken without asking again.
-	grantedFor = time.Minute
-	refusedFor = 5 * time.Second
-	// maxVerdicts bounds the tokens of each kind that are remembered, some 200 bytes
-	// each. One that does not fit costs another question.
+	// grantTTL and refusalTTL are how long an answer of the platform is used without
+	// asking again.
+	grantTTL   = time.Minute
+	refusalTTL = 5 * time.Second
+	// maxVerdicts limits the cached answers of each kind, of some 200 bytes each. The
+	// least recently used is dropped, which costs another request.
 	maxVerdicts = 100_000
-	// askTimeout is how long the platform has to answer.
+	// askTimeout limits a request to the platform.
 	askTimeout = 3 * time.Second
-	// downFor is how long nobody is asked after no answer came, so that those who
-	// want to connect do not wait in vain one after the other.
-	downFor = time.Second
-	// maxAnswer bounds the platform's answer, in bytes.
+	// pauseAfterFailure is how long no request is made after one without an answer, so
+	// that connecting gateways do not all wait for askTimeout.
+	pauseAfterFailure = time.Second
+	// maxAnswer limits the platform's answer, in bytes.
 	maxAnswer = 64 << 10
-	// maxOvertaken is how often a question is asked again because tokens were taken
-	// back meanwhile.
-	maxOvertaken = 3
+	// maxStaleAnswers limits the requests about one token while tokens are revoked.
+	maxStaleAnswers = 3
 )
 
 // Errors of [Verifier.Verify].
 var (
-	// ErrRefused says that a token is not one to connect with.
+	// ErrRefused says that a token is not valid.
 	ErrRefused = errors.New("the token is not known")
-	// ErrUnreachable says that the platform gave no answer that can be used.
-	ErrUnreachable = errors.New("the platform cannot be asked")
+	// ErrUnreachable says that the platform gave no usable answer.
+	ErrUnreachable = errors.New("cannot ask the platform")
 )
 
-// A Verifier has the platform verify tokens, in place of the registry's own. Its
-// methods may be called by any goroutine.
+// A Verifier asks the platform about tokens, in place of the registry's own tokens. Any
+// goroutine can call its methods.
 type Verifier struct {
 	// Constant after NewVerifier.
 	registry *Registry
@@ -58,22 +57,23 @@ type Verifier struct {
 	client   *http.Client
 	observe  func(result string, took time.Duration)
 
-	granted *lru.Cache[digest, verdict]
-	refused *lru.Cache[digest, verdict]
-	flights singleflight.Group // by digest
-	down    atomic.Int64       // nobody is asked until then, in Unix nanoseconds
-	failing atomic.Bool        // the last question was not answered
+	// Used by any goroutine.
+	granted     *lru.Cache[digest, verdict]
+	refused     *lru.Cache[digest, verdict]
+	flights     singleflight.Group // by digest
+	pausedUntil atomic.Int64       // no request until then, in Unix nanoseconds
+	failing     atomic.Bool        // the last request got no usable answer
 }
 
-// A verdict is what the platform said of a token.
+// A verdict is a cached answer of the platform about a token.
 type verdict struct {
-	grant *Grant // nil: it does not know it
-	until time.Time
+	grant     *Grant    // nil: refused
+	expiresAt time.Time // of the verdict
 }
 
-// NewVerifier returns a verifier that posts {"token":…} to url. Observe is told of
-// every question: "granted", "refused", "failed", or "remembered" where there was no
-// need to ask.
+// NewVerifier returns a verifier that posts {"token":…} to url. observe is called for
+// every Verify with a result: "granted", "refused", "failed", or "remembered" for a cached
+// answer. took is the time of the request.
 func NewVerifier(r *Registry, url string, transport http.RoundTripper, observe func(result string, took time.Duration)) *Verifier {
 	v := &Verifier{registry: r, url: url, observe: observe}
 	v.granted, _ = lru.New[digest, verdict](maxVerdicts) // fails only for a size below 1
@@ -81,7 +81,7 @@ func NewVerifier(r *Registry, url string, transport http.RoundTripper, observe f
 	v.client = &http.Client{
 		Transport: transport,
 		Timeout:   askTimeout,
-		// A redirect would hand the token to somebody else.
+		// A redirect would send the token to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return v
@@ -95,15 +95,15 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	}
 	d := digest(sha256.Sum256([]byte(token)))
 	now := v.registry.now()
-	if g := v.remembered(d, now); g != nil {
+	if g := v.cachedGrant(d, now); g != nil {
 		v.observe("remembered", 0)
 		return g, nil
 	}
-	if said, ok := v.refused.Get(d); ok && now.Before(said.until) {
+	if cached, ok := v.refused.Get(d); ok && now.Before(cached.expiresAt) {
 		v.observe("remembered", 0)
 		return nil, ErrRefused
 	}
-	// All who present the token meanwhile share the answer.
+	// Concurrent calls with one token share one request.
 	g, err, _ := v.flights.Do(string(d[:]), func() (any, error) { return v.ask(d, token) })
 	if err != nil {
 		return nil, err
@@ -111,72 +111,72 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	return g.(*Grant), nil
 }
 
-// Cached returns the grant of a token that the platform has granted before, if it
-// stands, without asking the platform; else nil.
+// Cached returns the grant of a token that the platform has accepted before, if it is
+// still valid, without asking the platform; else nil.
 func (v *Verifier) Cached(token string) *Grant {
-	said, ok := v.granted.Peek(digest(sha256.Sum256([]byte(token))))
+	cached, ok := v.granted.Peek(digest(sha256.Sum256([]byte(token))))
 	if !ok {
 		return nil
 	}
-	if _, ended := said.grant.Revoked(); ended {
+	if _, ended := cached.grant.Revoked(); ended {
 		return nil
 	}
-	return said.grant
+	return cached.grant
 }
 
-// remembered returns the grant of a token that need not be asked for, or nil.
-func (v *Verifier) remembered(d digest, now time.Time) *Grant {
-	said, ok := v.granted.Get(d)
-	if !ok || !now.Before(said.until) {
+// cachedGrant returns the grant of a token whose verdict has not expired, or nil.
+func (v *Verifier) cachedGrant(d digest, now time.Time) *Grant {
+	cached, ok := v.granted.Get(d)
+	if !ok || !now.Before(cached.expiresAt) {
 		return nil
 	}
-	if _, ended := said.grant.Revoked(); ended {
+	if _, ended := cached.grant.Revoked(); ended {
 		return nil
 	}
-	return said.grant
+	return cached.grant
 }
 
-// ask asks the platform, and remembers what it says.
+// ask asks the platform, and caches the answer.
 func (v *Verifier) ask(d digest, token string) (*Grant, error) {
 	began := time.Now()
-	g, err := v.answer(d, token)
+	g, err := v.askUntilCurrent(d, token)
 	now := v.registry.now()
 	switch {
 	case err == nil:
 		v.observe("granted", time.Since(began))
-		v.granted.Add(d, verdict{g, now.Add(grantedFor)})
+		v.granted.Add(d, verdict{g, now.Add(grantTTL)})
 	case errors.Is(err, ErrRefused):
 		v.observe("refused", time.Since(began))
 		v.granted.Remove(d)
-		v.refused.Add(d, verdict{until: now.Add(refusedFor)})
+		v.refused.Add(d, verdict{expiresAt: now.Add(refusalTTL)})
 	default:
 		v.observe("failed", time.Since(began))
 	}
-	v.tell(err)
+	v.logTransition(err)
 	return g, err
 }
 
-// answer asks until the answer is not of before tokens were taken back.
-func (v *Verifier) answer(d digest, token string) (g *Grant, err error) {
+// askUntilCurrent asks again while an answer is older than a revocation.
+func (v *Verifier) askUntilCurrent(d digest, token string) (g *Grant, err error) {
 	var before *Grant
-	if said, ok := v.granted.Peek(d); ok {
-		before = said.grant
+	if cached, ok := v.granted.Peek(d); ok {
+		before = cached.grant
 	}
-	for range maxOvertaken {
-		round, err := v.registry.verifiedRound()
+	for range maxStaleAnswers {
+		revocations, err := v.registry.verifiedRevocations()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
-		said, err := v.post(token)
+		verified, err := v.post(token)
 		if err != nil {
 			return nil, err
 		}
-		if said == nil {
+		if verified == nil {
 			return nil, v.refuse(before)
 		}
-		g, err = v.registry.admit(d, *said, before, round)
+		g, err = v.registry.admitVerified(d, *verified, before, revocations)
 		switch {
-		case errors.Is(err, errOvertaken):
+		case errors.Is(err, errStaleAnswer):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -185,28 +185,28 @@ func (v *Verifier) answer(d digest, token string) (g *Grant, err error) {
 		}
 		return g, nil
 	}
-	return nil, fmt.Errorf("%w: tokens were taken back meanwhile", ErrUnreachable)
+	return nil, fmt.Errorf("%w: verified tokens were revoked during the request", ErrUnreachable)
 }
 
-// refuse ends what the token gave until now.
+// refuse ends the previous grant of a token.
 func (v *Verifier) refuse(before *Grant) error {
 	if before != nil {
-		if err := v.registry.refuse(before); err != nil {
+		if err := v.registry.refuseVerified(before); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 	}
 	return ErrRefused
 }
 
-// post asks the platform once. It returns nil for a token that it does not know.
-// No error holds the token.
+// post asks the platform once. It returns nil for a token that the platform refuses. No
+// error contains the token.
 func (v *Verifier) post(token string) (*Verified, error) {
-	if time.Now().UnixNano() < v.down.Load() {
-		return nil, fmt.Errorf("%w: it did not answer a moment ago", ErrUnreachable)
+	if time.Now().UnixNano() < v.pausedUntil.Load() {
+		return nil, fmt.Errorf("%w: the previous request failed less than a second ago", ErrUnreachable)
 	}
 	body, err := json.Marshal(map[string]string{"token": token})
 	if err != nil {
-		panic("BUG: a string does not marshal: " + err.Error())
+		panic("BUG: cannot marshal a string: " + err.Error())
 	}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, v.url, bytes.NewReader(body))
 	if err != nil {
@@ -215,7 +215,7 @@ func (v *Verifier) post(token string) (*Verified, error) {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := v.client.Do(req)
 	if err != nil {
-		v.down.Store(time.Now().Add(downFor).UnixNano())
+		v.pausedUntil.Store(time.Now().Add(pauseAfterFailure).UnixNano())
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -226,26 +226,26 @@ func (v *Verifier) post(token string) (*Verified, error) {
 	case resp.StatusCode == http.StatusUnauthorized:
 		return nil, nil
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%w: it answers with status %d; want 200 or 401", ErrUnreachable, resp.StatusCode)
+		return nil, fmt.Errorf("%w: it answered with status %d; want 200 or 401", ErrUnreachable, resp.StatusCode)
 	case len(text) > maxAnswer:
 		return nil, fmt.Errorf("%w: its answer is longer than %d bytes", ErrUnreachable, maxAnswer)
 	}
 	return parseVerified(text)
 }
 
-// verifiedNames are the names in the platform's answer that count here.
+// verifiedNames are the members of the platform's answer that are used.
 var verifiedNames = []string{"gatewayId", "organizationId", "groups", "expiresAt"}
 
-// parseVerified reads the platform's answer. Fields it does not know are the
-// platform's own, unless they are known ones in other letters: who writes expiresat
-// would have a token that never expires. One that is null is as good as none.
+// parseVerified parses the platform's answer. Unknown members are ignored, unless they
+// are a known name in another case: a token with "expiresat" would never expire. Null is
+// the same as a missing member.
 func parseVerified(text []byte) (*Verified, error) {
 	v := new(Verified)
 	o := strict.Read(text)
 	for o.Next() {
 		switch name := string(o.Name()); {
 		case o.Misspelt(verifiedNames...):
-			o.Fail("is not spelt so")
+			o.Fail("has the wrong case")
 		case o.Null():
 		case name == "gatewayId":
 			v.GatewayID = o.String()
@@ -258,29 +258,29 @@ func parseVerified(text []byte) (*Verified, error) {
 			if err != nil {
 				o.Fail(err.Error())
 			}
-			if at.IsZero() { // which would stand for never
+			if at.IsZero() { // which means never
 				at = at.Add(1)
 			}
 			v.ExpiresAt = at
 		}
 	}
 	switch err := o.Err(); {
-	case errors.Is(err, strict.ErrSyntax): // whose text may have the token
-		return nil, fmt.Errorf("%w: its answer is not the JSON object that it should be", ErrUnreachable)
+	case errors.Is(err, strict.ErrSyntax): // its text can contain the token
+		return nil, fmt.Errorf("%w: its answer is not a valid JSON object", ErrUnreachable)
 	case err != nil:
 		return nil, fmt.Errorf("%w: its answer: %w", ErrUnreachable, err)
 	}
 	return v, nil
 }
 
-// tell logs when the platform stops giving answers, and when it does again.
-func (v *Verifier) tell(err error) {
+// logTransition logs when requests start to fail, and when they succeed again.
+func (v *Verifier) logTransition(err error) {
 	failed := err != nil && !errors.Is(err, ErrRefused)
 	if v.failing.Swap(failed) == failed {
 		return
 	}
 	if failed {
-		v.registry.log.Error("tokens cannot be verified; gateways are answered with 503 until they can", "error", err)
+		v.registry.log.Error("cannot verify tokens; gateways get 503 until it works", "error", err)
 	} else {
 		v.registry.log.Info("tokens can be verified again")
 	}

@@ -85,7 +85,7 @@ func wantGrant(t *testing.T, got, want *auth.Grant) {
 	}
 }
 
-// What the platform said counts for a minute, and a refusal for five seconds.
+// What the platform cached counts for a minute, and a refusal for five seconds.
 func TestVerifierRemembers(t *testing.T) {
 	verified(t, func(t *testing.T, n *node, p *platform, verify func(string) *auth.Grant) {
 		p.says["x"] = auth.Verified{GatewayID: "g"}
@@ -192,7 +192,7 @@ func TestVerifierExpiry(t *testing.T) {
 func TestVerifierAndRegistry(t *testing.T) {
 	verified(t, func(t *testing.T, n *node, p *platform, verify func(string) *auth.Grant) {
 		n.add(t, auth.NewGateway{ID: "g", Name: "g", Groups: []string{"registered"}})
-		p.says["x"] = auth.Verified{GatewayID: "g", Groups: []string{"said"}}
+		p.says["x"] = auth.Verified{GatewayID: "g", Groups: []string{"cached"}}
 		x := verify("x")
 		if !slices.Equal(x.Gateway.Groups, []string{"registered"}) {
 			t.Errorf("groups are %v", x.Gateway.Groups)
@@ -200,7 +200,7 @@ func TestVerifierAndRegistry(t *testing.T) {
 		n.remove(t, "g")
 		wantReason(t, x, event.GatewayRemoved)
 		y := verify("x")
-		if !slices.Equal(y.Gateway.Groups, []string{"said"}) {
+		if !slices.Equal(y.Gateway.Groups, []string{"cached"}) {
 			t.Errorf("then groups are %v", y.Gateway.Groups)
 		}
 		n.add(t, auth.NewGateway{ID: "g", Name: "g"})
@@ -253,6 +253,6 @@ func TestVerifierDown(t *testing.T) {
 		if verify("x") == nil {
 			t.Error("not granted when it is back")
 		}
-		wantText(t, n.logged(), "tokens cannot be verified", "tokens can be verified again")
+		wantText(t, n.logged(), "cannot verify tokens", "tokens can be verified again")
 	})
 }

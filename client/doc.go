@@ -13,5 +13,5 @@
 // the gateway has missed since, or a [Resync] if the server no longer has them.
 //
 // The package imports no other package of this module, and of other modules only gobwas/ws.
-// docs/protocol.md describes the protocol.
+// docs/reference/protocol.md describes the protocol.
 package client

@@ -9,8 +9,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// check reports whether RFC 6455 allows a frame with the header h to come now,
-// and whether its message stays within max bytes.
+// check reports whether RFC 6455 allows a frame with header h at this point, and
+// whether its message stays within max bytes. The section of each rule stands beside
+// it.
 func (d *Decoder) check(h header, max int) *Error {
 	switch {
 	case h.Rsv&^d.reserved(h) != 0: // 5.2: MUST be 0 unless an extension is negotiated
@@ -32,8 +33,8 @@ func (d *Decoder) check(h header, max int) *Error {
 	}
 }
 
-// reserved returns the reserved bits that may be set in a frame: RSV1 on the
-// first of a data message, where compression is negotiated (7692, 6).
+// reserved returns the reserved bits that can be set in a frame: RSV1 on the first
+// frame of a data message, if compression is negotiated (RFC 7692 section 6).
 func (d *Decoder) reserved(h header) byte {
 	if d.Deflate && (h.OpCode == OpText || h.OpCode == OpBinary) {
 		return rsv1
@@ -55,7 +56,7 @@ func checkControl(h header) *Error {
 // checkData checks the header of a data frame against the message begun, if any.
 func (d *Decoder) checkData(h header, max int) *Error {
 	begun, got := false, 0
-	if p := d.pending; p != nil {
+	if p := d.partial; p != nil {
 		begun, got = p.op != 0, len(p.data)
 	}
 	switch {
@@ -69,7 +70,7 @@ func (d *Decoder) checkData(h header, max int) *Error {
 	return nil
 }
 
-// checkPayload reports what is wrong with a whole message.
+// checkPayload checks the payload of a whole message.
 func checkPayload(m Message) *Error {
 	switch {
 	case m.Op == OpClose:

@@ -12,10 +12,12 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A CloseCode says why a connection is closed; see RFC 6455 section 7.4.
+// A CloseCode is the status code of a close frame: why a connection is closed (RFC 6455
+// section 7.4).
 type CloseCode uint16
 
-// The close codes of RFC 6455 section 7.4.1, and the ones registered since.
+// The close codes of RFC 6455 section 7.4.1, and those registered with IANA since
+// (section 11.7).
 const (
 	CloseNormal             = CloseCode(ws.StatusNormalClosure)           // 1000
 	CloseGoingAway          = CloseCode(ws.StatusGoingAway)               // 1001
@@ -33,11 +35,11 @@ const (
 	CloseBadGateway         = CloseCode(1014)
 )
 
-// maxReason is what the code leaves of a control frame, in bytes.
+// maxReason is how many bytes of a control frame the code leaves for the reason.
 const maxReason = MaxControlPayload - 2
 
-// sendable reports whether c may stand in a close frame. gobwas/ws has such a
-// check too, which knows nothing of 1012 to 1014.
+// sendable reports whether c can be in a close frame. The check of gobwas/ws does not
+// know 1012 to 1014.
 func (c CloseCode) sendable() bool {
 	switch {
 	case CloseNormal <= c && c <= CloseUnsupportedData: // 7.4.1; the next three are never sent
@@ -49,16 +51,15 @@ func (c CloseCode) sendable() bool {
 	}
 }
 
-// AppendClose appends a server's close frame. The reason is for people; it is
-// cut at the end of a rune where it does not fit. [CloseNoStatus] makes a frame
-// without code and reason.
+// AppendClose appends a server's close frame. The reason is for people; it is cut to
+// 123 bytes, at the end of a character. [CloseNoStatus] makes a frame without code and
+// reason. Other codes that RFC 6455 section 7.4 does not allow in a frame panic.
 func AppendClose(dst []byte, code CloseCode, reason string) []byte {
 	var body [MaxControlPayload]byte
 	return Append(dst, OpClose, AppendCloseBody(body[:0], code, reason))
 }
 
-// AppendCloseBody appends the payload of a close frame, as [AppendClose] makes
-// it.
+// AppendCloseBody appends the payload of a close frame, as [AppendClose] does.
 func AppendCloseBody(dst []byte, code CloseCode, reason string) []byte {
 	if code == CloseNoStatus {
 		return dst
@@ -70,7 +71,7 @@ func AppendCloseBody(dst []byte, code CloseCode, reason string) []byte {
 	return append(dst, cutReason(reason)...)
 }
 
-// cutReason makes a reason one that a frame can carry (5.5, 5.5.1).
+// cutReason makes a reason fit a frame (sections 5.5 and 5.5.1).
 func cutReason(s string) string {
 	s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	if len(s) <= maxReason {
@@ -83,8 +84,8 @@ func cutReason(s string) string {
 	return s[:end]
 }
 
-// ParseClose reads the payload of a close frame that a [Decoder] has passed.
-// Without a code it is [CloseNoStatus] (7.1.5).
+// ParseClose returns code and reason in the payload of a close frame that a [Decoder]
+// has returned. Without a code it is [CloseNoStatus] (RFC 6455 section 7.1.5).
 func ParseClose(payload []byte) (code CloseCode, reason string) {
 	if len(payload) < 2 {
 		return CloseNoStatus, ""
@@ -92,7 +93,7 @@ func ParseClose(payload []byte) (code CloseCode, reason string) {
 	return CloseCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
 }
 
-// checkClose reports what is wrong with the payload of a peer's close frame.
+// checkClose checks the payload of a peer's close frame.
 func checkClose(payload []byte) *Error {
 	if len(payload) == 0 {
 		return nil

@@ -62,7 +62,7 @@ func TestAccepted(t *testing.T) {
 			if g := decode(t, &bytewise, math.MaxInt, ones(tt.in)...); !g.equal(want) {
 				t.Errorf("byte by byte: got %v, want %v", g, want)
 			}
-			if whole.pending != nil || bytewise.pending != nil {
+			if whole.partial != nil || bytewise.partial != nil {
 				t.Error("memory is held between messages")
 			}
 		})
@@ -200,7 +200,7 @@ func TestStaysFailed(t *testing.T) {
 	if first == nil || second != first || n != 0 {
 		t.Errorf("after %v: took %d bytes with error %v", first, n, second)
 	}
-	if d.pending != nil {
+	if d.partial != nil {
 		t.Error("a failed decoder holds memory")
 	}
 }
@@ -229,7 +229,7 @@ func TestMemoryGrowsWithWhatArrives(t *testing.T) {
 	if g := decode(t, &d, math.MaxInt, header, []byte("a few bytes")); g.err != nil {
 		t.Fatal(g)
 	}
-	if c := cap(d.pending.data); c > 64 {
+	if c := cap(d.partial.data); c > 64 {
 		t.Errorf("holds %d bytes for 11 that arrived", c)
 	}
 }
@@ -284,7 +284,7 @@ func TestAnyFragmentsAnySplit(t *testing.T) {
 		if g := decode(t, &pieces, math.MaxInt, split(wire, cuts)...); !g.equal(want) {
 			t.Fatalf("in pieces: got %v, want %v", g, want)
 		}
-		if pieces.pending != nil {
+		if pieces.partial != nil {
 			t.Fatal("memory is held between messages")
 		}
 	})

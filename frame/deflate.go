@@ -13,27 +13,28 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// This file is permessage-deflate, RFC 7692, without context takeover: every
-// message is compressed by itself, so that nothing is kept between two.
+// This file is permessage-deflate (RFC 7692) without context takeover: every message is
+// compressed by itself, so nothing is kept between two messages.
 
 const (
-	// rsv1 in a header's Rsv marks a compressed message (7692, 6).
+	// rsv1 in a header's Rsv marks a compressed message (RFC 7692 section 6).
 	rsv1 = 0b100
-	// rsv1Bit is the same in a frame's first byte.
+	// rsv1Bit is the same bit in the first byte of a frame.
 	rsv1Bit = 0x40
 
-	// flushTail is what a sender takes off a message's end (7692, 7.2.1).
+	// flushTail is removed by a sender from the end of a message (section 7.2.1).
 	flushTail = "\x00\x00\xff\xff"
 	// lastBlock is an empty block that ends the stream for the reader.
 	lastBlock = "\x01\x00\x00\xff\xff"
-	// maxStreams is how many times a message may begin anew behind a block that
-	// says it is the last (7692, 7.2.3.4): each costs the reader its tables.
+	// maxStreams limits how often a message can start a new deflate stream after a
+	// block that is marked as the last (section 7.2.3.4). Each costs the reader its
+	// tables.
 	maxStreams = 16
 )
 
 // AppendDeflated appends a server's frame that is a whole compressed message, and
-// reports whether that is shorter than what [Append] makes; if not, dst is
-// returned as it was. Any goroutine may call it.
+// reports true, if that is shorter than what [Append] makes. Otherwise it returns dst
+// unchanged. Any goroutine can call it.
 func AppendDeflated(dst []byte, op OpCode, payload []byte) ([]byte, bool) {
 	d := deflaters.Get().(*deflater)
 	defer deflaters.Put(d)
@@ -47,8 +48,8 @@ func AppendDeflated(dst []byte, op OpCode, payload []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// A deflater compresses one message at a time. It weighs about a megabyte, so it
-// is shared and not a connection's.
+// A deflater compresses one message at a time. It takes about 1 MB, so deflaters are
+// pooled and belong to no connection.
 type deflater struct {
 	w   *flate.Writer
 	out bytes.Buffer
@@ -75,15 +76,15 @@ func (d *deflater) deflate(payload []byte) []byte {
 	return bytes.TrimSuffix(d.out.Bytes(), []byte(flushTail))
 }
 
-// inflate returns a compressed message's payload, in memory of its own. It holds
-// no more than max bytes and one of it, whatever they would become.
+// inflate returns the payload of a compressed message in memory of its own. It never
+// holds more than max+1 bytes of it, however large it would become.
 func inflate(payload []byte, max int) ([]byte, *Error) {
 	f := inflaters.Get().(*inflater)
 	defer inflaters.Put(f)
 	return f.inflate(payload, max)
 }
 
-// An inflater decompresses one message at a time.
+// An inflater decompresses one message at a time. Inflaters are pooled.
 type inflater struct {
 	r   io.ReadCloser // also a flate.Resetter
 	in  source
@@ -92,7 +93,7 @@ type inflater struct {
 
 var inflaters = sync.Pool{New: func() any { return &inflater{r: flate.NewReader(nil)} }}
 
-// maxScratch is how much scratch an idle inflater keeps, in bytes.
+// maxScratch is how much scratch memory an idle inflater keeps, in bytes.
 const maxScratch = 128 << 10
 
 func (f *inflater) inflate(payload []byte, max int) (_ []byte, fail *Error) {
@@ -119,11 +120,11 @@ func (f *inflater) inflate(payload []byte, max int) (_ []byte, fail *Error) {
 	return out, nil
 }
 
-// stream reads up to a last block.
+// stream reads one deflate stream, up to its last block.
 func (f *inflater) stream(max int) *Error {
 	bound := max
 	if bound < math.MaxInt {
-		bound++ // one byte too many shows that it is too big
+		bound++ // one byte more shows that the message is too big
 	}
 	for {
 		if len(f.out) == cap(f.out) {
@@ -145,8 +146,8 @@ func (f *inflater) stream(max int) *Error {
 
 func corrupt() *Error { return &Error{CloseInvalidData, "compressed message is corrupt"} }
 
-// A source is a message's bytes with the ending that the reader needs. It has
-// ReadByte, so that flate reads no further than a last block.
+// A source is the bytes of a message followed by the ending that the reader needs. It
+// has ReadByte so that flate reads no further than a last block.
 type source struct {
 	rest, tail []byte
 }
@@ -158,7 +159,7 @@ func (s *source) reset(b []byte) { s.rest, s.tail = b, ending }
 // left returns how many bytes are unread.
 func (s *source) left() int { return len(s.rest) + len(s.tail) }
 
-// next makes rest what is to be read next.
+// next sets rest to what is to be read next. It reports false at the end.
 func (s *source) next() bool {
 	if len(s.rest) == 0 {
 		s.rest, s.tail = s.tail, nil

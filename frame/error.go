@@ -5,11 +5,11 @@ package frame
 
 import "fmt"
 
-// An Error is what the peer did wrong. The connection is to be closed with its
-// code and reason (RFC 6455 section 7.1.7).
+// An Error is a violation of the protocol by the peer. The connection is closed with
+// its code and reason (RFC 6455 section 7.1.7).
 type Error struct {
 	Code   CloseCode
-	Reason string // fits a close frame; says nothing that the peer sent
+	Reason string // fits a close frame; contains nothing that the peer sent
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (close code %d)", e.Reason, e.Code) }

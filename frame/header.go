@@ -10,7 +10,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// An OpCode says what a frame is; see RFC 6455 section 5.2.
+// An OpCode is the type of a frame (RFC 6455 section 5.2).
 type OpCode = ws.OpCode
 
 // The opcodes of messages and of control frames.
@@ -22,7 +22,7 @@ const (
 	OpPong   = ws.OpPong
 )
 
-// MaxControlPayload is how many bytes a control frame carries at most (5.5).
+// MaxControlPayload is the maximum payload of a control frame, in bytes (section 5.5).
 const MaxControlPayload = ws.MaxControlFramePayloadSize
 
 // The frame header of RFC 6455 section 5.2:
@@ -52,15 +52,15 @@ const (
 	length64 = 127 // the length is in the next 8 bytes
 )
 
-// A header is what the bytes of a frame's header say, allowed or not. Length is
-// negative when the highest of its 64 bits is set.
+// A header is a frame's header as received, allowed or not. Length is negative when the
+// highest of its 64 bits is set.
 type header struct {
 	ws.Header
 	size int // bytes the header takes
 }
 
-// consumeHeader reads a header from the front of b. n is the bytes it takes,
-// and 0 when b ends before it.
+// consumeHeader reads a header from the front of b. n is its size in bytes, 0 when b
+// ends before it.
 func consumeHeader(b []byte) (h header, n int) {
 	if len(b) < ws.MinHeaderSize {
 		return header{}, 0
@@ -88,8 +88,8 @@ func consumeHeader(b []byte) (h header, n int) {
 	return h, h.size
 }
 
-// encodedSize returns the size of a header whose second byte says length and
-// masked.
+// encodedSize returns the size of a header with the given length bits and mask bit in
+// its second byte.
 func encodedSize(length byte, masked bool) int {
 	size := ws.MinHeaderSize
 	switch length {
@@ -104,8 +104,8 @@ func encodedSize(length byte, masked bool) int {
 	return size
 }
 
-// wholeIn reports whether b, which is what follows the header, begins with all
-// of a control frame's payload or of an unfragmented message's.
+// wholeIn reports whether b, the bytes after the header, begins with all of the payload
+// of a control frame or of an unfragmented message.
 func (h header) wholeIn(b []byte) bool {
 	if h.Length > int64(len(b)) {
 		return false
@@ -113,8 +113,7 @@ func (h header) wholeIn(b []byte) bool {
 	return h.OpCode.IsControl() || h.Fin && h.OpCode != ws.OpContinuation
 }
 
-// inPlace unmasks the payload where it lies, at the front of b, and makes a
-// message of it.
+// inPlace unmasks the payload at the front of b, in place, and returns the message.
 func (h header) inPlace(b []byte) Message {
 	payload := b[:h.Length:h.Length]
 	if h.Masked {
@@ -127,8 +126,8 @@ func (h header) inPlace(b []byte) Message {
 // bytes.
 func HeaderSize(n int) int { return ws.HeaderSize(ws.Header{Length: int64(n)}) }
 
-// AppendHeader appends the header of a server's frame that is a whole message,
-// or a control frame, with n bytes of payload. The caller appends the payload.
+// AppendHeader appends the header of a server's frame that is a whole message or a
+// control frame, with n bytes of payload. The caller appends the payload.
 func AppendHeader(dst []byte, op OpCode, n int) []byte { return appendHeader(dst, op, 0, n) }
 
 // appendHeader appends a header; mask is the mask bit or 0.
@@ -137,7 +136,7 @@ func appendHeader(dst []byte, op OpCode, mask byte, n int) []byte {
 		panic("BUG: a control frame with more than 125 bytes") // 5.5
 	}
 	dst = append(dst, finBit|byte(op))
-	switch { // in the fewest bytes that hold it (5.2)
+	switch { // in the fewest bytes (section 5.2)
 	case n < length16:
 		return append(dst, mask|byte(n))
 	case n <= math.MaxUint16:

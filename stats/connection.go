@@ -12,16 +12,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Connection is what is told of one live connection.
+// A Connection is the state of one open connection, as the stats route lists it.
 type Connection struct {
 	GatewayID     string
 	ConnectionID  uuid.UUID
 	ConnectedAt   time.Time
-	LastHeartbeat time.Time // when anything was last heard from the peer
+	LastHeartbeat time.Time // when the peer last sent a whole message or control frame, or made a request
 	Status        string    // connected or closing
 	RemoteAddr    netip.AddrPort
 	EventsSent    uint64
 	QueuedBytes   int
-	Cursor        event.Cursor // the last event written to it, else where it began
+	Cursor        event.Cursor // the last event written, or the position at which the connection began
 	Shard         int
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A lastFailure is when and why a delivery failed last. Anyone may load it.
+// A lastFailure is when and why a delivery last failed. Any goroutine can store and
+// load it.
 type lastFailure struct {
 	v atomic.Pointer[failureAt]
 }
@@ -32,15 +33,15 @@ func (l *lastFailure) load() (at time.Time, reason event.FailureReason, ok bool)
 	return f.at, f.reason, true
 }
 
-// Failures counts failed deliveries that belong to no shard: those to gateways
-// that were not connected, and those that gateways rejected. It may have many
-// writers. The zero Failures has counted none.
+// Failures counts failed deliveries of no shard: to gateways that were not connected,
+// and events that gateways rejected. Any goroutine can use it. The zero Failures has
+// counted none.
 type Failures struct {
 	counts [event.NumFailureReasons]atomic.Uint64
 	last   lastFailure
 }
 
-// Fail counts n failed deliveries for one reason.
+// Fail counts n failed deliveries with a reason, at a time.
 func (f *Failures) Fail(reason event.FailureReason, n int, at time.Time) {
 	f.counts[reason].Add(uint64(n))
 	f.last.store(at, reason)

@@ -13,11 +13,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// The JSON of the stats route is appended piece by piece, because the list of
-// connections can be long: a page of it is written out before the next is made.
+// The JSON of the stats route is appended in pieces, because the list of connections
+// can be long: one page of it is written out before the next one is made.
 
-// AppendConnection appends c as an object of the list of connections. The node
-// is the id of the one that holds it.
+// AppendConnection appends c as an element of the list of connections. node is the id
+// of the node that holds it.
 func AppendConnection(dst []byte, c *Connection, node string) []byte {
 	dst = append(dst, `{"gatewayId":`...)
 	dst = event.AppendString(dst, c.GatewayID)
@@ -95,7 +95,7 @@ func (d Delivery) AppendJSON(dst []byte) []byte {
 // MarshalJSON implements [json.Marshaler].
 func (d Delivery) MarshalJSON() ([]byte, error) { return d.AppendJSON(nil), nil }
 
-// AppendNode appends the object "node": which one it is, and its shards.
+// AppendNode appends the object "node": the node's id, version, start time and shards.
 func AppendNode(dst []byte, id, version string, startedAt time.Time, shards []*Shard) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = event.AppendString(dst, id)
@@ -125,12 +125,12 @@ func (s *Shard) appendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// TotalConnections returns how many connections the shards have now.
+// TotalConnections returns how many connections the shards hold now.
 func TotalConnections(shards []*Shard) int64 {
 	return Sum(shards, func(s *Shard) int64 { return s.Connections.Load() })
 }
 
-// TotalFailures returns how many deliveries failed since the node started.
+// TotalFailures returns how many deliveries have failed since the node started.
 func TotalFailures(shards []*Shard, other *Failures) (total uint64) {
 	add := func(_ string, n uint64) { total += n }
 	for _, s := range shards {
@@ -150,7 +150,7 @@ func lastFailureOf(shards []*Shard, other *Failures) (at time.Time, reason event
 	return at, reason, ok
 }
 
-// appendUUID does what u.String does, without the string.
+// appendUUID appends u.String() without allocating the string.
 func appendUUID(dst []byte, u uuid.UUID) []byte {
 	dst = hex.AppendEncode(dst, u[:4])
 	for _, part := range [][]byte{u[4:6], u[6:8], u[8:10], u[10:]} {

@@ -9,33 +9,33 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A Shard holds the counts of one shard. The shard's loop writes them; anyone
-// may load them.
+// A Shard is the counters of one shard. The shard's loop owns them; any goroutine can
+// load them.
 type Shard struct {
 	Connections Gauge
-	Gateways    Gauge // gateways with a connection
-	QueuedBytes Gauge // in send queues, not yet taken by a socket
+	Gateways    Gauge // gateways with at least one connection
+	QueuedBytes Gauge // bytes in send queues that no socket has taken
 
-	Delivered   Counter // events written to a socket, once for each connection
-	Failed      *Vec    // by [event.FailureReason]
+	Delivered   Counter // events written to a socket, one per connection
+	Failed      *Vec    // failed deliveries by [event.FailureReason]
 	Disconnects *Vec    // by [event.CloseReason]
 	Received    *Vec    // messages from gateways, by [event.MessageKind]
 	Pings       Counter // pings sent
 
-	Replayed       Counter // events queued for connections that resumed
-	Resyncs        Counter // connections told that they have missed events for good
-	ReplaysWaiting Gauge   // connections whose place is before what the window holds
-	WindowBytes    Gauge   // held of the newest events
+	Replayed       Counter // missed events queued for connections that resumed
+	Resyncs        Counter // resync.required messages
+	ReplaysWaiting Gauge   // connections with a position before the window
+	WindowBytes    Gauge   // memory of the window
 	WindowEvents   Gauge
 
-	// Latency is from an event's publication to its last byte taken by the
-	// socket, for each delivery.
+	// Latency is the time from an event's publication until a socket took its last
+	// byte, for each delivery that was not a replay.
 	Latency *Histogram
 
 	lastFailure lastFailure
 }
 
-// NewShard returns the counts of a shard that has done nothing yet.
+// NewShard returns counters that have counted nothing.
 func NewShard() *Shard {
 	return &Shard{
 		Failed:      NewVec(event.FailureReasonNames()...),
@@ -49,19 +49,18 @@ func NewShard() *Shard {
 	}
 }
 
-// Fail counts n failed deliveries for one reason. Owner only.
+// Fail counts n failed deliveries with a reason, at a time. Owner only.
 func (s *Shard) Fail(reason event.FailureReason, n int, at time.Time) {
 	s.Failed.Add(int(reason), uint64(n))
 	s.lastFailure.store(at, reason)
 }
 
-// LastFailure returns when and why a delivery failed last; ok is false when none
-// did.
+// LastFailure returns when and why a delivery last failed; ok is false if none did.
 func (s *Shard) LastFailure() (at time.Time, reason event.FailureReason, ok bool) {
 	return s.lastFailure.load()
 }
 
-// Sum returns the sum of one counter of all shards.
+// Sum returns the sum of one counter over all shards.
 func Sum[N int64 | uint64](shards []*Shard, load func(*Shard) N) (total N) {
 	for _, s := range shards {
 		total += load(s)

@@ -1,8 +1,8 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package memstore is an [auth.Store] in memory, for the tests and benchmarks of
-// every package that needs a registry.
+// Package memstore is an [auth.Store] in memory, for tests and benchmarks that need a
+// registry.
 package memstore
 
 import (
@@ -14,16 +14,17 @@ import (
 	"github.com/gatecast/gatecast/auth"
 )
 
-// A Store is an [auth.Store] that is gone with the process. Several registries
-// may share one, as several nodes share a cluster's.
+// A Store is an [auth.Store] that ends with the process. Any goroutine can use it.
+// Registries can share one, as nodes share the store of a cluster.
 type Store struct {
 	mu       sync.Mutex
 	revision uint64 // of the newest write; every write has its own
 	values   map[string]value
 	watchers map[*watcher]struct{}
-	lost     bool // see Rollback
+	lost     bool // Rollback was called
 }
 
+// A value is the value of a key.
 type value struct {
 	bytes    []byte
 	revision uint64
@@ -70,8 +71,7 @@ func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
 	return err
 }
 
-// write makes a change if the key is at the given revision; 0 means that there
-// is no such key.
+// write makes a change if the key is at the given revision; 0: if it does not exist.
 func (s *Store) write(ctx context.Context, c auth.Change, revision uint64) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -89,16 +89,16 @@ func (s *Store) write(ctx context.Context, c auth.Change, revision uint64) (uint
 		s.values[c.Key] = value{bytes.Clone(c.Value), c.Revision}
 	}
 	for w := range s.watchers {
-		w.tell(c)
+		w.send(c)
 	}
 	return c.Revision, nil
 }
 
-// ErrRolledBack ends the watches of a store that has lost what it had.
+// ErrRolledBack ends the watches of a store at Rollback.
 var ErrRolledBack = errors.New("the store has lost what it had")
 
-// Rollback makes the store as it was when values returned what it has now; nil: empty. It
-// ends every watch, and later ones say so.
+// Rollback replaces the store's data by values, an earlier result of Values; nil: no data.
+// It ends every watch. Later watches start with Reset.
 func (s *Store) Rollback(values map[string][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *Store) Rollback(values map[string][]byte) {
 	clear(s.watchers)
 }
 
-// Values returns what the store has.
+// Values returns a copy of the store's data.
 func (s *Store) Values() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,14 +150,15 @@ func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
 	}
 }
 
-// A watcher is one call of Watch. The store's mutex guards it.
+// A watcher is one call of Watch. Store.mu guards queue.
 type watcher struct {
-	queue []auth.Change // not yet told
-	wake  chan struct{} // holds one token while there may be a queue
-	lost  chan struct{} // closed when the store has lost what it had
+	queue []auth.Change // not reported yet
+	wake  chan struct{} // has one token when queue has become non-empty
+	lost  chan struct{} // closed by Rollback
 }
 
-func (w *watcher) tell(c auth.Change) {
+// send queues a change. Store.mu is held.
+func (w *watcher) send(c auth.Change) {
 	c.Value = bytes.Clone(c.Value)
 	w.queue = append(w.queue, c)
 	select {
@@ -166,18 +167,18 @@ func (w *watcher) tell(c auth.Change) {
 	}
 }
 
-// watch returns a watcher that is to tell all that is there.
+// watch returns a watcher whose queue has everything in the store.
 func (s *Store) watch() *watcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := &watcher{wake: make(chan struct{}, 1), lost: make(chan struct{})}
 	if s.lost {
-		w.tell(auth.Change{Reset: true})
+		w.send(auth.Change{Reset: true})
 	}
 	for key, v := range s.values {
-		w.tell(auth.Change{Key: key, Value: v.bytes, Revision: v.revision})
+		w.send(auth.Change{Key: key, Value: v.bytes, Revision: v.revision})
 	}
-	w.tell(auth.Change{Synced: true})
+	w.send(auth.Change{Synced: true})
 	s.watchers[w] = struct{}{}
 	return w
 }

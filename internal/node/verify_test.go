@@ -179,7 +179,7 @@ func TestVerifyDown(t *testing.T) {
 		}
 	}
 	s.drain()
-	if n := strings.Count(s.logs.String(), "tokens cannot be verified"); n != 1 {
+	if n := strings.Count(s.logs.String(), "cannot verify tokens"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, s.logs)
 	}
 }

@@ -21,12 +21,12 @@ type gaugeMetric struct {
 }
 
 var gaugeMetrics = []gaugeMetric{
-	{desc("connections", "Connections that are open."), func(s *stats.Shard) int64 { return s.Connections.Load() }},
-	{desc("gateways_connected", "Gateways that have at least one connection."), func(s *stats.Shard) int64 { return s.Gateways.Load() }},
-	{desc("replay_window_bytes", "Memory that holds the newest events for gateways that resume, about."), func(s *stats.Shard) int64 { return s.WindowBytes.Load() }},
-	{desc("replay_window_events", "Events in it; one for many counts once for each gateway it names and each shard."), func(s *stats.Shard) int64 { return s.WindowEvents.Load() }},
-	{desc("replays_waiting", "Connections whose place is older than the newest events held, and that the log is read for."), func(s *stats.Shard) int64 { return s.ReplaysWaiting.Load() }},
-	{desc("send_queue_bytes", "Bytes in send queues that no socket has taken yet."), func(s *stats.Shard) int64 { return s.QueuedBytes.Load() }},
+	{desc("connections", "Open connections."), func(s *stats.Shard) int64 { return s.Connections.Load() }},
+	{desc("gateways_connected", "Gateways with at least one connection."), func(s *stats.Shard) int64 { return s.Gateways.Load() }},
+	{desc("replay_window_bytes", "Memory of the newest events, kept for gateways that resume, in bytes."), func(s *stats.Shard) int64 { return s.WindowBytes.Load() }},
+	{desc("replay_window_events", "Events in that memory, counted per shard and per gateway that they name."), func(s *stats.Shard) int64 { return s.WindowEvents.Load() }},
+	{desc("replays_waiting", "Resuming connections that wait for a scan of the log."), func(s *stats.Shard) int64 { return s.ReplaysWaiting.Load() }},
+	{desc("send_queue_bytes", "Unsent bytes in the send queues of all connections."), func(s *stats.Shard) int64 { return s.QueuedBytes.Load() }},
 }
 
 // A counterMetric is the sum of one count over all shards.
@@ -36,11 +36,11 @@ type counterMetric struct {
 }
 
 var counterMetrics = []counterMetric{
-	{desc("slow_consumers_total", "Connections cut off because they took events too slowly."), func(s *stats.Shard) uint64 { return s.Disconnects.Load(int(event.SlowConsumer)) }},
-	{desc("heartbeat_timeouts_total", "Connections cut off because nothing was heard from them."), func(s *stats.Shard) uint64 { return s.Disconnects.Load(int(event.HeartbeatTimeout)) }},
-	{desc("replayed_events_total", "Events sent to connections that resumed, from before they came back."), func(s *stats.Shard) uint64 { return s.Replayed.Load() }},
-	{desc("resyncs_total", "Connections told that they have missed events nobody can send them any more."), func(s *stats.Shard) uint64 { return s.Resyncs.Load() }},
-	{desc("pings_total", "Pings sent."), func(s *stats.Shard) uint64 { return s.Pings.Load() }},
+	{desc("slow_consumers_total", "Connections closed because they took events too slowly."), func(s *stats.Shard) uint64 { return s.Disconnects.Load(int(event.SlowConsumer)) }},
+	{desc("heartbeat_timeouts_total", "Connections closed because their peer was silent for too long."), func(s *stats.Shard) uint64 { return s.Disconnects.Load(int(event.HeartbeatTimeout)) }},
+	{desc("replayed_events_total", "Missed events queued for connections that resumed."), func(s *stats.Shard) uint64 { return s.Replayed.Load() }},
+	{desc("resyncs_total", "Sent resync.required messages: events were missed and cannot be sent."), func(s *stats.Shard) uint64 { return s.Resyncs.Load() }},
+	{desc("pings_total", "Sent WebSocket pings."), func(s *stats.Shard) uint64 { return s.Pings.Load() }},
 }
 
 // A vecMetric is the sum of one Vec over all shards, label by label.
@@ -50,28 +50,28 @@ type vecMetric struct {
 }
 
 var vecMetrics = []vecMetric{
-	{desc("disconnects_total", "Connections that ended, by reason.", "reason"), func(s *stats.Shard, f func(string, uint64)) { s.Disconnects.Each(f) }},
-	{desc("messages_received_total", "Messages from gateways, by type.", "type"), func(s *stats.Shard, f func(string, uint64)) { s.Received.Each(f) }},
+	{desc("disconnects_total", "Ended connections, by reason.", "reason"), func(s *stats.Shard, f func(string, uint64)) { s.Disconnects.Each(f) }},
+	{desc("messages_received_total", "Messages received from gateways, by type.", "type"), func(s *stats.Shard, f func(string, uint64)) { s.Received.Each(f) }},
 }
 
-var deliveriesDesc = desc("deliveries_total", "Deliveries of events, by what became of them: to connections, and to gateways that had none.", "result")
+var deliveriesDesc = desc("deliveries_total", "Deliveries of events, by result: delivered, or why they failed.", "result")
 
-var latencyDesc = desc("delivery_latency_seconds", "Time from an event's publication until a socket took its last byte.")
+var latencyDesc = desc("delivery_latency_seconds", "Seconds from publish until a socket took the event's last byte.")
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("gatecast_"+name, help, labels, nil)
 }
 
-// A Collector is the shards' counters as Prometheus sees them: sums over all
-// shards, read when a scrape asks. No label names a gateway or a shard, so the
-// number of series does not grow with a node's load. It may be shared.
+// A Collector exports the counters of the shards: sums over all shards, read at each
+// scrape. No label names a gateway or a shard, so the number of series does not grow
+// with the load. Any goroutine can use it.
 type Collector struct {
 	shards []*stats.Shard
 	other  *stats.Failures
 }
 
-// NewCollector returns the collector of the given shards, and of the failed
-// deliveries that belong to none.
+// NewCollector returns the collector of the given shards, and of the failed deliveries
+// that belong to none.
 func NewCollector(shards []*stats.Shard, other *stats.Failures) *Collector {
 	return &Collector{shards: shards, other: other}
 }
@@ -131,8 +131,8 @@ func (c *Collector) latency() (buckets map[float64]uint64, count uint64, seconds
 	return buckets, count, seconds
 }
 
-// NewRegistry returns a registry of everything a node shows Prometheus: the
-// shards' counters, the node's own, and those of Go and of the process.
+// NewRegistry returns a registry with all metrics of a node: of the shards, of the
+// node, of the Go runtime and of the process.
 func NewRegistry(n *Node, shards []*stats.Shard) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(NewCollector(shards, &n.Failures))
@@ -141,8 +141,8 @@ func NewRegistry(n *Node, shards []*stats.Shard) *prometheus.Registry {
 	return r
 }
 
-// Handler returns the handler that answers a scrape of r. It is here so that
-// nothing but this package needs to know Prometheus.
+// Handler returns the handler that answers scrapes of r. It is here so that no other
+// package imports Prometheus.
 func Handler(r *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }

@@ -43,37 +43,37 @@ func twoShards() []*stats.Shard {
 
 func TestCollectorSumsOverShards(t *testing.T) {
 	const want = `
-# HELP gatecast_connections Connections that are open.
+# HELP gatecast_connections Open connections.
 # TYPE gatecast_connections gauge
 gatecast_connections 7
-# HELP gatecast_gateways_connected Gateways that have at least one connection.
+# HELP gatecast_gateways_connected Gateways with at least one connection.
 # TYPE gatecast_gateways_connected gauge
 gatecast_gateways_connected 3
-# HELP gatecast_send_queue_bytes Bytes in send queues that no socket has taken yet.
+# HELP gatecast_send_queue_bytes Unsent bytes in the send queues of all connections.
 # TYPE gatecast_send_queue_bytes gauge
 gatecast_send_queue_bytes 512
-# HELP gatecast_slow_consumers_total Connections cut off because they took events too slowly.
+# HELP gatecast_slow_consumers_total Connections closed because they took events too slowly.
 # TYPE gatecast_slow_consumers_total counter
 gatecast_slow_consumers_total 2
-# HELP gatecast_heartbeat_timeouts_total Connections cut off because nothing was heard from them.
+# HELP gatecast_heartbeat_timeouts_total Connections closed because their peer was silent for too long.
 # TYPE gatecast_heartbeat_timeouts_total counter
 gatecast_heartbeat_timeouts_total 1
-# HELP gatecast_pings_total Pings sent.
+# HELP gatecast_pings_total Sent WebSocket pings.
 # TYPE gatecast_pings_total counter
 gatecast_pings_total 7
-# HELP gatecast_messages_received_total Messages from gateways, by type.
+# HELP gatecast_messages_received_total Messages received from gateways, by type.
 # TYPE gatecast_messages_received_total counter
 gatecast_messages_received_total{type="deployment.ack"} 0
 gatecast_messages_received_total{type="event.ack"} 1
 gatecast_messages_received_total{type="unknown"} 2
-# HELP gatecast_deliveries_total Deliveries of events, by what became of them: to connections, and to gateways that had none.
+# HELP gatecast_deliveries_total Deliveries of events, by result: delivered, or why they failed.
 # TYPE gatecast_deliveries_total counter
 gatecast_deliveries_total{result="connection_lost"} 1
 gatecast_deliveries_total{result="delivered"} 15
 gatecast_deliveries_total{result="not_connected"} 2
 gatecast_deliveries_total{result="rejected"} 0
 gatecast_deliveries_total{result="slow_consumer"} 0
-# HELP gatecast_delivery_latency_seconds Time from an event's publication until a socket took its last byte.
+# HELP gatecast_delivery_latency_seconds Seconds from publish until a socket took the event's last byte.
 # TYPE gatecast_delivery_latency_seconds histogram
 gatecast_delivery_latency_seconds_bucket{le="0.0001"} 0
 gatecast_delivery_latency_seconds_bucket{le="0.00025"} 2
@@ -162,6 +162,21 @@ func TestHandlerServesEveryName(t *testing.T) {
 	} {
 		if !strings.Contains(string(body), "\n"+name) {
 			t.Errorf("/metrics has no line beginning with %q", name)
+		}
+	}
+}
+
+// Help texts are read in lists: one short sentence each.
+func TestHelpIsShort(t *testing.T) {
+	families, err := NewRegistry(NewNode("v1"), []*stats.Shard{stats.NewShard()}).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		help := f.GetHelp()
+		ours := strings.HasPrefix(f.GetName(), "gatecast_")
+		if words := len(strings.Fields(help)); ours && (words == 0 || words > 15 || !strings.HasSuffix(help, ".")) {
+			t.Errorf("%s: %d words, want a sentence of at most 15: %s", f.GetName(), words, help)
 		}
 	}
 }

@@ -51,6 +51,7 @@ internal/reload:
 internal/secretfile:
 internal/settings: internal/event internal/netaddr
 internal/spec:
+internal/spec/gendoc: auth frame internal/api internal/event internal/http1 internal/settings internal/spec
 internal/stopsignal:
 internal/strict:
 internal/tlsrecord:

@@ -53,6 +53,8 @@ github.com/prometheus/client_golang
 github.com/santhosh-tekuri/jsonschema
 	internal/eventtypes
 	test/spectest: validates messages against the AsyncAPI document
+github.com/tidwall/btree
+	auth
 github.com/valyala/fasthttp
 	internal/api
 go.opentelemetry.io/otel
@@ -60,6 +62,7 @@ go.opentelemetry.io/otel
 go.yaml.in/yaml
 	cmd/gatecast
 	internal/eventtypes: the file of event types, with strict rules of its own
+	internal/spec/gendoc: the order of the members in the OpenAPI and AsyncAPI documents
 	test/spectest: the OpenAPI and AsyncAPI documents
 golang.org/x/net
 	internal/front
@@ -69,7 +72,7 @@ golang.org/x/sync
 golang.org/x/sys
 	poller
 	bench: CPU pinning and CPU clock of the server process
-	internal/api: TCP_INFO, to find clients that are gone
+	internal/api: TCP_INFO, to notice that a client disconnected
 	internal/eventlog: free disk space, file locks and syncfs
 	internal/node: the descriptor limit, and names of accept errors
 	test/testenv: a read-only mount

@@ -34,8 +34,8 @@ func TestOneSourceInAllForms(t *testing.T) {
 	} {
 		l := NewIPLimiter(len(forms))
 		for _, form := range append(forms, forms[0]) {
-			if _, ok := l.Allow(netip.MustParseAddr(form), now); ok && form == forms[0] && len(l.sources) != 1 {
-				t.Errorf("%s: allowed %v, %d sources", form, ok, len(l.sources))
+			if _, ok := l.Allow(netip.MustParseAddr(form), now); ok && form == forms[0] && l.sources.Len() != 1 {
+				t.Errorf("%s: allowed %v, %d sources", form, ok, l.sources.Len())
 			}
 		}
 		if _, ok := l.Allow(netip.MustParseAddr(forms[len(forms)-1]), now); ok {
@@ -52,7 +52,7 @@ func TestIPLimiter(t *testing.T) {
 			t.Fatalf("attempt %d is refused", i+1)
 		}
 	}
-	for range 3 { // a refusal costs nothing
+	for range 3 { // a refusal uses no token
 		if retryAfter, ok := l.Allow(a, limiterStart); ok || retryAfter != 6*time.Second {
 			t.Fatalf("attempt 11 is %t, retry after %v; want 6s", ok, retryAfter)
 		}
@@ -64,7 +64,7 @@ func TestIPLimiter(t *testing.T) {
 		t.Error("allowed before its time")
 	}
 	if _, ok := l.Allow(a, limiterStart.Add(6*time.Second)); !ok {
-		t.Error("refused when its time had come")
+		t.Error("refused when its token was there")
 	}
 }
 
@@ -105,8 +105,8 @@ func TestIPLimiterSources(t *testing.T) {
 	}
 }
 
-// However attempts come, no source gets more than its bucket and what fills it,
-// and who waits as long as told is let in.
+// In any order of attempts a source gets its bucket and what refills it, and no more. A
+// client that waits for retryAfter is allowed.
 func TestIPLimiterBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		perMinute := rapid.IntRange(1, 1000).Draw(t, "per minute")
@@ -123,7 +123,7 @@ func TestIPLimiterBound(t *testing.T) {
 				}
 				now = now.Add(retryAfter)
 				if _, ok = l.Allow(nthAddr(1), now); !ok {
-					t.Fatalf("refused after waiting %v as told", retryAfter)
+					t.Fatalf("refused after waiting retryAfter, %v", retryAfter)
 				}
 			}
 			if ok {
@@ -136,25 +136,25 @@ func TestIPLimiterBound(t *testing.T) {
 	})
 }
 
-// A source is forgotten when forgetting changes nothing.
+// A source is forgotten when its bucket is full: a new one would allow the same.
 func TestIPLimiterForgets(t *testing.T) {
-	l := NewIPLimiter(10)
+	l := NewIPLimiter(10) // a token takes 6 s
 	for i := range 100 {
 		l.Allow(nthAddr(i), limiterStart)
 	}
-	l.Allow(nthAddr(5), limiterStart.Add(fillTime-1))
-	l.Allow(nthAddr(999), limiterStart.Add(fillTime-1))
-	if len(l.sources) != 101 {
-		t.Fatalf("%d sources; want 101: none is idle yet", len(l.sources))
+	l.Allow(nthAddr(5), limiterStart.Add(6*time.Second-time.Millisecond))
+	l.Allow(nthAddr(999), limiterStart.Add(6*time.Second-time.Millisecond))
+	if l.sources.Len() != 101 {
+		t.Fatalf("%d sources; want 101: no bucket is full yet", l.sources.Len())
 	}
 	for i := range 99 {
-		l.Allow(nthAddr(1000+i), limiterStart.Add(fillTime))
+		l.Allow(nthAddr(1000+i), limiterStart.Add(6*time.Second))
 	}
-	if len(l.sources) != 101 { // the new ones, and the two that tried since
-		t.Errorf("%d sources; want 101", len(l.sources))
+	if l.sources.Len() != 101 { // the new ones, and the two that tried since
+		t.Errorf("%d sources; want 101", l.sources.Len())
 	}
-	if l.sources[nthAddr(5)] == nil {
-		t.Error("a source that is not idle was forgotten")
+	if !l.sources.Contains(nthAddr(5)) {
+		t.Error("a source without a full bucket was forgotten")
 	}
 }
 
@@ -163,18 +163,18 @@ func TestIPLimiterFull(t *testing.T) {
 	for i := range maxSources {
 		l.Allow(nthAddr(i), limiterStart.Add(time.Duration(i)))
 	}
-	l.Allow(nthAddr(0), limiterStart.Add(maxSources)) // refused, but heard
+	l.Allow(nthAddr(0), limiterStart.Add(maxSources)) // refused, but it counts as an attempt
 	if _, ok := l.Allow(nthAddr(maxSources), limiterStart.Add(maxSources)); !ok {
 		t.Error("a new source is refused when there is no room")
 	}
-	if len(l.sources) != maxSources {
-		t.Errorf("%d sources; want %d", len(l.sources), maxSources)
+	if l.sources.Len() != maxSources {
+		t.Errorf("%d sources; want %d", l.sources.Len(), maxSources)
 	}
-	if l.sources[nthAddr(1)] != nil || l.sources[nthAddr(0)] == nil {
-		t.Error("it is not the source that was quiet the longest that was forgotten")
+	if l.sources.Contains(nthAddr(1)) || !l.sources.Contains(nthAddr(0)) {
+		t.Error("another source than the one with the oldest attempt was forgotten")
 	}
 	if _, ok := l.Allow(nthAddr(0), limiterStart.Add(maxSources)); ok {
-		t.Error("a source that never was quiet got around the limit")
+		t.Error("a source that kept trying got around the limit")
 	}
 }
 
@@ -211,6 +211,7 @@ func BenchmarkIPLimiterAllow(b *testing.B) {
 			}
 			var next atomic.Int64
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := int(next.Add(1)) * 7919; pb.Next(); i += 7919 {
 					l.Allow(addrs[i%len(addrs)], limiterStart)

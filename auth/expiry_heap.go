@@ -5,9 +5,9 @@ package auth
 
 import "container/heap"
 
-// An expiryHeap is the standing grants that will expire, the earliest first. A
-// grant knows its place in it, so that one that ends otherwise does not stay
-// until a day that may be years away.
+// An expiryHeap has the valid grants that expire, the earliest first. A grant has its
+// index in the heap, so that a grant that ends for another reason can be removed: its
+// expiry can be years away.
 type expiryHeap []*Grant
 
 // Len, Less, Swap, Push and Pop implement [heap.Interface].
@@ -17,12 +17,12 @@ func (h expiryHeap) Less(i, j int) bool { return h[i].expiresAt.Before(h[j].expi
 
 func (h expiryHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].heapIndex, h[j].heapIndex = i, j
 }
 
 func (h *expiryHeap) Push(x any) {
 	g := x.(*Grant)
-	g.place = len(*h)
+	g.heapIndex = len(*h)
 	*h = append(*h, g)
 }
 
@@ -31,20 +31,20 @@ func (h *expiryHeap) Pop() any {
 	g := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	g.place = -1
+	g.heapIndex = -1
 	return g
 }
 
-// add puts a grant in; one that never expires has no place.
+// add adds a grant, unless it never expires.
 func (h *expiryHeap) add(g *Grant) {
 	if !g.expiresAt.IsZero() {
 		heap.Push(h, g)
 	}
 }
 
-// drop takes a grant out, if it is there.
+// drop removes a grant, if it is in the heap.
 func (h *expiryHeap) drop(g *Grant) {
-	if g.place >= 0 {
-		heap.Remove(h, g.place)
+	if g.heapIndex >= 0 {
+		heap.Remove(h, g.heapIndex)
 	}
 }

@@ -24,11 +24,10 @@ const (
 	adminTokenMode = 0o600
 )
 
-// A Scope is something that an admin token lets its holder do. Scopes are a set of
-// bits.
+// A Scope is a set of rights of an admin token, as bits.
 type Scope uint8
 
-// The scopes of admin tokens. Who has ScopeAdmin may do everything.
+// The scopes of admin tokens. ScopeAdmin includes all others.
 const (
 	ScopePublish Scope = 1 << iota
 	ScopeRead
@@ -37,6 +36,7 @@ const (
 
 var scopeNames = map[string]Scope{"publish": ScopePublish, "read": ScopeRead, "admin": ScopePublish | ScopeRead | ScopeAdmin}
 
+// String returns the name of the widest scope in s.
 func (s Scope) String() string {
 	for _, name := range []string{"publish", "read"} {
 		if s == scopeNames[name] {
@@ -46,7 +46,7 @@ func (s Scope) String() string {
 	return "admin"
 }
 
-// An Admin is who calls the internal listener.
+// An Admin is a caller of the internal listener.
 type Admin struct {
 	Name   string
 	scopes Scope
@@ -58,9 +58,9 @@ func NewAdmin(name string, scopes Scope) Admin { return Admin{name, scopes} }
 // HasScope reports whether the admin has a scope.
 func (a Admin) HasScope(s Scope) bool { return a.scopes&(s|ScopeAdmin) != 0 }
 
-// AdminTokens are what callers of the internal listener must present. They hold
-// digests only, so that they can be logged without harm. The zero AdminTokens match
-// nothing.
+// AdminTokens are the tokens that the internal listener accepts. They have digests only,
+// so logging them reveals nothing. They are immutable, so goroutines can share them. The
+// zero AdminTokens accept nothing.
 type AdminTokens struct{ tokens []adminToken }
 
 type adminToken struct {
@@ -68,8 +68,8 @@ type adminToken struct {
 	digest digest
 }
 
-// Identify returns whose token was presented. It takes the same time for every wrong
-// text of one length.
+// Identify returns the admin with a token. It takes the same time for every wrong token of
+// one length.
 func (t AdminTokens) Identify(presented []byte) (found Admin, ok bool) {
 	d := sha256.Sum256(presented)
 	for _, a := range t.tokens {
@@ -80,9 +80,9 @@ func (t AdminTokens) Identify(presented []byte) (found Admin, ok bool) {
 	return found, ok
 }
 
-// LoadAdminTokens reads the admin tokens of a file, or makes one there; the
-// folder must exist. Of several programs that make it at once, all return the
-// same token.
+// LoadAdminTokens reads the admin tokens in a file. If the file does not exist, it creates
+// it with a new token. The folder must exist. Programs that create the file at the same
+// time all return the same token.
 func LoadAdminTokens(path string) (tokens AdminTokens, created bool, err error) {
 	tokens, err = ReadAdminTokens(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +95,8 @@ func LoadAdminTokens(path string) (tokens AdminTokens, created bool, err error) 
 	return tokens, created, err
 }
 
-// ReadAdminTokens reads the admin tokens of a file. The error of a file that is not
-// there matches [fs.ErrNotExist].
+// ReadAdminTokens reads the admin tokens in a file. Without the file the error matches
+// [fs.ErrNotExist].
 func ReadAdminTokens(path string) (tokens AdminTokens, err error) {
 	lines, err := readAdminFile(path)
 	for _, l := range lines {
@@ -105,9 +105,8 @@ func ReadAdminTokens(path string) (tokens AdminTokens, err error) {
 	return tokens, err
 }
 
-// ReadAdminToken returns the first admin token of a file that stands there as
-// itself, for programs that present it. The error of a file that is not there
-// matches [fs.ErrNotExist].
+// ReadAdminToken returns the first admin token in a file that is not a digest, for programs
+// that send it. Without the file the error matches [fs.ErrNotExist].
 func ReadAdminToken(path string) (string, error) {
 	lines, err := readAdminFile(path)
 	if err != nil {
@@ -118,18 +117,17 @@ func ReadAdminToken(path string) (string, error) {
 			return l.text, nil
 		}
 	}
-	return "", fmt.Errorf("admin token: %s has digests only; want a file with the token itself", path)
+	return "", fmt.Errorf("admin token: %s has only digests; want a file with the token itself", path)
 }
 
-// An adminLine is a token of a file: its text, or where only the digest stands there,
-// none.
+// An adminLine is one token of a file. text is empty when the file has only the digest.
 type adminLine struct {
 	admin  Admin
 	text   string
 	digest digest
 }
 
-// readAdminFile reads a file of admin tokens; there is at least one.
+// readAdminFile reads a file with at least one admin token.
 func readAdminFile(path string) ([]adminLine, error) {
 	b, err := secretfile.Read(path, maxAdminFile)
 	if err != nil {
@@ -145,9 +143,9 @@ func readAdminFile(path string) ([]adminLine, error) {
 	return lines, nil
 }
 
-// parseAdminFile reads the lines of a file of admin tokens: TOKEN alone, of an admin
-// who may do everything, or NAME SCOPE[,SCOPE] TOKEN. The token may be sha256:DIGEST.
-// Blank lines, and those that begin with #, are for people. No error has a token in it.
+// parseAdminFile parses the lines of a file of admin tokens: TOKEN alone, for an admin
+// with all scopes, or NAME SCOPE[,SCOPE] TOKEN. The token can be sha256:DIGEST. Blank
+// lines, and lines that start with #, are ignored. No error contains a token.
 func parseAdminFile(text string) (lines []adminLine, err error) {
 	number := 0
 	for raw := range strings.Lines(text) {
@@ -162,17 +160,18 @@ func parseAdminFile(text string) (lines []adminLine, err error) {
 		}
 		for _, other := range lines {
 			if other.admin.Name == l.admin.Name || other.digest == l.digest {
-				return nil, fmt.Errorf("line %d: the name or the token is there twice", number)
+				return nil, fmt.Errorf("line %d: the name or the token is a duplicate", number)
 			}
 		}
 		lines = append(lines, l)
 	}
 	if len(lines) == 0 {
-		return nil, fmt.Errorf("there is no token in it; delete it to have a new one made, or write one line of at least %d characters to it", minAdminToken)
+		return nil, fmt.Errorf("has no token; delete the file to get a new one, or write a token of at least %d characters to it", minAdminToken)
 	}
 	return lines, nil
 }
 
+// parseAdminLine parses the fields of one line.
 func parseAdminLine(fields []string) (l adminLine, err error) {
 	l.admin = NewAdmin("admin", scopeNames["admin"])
 	switch len(fields) {
@@ -197,39 +196,40 @@ func parseAdminLine(fields []string) (l adminLine, err error) {
 	case len(token) < minAdminToken:
 		return l, fmt.Errorf("the token has %d characters; want at least %d", len(token), minAdminToken)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return l, errors.New("the token has characters that no header can carry; want printable ASCII without spaces")
+		return l, errors.New("the token has characters that a header cannot contain; want printable ASCII without spaces")
 	}
 	l.text, l.digest = token, sha256.Sum256([]byte(token))
 	return l, nil
 }
 
+// parseScopes parses SCOPE[,SCOPE].
 func parseScopes(text string) (scopes Scope, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		s, ok := scopeNames[name]
 		if !ok {
-			return 0, fmt.Errorf("%q is not a scope; want publish, read or admin, joined by commas", name)
+			return 0, fmt.Errorf("%q is not a scope; want publish, read or admin, separated by commas", name)
 		}
 		scopes |= s
 	}
 	return scopes, nil
 }
 
-// createAdminToken makes the file. It is there whole or not at all; the error
-// matches [fs.ErrExist] when it is there already.
+// createAdminToken creates the file atomically. The error matches [fs.ErrExist] when it
+// exists.
 func createAdminToken(path string) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".admin-token-*") // with mode 0600
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("admin token: there is no folder %s to make it in", dir)
+		return fmt.Errorf("admin token: the folder %s does not exist", dir)
 	}
 	if err != nil {
 		return adminTokenError(err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // if it stays, it is a stray name of the same file
+	defer func() { _ = os.Remove(f.Name()) }() // if that fails, the file has a second name
 	_, err = f.WriteString(randomText() + "\n")
 	err = errors.Join(err, f.Chmod(adminTokenMode), f.Sync(), f.Close())
 	if err == nil {
-		err = os.Link(f.Name(), path) // unlike a rename, it replaces nothing
+		err = os.Link(f.Name(), path) // unlike a rename, it does not replace a file
 	}
 	if err != nil {
 		return adminTokenError(err)
@@ -237,7 +237,7 @@ func createAdminToken(path string) (err error) {
 	return syncDir(dir)
 }
 
-// syncDir sees to it that a new file's name survives a crash.
+// syncDir makes the name of a new file survive a crash.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

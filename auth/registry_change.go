@@ -15,15 +15,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrTooManyTokens says that a gateway has as many live tokens as it may.
+// ErrTooManyTokens says that a gateway already has MaxTokens live tokens.
 var ErrTooManyTokens = errors.New("too many tokens")
 
-// maxTries is how often a change begins again because another came between.
+// maxTries limits the attempts of a change that conflicts with other changes.
 const maxTries = 64
 
-// Add registers a gateway with one token that does not expire, and returns both
-// with the token's secret, which nobody can ask for again. Errors are
-// [*event.FieldError], ErrConflict for an id that is taken, and the store's.
+// Add registers a gateway with one token that does not expire. It returns both, and the
+// token's secret, which no later call returns. Errors are [*event.FieldError],
+// ErrConflict for an id that is in use, and the store's.
 func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, string, error) {
 	n, err := n.check()
 	if err != nil {
@@ -32,7 +32,7 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	if n.ID == "" {
 		n.ID = uuid.NewString()
 	}
-	at, err := r.at(ctx)
+	at, err := r.position(ctx)
 	if err != nil {
 		return Gateway{}, Token{}, "", err
 	}
@@ -44,9 +44,9 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	revision, err := r.store.Create(ctx, recordPrefix+n.ID, rec.encode())
 	switch {
 	case errors.Is(err, ErrConflict):
-		err = fmt.Errorf("%w: gateway %s is registered already; choose another id, or remove that one first", ErrConflict, n.ID)
+		err = fmt.Errorf("%w: gateway %s is already registered; choose another id, or remove that gateway first", ErrConflict, n.ID)
 	case err == nil:
-		err = r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+		err = r.apply(func(now time.Time) { r.state.put(rec, revision, now) })
 	}
 	if err != nil {
 		return Gateway{}, Token{}, "", err
@@ -63,8 +63,8 @@ func newToken(now, expiresAt time.Time) (tokenRecord, string) {
 	}, secret
 }
 
-// Remove takes a gateway out and ends its grants. ErrNotFound when there is none. It
-// also removes an entry that is corrupt.
+// Remove removes a registered gateway, also one with a corrupt entry, and ends its
+// grants. The error matches ErrNotFound when there is none.
 func (r *Registry) Remove(ctx context.Context, id string) error {
 	err := r.retry(id, func() error {
 		_, revision, err := r.read(ctx, id)
@@ -74,7 +74,7 @@ func (r *Registry) Remove(ctx context.Context, id string) error {
 		if err := r.store.Delete(ctx, recordPrefix+id, revision); err != nil {
 			return err
 		}
-		return r.apply(func(now time.Time) { r.keeper.remove(id, revision, now) })
+		return r.apply(func(now time.Time) { r.state.remove(id, revision, now) })
 	})
 	if err == nil {
 		r.dropUsage(ctx, id)
@@ -82,16 +82,16 @@ func (r *Registry) Remove(ctx context.Context, id string) error {
 	return err
 }
 
-// AddToken gives a gateway another token; the zero expiresAt is never. It returns
-// the token with its secret, which nobody can ask for again. Expired tokens do
-// not count and are dropped. Errors are [*event.FieldError], ErrNotFound,
-// ErrTooManyTokens, and the store's.
+// AddToken adds a token to a gateway. A zero expiresAt is never. It returns the token and
+// its secret, which no later call returns. Expired tokens do not count against MaxTokens
+// and are dropped. Errors are [*event.FieldError], ErrNotFound, ErrTooManyTokens, and the
+// store's.
 func (r *Registry) AddToken(ctx context.Context, gatewayID string, expiresAt time.Time) (Token, string, error) {
 	now := r.now()
 	switch {
 	case expiresAt.IsZero():
 	case !now.Before(expiresAt):
-		return Token{}, "", &event.FieldError{Field: "expiresAt", Problem: "is in the past; want a time to come, or leave it out for a token that does not expire"}
+		return Token{}, "", &event.FieldError{Field: "expiresAt", Problem: "is in the past; want a time in the future, or leave it out for a token that does not expire"}
 	case expiresAt.UTC().Year() > 9999:
 		return Token{}, "", &event.FieldError{Field: "expiresAt", Problem: "want a year up to 9999, or leave it out for a token that does not expire"}
 	}
@@ -99,7 +99,7 @@ func (r *Registry) AddToken(ctx context.Context, gatewayID string, expiresAt tim
 	err := r.edit(ctx, gatewayID, func(rec *record) error {
 		rec.Tokens = slices.DeleteFunc(rec.Tokens, func(t tokenRecord) bool { return t.expired(now) })
 		if len(rec.Tokens) >= MaxTokens {
-			return fmt.Errorf("%w: gateway %s has %d that are live; revoke one first", ErrTooManyTokens, gatewayID, len(rec.Tokens))
+			return fmt.Errorf("%w: gateway %s has %d live tokens; revoke one first", ErrTooManyTokens, gatewayID, len(rec.Tokens))
 		}
 		rec.Tokens = append(rec.Tokens, token)
 		return nil
@@ -110,12 +110,12 @@ func (r *Registry) AddToken(ctx context.Context, gatewayID string, expiresAt tim
 	return token.token(), secret, nil
 }
 
-// RevokeToken takes a token from a gateway and ends its grant. ErrNotFound when
-// there is no such gateway, or it has no such token.
+// RevokeToken removes a token from a gateway and ends its grant. The error matches
+// ErrNotFound when there is no such gateway or token.
 func (r *Registry) RevokeToken(ctx context.Context, gatewayID, tokenID string) error {
 	return r.edit(ctx, gatewayID, func(rec *record) error {
 		i := slices.IndexFunc(rec.Tokens, func(t tokenRecord) bool { return t.ID == tokenID })
-		if i < 0 { // the id is not in the text: somebody may have taken the secret for it
+		if i < 0 { // without the id, because a user can pass the secret by mistake
 			return fmt.Errorf("gateway %s: token %w", gatewayID, ErrNotFound)
 		}
 		rec.Tokens = slices.Delete(rec.Tokens, i, i+1)
@@ -123,7 +123,7 @@ func (r *Registry) RevokeToken(ctx context.Context, gatewayID, tokenID string) e
 	})
 }
 
-// edit changes a gateway's record, and returns when this node knows the change.
+// edit changes a gateway's record, and returns when this node has applied the change.
 func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) error {
 	return r.change(ctx, id, func(rec *record, revision uint64) error {
 		if err := f(rec); err != nil {
@@ -134,12 +134,12 @@ func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) e
 		if err != nil {
 			return err
 		}
-		return r.apply(func(now time.Time) { r.keeper.put(rec, revision, now) })
+		return r.apply(func(now time.Time) { r.state.put(rec, revision, now) })
 	})
 }
 
-// change calls try with a gateway's record, and again with a newer one for as
-// long as it answers ErrConflict.
+// change calls try with a gateway's record, and again with a newer one while it returns
+// ErrConflict.
 func (r *Registry) change(ctx context.Context, id string, try func(rec *record, revision uint64) error) error {
 	return r.retry(id, func() error {
 		rec, revision, err := r.read(ctx, id)
@@ -150,22 +150,22 @@ func (r *Registry) change(ctx context.Context, id string, try func(rec *record, 
 	})
 }
 
-// retry calls try, and again for as long as it answers ErrConflict.
+// retry calls try until it returns another error than ErrConflict.
 func (r *Registry) retry(id string, try func() error) error {
 	for range maxTries {
 		if err := try(); !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: gateway %s was changed by others %d times in a row; try again", ErrConflict, id, maxTries)
+	return fmt.Errorf("%w: gateway %s changed %d times during the request; try again", ErrConflict, id, maxTries)
 }
 
-// errCorrupt says that a gateway's entry cannot be read.
+// errCorrupt says that a gateway's entry cannot be parsed.
 var errCorrupt = errors.New("the registry has a corrupt entry")
 
-// read gets a gateway's record from the store, which memory may be behind.
+// read reads a gateway's record from the store, which can be newer than memory.
 func (r *Registry) read(ctx context.Context, id string) (*record, uint64, error) {
-	if !event.ValidName(id) { // it would not even be a key
+	if !event.ValidName(id) { // it is no valid key
 		return nil, 0, noGateway(id)
 	}
 	value, revision, err := r.store.Get(ctx, recordPrefix+id)
@@ -177,7 +177,7 @@ func (r *Registry) read(ctx context.Context, id string) (*record, uint64, error)
 	}
 	rec, err := parseRecord(id, value)
 	if err != nil {
-		return nil, revision, fmt.Errorf("%w: %w", errCorrupt, corrupt(recordPrefix+id, err))
+		return nil, revision, fmt.Errorf("%w: %w", errCorrupt, corruptError(recordPrefix+id, err))
 	}
 	return rec, revision, nil
 }

@@ -9,34 +9,34 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A pending is what a Decoder holds of a message that is not complete: part of a
-// header, part of a frame, or some of a message's fragments.
-type pending struct {
+// A partial is what a Decoder holds of an incomplete message: part of a header, part of
+// a frame, or some of the fragments of a message.
+type partial struct {
 	head    [ws.MaxHeaderSize]byte // part of the next header
 	headLen int
 
-	inFrame bool      // some payload of frame is still to come
-	frame   ws.Header // valid in a frame
+	inFrame bool      // some payload of frame has not arrived
+	frame   ws.Header // valid while inFrame
 	got     int       // bytes of frame's payload that have arrived
 
 	op       OpCode // of the data message begun; 0 when none is
-	deflated bool   // it is compressed
+	deflated bool   // the data message is compressed
 	data     []byte // its payload so far, over all fragments
-	text     int    // how much of data is whole runes; of plain text only
-	control  []byte // payload so far of the control frame that frame is
+	text     int    // bytes of data that are whole characters; of uncompressed text only
+	control  []byte // the payload so far, if frame is a control frame
 }
 
 // begin begins the payload of a frame.
-func (p *pending) begin(h header) {
+func (p *partial) begin(h header) {
 	p.inFrame, p.frame, p.got = true, h.Header, 0
 	if h.OpCode == OpText || h.OpCode == OpBinary {
 		p.op, p.deflated = h.OpCode, h.Rsv == rsv1
 	}
 }
 
-// take takes the frame's payload, or what there is of it, from b. It returns the
+// take takes the payload of the frame from b, as far as b has it. It returns the
 // message that this completes, or none.
-func (p *pending) take(b []byte) (m Message, n int, fail *Error) {
+func (p *partial) take(b []byte) (m Message, n int, fail *Error) {
 	n = int(min(p.frame.Length-int64(p.got), int64(len(b))))
 	if p.frame.OpCode.IsControl() {
 		p.control = p.unmask(p.control, b[:n])
@@ -53,9 +53,9 @@ func (p *pending) take(b []byte) (m Message, n int, fail *Error) {
 	return p.finish(), n, nil
 }
 
-// unmask appends b, which is the next of the frame's payload. It makes no room
-// for what is still to come: that is only a promise of the peer's.
-func (p *pending) unmask(dst, b []byte) []byte {
+// unmask appends b, the next bytes of the frame's payload, to dst. It reserves no
+// memory for what has not arrived: that is only a promise of the peer.
+func (p *partial) unmask(dst, b []byte) []byte {
 	start := len(dst)
 	dst = append(dst, b...)
 	if p.frame.Masked {
@@ -65,9 +65,9 @@ func (p *pending) unmask(dst, b []byte) []byte {
 	return dst
 }
 
-// checkText fails a text at the first byte that makes it no UTF-8, which may be
-// long before its end (8.1).
-func (p *pending) checkText() *Error {
+// checkText fails a text at the first byte that is not UTF-8, which can be long before
+// its end (section 8.1).
+func (p *partial) checkText() *Error {
 	if p.op != OpText || p.deflated {
 		return nil
 	}
@@ -79,21 +79,21 @@ func (p *pending) checkText() *Error {
 	return nil
 }
 
-// finish returns what the end of the frame completes.
-func (p *pending) finish() (m Message) {
+// finish returns the message that the end of the frame completes, or none.
+func (p *partial) finish() (m Message) {
 	switch {
 	case p.frame.OpCode.IsControl():
 		m = Message{p.frame.OpCode, p.control}
 		p.control = nil
 	case p.frame.Fin:
 		m = Message{p.op, p.data}
-		p.op = 0 // which has the Decoder let go of p
+		p.op = 0 // makes the Decoder release p
 	}
 	return m
 }
 
-// wholeRunes returns how many bytes at the front of b are whole runes, where the
-// rest can still become one; ok is false when b cannot be the front of UTF-8.
+// wholeRunes returns how many bytes at the front of b are whole characters, if the rest
+// can still become one; ok is false when b cannot be the beginning of UTF-8.
 func wholeRunes(b []byte) (n int, ok bool) {
 	n = len(b)
 	for i := range min(n, utf8.UTFMax-1) {

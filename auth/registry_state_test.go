@@ -15,16 +15,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A rig is a keeper whose changes a test writes down.
+// A rig is a state whose changes a test writes down.
 type rig struct {
-	*keeper
+	*registryState
 	now   time.Time
 	ended []Revocation
 }
 
 func newRig() *rig {
 	r := &rig{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	r.keeper = newKeeper(newDirectory(), Options{
+	r.registryState = newRegistryState(newDirectory(false), Options{
 		Logger:   slog.New(slog.DiscardHandler),
 		OnRevoke: func(rev Revocation) { r.ended = append(r.ended, rev) },
 	})
@@ -47,7 +47,7 @@ func (r *rig) gateway(expiries ...time.Duration) *record {
 
 // Changes of one gateway that arrive in any order, each any number of times, end
 // as the newest says.
-func TestKeeperAnyOrder(t *testing.T) {
+func TestRegistryStateAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig()
 		base := r.gateway(0, 0)
@@ -76,7 +76,7 @@ func TestKeeperAnyOrder(t *testing.T) {
 }
 
 // A removal that is told before the change it came after stands.
-func TestKeeperLateOwnWrite(t *testing.T) {
+func TestRegistryStateLateOwnWrite(t *testing.T) {
 	r := newRig()
 	rec := r.gateway(0)
 	r.remove("g", 11, r.now)
@@ -91,14 +91,14 @@ func TestKeeperLateOwnWrite(t *testing.T) {
 }
 
 // Removals are remembered for a while, not for ever.
-func TestKeeperForgetsRemovals(t *testing.T) {
+func TestRegistryStateForgetsRemovals(t *testing.T) {
 	r := newRig()
 	r.remove("g", 1, r.now)
-	r.tick(r.now.Add(removalMemory))
+	r.tick(r.now.Add(removalTTL))
 	if len(r.removed) != 1 {
 		t.Error("forgotten too soon")
 	}
-	r.tick(r.now.Add(removalMemory + 2*maxWait))
+	r.tick(r.now.Add(removalTTL + 2*maxWait))
 	if len(r.removed) != 0 {
 		t.Error("not forgotten")
 	}
@@ -106,7 +106,7 @@ func TestKeeperForgetsRemovals(t *testing.T) {
 
 // A gateway that was removed and added again between two changes that the watch
 // told is another.
-func TestKeeperReplaced(t *testing.T) {
+func TestRegistryStateReplaced(t *testing.T) {
 	r := newRig()
 	first, second := r.gateway(0), r.gateway(0)
 	first.Groups, second.Groups = []string{"x", "y"}, []string{"y"}
@@ -133,7 +133,7 @@ func TestKeeperReplaced(t *testing.T) {
 
 // A token that another node dropped as expired has expired, whoever says it
 // first.
-func TestKeeperDroppedAsExpired(t *testing.T) {
+func TestRegistryStateDroppedAsExpired(t *testing.T) {
 	r := newRig()
 	rec := r.gateway(time.Hour, 0)
 	r.put(rec, 1, r.now)
@@ -150,13 +150,13 @@ func TestKeeperDroppedAsExpired(t *testing.T) {
 
 // The store's order of keys is nobody's business: uses may come before their
 // gateway.
-func TestKeeperEarlyUsage(t *testing.T) {
+func TestRegistryStateEarlyUsage(t *testing.T) {
 	r := newRig()
 	r.loaded = false
 	rec := r.gateway(0)
 	at := r.now.Add(-time.Hour)
-	r.use(usageChange{"g", usage{rec.Tokens[0].ID: at}, 2})
-	r.use(usageChange{"nobody", usage{"x": at}, 3})
+	r.applyUsage(storedUsage{"g", usage{rec.Tokens[0].ID: at}, 2})
+	r.applyUsage(storedUsage{"nobody", usage{"x": at}, 3})
 	r.put(rec, 1, r.now)
 	orphans := r.endWatch(r.now)
 	if got := r.dir.entry("g").grants[0].token().LastUsedAt; !got.Equal(at) {
@@ -171,8 +171,8 @@ func TestKeeperEarlyUsage(t *testing.T) {
 }
 
 // Grants end in the order of their expiry and in time, those that end otherwise
-// leave the heap, and the keeper never sleeps past the next.
-func TestKeeperExpiry(t *testing.T) {
+// leave the heap, and the state never sleeps past the next.
+func TestRegistryStateExpiry(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig()
 		standing := make(map[string]time.Time) // by gateway
@@ -207,8 +207,8 @@ func checkHeap(t *rapid.T, r *rig, standing map[string]time.Time) {
 		t.Fatalf("%d grants wait for their expiry; want %d", len(r.expiries), len(standing))
 	}
 	for i, g := range r.expiries {
-		if g.place != i || !standing[g.Gateway.ID].Equal(g.expiresAt) {
-			t.Fatalf("the grant of %s at place %d thinks it is at %d", g.Gateway.ID, i, g.place)
+		if g.heapIndex != i || !standing[g.Gateway.ID].Equal(g.expiresAt) {
+			t.Fatalf("the grant of %s at place %d thinks it is at %d", g.Gateway.ID, i, g.heapIndex)
 		}
 	}
 }
@@ -225,7 +225,7 @@ func TestDirectoryLeavesNothing(t *testing.T) {
 		r.remove(fmt.Sprint("g", i), 2, r.now)
 	}
 	d := r.dir
-	if n := len(d.entries) + len(d.all) + len(d.grants) + len(d.groups) + len(d.ids.blocks) + len(r.expiries); n != 0 {
+	if n := len(d.entries) + len(d.all) + len(d.grants) + len(d.groups) + d.registered.Len() + len(r.expiries); n != 0 {
 		t.Errorf("%d things are left", n)
 	}
 }

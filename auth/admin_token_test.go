@@ -83,7 +83,7 @@ func TestAdminTokensOfMany(t *testing.T) {
 		t.Errorf("programs present %q, error %v", first, err)
 	}
 	writeFile(t, path, "grafana read sha256:"+hex.EncodeToString(sum[:]), 0o600)
-	if _, err := ReadAdminToken(path); err == nil || !strings.Contains(err.Error(), "digests only") {
+	if _, err := ReadAdminToken(path); err == nil || !strings.Contains(err.Error(), "only digests") {
 		t.Errorf("of digests only: %v", err)
 	}
 }
@@ -117,15 +117,15 @@ func TestAdminTokenRefuses(t *testing.T) {
 		mode       fs.FileMode
 		says       string
 	}{
-		{"empty", "", 0o600, "no token in it"},
-		{"blank", " \n\n", 0o600, "no token in it"},
+		{"empty", "", 0o600, "has no token"},
+		{"blank", " \n\n", 0o600, "has no token"},
 		{"short", "fifteen-letters\n", 0o600, "has 15 characters; want at least 16"},
-		{"twice", "a-token-of-ours!\na-token-of-ours!\n", 0o600, "line 2: the name or the token is there twice"},
+		{"twice", "a-token-of-ours!\na-token-of-ours!\n", 0o600, "line 2: the name or the token is a duplicate"},
 		{"not ASCII", "ein-schlüssel-für-uns", 0o600, "printable ASCII"},
 		{"two words", "a-token-of ours!", 0o600, "NAME SCOPE[,SCOPE] TOKEN"},
 		{"a bad name", "a.b read a-token-of-ours!", 0o600, "line 1: the name"},
 		{"no scope", "# ours\n\nci write a-token-of-ours!", 0o600, `line 3: "write" is not a scope; want publish, read or admin`},
-		{"a name twice", "ci read a-token-of-ours!\nci read a-token-of-yours", 0o600, "line 2: the name or the token is there twice"},
+		{"a name twice", "ci read a-token-of-ours!\nci read a-token-of-yours", 0o600, "line 2: the name or the token is a duplicate"},
 		{"a bad digest", "ci read sha256:abc", 0o600, "64 hexadecimal digits"},
 		{"UTF-16", "\xff\xfea\x00b\x00", 0o600, "UTF-16"},
 		{"too long", strings.Repeat("a", 70000), 0o600, "has 70000 bytes"},
@@ -200,7 +200,7 @@ func TestAdminTokenOfSecret(t *testing.T) {
 func TestAdminTokenNoFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
 	_, _, err := LoadAdminTokens(filepath.Join(dir, "admin.token"))
-	if err == nil || !strings.Contains(err.Error(), "no folder "+dir) {
+	if err == nil || !strings.Contains(err.Error(), "the folder "+dir) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,0 +1,295 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatecast/gatecast/internal/event"
+)
+
+const (
+	// maxWait is the longest pause between two ticks. The next expiry can be nearer than
+	// the timer says, after somebody has set the clock.
+	maxWait = time.Minute
+	// minWait keeps the goroutine from spinning on a clock that stands still.
+	minWait = time.Millisecond
+	// removalTTL is how long a removal is remembered. So an older change of the gateway
+	// can arrive that late without adding it again.
+	removalTTL = 10 * time.Minute
+)
+
+// A registryState applies changes of the store to the directory, and ends grants that
+// expire. It has no I/O and no clock. Only the registry's goroutine uses it.
+//
+// A change can arrive twice and late: this node's own writes are applied at once, and the
+// watch reports them again, possibly after older ones. So a change counts only if its
+// revision is newer than what is known.
+type registryState struct {
+	// Constant after Open.
+	dir      *directory // written here, read by any goroutine
+	log      *slog.Logger
+	onRevoke func(Revocation)
+
+	// Registered gateways.
+	expiries   expiryHeap
+	certGrants map[certificate]*Grant // grants of client certificates; not in the directory
+	removed    map[string]removal     // gateways removed in the last removalTTL
+	lastSweep  time.Time
+
+	// External gateways: those the platform has verified.
+	verifiedGrants  map[string]map[digest]*Grant // by gateway and by token
+	lastVerified    map[string]time.Time         // by gateway
+	verifiedRecords map[string]storedVerified    // what the store has, by gateway
+	revocations     uint64                       // number of RevokeVerified calls
+
+	orgQuotas map[string]*atomic.Int32 // used connection quota by organization; few, so kept for ever
+
+	// The watch.
+	loaded      bool                // the first watch has reported everything
+	earlyUsages []storedUsage       // reported before loaded
+	unreported  map[string]struct{} // known gateways that the current watch has not reported yet; nil when synced
+
+	// restoring is set while this node writes back what the store lost. stale has the
+	// records in the store that are older than what this node knows, by id, with their
+	// revisions.
+	restoring bool
+	stale     map[string]uint64
+}
+
+// A removal says which changes of a removed gateway are too old to count.
+type removal struct {
+	revision  uint64
+	at        time.Time
+	createdAt time.Time // of the gateway; zero: not known
+}
+
+// A storedUsage is a [usage] with its revision in the store.
+type storedUsage struct {
+	id       string
+	usage    usage
+	revision uint64
+}
+
+func newRegistryState(dir *directory, o Options) *registryState {
+	return &registryState{
+		dir: dir, log: o.Logger, onRevoke: o.OnRevoke,
+		removed: make(map[string]removal), orgQuotas: make(map[string]*atomic.Int32), certGrants: make(map[certificate]*Grant),
+		verifiedGrants: make(map[string]map[digest]*Grant), lastVerified: make(map[string]time.Time),
+		verifiedRecords: make(map[string]storedVerified),
+	}
+}
+
+// put applies a record at its revision.
+func (s *registryState) put(rec *record, revision uint64, now time.Time) {
+	old := s.dir.entries[rec.ID] // no lock: nobody else writes it
+	if old != nil && !old.external && old.revision >= revision || s.removed[rec.ID].revision >= revision {
+		return
+	}
+	if s.restoring && s.outdated(rec, old) {
+		s.stale[rec.ID] = revision
+		return
+	}
+	delete(s.stale, rec.ID)
+	e := makeEntry(rec, revision, old)
+	for _, t := range rec.Tokens {
+		e.grants = append(e.grants, s.grant(old, e, t, now))
+	}
+	// Grants that end do so before the new ones can be found. So a connection with a new
+	// grant reaches the shard after the last connection of the old gateway.
+	if old != nil {
+		s.endMissing(old, e, now)
+		if old.gateway != e.gateway {
+			s.endCertGrants(old.gateway)
+			s.endVerifiedGrants(rec.ID, event.GatewayChanged)
+		}
+	}
+	s.dir.replace(old, e)
+}
+
+// makeEntry returns an entry without grants. A record that differs in more than its
+// tokens is of another gateway: the old one was removed and the id added again.
+func makeEntry(rec *record, revision uint64, old *entry) *entry {
+	g := rec.gateway()
+	if old != nil && sameGateway(old.gateway, &g) {
+		return &entry{gateway: old.gateway, presence: old.presence, revision: revision, edits: rec.Edits}
+	}
+	return &entry{gateway: &g, presence: new(presence), revision: revision, edits: rec.Edits}
+}
+
+// orgQuota returns the used connection quota of an organization, nil without one.
+func (s *registryState) orgQuota(id string) *atomic.Int32 {
+	if id == "" {
+		return nil
+	}
+	if s.orgQuotas[id] == nil {
+		s.orgQuotas[id] = new(atomic.Int32)
+	}
+	return s.orgQuotas[id]
+}
+
+// sameGateway reports whether two values describe one gateway.
+func sameGateway(a, b *Gateway) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.OrganizationID == b.OrganizationID &&
+		a.CreatedAt.Equal(b.CreatedAt) && slices.Equal(a.Groups, b.Groups) && a.Barrier.equal(b.Barrier)
+}
+
+// grant returns the grant of a token: the existing one, or a new one.
+func (s *registryState) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
+	if old != nil && old.gateway == e.gateway {
+		for _, g := range old.grants {
+			if g.TokenID == t.ID && g.digest == t.SHA256 && g.expiresAt.Equal(t.ExpiresAt) {
+				return g
+			}
+		}
+	}
+	g := s.newGrant(e, t)
+	if g.expired(now) {
+		g.revoke(event.TokenExpired) // no connection has it, so onRevoke is not called
+	} else {
+		s.expiries.add(g)
+	}
+	return g
+}
+
+// newGrant returns a grant for a gateway, which is not in the directory yet.
+func (s *registryState) newGrant(e *entry, t tokenRecord) *Grant {
+	return &Grant{
+		Gateway: e.gateway, TokenID: t.ID, Live: &e.presence.local,
+		QuotaUsed: &e.presence.quotaUsed, OrgQuotaUsed: s.orgQuota(e.gateway.OrganizationID),
+		Requests: &e.presence.requests,
+		digest:   t.SHA256, createdAt: t.CreatedAt, expiresAt: t.ExpiresAt, heapIndex: -1,
+	}
+}
+
+// endMissing ends the grants of old that are not in e.
+func (s *registryState) endMissing(old, e *entry, now time.Time) {
+	for _, g := range old.grants {
+		switch {
+		case slices.Contains(e.grants, g):
+		case e.gateway != old.gateway:
+			s.end(g, event.GatewayRemoved)
+		case g.expired(now):
+			s.end(g, event.TokenExpired)
+		default:
+			s.end(g, event.TokenRevoked)
+		}
+	}
+}
+
+// end ends a grant that is still valid.
+func (s *registryState) end(g *Grant, reason event.CloseReason) {
+	s.expiries.drop(g)
+	if g.revoke(reason) {
+		s.log.Info("token ended", "gateway", g.Gateway.ID, "token", g.TokenID, "reason", reason)
+		s.onRevoke(Revocation{GatewayID: g.Gateway.ID, TokenID: g.TokenID, Reason: reason})
+	}
+}
+
+// remove applies the removal of a gateway. Later changes up to the revision do not count.
+func (s *registryState) remove(id string, revision uint64, now time.Time) {
+	old := s.dir.entries[id]
+	if old != nil && old.revision > revision {
+		return
+	}
+	r := removal{max(revision, s.removed[id].revision), now, s.removed[id].createdAt}
+	if old != nil && !old.external {
+		r.createdAt = old.gateway.CreatedAt
+	}
+	s.removed[id] = r
+	if old == nil || old.external {
+		return
+	}
+	s.dir.replace(old, nil)
+	for _, g := range old.grants {
+		s.end(g, event.GatewayRemoved)
+	}
+	s.endCertGrants(old.gateway)
+	s.endVerifiedGrants(id, event.GatewayRemoved)
+}
+
+// applyUsage applies the last uses of a gateway's tokens.
+func (s *registryState) applyUsage(c storedUsage) {
+	if !s.loaded { // the gateway can still be reported
+		s.earlyUsages = append(s.earlyUsages, c)
+		return
+	}
+	e := s.dir.entries[c.id]
+	if e == nil {
+		return
+	}
+	for _, g := range e.grants {
+		if at, ok := c.usage[g.TokenID]; ok {
+			g.mergeUsed(at.UnixNano())
+		}
+	}
+}
+
+// beginWatch prepares for a watch, which reports all gateways and then calls endWatch.
+func (s *registryState) beginWatch() {
+	if !s.loaded {
+		return
+	}
+	s.unreported = make(map[string]struct{}, len(s.dir.entries))
+	for id, e := range s.dir.entries {
+		if !e.external {
+			s.unreported[id] = struct{}{}
+		}
+	}
+}
+
+// reported records that the watch has reported a gateway.
+func (s *registryState) reported(id string) { delete(s.unreported, id) }
+
+// endWatch is called when the watch has reported everything. Gateways it did not report
+// were removed while no watch ran. endWatch returns the usages of gateways that do not
+// exist.
+func (s *registryState) endWatch(now time.Time) (orphans []storedUsage) {
+	if !s.restoring { // else restore writes them back
+		for id := range s.unreported {
+			if e := s.dir.entries[id]; e != nil {
+				s.remove(id, e.revision, now)
+			}
+		}
+		s.unreported = nil
+	}
+	s.loaded = true
+	for _, c := range s.earlyUsages {
+		if s.dir.entries[c.id] == nil {
+			orphans = append(orphans, c)
+		}
+		s.applyUsage(c)
+	}
+	s.earlyUsages = nil
+	return orphans
+}
+
+// tick ends expired grants, and returns the time until the next tick.
+func (s *registryState) tick(now time.Time) time.Duration {
+	for len(s.expiries) > 0 && s.expiries[0].expired(now) {
+		s.end(s.expiries[0], event.TokenExpired)
+	}
+	if now.Sub(s.lastSweep).Abs() >= maxWait {
+		s.sweep(now)
+	}
+	if len(s.expiries) == 0 {
+		return maxWait
+	}
+	return min(max(s.expiries[0].expiresAt.Sub(now), minWait), maxWait)
+}
+
+// sweep drops what is old enough to forget.
+func (s *registryState) sweep(now time.Time) {
+	s.lastSweep = now
+	s.dropEndedCertGrants()
+	s.sweepVerified(now)
+	for id, r := range s.removed {
+		if now.Sub(r.at).Abs() > removalTTL {
+			delete(s.removed, id)
+		}
+	}
+}
