@@ -79,8 +79,8 @@ func TestVerdict(t *testing.T) {
 		"rising: goroutines":      func(s *soak, _ []*actor) { leak(s, 2) },
 		"rising: descriptors":     func(s *soak, _ []*actor) { leak(s, 3) },
 		"rising: RSS, MB":         func(s *soak, _ []*actor) { leak(s, 0) },
-		"10 failures more":        func(s *soak, _ []*actor) { fail(s, maxFaults+10) },
-		"certificate: it never c": func(_ *soak, list []*actor) { named(list, "certificate").done.Store(0) },
+		"10 more failures":        func(s *soak, _ []*actor) { fail(s, maxFaults+10) },
+		"certificate: never suc": func(_ *soak, list []*actor) { named(list, "certificate").done.Store(0) },
 	} {
 		if err := judged(change); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
