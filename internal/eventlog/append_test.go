@@ -14,15 +14,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
 func TestAppendAsyncKeepsOrder(t *testing.T) {
-	l := open(t, Config{})
-	const n = windowEvents + 2000 // more than may be under way
+	l := open(t, config{})
+	const n = windowEvents + 2000 // more than the window
 	pending := make([]*Pending, n)
 	for i := range pending {
 		ev, body := newEvent(i)
@@ -47,7 +45,7 @@ func TestAppendAsyncKeepsOrder(t *testing.T) {
 }
 
 func TestBodyIsTheCallersAgain(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	var body []byte
 	var last *Pending
 	for i := range 1000 {
@@ -70,7 +68,7 @@ func TestBodyIsTheCallersAgain(t *testing.T) {
 }
 
 func TestAppendRefuses(t *testing.T) {
-	l := open(t, Config{InMemory: true, MaxEventBytes: 1000})
+	l := open(t, config{InMemory: true, MaxEventBytes: 1000})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	ok := event.Target{All: true}
@@ -107,7 +105,7 @@ func TestAppendRefuses(t *testing.T) {
 // The longest list and the longest key that a draft may have fit into what JetStream
 // takes.
 func TestLongestHeader(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	appended := 0
 	for _, c := range []struct {
 		gateways int
@@ -145,7 +143,7 @@ func TestLongestHeader(t *testing.T) {
 }
 
 func TestAppendManyLarge(t *testing.T) {
-	l := open(t, Config{InMemory: true, RetentionBytes: 8 << 20})
+	l := open(t, config{InMemory: true, RetentionBytes: 8 << 20})
 	body := make([]byte, 1<<20)
 	var wg sync.WaitGroup
 	for range 140 { // 140 MiB, above what JetStream takes at once
@@ -159,7 +157,7 @@ func TestAppendManyLarge(t *testing.T) {
 }
 
 func TestAppendWithoutStream(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	if err := l.js.DeleteStream(t.Context(), streamName); err != nil {
 		t.Fatal(err)
 	}
@@ -169,51 +167,30 @@ func TestAppendWithoutStream(t *testing.T) {
 	}
 }
 
-func TestReadAck(t *testing.T) {
-	l := open(t, Config{InMemory: true})
-	cases := []struct {
-		name, data string
-		seq        uint64
-		ok         bool
-	}{
-		{"usual", `{"stream":"gatecast_events","seq":17}`, 17, true},
-		{"other form", `{"seq": 18, "stream":"gatecast_events","domain":"x"}`, 18, true},
-		{"duplicate", `{"stream":"gatecast_events","seq":19,"duplicate":true}`, 19, true},
-		{"error", `{"error":{"code":503,"description":"no room"},"stream":"gatecast_events","seq":0}`, 0, false},
-		{"empty", ``, 0, false},
-		{"no JSON", `what`, 0, false},
-		{"no sequence", `{"stream":"gatecast_events"}`, 0, false},
-		{"cut", `{"stream":"gatecast_events","seq":`, 0, false},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			k, err := l.out.readAck(&nats.Msg{Data: []byte(c.data)})
-			if k.Seq != c.seq || k.Duplicate != (c.name == "duplicate") || (err == nil) != c.ok || err != nil && !errors.Is(err, ErrUnavailable) {
-				t.Errorf("ack %+v, error %v", k, err)
-			}
-		})
-	}
-}
+// A silentStore is a store that gives no answer.
+type silentStore struct{ storage.Store }
 
-// quiet returns an appender whose log gives no answer.
-func quiet() *appender {
-	l := &Log{server: &embedded{log: &bridge{}}}
-	l.history = newHistory(l, jetstream.StreamConfig{Name: streamName}, "", nil)
+func (silentStore) LastError() string { return "" }
+
+// silent returns an appender whose log gives no answer.
+func silent() *appender {
+	l := &Log{store: silentStore{}}
+	l.history = newHistory(l, storage.StreamConfig{Name: streamName}, "", nil)
 	l.history.take(firstEpoch(1), 0, false)
 	a := newAppender(l)
 	a.diagnosing.Store(true) // there is no server to ask
 	return a
 }
 
-func TestUnansweredIsGivenUp(t *testing.T) {
+func TestUnansweredAppendFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := quiet()
+		a := silent()
 		start := time.Now()
 		_, first, _ := a.enter(t.Context(), 10, Entry{})
 		time.Sleep(3 * time.Second)
 		number, second, _ := a.enter(t.Context(), 10, Entry{})
 		_, third, _ := a.enter(t.Context(), 10, Entry{})
-		a.answered(number, ack{Seq: 7}, nil)
+		a.answered(number, storage.Ack{Seq: 7}, nil)
 		for _, c := range []struct {
 			p    *Pending
 			seq  uint64
@@ -224,17 +201,17 @@ func TestUnansweredIsGivenUp(t *testing.T) {
 				t.Errorf("cursor %v, error %v after %v; want %d after %v", cursor, err, time.Since(start), c.seq, c.time)
 			}
 		}
-		a.answered(number+1, ack{Seq: 8}, nil) // an answer that comes too late changes nothing
+		a.answered(number+1, storage.Ack{Seq: 8}, nil) // an answer that comes too late changes nothing
 		if c, err := third.Wait(t.Context()); err == nil {
-			t.Errorf("a late answer made it %v", c)
+			t.Errorf("a late answer changed the result to %v", c)
 		}
 	})
 }
 
-// On a slow disk what waits in line is not given up while the line moves.
-func TestSlowAnswersAreWaitedFor(t *testing.T) {
+// On a slow disk, appends do not fail while others are answered.
+func TestAppendWaitsWhileOthersAreAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := quiet()
+		a := silent()
 		var line []*Pending
 		for range 10 {
 			_, p, err := a.enter(t.Context(), 10, Entry{})
@@ -245,7 +222,7 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 		}
 		for i, p := range line[:9] {
 			time.Sleep(appendTimeout - time.Second)
-			a.answered(uint64(i)+1, ack{Seq: uint64(i) + 1}, nil)
+			a.answered(uint64(i)+1, storage.Ack{Seq: uint64(i) + 1}, nil)
 			if c, err := p.Wait(t.Context()); err != nil || c.Seq != uint64(i)+1 {
 				t.Errorf("cursor %v, error %v", c, err)
 			}
@@ -260,7 +237,7 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 // One whose answer is lost is not waited for forever when others are answered.
 func TestOvertakenIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := quiet()
+		a := silent()
 		_, lost, _ := a.enter(t.Context(), 10, Entry{})
 		start := time.Now()
 		for {
@@ -269,7 +246,7 @@ func TestOvertakenIsGivenUp(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				a.answered(number, ack{Seq: number}, nil)
+				a.answered(number, storage.Ack{Seq: number}, nil)
 			}
 			select {
 			case <-lost.done:
@@ -296,7 +273,7 @@ func TestWindow(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := quiet()
+				a := silent()
 				for range c.fit {
 					if _, _, err := a.enter(t.Context(), c.size, Entry{}); err != nil {
 						t.Fatal(err)
@@ -328,7 +305,7 @@ func TestWindow(t *testing.T) {
 
 func TestDrainLetsWaitersGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := quiet()
+		a := silent()
 		_, p, _ := a.enter(t.Context(), windowBytes, Entry{})
 		refused := make(chan error)
 		go func() { _, _, err := a.enter(t.Context(), 1, Entry{}); refused <- err }()
@@ -346,7 +323,7 @@ func TestDrainLetsWaitersGo(t *testing.T) {
 }
 
 func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	var pending []*Pending
 	for i := range 1000 {
 		ev, body := newEvent(i)

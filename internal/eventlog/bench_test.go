@@ -6,8 +6,6 @@ package eventlog
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,28 +14,18 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
 
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// Each benchmark of ours stands beside what it is made of, so that one run tells
-// what we add or save.
+// Each benchmark runs beside one of NATS alone, so that one run shows what this package adds.
 
-// measureCPU reports the processor time an operation takes, which says more than
-// its wall time on a machine that others use. Per is how many operations one
-// iteration is.
+// measureCPU reports the CPU time of an operation, which says more than its duration on a busy
+// machine. Per is the number of operations of an iteration.
 func measureCPU(b *testing.B, per int) (report func()) {
-	used := func() time.Duration {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	before := used()
+	before := cpuTime(b)
 	return func() {
-		b.ReportMetric(float64((used()-before).Nanoseconds())/float64(b.N*per), "cpu-ns/op")
+		b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N*per), "cpu-ns/op")
 	}
 }
 
@@ -55,13 +43,13 @@ func benchEvents() ([]*event.Event, [][]byte) {
 func BenchmarkAppend(b *testing.B) {
 	events, bodies := benchEvents()
 	ctx := context.Background()
-	ours := func(l *Log) func(i int) error {
+	ours := func(l *testLog) func(i int) error {
 		return func(i int) error {
 			_, err := l.Append(ctx, events[i%2000], bodies[i%2000])
 			return err
 		}
 	}
-	raw := func(l *Log) func(i int) error {
+	raw := func(l *testLog) func(i int) error {
 		return func(i int) error {
 			subject, _, _ := address(events[i%2000])
 			_, err := l.js.Publish(ctx, subject, bodies[i%2000])
@@ -70,14 +58,14 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	for _, c := range []struct {
 		name  string
-		cfg   Config
-		appnd func(*Log) func(i int) error
+		cfg   config
+		appnd func(*testLog) func(i int) error
 	}{
-		{"file", Config{}, ours},
-		{"file/raw", Config{}, raw},
-		{"memory", Config{InMemory: true, RetentionBytes: 256 << 20}, ours},
-		{"always", Config{SyncAlways: true}, ours},
-		{"always/raw", Config{SyncAlways: true}, raw},
+		{"file", config{}, ours},
+		{"file/raw", config{}, raw},
+		{"memory", config{InMemory: true, RetentionBytes: 256 << 20}, ours},
+		{"always", config{SyncAlways: true}, ours},
+		{"always/raw", config{SyncAlways: true}, raw},
 	} {
 		b.Run(c.name+"/callers=1", func(b *testing.B) {
 			appnd := c.appnd(open(b, c.cfg))
@@ -114,7 +102,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkAppendAsync(b *testing.B) {
 	events, bodies := benchEvents()
 	b.Run("ours", func(b *testing.B) {
-		l := open(b, Config{})
+		l := open(b, config{})
 		b.ReportAllocs()
 		b.ResetTimer()
 		defer measureCPU(b, 1)()
@@ -131,7 +119,7 @@ func BenchmarkAppendAsync(b *testing.B) {
 		}
 	})
 	b.Run("raw", func(b *testing.B) {
-		l := open(b, Config{})
+		l := open(b, config{})
 		js, err := jetstream.New(l.conn, jetstream.WithPublishAsyncMaxPending(windowEvents))
 		if err != nil {
 			b.Fatal(err)
@@ -153,7 +141,7 @@ func BenchmarkAppendAsync(b *testing.B) {
 // BenchmarkTailLatency measures, one event at a time, how long after its Append
 // has returned a tail is called with it, and how long after its Append began.
 func BenchmarkTailLatency(b *testing.B) {
-	l := open(b, Config{})
+	l := open(b, config{})
 	events, bodies := benchEvents()
 	seen := make(chan time.Time, 1)
 	stop := tailing(b, l, func(Entry) { seen <- time.Now() })
@@ -178,7 +166,7 @@ func BenchmarkTailLatency(b *testing.B) {
 }
 
 // tailing runs a tail from the newest event on until stop is called.
-func tailing(b *testing.B, l *Log, f func(Entry)) (stop func()) {
+func tailing(b *testing.B, l *testLog, f func(Entry)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	last := l.Last()
 	var tail sync.WaitGroup
@@ -189,7 +177,7 @@ func tailing(b *testing.B, l *Log, f func(Entry)) (stop func()) {
 // BenchmarkAppendAndTail is what a node does under load: append as fast as it
 // goes, while a tail reads along.
 func BenchmarkAppendAndTail(b *testing.B) {
-	l := open(b, Config{})
+	l := open(b, config{})
 	events, bodies := benchEvents()
 	done := make(chan struct{})
 	n := 0
@@ -213,7 +201,7 @@ func BenchmarkAppendAndTail(b *testing.B) {
 // BenchmarkReplay reads the past: our tail, and the consumers it could be made of.
 func BenchmarkReplay(b *testing.B) {
 	const n = 300_000
-	l := open(b, Config{})
+	l := open(b, config{})
 	events, bodies := benchEvents()
 	for i := range n {
 		if _, err := l.AppendAsync(events[i%2000], bodies[i%2000]); err != nil {
@@ -304,22 +292,4 @@ func BenchmarkReplay(b *testing.B) {
 		<-ctx.Done()
 		_ = sub.Unsubscribe()
 	})
-}
-
-// How long a start looks through the log: a block of 8 MiB.
-func BenchmarkGoodSpans(b *testing.B) {
-	dir := filepath.Join(b.TempDir(), "log")
-	l := open(b, Config{Dir: dir})
-	fill(b, l, 20_000)
-	closeLog(b, l)
-	block, err := os.ReadFile(filepath.Join(streamsDir(dir), streamName, "msgs/1.blk"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(int64(len(block)))
-	for b.Loop() {
-		if spans := goodSpans(streamName, 1, block); len(spans) != 1 {
-			b.Fatal(spans)
-		}
-	}
 }

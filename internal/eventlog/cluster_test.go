@@ -8,110 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/test/testenv"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
-// A rig is three NATS servers that others run.
-type rig struct {
-	t       *testing.T
-	options []*server.Options
-	servers []*server.Server
-}
-
-func startRig(t *testing.T) *rig {
-	t.Helper()
-	r := &rig{t: t, servers: make([]*server.Server, 3)}
-	routes := make([]*url.URL, 3)
-	for i := range routes {
-		client, cluster := freePort(t), freePort(t)
-		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", cluster)}
-		r.options = append(r.options, &server.Options{
-			ServerName: fmt.Sprint("nats", i), Host: "127.0.0.1", Port: client,
-			Cluster:   server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: cluster},
-			Routes:    routes,
-			JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		})
-	}
-	t.Cleanup(func() {
-		for i := range r.servers {
-			r.kill(i)
-		}
-	})
-	for i := range r.servers {
-		r.run(i)
-	}
-	return r
-}
-
-// freePort returns a port that stays free while its server is down: it is below
-// those that the kernel gives to outgoing connections.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000)
-		if ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
-			_ = ln.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
-// run starts a server, again after it was killed.
-func (r *rig) run(i int) {
-	r.t.Helper()
-	s, err := server.NewServer(r.options[i].Clone())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	s.Start()
-	r.servers[i] = s
-	if !s.ReadyForConnections(20 * time.Second) {
-		r.t.Fatalf("server %d does not start", i)
-	}
-}
-
-func (r *rig) kill(i int) {
-	if s := r.servers[i]; s != nil {
-		s.Shutdown()
-		s.WaitForShutdown()
-		r.servers[i] = nil
-	}
-}
-
-// url names some of the servers, the first of them first.
-func (r *rig) url(servers ...int) string {
-	var urls []string
-	for _, i := range servers {
-		urls = append(urls, fmt.Sprint("nats://127.0.0.1:", r.options[i].Port))
-	}
-	return strings.Join(urls, ",")
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for tick := time.Tick(10 * time.Millisecond); !is(); <-tick {
-		if time.Now().After(deadline) {
-			t.Fatalf("it is not so that %s", what)
-		}
-	}
-}
-
 func TestCluster(t *testing.T) {
-	r := startRig(t)
+	r := natsenv.StartCluster(t)
 	logs := openTogether(t, r)
 	for _, part := range []struct { // each needs the cluster as the one before leaves it
 		name string
@@ -129,13 +38,13 @@ func TestCluster(t *testing.T) {
 }
 
 // openTogether opens the log three times at once, each over another server.
-func openTogether(t *testing.T, r *rig) []*Log {
+func openTogether(t *testing.T, r natsenv.Cluster) []*testLog {
 	t.Helper()
-	logs, errs := make([]*Log, 3), make([]error, 3)
+	logs, errs := make([]*testLog, 3), make([]error, 3)
 	var all sync.WaitGroup
 	for i, order := range [][]int{{0, 1, 2}, {1, 2, 0}, {2, 0, 1}} {
 		all.Go(func() {
-			logs[i], errs[i] = Open(t.Context(), Config{URL: r.url(order...), Node: fmt.Sprint(i), Logger: slog.New(slog.DiscardHandler)})
+			logs[i], errs[i] = openLog(t.Context(), config{URL: r.URLs(order...), Node: fmt.Sprint(i), Logger: slog.New(slog.DiscardHandler)})
 		})
 	}
 	all.Wait()
@@ -154,14 +63,14 @@ func openTogether(t *testing.T, r *rig) []*Log {
 }
 
 // What has three replicas keeps them when a node starts that sees fewer servers.
-func testReplicas(t *testing.T, r *rig, l *Log) {
+func testReplicas(t *testing.T, r natsenv.Cluster, l *testLog) {
 	if _, err := l.Bucket(t.Context(), "kept"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Journal(t.Context(), JournalConfig{Name: "kept"}); err != nil {
 		t.Fatal(err)
 	}
-	one := open(t, Config{URL: r.url(0), Replicas: 1})
+	one := open(t, config{URL: r.URLs(0), Replicas: 1})
 	if _, err := one.Bucket(t.Context(), "kept"); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +89,7 @@ func testReplicas(t *testing.T, r *rig, l *Log) {
 }
 
 // One event comes of a key, whoever is asked and however often at once.
-func testClusterIdempotency(t *testing.T, logs []*Log) {
+func testClusterIdempotency(t *testing.T, logs []*testLog) {
 	const keys, each = 20, 4
 	type result struct {
 		key       int
@@ -230,7 +139,7 @@ func testClusterIdempotency(t *testing.T, logs []*Log) {
 }
 
 // tailOf tails a log until the test ends, and returns what it was told so far.
-func tailOf(t *testing.T, l *Log) (told func() []uint64) {
+func tailOf(t *testing.T, l *testLog) (told func() []uint64) {
 	t.Helper()
 	var mu sync.Mutex
 	var seqs []uint64
@@ -265,7 +174,7 @@ type load struct {
 	ended sync.WaitGroup
 }
 
-func startLoad(t *testing.T, l *Log) *load {
+func startLoad(t *testing.T, l *testLog) *load {
 	t.Helper()
 	d := &load{acked: map[uint64]bool{}, stop: make(chan struct{})}
 	for w := range 4 {
@@ -297,18 +206,18 @@ func (d *load) count() int {
 func (d *load) goesOn(t *testing.T) {
 	t.Helper()
 	was := d.count()
-	eventually(t, "appends go on", func() bool { return d.count() >= was+200 })
+	testenv.Eventually(t, "appends go on", func() bool { return d.count() >= was+200 })
 }
 
 // testLossOfServer kills the server that the first log and one tail are connected
 // to, and brings it back.
-func testLossOfServer(t *testing.T, r *rig, logs []*Log) {
+func testLossOfServer(t *testing.T, r natsenv.Cluster, logs []*testLog) {
 	tails := []func() []uint64{tailOf(t, logs[0]), tailOf(t, logs[1]), tailOf(t, logs[2])}
 	d := startLoad(t, logs[1])
 	d.goesOn(t)
-	r.kill(0)
+	r[0].Stop()
 	d.goesOn(t)
-	r.run(0)
+	r[0].Restart()
 	d.goesOn(t)
 	close(d.stop)
 	d.ended.Wait()
@@ -317,7 +226,7 @@ func testLossOfServer(t *testing.T, r *rig, logs []*Log) {
 		t.Fatal(err)
 	}
 	for i, told := range tails {
-		eventually(t, fmt.Sprintf("tail %d is at the end", i), func() bool {
+		testenv.Eventually(t, fmt.Sprintf("tail %d is at the end", i), func() bool {
 			seqs := told()
 			return len(seqs) > 0 && seqs[len(seqs)-1] >= last
 		})
@@ -338,20 +247,20 @@ func testLossOfServer(t *testing.T, r *rig, logs []*Log) {
 }
 
 // testLossOfQuorum kills two servers of three, and brings them back.
-func testLossOfQuorum(t *testing.T, r *rig, l *Log) {
+func testLossOfQuorum(t *testing.T, r natsenv.Cluster, l *testLog) {
 	j, err := l.Journal(t.Context(), JournalConfig{Name: "quorum"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	told := tailOf(t, l)
-	eventually(t, "the tail runs", func() bool {
+	testenv.Eventually(t, "the tail runs", func() bool {
 		ev, body := newEvent(0)
 		_, _ = l.Append(t.Context(), ev, body) // while a leader is elected it fails
 		return len(told()) > 0
 	})
-	r.kill(1)
-	r.kill(2)
-	eventually(t, "the log is connected", l.conn.IsConnected)
+	r[1].Stop()
+	r[2].Stop()
+	testenv.Eventually(t, "the log is connected", l.conn.IsConnected)
 	ev, body := newEvent(1)
 	if _, err := l.Append(t.Context(), ev, body); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("append without a quorum: %v", err)
@@ -371,32 +280,32 @@ func testLossOfQuorum(t *testing.T, r *rig, l *Log) {
 	}
 	all.Wait()
 	// A leader that has lost the others answers until it notices, in some ten seconds.
-	eventually(t, "the log is said to be unavailable", func() bool {
+	testenv.Eventually(t, "the log is said to be unavailable", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		return errors.Is(l.Check(ctx), ErrUnavailable)
 	})
-	r.run(1)
-	r.run(2)
+	r[1].Restart()
+	r[2].Restart()
 	var at event.Cursor
-	eventually(t, "appends are taken again", func() bool {
+	testenv.Eventually(t, "appends are taken again", func() bool {
 		at, err = l.Append(t.Context(), ev, body)
 		return err == nil
 	})
-	eventually(t, "the journal takes records again", func() bool {
+	testenv.Eventually(t, "the journal takes records again", func() bool {
 		_, err := j.Append(t.Context(), Record{Name: "n"})
 		return err == nil
 	})
-	eventually(t, "the tail goes on", func() bool {
+	testenv.Eventually(t, "the tail goes on", func() bool {
 		seqs := told()
 		return len(seqs) > 0 && seqs[len(seqs)-1] >= at.Seq
 	})
-	eventually(t, "all is well", func() bool { return l.Check(t.Context()) == nil })
+	testenv.Eventually(t, "all is well", func() bool { return l.Check(t.Context()) == nil })
 }
 
 // Whatever stands in a URL, and in whatever form, nobody is told a password.
 func TestClusterSecrets(t *testing.T) {
-	port := freePort(t)
+	port := natsenv.FreePort(t)
 	for _, c := range []struct{ name, url string }{
 		{"password", "nats://user:s3cret@127.0.0.1:%d"},
 		{"without a scheme", "user:s3cret@127.0.0.1:%d"},
@@ -406,7 +315,7 @@ func TestClusterSecrets(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var logged strings.Builder
-			_, err := Open(t.Context(), Config{URL: fmt.Sprintf(c.url, port), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+			_, err := openLog(t.Context(), config{URL: fmt.Sprintf(c.url, port), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			if err == nil {
 				t.Fatal("it opened")
 			}

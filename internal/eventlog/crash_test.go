@@ -21,7 +21,7 @@ import (
 const crashDirEnv = "GATECAST_TEST_CRASH_DIR"
 
 func appendUntilKilled(dir string) {
-	l, err := Open(context.Background(), Config{Dir: dir})
+	l, err := openLog(context.Background(), config{Dir: dir})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -54,7 +54,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	for range 2 { // the second begins from what the first left
 		last = killAppender(t, dir, last, 2000)
 	}
-	l := open(t, Config{Dir: dir})
+	l := open(t, config{Dir: dir})
 	if _, ok := l.Resolve(last); !ok {
 		t.Fatalf("last %v after a kill, but %v was acknowledged", l.Last(), last)
 	}

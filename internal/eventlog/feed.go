@@ -9,10 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// A feed hands what was appended to the tails as soon as the log has it, so that
-// they need not have it read back from the store. The zero feed is ready.
+// A feed passes events to the tails as soon as the log has them, so that they do not read them
+// back from the store. The zero feed is ready to use. It is safe for concurrent use.
 type feed struct {
-	joined atomic.Int32 // how many tails there are
+	joined atomic.Int32 // number of tails
 
 	mu      sync.Mutex
 	intakes []*intake
@@ -38,8 +38,8 @@ func (f *feed) leave(in *intake) {
 	f.joined.Store(int32(len(f.intakes)))
 }
 
-// push hands an entry that the log has to every tail. An entry without a body
-// says no more than that the log has one at its place. Push never waits.
+// push passes an entry that the log has to every tail. An entry without a body only says that
+// the log has an event at its position. Push does not block.
 func (f *feed) push(e Entry) {
 	if !f.followed() {
 		return
@@ -51,18 +51,18 @@ func (f *feed) push(e Entry) {
 	}
 }
 
-// An intake is what the feed has for one tail and the tail has not taken yet. It
-// may have gaps: the tail reads what is missing from the store.
+// An intake holds the entries that one tail has not taken yet. It can have gaps: the tail reads
+// what is missing from the store.
 type intake struct {
-	wake chan struct{} // has a token when entries came to be there
+	wake chan struct{} // has a token when there are new entries
 
 	mu      sync.Mutex
 	entries []Entry
 	bytes   int // of their bodies
 }
 
-// push adds an entry. When the tail is far behind it is better off with the
-// store, and everything else in the intake is dropped.
+// push adds an entry. When the intake is full, it drops everything else: reading from the store
+// is then better for the tail.
 func (in *intake) push(e Entry) {
 	in.mu.Lock()
 	if len(in.entries) == tailEvents || in.bytes+len(e.Body) > tailBytes {
@@ -80,11 +80,11 @@ func (in *intake) push(e Entry) {
 	}
 }
 
-// keptEntries is the largest buffer that is used again.
+// keptEntries is the capacity of the largest buffer that is used again.
 const keptEntries = 256
 
-// take returns everything that is there. Spent is the result of the take before,
-// which is done with.
+// take returns all entries. Spent is the result of the previous take; its buffer is used
+// again.
 func (in *intake) take(spent []Entry) []Entry {
 	if clear(spent); cap(spent) > keptEntries {
 		spent = nil

@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
 // follow starts a tail at the newest event and returns when the feed has it. Stop
 // ends the tail and waits for it.
-func follow(t *testing.T, l *Log, f func(Entry)) (stop func()) {
+func follow(t *testing.T, l *testLog, f func(Entry)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var tail sync.WaitGroup
@@ -31,7 +32,7 @@ func follow(t *testing.T, l *Log, f func(Entry)) (stop func()) {
 }
 
 // addUntold appends an event of whose answer the appender learns nothing.
-func addUntold(t *testing.T, l *Log, n int) {
+func addUntold(t *testing.T, l *testLog, n int) {
 	t.Helper()
 	ev, body := newEvent(n)
 	subject, _, err := address(ev)
@@ -52,7 +53,7 @@ func wantEntry(t *testing.T, e Entry, seq uint64, n int) {
 }
 
 // consumers counts those that read the stream.
-func consumers(t *testing.T, l *Log) (n int) {
+func consumers(t *testing.T, l *testLog) (n int) {
 	t.Helper()
 	stream, err := l.js.Stream(t.Context(), streamName)
 	if err != nil {
@@ -67,7 +68,7 @@ func consumers(t *testing.T, l *Log) (n int) {
 // What is appended while a tail runs does not come back from the store, and is
 // the same as if it did.
 func TestFeedTellsWithoutTheStore(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	seen := make(chan Entry)
 	defer follow(t, l, func(e Entry) { seen <- e })()
 	var body []byte
@@ -86,7 +87,7 @@ func TestFeedTellsWithoutTheStore(t *testing.T) {
 }
 
 func TestTailFillsGapsOfTheFeed(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	seen := make(chan Entry, 10)
 	defer follow(t, l, func(e Entry) { seen <- e })()
 	add(t, l, 0)
@@ -104,10 +105,10 @@ func TestTailFillsGapsOfTheFeed(t *testing.T) {
 }
 
 // byHand returns a tail that nothing runs.
-func byHand(l *Log, f func(Entry)) *tail { return &tail{log: l, f: f, in: l.feed.join()} }
+func byHand(l *testLog, f func(Entry)) *tail { return &tail{log: l.Log, f: f, in: l.feed.join()} }
 
 func TestLookFindsWhatNobodyTold(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	var got []Entry
 	tl := byHand(l, func(e Entry) { got = append(got, e) })
 	addUntold(t, l, 0)
@@ -130,7 +131,7 @@ func TestLookFindsWhatNobodyTold(t *testing.T) {
 
 // An append that began before any tail has no body to tell.
 func TestEntryWithoutBodyIsRead(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	number, _, err := l.out.enter(t.Context(), 10, l.out.entry(&event.Event{}, []byte("{}")))
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +139,7 @@ func TestEntryWithoutBodyIsRead(t *testing.T) {
 	var got []Entry
 	tl := byHand(l, func(e Entry) { got = append(got, e) })
 	addUntold(t, l, 0)
-	l.out.answered(number, ack{Seq: 1}, nil)
+	l.out.answered(number, storage.Ack{Seq: 1}, nil)
 	<-tl.in.wake
 	if err := tl.takeAll(t.Context(), tl.in.take(nil)); err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestEntryWithoutBodyIsRead(t *testing.T) {
 
 // A tail that is far behind holds a bounded number of events, and misses none.
 func TestSlowTail(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	const n = tailEvents + 500
 	began, release := make(chan struct{}), make(chan struct{})
 	done := make(chan struct{})

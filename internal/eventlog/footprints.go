@@ -5,17 +5,16 @@ package eventlog
 
 import "sort"
 
-// A footprint is a message that this node has seen: its sequence, and when the stream
-// stored it, to the nanosecond. A message that has the sequence in another history has
-// another time.
+// A footprint identifies a message that this node has seen: its sequence, and when the stream
+// stored it, in nanoseconds. In another history the message with that sequence has another
+// time.
 type footprint struct {
 	seq  uint64
 	time int64
 }
 
-// Footprints are messages of a stream that this node has seen, in order: all of the
-// newest maxFootprints/2 it was shown, and ever fewer of those before. With them it
-// finds out where two histories part.
+// Footprints are those of a stream, in order: all of the newest maxFootprints/2, and fewer and
+// fewer of the older ones. With them a node finds out where two histories part.
 type footprints []footprint
 
 const maxFootprints = 8192
@@ -29,7 +28,7 @@ func (f *footprints) add(p footprint) {
 	if len(*f) < maxFootprints {
 		return
 	}
-	thin := (*f)[:0] // every second of the older half goes
+	thin := (*f)[:0] // removes every second one of the older half
 	for i, p := range *f {
 		if i >= maxFootprints/2 || i%2 == 0 {
 			thin = append(thin, p)
@@ -38,12 +37,12 @@ func (f *footprints) add(p footprint) {
 	*f = thin
 }
 
-// forgetAfter forgets what came after a sequence.
-func (f *footprints) forgetAfter(seq uint64) {
+// removeAfter removes those after a sequence.
+func (f *footprints) removeAfter(seq uint64) {
 	*f = (*f)[:sort.Search(len(*f), func(i int) bool { return (*f)[i].seq > seq })]
 }
 
-// latest returns the newest one; its sequence is 0 when there is none.
+// latest returns the newest one; its sequence is 0 if there is none.
 func (f footprints) latest() footprint {
 	if len(f) == 0 {
 		return footprint{}

@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// What arrives while a stream is asked for its state is newer than the state, and no sign
-// of another history. What was known before is.
-func TestFootprintsNewerThanTheState(t *testing.T) {
+// A message that arrives during the request for a stream's state is newer than the state, and
+// does not mean that the history has changed. One that was known before does.
+func TestFootprintsNewerThanInfo(t *testing.T) {
 	now := time.Now()
-	state := &jetstream.StreamState{Msgs: 10, FirstSeq: 1, LastSeq: 10, LastTime: now}
+	info := &storage.Info{Messages: 10, First: 1, Last: 10, LastTime: now}
 	for _, c := range []struct {
 		name      string
 		known     uint64
@@ -26,7 +26,7 @@ func TestFootprintsNewerThanTheState(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &history{prints: footprints{{10, now.UnixNano()}, {12, now.UnixNano()}}}
-			if good, bad, err := h.compareFootprints(t.Context(), state, c.known); good != c.good || bad != c.bad || err != nil {
+			if good, bad, err := h.compareFootprints(t.Context(), info, c.known); good != c.good || bad != c.bad || err != nil {
 				t.Errorf("good %d, bad %d, %v; want %d, %d", good, bad, err, c.good, c.bad)
 			}
 		})

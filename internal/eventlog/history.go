@@ -11,96 +11,64 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// kindEpoch ends the subject of markers. Nodes of versions that know none pass over
-// them, as over any message that is no event.
+// kindEpoch ends the subject of markers. Versions before markers skip them, as they skip every
+// message that is not an event.
 const kindEpoch = "epoch"
 
-// A history is what the log knows of one stream's past: its lineage, which is kept in the
-// stream itself, in messages called markers. Any goroutine may use it.
+// A history is what the log knows of one stream's past: its lineage, which is stored in the
+// stream itself, in messages called markers. It is safe for concurrent use.
 //
-// In a stream that only this process writes, each start begins an epoch, and nothing
-// changes while it runs. A shared stream is compared with what this node has seen of it,
-// see [history.check].
+// In a stream that only this process writes, each start begins an epoch, and nothing changes
+// while it runs. A shared stream is compared with what this node has seen of it, see
+// [history.check].
 type history struct {
 	// Constant after open.
 	log    *Log
 	name   string // of the stream
 	marker string // subject of markers
-	config jetstream.StreamConfig
-	stream jetstream.Stream
+	config storage.StreamConfig
+	stream storage.Stream
 	shared bool
-	first  uint64 // epoch of what stands in it without a marker
+	first  uint64 // epoch of messages before the first marker
 
 	current atomic.Pointer[Lineage]
 	last    tally // newest sequence that an append, a tail or a check has seen
-	// known is the sequence up to which no marker is missing in current, so that the
-	// names of sequences up to there are final. Only kept of a shared stream.
+	// known is the sequence up to which current has every marker, so that the ids of
+	// sequences up to there are final. Only used for a shared stream.
 	known tally
-	// unsure says that the stream may have another history than current: the connection
-	// was lost, or a check found something else. Nothing is named meanwhile.
+	// unsure says that the stream can have another history than current: the connection was
+	// lost, or a check found something else. Nothing gets an id in the meantime.
 	unsure atomic.Bool
 
-	failing bool // the last check failed, which was logged; of the goroutine that checks
+	failing bool // the last check failed, which was logged; owned by Log.watch
 
-	checking sync.Mutex // held by check and open
-	created  time.Time  // of the stream; guarded by checking
-	checked  struct {   // the last check that found all in order; guarded by checking
-		at    time.Time
-		conns uint64
-		last  uint64
+	checking sync.Mutex // held by check and open; guards the fields up to mu
+	created  time.Time  // of the stream
+	checked  struct {   // the last check that found no difference
+		at     time.Time
+		losses uint64 // of the connection
+		last   uint64
 	}
-	suspected bool      // the last check found another history; guarded by checking
-	waited    int       // checks that waited for other nodes; guarded by checking
-	goneSince time.Time // when a check found no stream; guarded by checking
-	remade    bool      // this node made the stream again, and it has taken nothing yet; guarded by checking
-	// When the marker at a sequence was appended or came to be known; guarded by checking.
-	markedAt  time.Time
+	suspected bool      // the last check found another history
+	waited    int       // checks that waited for other nodes
+	goneSince time.Time // when a check found no stream
+	remade    bool      // this node made the stream again, and nothing was stored in it yet
+	markedAt  time.Time // when the marker at markedSeq was appended, or was first seen
 	markedSeq uint64
 
-	mu     sync.Mutex
-	prints footprints    // guarded by mu; of the current branch
-	turned chan struct{} // guarded by mu; closed when the branch changes
+	mu       sync.Mutex
+	prints   footprints    // guarded by mu; of the current branch
+	branched chan struct{} // guarded by mu; closed when the branch changes
 }
 
-func newHistory(l *Log, cfg jetstream.StreamConfig, marker string, s jetstream.Stream) *history {
+func newHistory(l *Log, cfg storage.StreamConfig, marker string, s storage.Stream) *history {
 	return &history{
-		log: l, name: cfg.Name, marker: marker, config: cfg, stream: s, shared: l.server.shared(),
-		turned: make(chan struct{}),
+		log: l, name: cfg.Name, marker: marker, config: cfg, stream: s, shared: l.shared,
+		branched: make(chan struct{}),
 	}
-}
-
-// A tally is a sequence that only grows until the history goes back: it belongs to one
-// branch.
-type tally struct{ v atomic.Uint64 }
-
-// branchShift leaves 48 bits for the sequence.
-const branchShift = 48
-
-// set begins a branch.
-func (t *tally) set(branch, seq uint64) { t.v.Store(branch<<branchShift | seq) }
-
-// advance notes a sequence of a branch, if that is still the current one.
-func (t *tally) advance(branch, seq uint64) {
-	for next := branch<<branchShift | seq; ; {
-		v := t.v.Load()
-		if v>>branchShift != next>>branchShift || v >= next || t.v.CompareAndSwap(v, next) {
-			return
-		}
-	}
-}
-
-func (t *tally) load() uint64 { return t.v.Load() & (1<<branchShift - 1) }
-
-// of returns the sequence, or 0 when it belongs to another branch.
-func (t *tally) of(branch uint64) uint64 {
-	if v := t.v.Load(); v>>branchShift == branch<<branchShift>>branchShift {
-		return v & (1<<branchShift - 1)
-	}
-	return 0
 }
 
 // lineage returns the lineage as it is known now.
@@ -110,29 +78,35 @@ func (h *history) lineage() *Lineage { return h.current.Load() }
 func (h *history) watch() (*Lineage, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.current.Load(), h.turned
+	return h.current.Load(), h.branched
 }
 
-// open learns the stream's lineage, and begins an epoch where nobody can vouch for its
-// history. The first epoch of a stream that was just made is named by when that was, and
-// needs no marker.
+// open reads the stream's lineage, and begins an epoch if no node can confirm its history. The
+// first epoch of a new stream is named by the time when it was made, and needs no marker.
 func (h *history) open(ctx context.Context, made bool) error {
 	h.checking.Lock()
 	defer h.checking.Unlock()
-	info := h.stream.CachedInfo()
+	var info storage.Info
+	err := h.log.store.Retry(ctx, requestTimeout, func(ctx context.Context) (err error) {
+		info, err = h.stream.Info(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	h.created, h.markedAt = info.Created, time.Now()
-	h.first = uint64(info.Created.UnixMilli()) + h.log.server.generation()
+	h.first = uint64(info.Created.UnixMilli()) + h.log.store.Recovery(h.name).Generation
 	switch {
 	case made:
 		h.take(firstEpoch(h.first), 0, false)
 		return nil
 	case h.shared:
-		return h.log.patiently(ctx, openTry+joinFor, func(ctx context.Context) error { return h.join(ctx) })
+		return h.log.store.Retry(ctx, requestTimeout+joinFor, h.join)
 	}
 	return h.begin(ctx)
 }
 
-// begin begins an epoch in a stream that this process alone appends to.
+// begin begins an epoch in a stream that only this process writes.
 func (h *history) begin(ctx context.Context) error {
 	info, err := h.stream.Info(ctx)
 	if err != nil {
@@ -145,36 +119,41 @@ func (h *history) begin(ctx context.Context) error {
 	if before == nil {
 		before = firstEpoch(h.first)
 	}
-	after := info.State.LastSeq
-	if !h.log.server.trusts(h.name, before, after) {
-		after = 0 // so no position from before is
+	after, recovery := info.Last, h.log.store.Recovery(h.name)
+	if !isComplete(before, after, recovery) {
+		after = 0 // so that no earlier position is valid
 	}
 	next := before.next(newEpoch(before.Epoch()), after)
-	next.lost = h.log.server.endLost()
-	l, err := h.mark(ctx, next, jetstream.WithExpectLastSequence(info.State.LastSeq))
+	next.lost = recovery.EndLost
+	l, err := h.mark(ctx, next, storage.Expect{Last: &info.Last})
 	if err != nil {
 		return fmt.Errorf("begin an epoch: %w", err)
 	}
 	h.take(l, l.marker, false)
-	return h.log.server.marked(h.name, l)
+	return h.log.store.EpochBegan(h.name, l.Epoch(), l.marker)
 }
 
-// mark appends a lineage's marker and returns the lineage with the marker's place.
-func (h *history) mark(ctx context.Context, l *Lineage, options ...jetstream.PublishOpt) (*Lineage, error) {
-	ack, err := h.log.js.PublishMsg(ctx, &nats.Msg{Subject: h.marker, Data: l.appendMarker(nil)}, options...)
+// isComplete reports whether the lineage found in a stream has every marker up to the last
+// sequence: a marker that was recorded and is missing was lost from the middle.
+func isComplete(found *Lineage, last uint64, r storage.Recovery) bool {
+	return !r.Repaired && (r.EpochSeq == 0 || last < r.EpochSeq || found.find(r.Epoch) >= 0)
+}
+
+// mark appends a lineage's marker and returns the lineage with the marker's sequence.
+func (h *history) mark(ctx context.Context, l *Lineage, expect storage.Expect) (*Lineage, error) {
+	seq, err := h.stream.Put(ctx, storage.Outgoing{Subject: h.marker, Data: l.appendMarker(nil)}, expect)
 	if err != nil {
 		return nil, fmt.Errorf("append a marker: %w", err)
 	}
-	h.markedAt, h.markedSeq = time.Now(), ack.Sequence
+	h.markedAt, h.markedSeq = time.Now(), seq
 	marked := *l
-	marked.marker, marked.lost = ack.Sequence, false
+	marked.marker, marked.lost = seq, false
 	return &marked, nil
 }
 
-// take makes l, whose marker is in the stream, the current lineage. When a sequence that
-// was named before has another name now, or forced is set, the history has gone back: a
-// new branch begins. Last is a sequence that the stream has, up to which it has no later
-// marker.
+// take makes l, whose marker is in the stream, the current lineage. If a sequence had another
+// id before, or forced is set, the history has gone back: a new branch begins. Last is a
+// sequence of the stream before which l has every marker.
 func (h *history) take(l *Lineage, last uint64, forced bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -196,19 +175,19 @@ func (h *history) take(l *Lineage, last uint64, forced bool) {
 		return
 	}
 	next.branch++
-	h.prints.forgetAfter(common)
-	h.log.turned(h, func() {
+	h.prints.removeAfter(common)
+	h.log.branch(h, func() {
 		h.current.Store(&next)
 		h.last.set(next.branch, last)
 		h.known.set(next.branch, last)
 	})
-	close(h.turned)
-	h.turned = make(chan struct{})
-	h.log.cfg.Logger.Error("event log: the stream has another history than before, or has lost its newest messages; positions after what is common are not honoured any more",
+	close(h.branched)
+	h.branched = make(chan struct{})
+	h.log.cfg.Logger.Error("event log: the history of the stream has changed, or it has lost its newest messages; positions after the common part are no longer valid",
 		"stream", h.name, "common", before.CursorOf(min(common, h.last.load())), "epoch", formatEpoch(next.Epoch()))
 }
 
-// saw is told a marker that a tail of the present branch came to.
+// saw takes the lineage of a marker that a tail of the present branch has read.
 func (h *history) saw(body []byte, seq uint64) {
 	cur := h.lineage()
 	if seq <= cur.marker {
@@ -216,14 +195,14 @@ func (h *history) saw(body []byte, seq uint64) {
 	}
 	l, err := parseMarker(body, seq)
 	if err != nil {
-		h.log.cfg.Logger.Error("event log: a marker is passed over", "stream", h.name, "sequence", seq, "err", err)
+		h.log.cfg.Logger.Error("event log: skipping an invalid marker", "stream", h.name, "sequence", seq, "err", err)
 		return
 	}
 	h.take(l, seq, false)
 }
 
-// passed notes that a tail of a branch has come from one message to the next. Where it
-// jumps, a marker may have been among what is gone.
+// passed records that a tail of a branch has read the message after another one. Where the
+// sequence jumps, a marker can be among what was removed.
 func (h *history) passed(ctx context.Context, branch, from, seq uint64, at time.Time) error {
 	h.last.advance(branch, seq)
 	if !h.shared {
@@ -243,7 +222,7 @@ func (h *history) passed(ctx context.Context, branch, from, seq uint64, at time.
 	return nil
 }
 
-// settle waits until the names of sequences up to seq are final.
+// settle waits until the ids of sequences up to seq are final.
 func (h *history) settle(ctx context.Context, seq uint64) error {
 	if !h.shared {
 		return nil
@@ -264,46 +243,45 @@ func (h *history) refresh(ctx context.Context) error {
 	cur, last := h.lineage(), h.last.load()
 	info, err := h.infoWith(ctx, last, h.info)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return unavailable(err)
 	}
-	if info.State.LastSeq < last {
+	if info.Last < last {
 		h.log.checkSoon()
 		return errSuspect
 	}
 	found, err := h.newest(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return unavailable(err)
 	}
 	if found != nil && found.marker > cur.marker {
-		h.take(found, info.State.LastSeq, false)
+		h.take(found, info.Last, false)
 		return nil
 	}
-	h.last.advance(cur.branch, info.State.LastSeq)
-	h.known.advance(cur.branch, info.State.LastSeq)
+	h.last.advance(cur.branch, info.Last)
+	h.known.advance(cur.branch, info.Last)
 	return nil
 }
 
-// newest returns the lineage that the newest marker says, nil when there is none.
+// newest returns the lineage of the newest marker, or nil when there is none.
 func (h *history) newest(ctx context.Context) (*Lineage, error) {
-	m, err := h.stream.GetLastMsgForSubject(ctx, h.marker)
+	m, err := h.stream.Newest(ctx, h.marker)
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case errors.Is(err, storage.ErrNoMessage):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("read its newest marker: %w", err)
 	}
-	l, err := parseMarker(m.Data, m.Sequence)
-	if errors.Is(err, errMarker) { // somebody else's
+	l, err := parseMarker(m.Data, m.Seq)
+	if errors.Is(err, errMarker) { // gatecast did not write it
 		return h.newestReadable(ctx)
 	}
 	return l, err
 }
 
-// newestReadable looks through all markers.
+// newestReadable is newest for a stream with invalid markers. It reads all markers.
 func (h *history) newestReadable(ctx context.Context) (newest *Lineage, err error) {
-	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, FilterSubject: h.marker}
-	failed := h.log.fetch(ctx, h.name, cfg, pullMessages, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		l, bad := parseMarker(m.Data(), meta.Sequence.Stream)
+	failed := h.stream.Pages(ctx, storage.Range{Subjects: []string{h.marker}}, allMarkers, func(m storage.Message) bool {
+		l, bad := parseMarker(m.Data, m.Seq)
 		switch {
 		case bad == nil:
 			newest = l
@@ -314,3 +292,6 @@ func (h *history) newestReadable(ctx context.Context) (newest *Lineage, err erro
 	})
 	return newest, errors.Join(err, failed)
 }
+
+// allMarkers is how many markers are requested at once.
+const allMarkers = 256

@@ -16,23 +16,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
+	"github.com/gatecast/gatecast/test/testenv"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
-// A world is a NATS server that others run, whose store may go back, and nodes' logs on
-// it. It knows every id that was given out, and what for.
+// A world is a NATS server whose store can go back, and nodes' logs on it. It knows every id that
+// was given out, and the event it belongs to.
 type world struct {
 	t     *testing.T
-	port  int
-	store string
-	srv   *server.Server
+	nats  *natsenv.Server
 	conn  *nats.Conn
 	js    jetstream.JetStream
-	logs  []*Log
+	logs  []*testLog
 	stops []func()
 
 	given  map[event.Cursor]string // body
@@ -41,17 +41,13 @@ type world struct {
 
 func newWorld(t *testing.T, nodes int) *world {
 	t.Helper()
-	w := &world{t: t, port: freePort(t), store: filepath.Join(t.TempDir(), "js"), given: make(map[event.Cursor]string)}
-	w.start()
-	t.Cleanup(func() { w.conn.Close(); w.kill() })
+	w := &world{t: t, nats: natsenv.Start(t), given: make(map[event.Cursor]string)}
+	w.conn = w.nats.Conn(nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	var err error
-	if w.conn, err = nats.Connect(w.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
 	if w.js, err = jetstream.New(w.conn); err != nil {
 		t.Fatal(err)
 	}
-	w.logs, w.stops = make([]*Log, nodes), make([]func(), nodes)
+	w.logs, w.stops = make([]*testLog, nodes), make([]func(), nodes)
 	for i := range nodes {
 		w.open(i)
 	}
@@ -63,29 +59,10 @@ func newWorld(t *testing.T, nodes int) *world {
 	return w
 }
 
-func (w *world) url() string { return fmt.Sprint("nats://127.0.0.1:", w.port) }
-
-func (w *world) start() {
-	w.t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: w.port, JetStream: true, StoreDir: w.store, NoLog: true, NoSigs: true})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	s.Start()
-	if w.srv = s; !s.ReadyForConnections(20 * time.Second) {
-		w.t.Fatal("the server does not start")
-	}
-}
-
-func (w *world) kill() {
-	w.srv.Shutdown()
-	w.srv.WaitForShutdown()
-}
-
 // open opens a node's log, with a tail.
 func (w *world) open(i int) {
 	w.t.Helper()
-	l, err := Open(w.t.Context(), Config{URL: w.url(), Node: fmt.Sprint(i), Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)).With("node", i)})
+	l, err := openLog(w.t.Context(), config{URL: w.nats.URL(), Node: fmt.Sprint(i), Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)).With("node", i)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -147,25 +124,25 @@ func (w *world) append(i int) {
 // save keeps a copy of the store as it is now.
 func (w *world) save(dir string) {
 	w.t.Helper()
-	w.kill()
-	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(w.store))); err != nil {
+	w.nats.Stop()
+	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(w.nats.Options.StoreDir))); err != nil {
 		w.t.Fatal(err)
 	}
-	w.start()
+	w.nats.Restart()
 }
 
 // goBack has the server come back with a copy of its store, or with none.
 func (w *world) goBack(dir string) {
 	w.t.Helper()
-	w.kill()
-	err := os.RemoveAll(w.store)
+	w.nats.Stop()
+	err := os.RemoveAll(w.nats.Options.StoreDir)
 	if err == nil && dir != "" {
-		err = os.CopyFS(w.store, os.DirFS(dir))
+		err = os.CopyFS(w.nats.Options.StoreDir, os.DirFS(dir))
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.start()
+	w.nats.Restart()
 }
 
 // remake deletes the stream of events, and makes it again as it was, or leaves that to
@@ -173,7 +150,7 @@ func (w *world) goBack(dir string) {
 func (w *world) remake(byHand bool) {
 	w.t.Helper()
 	var cfg jetstream.StreamConfig
-	eventually(w.t, "there is a stream to delete", func() bool {
+	testenv.Eventually(w.t, "there is a stream to delete", func() bool {
 		s, err := w.js.Stream(w.t.Context(), streamName)
 		if err == nil {
 			cfg = s.CachedInfo().Config
@@ -182,7 +159,7 @@ func (w *world) remake(byHand bool) {
 		return err == nil
 	})
 	if byHand {
-		eventually(w.t, "the stream is made again", func() bool { // the server may still be removing its files
+		testenv.Eventually(w.t, "the stream is made again", func() bool { // the server may still be removing its files
 			_, err := w.js.CreateOrUpdateStream(w.t.Context(), cfg)
 			return err == nil
 		})
@@ -191,14 +168,14 @@ func (w *world) remake(byHand bool) {
 
 func (w *world) purge() {
 	w.t.Helper()
-	eventually(w.t, "the stream is purged", func() bool {
+	testenv.Eventually(w.t, "the stream is purged", func() bool {
 		s, err := w.js.Stream(w.t.Context(), streamName)
 		return err == nil && s.Purge(w.t.Context()) == nil
 	})
 	// Until the nodes have put the marker back, nothing says what the epochs were.
 	for _, l := range w.logs {
 		l.checkSoon()
-		eventually(w.t, "the stream has its marker again", func() bool {
+		testenv.Eventually(w.t, "the stream has its marker again", func() bool {
 			found, err := l.history.newest(w.t.Context())
 			return err == nil && (found != nil || l.Lineage().marker == 0)
 		})
@@ -210,9 +187,9 @@ func (w *world) purge() {
 func (w *world) check() {
 	w.t.Helper()
 	for i, l := range w.logs {
-		eventually(w.t, fmt.Sprintf("node %d is in order", i), func() bool { return l.Check(w.t.Context()) == nil })
+		testenv.Eventually(w.t, fmt.Sprintf("node %d is in order", i), func() bool { return l.Check(w.t.Context()) == nil })
 	}
-	eventually(w.t, "the nodes agree", func() bool {
+	testenv.Eventually(w.t, "the nodes agree", func() bool {
 		for _, l := range w.logs[1:] {
 			if !l.Lineage().equal(w.logs[0].Lineage()) {
 				return false
@@ -342,7 +319,7 @@ func TestUpgradeBeginsNoEpoch(t *testing.T) {
 	w.append(0)
 	epoch := w.logs[0].Epoch()
 	w.close(0)
-	old, err := w.conn.Subscribe(busPrefix+everybody, func(m *nats.Msg) { _ = m.Respond([]byte("old")) })
+	old, err := w.conn.Subscribe("gatecast.bus."+anyNode, func(m *nats.Msg) { _ = m.Respond([]byte("old")) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,13 +335,13 @@ func TestUpgradeBeginsNoEpoch(t *testing.T) {
 // A receipt names no epoch before it is known which one it is: without a tail, too.
 func TestReceiptsAreHeld(t *testing.T) {
 	w := newWorld(t, 1)
-	other, err := Open(t.Context(), Config{URL: w.url(), Node: "other", Logger: slog.New(slog.DiscardHandler)})
+	other, err := openLog(t.Context(), config{URL: w.nats.URL(), Node: "other", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeLog(t, other) })
 	l := w.logs[0]
-	marked, err := l.history.mark(t.Context(), l.Lineage().next(newEpoch(l.Epoch()), l.Last().Seq))
+	marked, err := l.history.mark(t.Context(), l.Lineage().next(newEpoch(l.Epoch()), l.Last().Seq), storage.Expect{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +356,7 @@ func TestReceiptsAreHeld(t *testing.T) {
 func TestMarkersAreRenewed(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
-			var l *Log
+			var l *testLog
 			if shared {
 				w := newWorld(t, 1)
 				w.append(0)
@@ -388,15 +365,15 @@ func TestMarkersAreRenewed(t *testing.T) {
 				l = w.logs[0]
 			} else {
 				dir := t.TempDir()
-				closeLog(t, open(t, Config{Dir: dir}))
-				l = open(t, Config{Dir: dir})
+				closeLog(t, open(t, config{Dir: dir}))
+				l = open(t, config{Dir: dir})
 			}
 			epoch, c := l.Epoch(), add(t, l, 1)
 			if err := l.Purge(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			l.checkSoon()
-			eventually(t, "the stream has a marker again", func() bool {
+			testenv.Eventually(t, "the stream has a marker again", func() bool {
 				found, err := l.history.newest(t.Context())
 				return err == nil && found != nil && found.Epoch() == epoch
 			})

@@ -16,9 +16,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
-func openJournal(t *testing.T, l *Log, cfg JournalConfig) *Journal {
+// journals is a Log, or a testLog.
+type journals interface {
+	Journal(context.Context, JournalConfig) (*Journal, error)
+}
+
+func openJournal(t *testing.T, l journals, cfg JournalConfig) *Journal {
 	t.Helper()
 	cfg.Name = "things"
 	j, err := l.Journal(t.Context(), cfg)
@@ -58,7 +65,7 @@ func namesOf(t *testing.T, j *Journal, q JournalQuery) (list []string) {
 func TestJournal(t *testing.T) {
 	for _, memory := range []bool{false, true} {
 		t.Run(fmt.Sprintf("memory=%v", memory), func(t *testing.T) {
-			j := openJournal(t, open(t, Config{InMemory: memory}), JournalConfig{})
+			j := openJournal(t, open(t, config{InMemory: memory}), JournalConfig{})
 			if first, last, err := j.Bounds(t.Context()); first != 1 || last != 0 || err != nil {
 				t.Errorf("bounds of nothing: %d to %d, %v", first, last, err)
 			}
@@ -100,7 +107,7 @@ func TestJournal(t *testing.T) {
 
 // Many records are on their way together, and stay in order.
 func TestJournalInOrder(t *testing.T) {
-	j := openJournal(t, open(t, Config{}), JournalConfig{})
+	j := openJournal(t, open(t, config{}), JournalConfig{})
 	var records []Record
 	for i := range 3 * appendBatch {
 		records = append(records, Record{Name: "a", Data: fmt.Append(nil, i)})
@@ -120,7 +127,7 @@ func TestJournalInOrder(t *testing.T) {
 }
 
 func TestJournalKeepsItsBounds(t *testing.T) {
-	j := openJournal(t, open(t, Config{}), JournalConfig{Bytes: 64 << 10})
+	j := openJournal(t, open(t, config{}), JournalConfig{Bytes: 64 << 10})
 	records := slices.Repeat([]Record{{Name: "a", Data: make([]byte, 1000)}}, 200)
 	if _, err := j.Append(t.Context(), records...); err != nil {
 		t.Fatal(err)
@@ -133,12 +140,12 @@ func TestJournalKeepsItsBounds(t *testing.T) {
 
 func TestJournalSurvives(t *testing.T) {
 	dir := t.TempDir()
-	l := open(t, Config{Dir: dir})
+	l := open(t, config{Dir: dir})
 	j := openJournal(t, l, JournalConfig{})
 	note(t, j, "a", "b")
 	at := j.lineage().CursorOf(2)
 	closeLog(t, l)
-	j = openJournal(t, open(t, Config{Dir: dir}), JournalConfig{})
+	j = openJournal(t, open(t, config{Dir: dir}), JournalConfig{})
 	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b"}) {
 		t.Errorf("%v", got)
 	}
@@ -151,7 +158,7 @@ func TestJournalSurvives(t *testing.T) {
 }
 
 func TestJournalAwait(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	j := openJournal(t, l, JournalConfig{})
 	note(t, j, "a")
 	if err := j.Await(t.Context(), 0); err != nil { // it is there
@@ -171,7 +178,7 @@ func TestJournalAwait(t *testing.T) {
 }
 
 func TestJournalFollow(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	j := openJournal(t, l, JournalConfig{})
 	note(t, j, "a", "b", "c")
 	told := make(chan string, 10)
@@ -225,7 +232,7 @@ func TestJournalPurge(t *testing.T) {
 		{"all of the name", 9, []uint64{2, 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			j := openJournal(t, open(t, Config{InMemory: true}), JournalConfig{})
+			j := openJournal(t, open(t, config{InMemory: true}), JournalConfig{})
 			note(t, j, "a", "b", "a", "b")
 			if err := j.Purge(t.Context(), "a", c.before); err != nil {
 				t.Fatal(err)
@@ -240,7 +247,7 @@ func TestJournalPurge(t *testing.T) {
 
 // Records that are never answered do not stand in the way of others for ever.
 func TestJournalUnanswered(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	j := openJournal(t, l, JournalConfig{})
 	if err := l.js.DeleteStream(t.Context(), j.name); err != nil {
 		t.Fatal(err)
@@ -265,7 +272,7 @@ func TestJournalUnanswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	j = openJournal(t, l, JournalConfig{})
-	eventually(t, "records are taken again", func() bool {
+	testenv.Eventually(t, "records are taken again", func() bool {
 		_, err := j.Append(t.Context(), Record{Name: "a"})
 		return err == nil
 	})
@@ -288,7 +295,7 @@ func TestJournalFollowAfterPurge(t *testing.T) {
 		{"everything purged", []string{"b", "b"}, "b", 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			j := openJournal(t, open(t, Config{InMemory: true}), JournalConfig{})
+			j := openJournal(t, open(t, config{InMemory: true}), JournalConfig{})
 			if len(c.names) > 0 {
 				note(t, j, c.names...)
 			}
@@ -333,9 +340,9 @@ func TestJournalFollowAfterPurge(t *testing.T) {
 }
 
 func TestJournalRetention(t *testing.T) {
-	j := openJournal(t, open(t, Config{}), JournalConfig{Retention: 100 * time.Millisecond})
+	j := openJournal(t, open(t, config{}), JournalConfig{Retention: 100 * time.Millisecond})
 	note(t, j, "a")
-	eventually(t, "the record is gone", func() bool {
+	testenv.Eventually(t, "the record is gone", func() bool {
 		first, last, err := j.Bounds(t.Context())
 		return first == 2 && last == 1 && err == nil
 	})
@@ -343,7 +350,7 @@ func TestJournalRetention(t *testing.T) {
 
 // Records whose answer was lost are written again, and are there once.
 func TestJournalAppendAgain(t *testing.T) {
-	j := openJournal(t, open(t, Config{}), JournalConfig{})
+	j := openJournal(t, open(t, config{}), JournalConfig{})
 	records := []Record{{Name: "a", Data: []byte("1")}, {Name: "b", Data: []byte("2")}, {Name: "a", Data: []byte("1")}}
 	first, err := j.Append(t.Context(), records[:2]...)
 	if err != nil || first != 2 {
@@ -372,7 +379,7 @@ func TestJournalAppendAgain(t *testing.T) {
 // Records of others are skipped by whoever reads, and counted once.
 func TestForeignRecords(t *testing.T) {
 	var counted atomic.Int64
-	l := open(t, Config{OnForeign: func(s Source) {
+	l := open(t, config{OnSkipped: func(s Source) {
 		if s == SourceJournal {
 			counted.Add(1)
 		}
@@ -386,7 +393,7 @@ func TestForeignRecords(t *testing.T) {
 	}
 	waited := make(chan error, 1)
 	go func() { waited <- j.Await(t.Context(), 1) }()
-	eventually(t, "they are counted", func() bool { return counted.Load() == 3 })
+	testenv.Eventually(t, "they are counted", func() bool { return counted.Load() == 3 })
 	select {
 	case err := <-waited:
 		t.Fatalf("somebody who waits for a record was woken: %v", err)
@@ -413,7 +420,7 @@ func TestForeignRecords(t *testing.T) {
 // Who goes on from position to position is told of what has left the journal there, once,
 // and of nothing that only was never theirs to read.
 func TestJournalGaps(t *testing.T) {
-	j := openJournal(t, open(t, Config{}), JournalConfig{})
+	j := openJournal(t, open(t, config{}), JournalConfig{})
 	read := func(after uint64, limit int) (got string, next uint64) {
 		t.Helper()
 		records, at, err := j.ReadOn(t.Context(), JournalQuery{After: after, Limit: limit})
@@ -470,12 +477,12 @@ func TestJournalGaps(t *testing.T) {
 // them.
 func TestJournalGapsAreRecords(t *testing.T) {
 	dir := t.TempDir()
-	l := open(t, Config{Dir: dir})
+	l := open(t, config{Dir: dir})
 	cfg := JournalConfig{Valid: func(r Record) bool { return r.Name != "junk" }}
 	j := openJournal(t, l, cfg)
 	note(t, j, "a", "junk", "junk", "b", "junk")
 	closeLog(t, l)
-	j = openJournal(t, open(t, Config{Dir: dir}), cfg) // which begins an epoch
+	j = openJournal(t, open(t, config{Dir: dir}), cfg) // which begins an epoch
 	marked := j.last.load()
 	last := note(t, j, "c")
 	for _, c := range []struct{ after, want uint64 }{{0, 3}, {1, 2}, {4, 1}, {last - 1, 1}} {

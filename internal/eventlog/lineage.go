@@ -17,32 +17,32 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A Lineage says which epoch each sequence of a stream belongs to, in the history that
-// the stream has now. Epochs follow each other without a gap: each begins after the last
-// sequence of the one before.
+// A Lineage says which epoch each sequence of a stream belongs to, in the present history of
+// the stream. Epochs follow each other without a gap: each begins after the last sequence of
+// the previous one.
 //
-// A position (epoch, sequence) stands for something in this history if and only if the
-// sequence lies in that epoch's range. When a stream goes back (a backup is restored, a
-// server loses its newest writes), the epoch that was current ends at the last sequence
-// that is known to be common to both histories, and a new epoch begins after it. So a
-// sequence that is given out a second time has another epoch the second time.
+// A position (epoch, sequence) is part of this history if and only if the sequence is in that
+// epoch's range. When a stream goes back (a backup is restored, a server loses its newest
+// writes), the current epoch ends at the last sequence that both histories are known to have in
+// common, and a new epoch begins after it. So a sequence that is used a second time has
+// another epoch the second time.
 //
-// A Lineage does not change. Any goroutine may use it.
+// A Lineage does not change. It is safe for concurrent use.
 type Lineage struct {
-	// epochs are in order, the oldest first; there is always one. The newest has no last
-	// sequence yet: math.MaxUint64.
+	// epochs are in order, the oldest first. There is at least one. The last sequence of the
+	// newest is math.MaxUint64.
 	epochs []epoch
-	// floor is the last sequence of the epochs that were dropped from the list. What
-	// stands up to there has no id any more, and counts as not retained.
+	// floor is the last sequence of the epochs that were removed from the list. Events up
+	// to there have no id and count as not retained.
 	floor uint64
 
-	// lost says that events may have been lost before the marker. It is the marker's only,
-	// not that of its lineage when it is appended again.
+	// lost says that events before the marker can be lost. It belongs to that one marker, and
+	// is not set when the marker of the same lineage is appended again.
 	lost bool
-	// marker is the sequence of the message that the lineage was read from, 0 for none.
+	// marker is the sequence of the message that the lineage was read from; 0: none.
 	marker uint64
-	// branch counts how often this process has seen the history go back. Sequences of
-	// one branch compare; those of different branches do not.
+	// branch counts how often this process has seen the history go back. Only sequences of
+	// the same branch can be compared.
 	branch uint64
 }
 
@@ -60,9 +60,9 @@ func firstEpoch(number uint64) *Lineage {
 	return &Lineage{epochs: []epoch{{number, math.MaxUint64}}}
 }
 
-// newEpoch returns a number for an epoch that follows another one. It grows with time,
-// and has 20 random bits, so that two copies of a history that go on at the same
-// millisecond do not choose the same.
+// newEpoch returns a number for an epoch that follows another one. It grows with time and has
+// 20 random bits, so that two copies of a history that continue at the same millisecond do not
+// choose the same number.
 func newEpoch(after uint64) uint64 {
 	n := uint64(time.Now().UnixMilli())<<20 | rand.Uint64N(1<<20)
 	if n <= after { // the clock was set back
@@ -87,13 +87,13 @@ func (l *Lineage) CursorOf(seq uint64) event.Cursor {
 	return event.Cursor{Epoch: l.epochs[l.at(seq)].number, Seq: seq}
 }
 
-// find returns the index of an epoch, -1 when it is none of this history's.
+// find returns the index of an epoch, or -1 if it is not one of this history.
 func (l *Lineage) find(number uint64) int {
 	return slices.IndexFunc(l.epochs, func(e epoch) bool { return e.number == number })
 }
 
-// Contains reports whether a position is one of this history's. It does not know how
-// far the stream has come.
+// Contains reports whether a position is part of this history. It does not know the newest
+// sequence of the stream.
 func (l *Lineage) Contains(c event.Cursor) bool {
 	i := l.find(c.Epoch)
 	if i < 0 || c.Seq > l.epochs[i].last {
@@ -102,8 +102,8 @@ func (l *Lineage) Contains(c event.Cursor) bool {
 	return c.Seq > l.start(i) || i == 0 && c.Seq == l.floor
 }
 
-// Clamp returns the sequence of a position, or, when the history went back to before it,
-// the sequence it went back to. It reports false for an epoch that is unknown.
+// Clamp returns the sequence of a position; or, if the history went back to before the
+// position, the sequence it went back to. It reports false for an unknown epoch.
 func (l *Lineage) Clamp(c event.Cursor) (seq uint64, ok bool) {
 	i := l.find(c.Epoch)
 	if i < 0 {
@@ -112,11 +112,11 @@ func (l *Lineage) Clamp(c event.Cursor) (seq uint64, ok bool) {
 	return min(c.Seq, l.epochs[i].last), true
 }
 
-// Barrier returns the sequence up to which everything in this history is from before a
-// position was taken, or may be. When the history went back to before the position, that
-// is where it went back to: what comes after is new. The numbers of epochs grow with time:
-// an epoch that is not listed any more, or was lost, ended before the next higher one
-// began. One that is higher than all is one that this node has not come to yet.
+// Barrier returns the sequence up to which everything in this history is older than a position,
+// or can be. If the history went back to before the position, it is the sequence it went back
+// to: everything later is newer. Epoch numbers grow with time. So an epoch that is no longer
+// listed, or was lost, ended before the next higher one began. A number higher than all is that
+// of an epoch that this node has not read yet.
 func (l *Lineage) Barrier(c event.Cursor) uint64 {
 	if seq, ok := l.Clamp(c); ok {
 		return seq
@@ -129,8 +129,8 @@ func (l *Lineage) Barrier(c event.Cursor) uint64 {
 	return c.Seq
 }
 
-// Common returns the last sequence up to which both histories name every sequence alike:
-// math.MaxUint64 when they do everywhere.
+// Common returns the last sequence up to which every sequence has the same epoch in both
+// histories: math.MaxUint64 if that is so everywhere.
 func (l *Lineage) Common(other *Lineage) uint64 {
 	common := max(l.floor, other.floor)
 	i, j := l.at(common+1), other.at(common+1)
@@ -146,15 +146,15 @@ func (l *Lineage) Common(other *Lineage) uint64 {
 
 // at returns the index of the epoch that a sequence belongs to.
 func (l *Lineage) at(seq uint64) int {
-	if newest := len(l.epochs) - 1; seq > l.start(newest) { // as nearly always
+	if newest := len(l.epochs) - 1; seq > l.start(newest) { // nearly always
 		return newest
 	}
 	i, _ := slices.BinarySearchFunc(l.epochs, seq, func(e epoch, seq uint64) int { return cmp.Compare(e.last, seq) })
 	return i
 }
 
-// next returns the lineage in which an epoch begins after a sequence. What stood after
-// it before is no longer part of the history.
+// next returns the lineage in which an epoch begins after a sequence. What came after that
+// sequence is no longer part of the history.
 func (l *Lineage) next(number, after uint64) *Lineage {
 	n := &Lineage{floor: l.floor, branch: l.branch}
 	for i, e := range l.epochs {
@@ -171,8 +171,8 @@ func (l *Lineage) next(number, after uint64) *Lineage {
 	return n
 }
 
-// bound drops epochs until no more than maxEpochs are listed: first those that have
-// nothing but their marker, which is then counted to the epoch before; then the oldest.
+// bound removes epochs until at most maxEpochs are listed: first those that contain only their
+// marker, which then counts as part of the previous epoch; then the oldest.
 func (l *Lineage) bound() {
 	for i := 1; len(l.epochs) > maxEpochs && i < len(l.epochs)-1; {
 		if l.epochs[i].last-l.start(i) > 1 {
@@ -188,7 +188,7 @@ func (l *Lineage) bound() {
 	}
 }
 
-// equal reports whether two lineages name every sequence alike.
+// equal reports whether every sequence has the same epoch in two lineages.
 func (l *Lineage) equal(other *Lineage) bool {
 	return l.floor == other.floor && slices.Equal(l.epochs, other.epochs)
 }
@@ -198,10 +198,10 @@ func (l *Lineage) equal(other *Lineage) bool {
 //	{"version":1,"epoch":"k3f9…","earlier":[{"epoch":"k3f8…","last":1041}]}
 type markerJSON struct {
 	Version int           `json:"version"`
-	Epoch   string        `json:"epoch"`             // the newest, as it stands in ids
-	Floor   uint64        `json:"floor,omitempty"`   // last sequence of those not listed any more
+	Epoch   string        `json:"epoch"`             // the newest, in base 36 as in ids
+	Floor   uint64        `json:"floor,omitempty"`   // last sequence of those that are no longer listed
 	Earlier []earlierJSON `json:"earlier,omitempty"` // the oldest first
-	Lost    bool          `json:"lost,omitempty"`    // events may have been lost before the marker
+	Lost    bool          `json:"lost,omitempty"`    // events before the marker can be lost
 }
 
 type earlierJSON struct {
@@ -209,11 +209,11 @@ type earlierJSON struct {
 	Last  uint64 `json:"last"` // sequence
 }
 
-// markerVersion is the version of the form of markers. A node refuses one of a later
-// version: it cannot know which ids are right.
+// markerVersion is the version of the format of markers. A node refuses a later version: it
+// cannot know which ids are valid.
 const markerVersion = 1
 
-// appendMarker appends the marker that the lineage is read from.
+// appendMarker appends the body of the lineage's marker.
 func (l *Lineage) appendMarker(dst []byte) []byte {
 	m := markerJSON{Version: markerVersion, Epoch: formatEpoch(l.Epoch()), Floor: l.floor, Lost: l.lost}
 	for _, e := range l.epochs[:len(l.epochs)-1] {
@@ -228,12 +228,12 @@ func (l *Lineage) appendMarker(dst []byte) []byte {
 
 func formatEpoch(n uint64) string { return strconv.FormatUint(n, 36) }
 
-var errMarker = errors.New("not a marker of an epoch")
+var errMarker = errors.New("not an epoch marker")
 
-// errMarkerVersion says that a marker comes from a later version of gatecast.
+// errMarkerVersion says that a later version of gatecast wrote a marker.
 var errMarkerVersion = errors.New("a later version of gatecast has begun an epoch in it; start that version")
 
-// parseMarker returns the lineage that a marker at a sequence says.
+// parseMarker returns the lineage in the marker at a sequence.
 func parseMarker(body []byte, seq uint64) (*Lineage, error) {
 	var m markerJSON
 	if err := json.Unmarshal(body, &m); err != nil {

@@ -158,7 +158,7 @@ func TestFootprints(t *testing.T) {
 			t.Fatalf("the newest are not all there: %+v", p)
 		}
 	}
-	f.forgetAfter(99_990)
+	f.removeAfter(99_990)
 	if f.latest().seq != 99_990 {
 		t.Errorf("the latest is %+v", f.latest())
 	}

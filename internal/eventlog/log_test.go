@@ -26,30 +26,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// open opens a log that the test closes.
-func open(tb testing.TB, cfg Config) *Log {
-	tb.Helper()
-	if cfg.Dir == "" && !cfg.InMemory {
-		cfg.Dir = filepath.Join(tb.TempDir(), "log")
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	l, err := Open(tb.Context(), cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { closeLog(tb, l) })
-	return l
-}
-
-func closeLog(tb testing.TB, l *Log) {
-	tb.Helper()
-	if err := l.Close(); err != nil {
-		tb.Error(err)
-	}
-}
-
 // newEvent returns an event for one gateway and its body; its type tells it from
 // others.
 func newEvent(n int) (*event.Event, []byte) {
@@ -63,7 +39,7 @@ func newEvent(n int) (*event.Event, []byte) {
 	return ev, ev.AppendBody(nil)
 }
 
-func add(tb testing.TB, l *Log, n int) event.Cursor {
+func add(tb testing.TB, l *testLog, n int) event.Cursor {
 	tb.Helper()
 	ev, body := newEvent(n)
 	c, err := l.Append(tb.Context(), ev, body)
@@ -75,7 +51,7 @@ func add(tb testing.TB, l *Log, n int) event.Cursor {
 
 func TestLastAndEpoch(t *testing.T) {
 	before := time.Now()
-	l := open(t, Config{})
+	l := open(t, config{})
 	epoch := time.UnixMilli(int64(l.Epoch()))
 	if epoch.Before(before.Add(-time.Second)) || epoch.After(time.Now().Add(time.Second)) {
 		t.Errorf("epoch %v is not the time the log was made", epoch)
@@ -92,7 +68,7 @@ func TestLastAndEpoch(t *testing.T) {
 }
 
 func TestRestartKeepsPlace(t *testing.T) {
-	cfg := Config{Dir: filepath.Join(t.TempDir(), "data", "log")}
+	cfg := config{Dir: filepath.Join(t.TempDir(), "data", "log")}
 	l := open(t, cfg)
 	epoch := l.Epoch()
 	for i := range 10 {
@@ -121,7 +97,7 @@ func TestRestartKeepsPlace(t *testing.T) {
 
 // Events stand in the order they were appended in, whatever the clock did.
 func TestClockSetBack(t *testing.T) {
-	l := open(t, Config{Retention: time.Hour})
+	l := open(t, config{Retention: time.Hour})
 	now := time.Now()
 	for i, at := range []time.Duration{0, 5 * time.Hour, -5 * time.Hour, time.Minute, -48 * time.Hour} {
 		ev, _ := newEvent(i)
@@ -142,7 +118,7 @@ func TestFolderIsPrivate(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	open(t, Config{Dir: dir})
+	open(t, config{Dir: dir})
 	st, err := os.Stat(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +131,7 @@ func TestFolderIsPrivate(t *testing.T) {
 func TestMemoryForgets(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	add(t, l, 0)
 	if got := read(t, l, event.Cursor{}, 1); len(got) != 1 {
 		t.Errorf("read %d events, want 1", len(got))
@@ -167,7 +143,7 @@ func TestMemoryForgets(t *testing.T) {
 	if left, _ := os.ReadDir(temp); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	l = open(t, Config{InMemory: true})
+	l = open(t, config{InMemory: true})
 	if l.Last().Seq != 0 {
 		t.Errorf("a new log in memory begins at %v", l.Last())
 	}
@@ -178,24 +154,24 @@ func TestOpenErrors(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	used := open(t, Config{})
+	used := open(t, config{})
 	cases := []struct {
 		name string
-		cfg  Config
+		cfg  config
 		want []string
 	}{
-		{"no folder", Config{}, []string{"no folder"}},
-		{"below a file", Config{Dir: filepath.Join(file, "log")}, []string{"cannot make", file, "choose another"}},
-		{"is a file", Config{Dir: file}, []string{file, "choose another"}},
-		{"in use", Config{Dir: used.cfg.Dir}, []string{"in use by another process", used.cfg.Dir}},
-		{"short retention", Config{InMemory: true, Retention: time.Millisecond}, []string{"retention 1ms", "100ms"}},
-		{"negative retention", Config{InMemory: true, Retention: -1}, []string{"retention"}},
-		{"negative bytes", Config{InMemory: true, RetentionBytes: -1}, []string{"-1 bytes"}},
-		{"huge events", Config{InMemory: true, MaxEventBytes: 1 << 31}, []string{"2147483648 bytes"}},
+		{"no folder", config{}, []string{"no folder"}},
+		{"below a file", config{Dir: filepath.Join(file, "log")}, []string{"cannot make", file, "choose another"}},
+		{"is a file", config{Dir: file}, []string{file, "choose another"}},
+		{"in use", config{Dir: used.dir}, []string{"in use by another process", used.dir}},
+		{"short retention", config{InMemory: true, Retention: time.Millisecond}, []string{"retention 1ms", "100ms"}},
+		{"negative retention", config{InMemory: true, Retention: -1}, []string{"retention"}},
+		{"negative bytes", config{InMemory: true, RetentionBytes: -1}, []string{"-1 bytes"}},
+		{"huge events", config{InMemory: true, MaxEventBytes: 1 << 31}, []string{"2147483648 bytes"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := Open(t.Context(), c.cfg)
+			l, err := openLog(t.Context(), c.cfg)
 			if err == nil {
 				l.Close()
 				t.Fatal("opened")
@@ -229,14 +205,14 @@ func TestDamagedStore(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "log")
-			l := open(t, Config{Dir: dir})
+			l := open(t, config{Dir: dir})
 			add(t, l, 0)
 			closeLog(t, l)
 			if err := c.damage(filepath.Join(dir, "jetstream", "$G", "streams", streamName)); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 { // the first try must not have made it worse
-				l, err := Open(t.Context(), Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+				l, err := openLog(t.Context(), config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 				if err == nil {
 					l.Close()
 					t.Fatal("opened")
@@ -253,14 +229,14 @@ func TestOpenEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := filepath.Join(t.TempDir(), "log")
-	if l, err := Open(ctx, Config{Dir: dir}); !errors.Is(err, context.Canceled) {
+	if l, err := openLog(ctx, config{Dir: dir}); !errors.Is(err, context.Canceled) {
 		t.Errorf("log %v, error %v", l, err)
 	}
-	open(t, Config{Dir: dir}) // nothing holds the folder
+	open(t, config{Dir: dir}) // nothing holds the folder
 }
 
 func TestClosed(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	b, err := l.Bucket(t.Context(), "b")
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +263,7 @@ func TestClosed(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	if err := l.Check(t.Context()); err != nil {
 		t.Errorf("a healthy log: %v", err)
 	}
@@ -313,7 +289,7 @@ func TestCloseLeavesNoDescriptor(t *testing.T) {
 		return len(fds)
 	}
 	run := func() {
-		l := open(t, Config{})
+		l := open(t, config{})
 		b, err := l.Bucket(t.Context(), "b")
 		if err != nil {
 			t.Fatal(err)

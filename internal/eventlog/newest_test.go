@@ -6,13 +6,13 @@ package eventlog
 import (
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// What the leader is asked for comes in the order of the log, and ends where a subject
-// was cut: nothing of another subject that lies after it is given.
+// Messages from the leader come in the order of the log, and end where one subject has too many:
+// later messages of other subjects are left out.
 func TestNewest(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	for i := range 2 * maxNewest { // a, a, b, a, a, b, …
 		for _, id := range []string{"a", "a", "b"} {
 			ev, _ := newEvent(i)
@@ -26,10 +26,10 @@ func TestNewest(t *testing.T) {
 	last := l.Last().Seq
 	at, rounds := l.Last().Seq-6*maxNewest, 0
 	for ; at < last; rounds++ {
-		upTo, err := l.newest(t.Context(), subjects, at, last, func(m *jetstream.RawStreamMsg) bool {
+		upTo, err := l.newest(t.Context(), subjects, at, last, func(m storage.Message) bool {
 			at++
-			if m.Sequence != at {
-				t.Fatalf("message %d comes, want %d", m.Sequence, at)
+			if m.Seq != at {
+				t.Fatalf("message %d comes, want %d", m.Seq, at)
 			}
 			return true
 		})

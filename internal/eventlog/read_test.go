@@ -18,7 +18,7 @@ import (
 )
 
 // appendTo appends an event for a target and returns its place.
-func appendTo(t *testing.T, l *Log, target event.Target, eventType, key string) event.Cursor {
+func appendTo(t *testing.T, l *testLog, target event.Target, eventType, key string) event.Cursor {
 	t.Helper()
 	ev := &event.Event{Target: target, Type: eventType, Key: key, Timestamp: time.Now(), CorrelationID: "c"}
 	c, err := l.Append(t.Context(), ev, ev.AppendBody(nil))
@@ -31,7 +31,7 @@ func appendTo(t *testing.T, l *Log, target event.Target, eventType, key string) 
 func to(ids ...string) event.Target { return event.Target{GatewayIDs: ids} }
 
 // seqs returns what Read gives behind a place.
-func seqs(t *testing.T, l *Log, after uint64) (list []uint64, upTo uint64) {
+func seqs(t *testing.T, l *testLog, after uint64) (list []uint64, upTo uint64) {
 	t.Helper()
 	upTo, err := l.Read(t.Context(), after, func(e Entry) error {
 		list = append(list, e.Cursor.Seq)
@@ -46,7 +46,7 @@ func seqs(t *testing.T, l *Log, after uint64) (list []uint64, upTo uint64) {
 func TestRead(t *testing.T) {
 	for _, memory := range []bool{false, true} {
 		t.Run(fmt.Sprintf("memory=%v", memory), func(t *testing.T) {
-			l := open(t, Config{InMemory: memory})
+			l := open(t, config{InMemory: memory})
 			if list, upTo := seqs(t, l, 0); list != nil || upTo != 0 {
 				t.Errorf("of nothing: %v up to %d", list, upTo)
 			}
@@ -86,7 +86,7 @@ func TestRead(t *testing.T) {
 }
 
 func TestGet(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	c := appendTo(t, l, event.Target{Group: "prod"}, "t", "a key")
 	e, err := l.Get(t.Context(), c.Seq)
 	if err != nil || e.Cursor != c || e.Target.Group != "prod" || e.Key != "a key" || !strings.HasPrefix(string(e.Body), `{"type":"t"`) {
@@ -98,7 +98,7 @@ func TestGet(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	appendTo(t, l, to("a"), "t", "")                                 // 1
 	appendTo(t, l, to("b"), "t", "")                                 // 2
 	appendTo(t, l, event.Target{Group: "x"}, "u", "")                // 3
@@ -142,7 +142,7 @@ func TestList(t *testing.T) {
 }
 
 func TestBack(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	if c, err := l.Back(t.Context(), 1000); err != nil || c.Seq != 0 {
 		t.Errorf("of nothing: %v, %v", c, err)
 	}
@@ -156,7 +156,7 @@ func TestBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := l.Back(t.Context(), int64(info.State.Bytes/4)); err != nil || c.Seq < 70 || c.Seq > 80 {
+	if c, err := l.Back(t.Context(), int64(info.Bytes/4)); err != nil || c.Seq < 70 || c.Seq > 80 {
 		t.Errorf("of a quarter: %v, %v", c, err)
 	}
 }
@@ -164,12 +164,12 @@ func TestBack(t *testing.T) {
 // The log takes an idempotency key once, for two minutes, and over a restart.
 func TestIdempotency(t *testing.T) {
 	dir := t.TempDir()
-	l := open(t, Config{Dir: dir})
+	l := open(t, config{Dir: dir})
 	told := make(chan Entry, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { told <- e }) })
-	publish := func(l *Log, key, correlation string) (event.Cursor, bool) {
+	publish := func(l *testLog, key, correlation string) (event.Cursor, bool) {
 		t.Helper()
 		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Receipt: "receipt of " + correlation, Timestamp: time.Now(), CorrelationID: correlation}
 		p, err := l.AppendAsync(ev, ev.AppendBody(nil))
@@ -196,7 +196,7 @@ func TestIdempotency(t *testing.T) {
 	cancel()
 	wg.Wait()
 	closeLog(t, l)
-	l = open(t, Config{Dir: dir})
+	l = open(t, config{Dir: dir})
 	if c, duplicate := publish(l, "k", "four"); !duplicate || c != first {
 		t.Errorf("after a restart: %v, %v", c, duplicate)
 	}
@@ -206,7 +206,7 @@ func TestIdempotency(t *testing.T) {
 }
 
 // fill appends n events and waits for the last.
-func fill(tb testing.TB, l *Log, n int) {
+func fill(tb testing.TB, l *testLog, n int) {
 	tb.Helper()
 	for i := range n - 1 {
 		ev, body := newEvent(i)
@@ -221,9 +221,9 @@ func fill(tb testing.TB, l *Log, n int) {
 func TestReadWhileAppending(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		cfg  Config
+		cfg  config
 		n    int
-	}{{"file", Config{}, 100_000}, {"memory", Config{InMemory: true}, 10_000}} {
+	}{{"file", config{}, 100_000}, {"memory", config{InMemory: true}, 10_000}} {
 		t.Run(c.name, func(t *testing.T) {
 			l, n := open(t, c.cfg), c.n
 			fill(t, l, n)
@@ -258,7 +258,7 @@ func TestReadWhileAppending(t *testing.T) {
 }
 
 func TestReadFromBeforeTheFirst(t *testing.T) {
-	l := open(t, Config{RetentionBytes: 10_000})
+	l := open(t, config{RetentionBytes: 10_000})
 	fill(t, l, 1000)
 	first, last, err := l.Bounds(t.Context())
 	if err != nil || first < 2 {
@@ -276,7 +276,7 @@ func TestReadFromBeforeTheFirst(t *testing.T) {
 
 // An error of the function is returned, of the last event too.
 func TestReadReturnsTheError(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	fill(t, l, 3)
 	boom := errors.New("boom")
 	for range 50 {
@@ -298,7 +298,7 @@ func TestReadReturnsTheError(t *testing.T) {
 
 // What is rare is found in pages, each of which is soon there.
 func TestListOfWhatIsRare(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	fill(t, l, 60_000)
 	var found []Entry
 	for q, more := (Query{Type: "test.n59999", Limit: 1}), true; more; {
@@ -316,7 +316,7 @@ func TestListOfWhatIsRare(t *testing.T) {
 // BenchmarkRead reads 200-byte events.
 func BenchmarkRead(b *testing.B) {
 	const n = 300_000
-	l := open(b, Config{})
+	l := open(b, config{})
 	events, bodies := benchEvents()
 	for i := range n {
 		if _, err := l.AppendAsync(events[i%2000], bodies[i%2000]); err != nil {
@@ -336,7 +336,7 @@ func BenchmarkRead(b *testing.B) {
 // Long events come page by page, bounded in bytes, all of them and in order, also those
 // that are longer than what is asked for at once, beside many short ones.
 func TestListOfLongEvents(t *testing.T) {
-	l := open(t, Config{MaxEventBytes: 4 << 20})
+	l := open(t, config{MaxEventBytes: 4 << 20})
 	sizes := []int{10, 900 << 10, 900 << 10, 2 << 20, 10, 3 << 20, 10, 10, 900 << 10, 900 << 10, 900 << 10, 10}
 	for range 300 {
 		sizes = append(sizes, 100)

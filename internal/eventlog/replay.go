@@ -11,165 +11,142 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// replayHeartbeat is how often the server says that it is there; after twice that
-// a replay begins anew from where it stood.
-const replayHeartbeat = 5 * time.Second
-
-// A replay takes a tail to a sequence by reading the stream.
+// A replay brings a tail to a sequence by reading the stream.
 type replay struct {
-	tail   *tail
-	ctx    context.Context // of run
-	branch uint64          // of the history that is read
-	turned <-chan struct{} // closed when there is another
-	to     uint64
-	done   chan struct{} // closed when the tail is there
+	// Constant.
+	tail     *tail
+	ctx      context.Context // of run
+	branch   uint64          // of the history that is read
+	branched <-chan struct{} // closed when there is another branch
+	to       uint64          // math.MaxUint64: it does not end by itself
+	done     chan struct{}   // closed when the tail has reached to, or err is set
 
 	mu   sync.Mutex // held while the tail's function runs
-	over bool       // the tail is not ours any more
-	err  error      // why it ended before it was there
+	over bool       // guarded by mu; the replay no longer owns the tail
+	err  error      // guarded by mu; why it ended too early
 }
 
-// run reads with an ordered consumer, which begins anew by itself when it lost a
-// message or its connection. Measured against its siblings, its callback form
-// reads the past fastest.
 func (r *replay) run(ctx context.Context) error {
-	l := r.tail.log
-	consumer, err := l.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       r.tail.last + 1,
-		InactiveThreshold: time.Minute,
+	if isClosed(r.branched) {
+		return errWentBack
+	}
+	err := r.tail.log.stream.Scan(ctx, storage.Scan{
+		After: r.tail.last, Messages: tailEvents, Bytes: tailBytes,
+		Pending: r.pending, Begun: r.begun, Message: r.onMessage, Recovered: r.tail.recovered,
+		Done: r.done, Abort: r.branched,
 	})
-	if err != nil {
-		return r.failed(ctx, err)
+	r.end()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return storage.Ended(ctx)
+	case err != nil:
+		return fmt.Errorf("%w: read it: %w", ErrUnavailable, err)
+	case isClosed(r.done):
+		return r.err
+	case isClosed(r.branched):
+		return errWentBack
 	}
-	if consumer.CachedInfo().NumPending == 0 && r.ends() {
+	return nil
+}
+
+// pending ends a scan that would read nothing.
+func (r *replay) pending(n uint64) bool {
+	if n == 0 && r.ends() {
 		r.tail.last = r.to
-		_ = l.js.DeleteConsumer(ctx, streamName, consumer.CachedInfo().Name) // or it goes in a minute
-		return nil
+		return false
 	}
-	c, err := consumer.Consume(r.onMsg,
-		jetstream.PullMaxMessagesWithBytesLimit(tailEvents, max(tailBytes, 2*(l.cfg.MaxEventBytes+headroom))),
-		jetstream.PullHeartbeat(l.heartbeat()),
-		jetstream.ConsumeErrHandler(r.onErr),
-	)
-	if err != nil {
-		return r.failed(ctx, err)
-	}
-	defer r.end()
-	defer c.Stop()
+	return true
+}
+
+func (r *replay) begun() {
 	if !r.ends() {
 		r.tail.began()
 	}
-	select {
-	case <-r.turned:
-		return errWentBack
-	case <-r.done:
-		c.Stop() // first, or it would begin anew when it finds its consumer gone
-		// Left alone, the consumer would be told of every event for another minute.
-		// If deleting it fails, that is all that happens.
-		_ = l.js.DeleteConsumer(ctx, streamName, consumer.CachedInfo().Name)
-		return r.err
-	case <-ctx.Done():
-		return ended(ctx)
-	case <-c.Closed():
-		return fmt.Errorf("%w: the tail was cut off", ErrUnavailable)
-	}
 }
 
-// ends reports whether the replay ends where the stream does. What stood at the
-// sequence it goes to may be gone: retention takes it, or a power cut did.
+// ends reports whether the replay ends where the stream does. The message with the sequence
+// to can be gone: retention removes it, or a power cut.
 func (r *replay) ends() bool { return r.to != math.MaxUint64 }
 
-func (r *replay) failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	return fmt.Errorf("%w: read it: %w", ErrUnavailable, err)
-}
-
-// end waits for the tail's function to return and has it called no more.
+// end waits until the tail's function returns, and prevents further calls.
 func (r *replay) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.over = true
 }
 
-func (r *replay) onErr(_ jetstream.ConsumeContext, err error) {
-	if errors.Is(err, jetstream.ErrConnectionClosed) {
-		return // the log is closing
-	}
-	r.tail.stumbled(err)
+// finish ends the replay. Mu is held.
+func (r *replay) finish(err error) {
+	r.over, r.err = true, err
+	close(r.done)
 }
 
-func (r *replay) onMsg(m jetstream.Msg) {
-	t := r.tail
-	meta, err := m.Metadata()
-	if err != nil {
-		t.log.cfg.Logger.Error("event log: a message is no event of the stream", "err", err)
-		return
-	}
+// onMessage is called with each message of the stream, on the scan's goroutine.
+func (r *replay) onMessage(m storage.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seq := meta.Sequence.Stream
-	if r.over || seq <= t.last || !r.sure() {
+	t := r.tail
+	if r.over || m.Seq <= t.last || !r.waitUntilSure() {
 		return
 	}
-	if gap := seq - t.last - 1; gap > 0 && t.last > 0 {
-		t.log.cfg.Logger.Warn("event log: events were removed before a tail came to them", "events", gap, "before", t.log.CursorOf(seq))
+	if gap := m.Seq - t.last - 1; gap > 0 && t.last > 0 {
+		t.log.cfg.Logger.Warn("event log: events were removed before a tail read them", "events", gap, "before", t.log.CursorOf(m.Seq))
 	}
 	h := t.log.history
-	isMarker := m.Subject() == h.marker
+	isMarker := m.Subject == h.marker
 	if isMarker && h.shared {
-		h.saw(m.Data(), seq)
+		h.saw(m.Data, m.Seq)
 	}
-	if err := h.passed(r.ctx, r.branch, t.last, seq, meta.Timestamp); err != nil {
-		r.over, r.err = true, err
-		close(r.done)
+	if err := h.passed(r.ctx, r.branch, t.last, m.Seq, m.Time); err != nil {
+		r.finish(err)
 		return
 	}
 	lineage := h.lineage()
-	if lineage.branch != r.branch { // it is another history's
+	if lineage.branch != r.branch { // the message belongs to another history
 		r.over = true
 		return
 	}
 	if t.lineage != lineage && t.lineage != nil {
 		t.turn(lineage)
 	}
-	t.last = seq
+	t.last = m.Seq
 	t.log.out.release()
-	e, err := t.log.entry(m.Subject(), m.Headers(), m.Data(), seq, meta.Timestamp)
-	e.Cursor = lineage.CursorOf(seq)
-	switch {
-	case isMarker:
-		marker, bad := parseMarker(m.Data(), seq)
-		e.Lost = bad == nil && marker.lost
-	case err != nil && t.live:
-		t.log.foreign.found(SourceEvents, streamName, m.Subject()+" at "+e.Cursor.String(), err)
-	}
-	t.f(e)
-	if seq >= r.to || meta.NumPending == 0 && r.ends() {
-		t.last = max(seq, r.to)
-		r.over = true
-		close(r.done)
+	t.f(r.entry(&m, lineage, isMarker))
+	if m.Seq >= r.to || m.Pending == 0 && r.ends() {
+		t.last = max(m.Seq, r.to)
+		r.finish(nil)
 	}
 }
 
-// errNotEvent says that a message's data is not an event's.
+// entry returns the entry of a message, and counts a message that is not an event.
+func (r *replay) entry(m *storage.Message, lineage *Lineage, isMarker bool) Entry {
+	t := r.tail
+	e, err := t.log.entry(m)
+	e.Cursor = lineage.CursorOf(m.Seq)
+	switch {
+	case isMarker:
+		marker, invalid := parseMarker(m.Data, m.Seq)
+		e.Lost = invalid == nil && marker.lost
+	case err != nil && t.live:
+		t.log.skipped.add(SourceEvents, streamName, m.Subject+" at "+e.Cursor.String(), err)
+	}
+	return e
+}
+
+// errNotEvent says that the data of a message is not that of an event.
 var errNotEvent = errors.New("its data is not an event's JSON")
 
-// sure waits while it is not known whether the stream still has the history that is read,
-// and reports whether it has.
-func (r *replay) sure() bool {
+// waitUntilSure waits while it is not known whether the stream still has the history that is
+// read, and reports whether it has.
+func (r *replay) waitUntilSure() bool {
 	h := r.tail.log.history
 	for h.unsure.Load() {
 		select {
-		case <-r.turned:
+		case <-r.branched:
 			return false
 		case <-r.ctx.Done():
 			return false
@@ -179,29 +156,29 @@ func (r *replay) sure() bool {
 	return h.lineage().branch == r.branch
 }
 
-// surePause is how soon a tail notices that a check has come to an end.
+// surePause is how soon a tail notices that a check has ended.
 const surePause = 5 * time.Millisecond
 
-// entry reads a message. One that is no event of ours has an entry without a body,
-// and an error that says why. Whatever stands in it, an entry with a body is one that
-// [Log.Append] could have made.
-func (l *Log) entry(subject string, header nats.Header, data []byte, seq uint64, at time.Time) (Entry, error) {
-	e := Entry{Cursor: l.CursorOf(seq)}
-	target, err := target(subject, header)
+// entry reads a message. A message that is not an event is an entry without a body, and an
+// error that says why. Every entry with a body is one that [Log.Append] could have made,
+// whatever the message contains.
+func (l *Log) entry(m *storage.Message) (Entry, error) {
+	e := Entry{Cursor: l.CursorOf(m.Seq)}
+	target, err := target(m.Subject, m.Header)
 	if err != nil {
 		return e, err
 	}
-	key, err := decodeKey(header.Get(headerKey))
+	key, err := decodeKey(m.Header.Get(headerKey))
 	if err != nil {
 		return e, err
 	}
-	published, ok := event.ReadBody(data, target)
+	published, ok := event.ReadBody(m.Data, target)
 	if !ok {
 		return e, errNotEvent
 	}
 	if published.IsZero() {
-		published = at
+		published = m.Time
 	}
-	e.Target, e.Key, e.Body, e.Published = target, key, data, published
+	e.Target, e.Key, e.Body, e.Published = target, key, m.Data, published
 	return e, nil
 }

@@ -8,13 +8,12 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
 const (
-	headerGateways = "Gatecast-Gateways" // ids with commas between them
+	headerGateways = "Gatecast-Gateways" // ids, separated by commas
 	headerKey      = "Gatecast-Key"      // an event's key, see encodeKey
 	headerReceipt  = "Gatecast-Receipt"  // an event's receipt
 
@@ -25,41 +24,34 @@ const (
 )
 
 // address returns the subject and the header of an event; most have no header.
-func address(ev *event.Event) (subject string, header nats.Header, err error) {
+func address(ev *event.Event) (subject string, header storage.Header, err error) {
 	kind, err := addressTarget(ev.Target)
 	if err != nil {
 		return "", nil, err
 	}
+	set := func(name, value string) {
+		if header == nil {
+			header = storage.Header{}
+		}
+		header[name] = []string{value}
+	}
 	if kind == kindGateways {
-		header = nats.Header{headerGateways: {strings.Join(ev.Target.GatewayIDs, ",")}}
+		set(headerGateways, strings.Join(ev.Target.GatewayIDs, ","))
 	}
 	if ev.Key != "" {
-		if header == nil {
-			header = nats.Header{}
-		}
-		header[headerKey] = []string{encodeKey(ev.Key)}
-	}
-	if ev.IdempotencyKey != "" {
-		if header == nil {
-			header = nats.Header{}
-		}
-		header[nats.MsgIdHdr] = []string{encodeKey(ev.IdempotencyKey)}
+		set(headerKey, encodeKey(ev.Key))
 	}
 	if ev.Receipt != "" {
-		if header == nil {
-			header = nats.Header{}
-		}
-		header[headerReceipt] = []string{ev.Receipt}
+		set(headerReceipt, ev.Receipt)
 	}
 	return subjectPrefix + kind, header, nil
 }
 
-// addressTarget checks names too: a dot or a star in one would make it another
-// subject.
+// addressTarget also checks names: a dot or a star in a name would make another subject of it.
 func addressTarget(t event.Target) (kind string, err error) {
 	for _, id := range t.GatewayIDs {
 		if !event.ValidName(id) {
-			return "", fmt.Errorf("event log: %q is no gateway's id", id)
+			return "", fmt.Errorf("event log: %q is not a gateway id", id)
 		}
 	}
 	switch {
@@ -72,12 +64,12 @@ func addressTarget(t event.Target) (kind string, err error) {
 	case event.ValidName(t.Group):
 		return kindGroup + t.Group, nil
 	default:
-		return "", fmt.Errorf("event log: the event is for nobody: group %q", t.Group)
+		return "", fmt.Errorf("event log: the event has no target: group %q", t.Group)
 	}
 }
 
 // target is the inverse of address.
-func target(subject string, header nats.Header) (event.Target, error) {
+func target(subject string, header storage.Header) (event.Target, error) {
 	kind, ours := strings.CutPrefix(subject, subjectPrefix)
 	if !ours {
 		return event.Target{}, fmt.Errorf("subject %q is not an event's", subject)
@@ -94,10 +86,10 @@ func target(subject string, header nats.Header) (event.Target, error) {
 	if ids := header.Get(headerGateways); kind == kindGateways && ids != "" {
 		return gatewaysOf(ids)
 	}
-	return event.Target{}, fmt.Errorf("subject %q does not say whom it is for", subject)
+	return event.Target{}, fmt.Errorf("subject %q has no target", subject)
 }
 
-// gatewaysOf reads a list of several gateways, which has each once.
+// gatewaysOf reads a list of at least two different gateways.
 func gatewaysOf(list string) (event.Target, error) {
 	ids := strings.Split(list, ",")
 	if len(ids) < 2 || len(ids) > event.MaxGatewayIDs {
@@ -106,7 +98,7 @@ func gatewaysOf(list string) (event.Target, error) {
 	seen := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
 		if !event.ValidName(id) {
-			return event.Target{}, fmt.Errorf("header %s: %q is no gateway's id", headerGateways, id)
+			return event.Target{}, fmt.Errorf("header %s: %q is not a gateway id", headerGateways, id)
 		}
 		seen[id] = struct{}{}
 	}
@@ -116,10 +108,9 @@ func gatewaysOf(list string) (event.Target, error) {
 	return event.Target{GatewayIDs: ids}, nil
 }
 
-// encodeKey returns the key as a header's value: as it is when it is printable
-// ASCII without spaces around it, else "=" and its base64. Of the ways to escape
-// it, base64 grows least: a thousand ids and the longest key must stay within
-// the 64 KiB that JetStream allows a header.
+// encodeKey returns the key as the value of a header: unchanged if it is printable ASCII
+// without spaces around it, else "=" and its base64. Base64 adds the least: a thousand ids and
+// the longest key must fit into the 64 KiB of headers that JetStream allows.
 func encodeKey(key string) string {
 	plain := key[0] != '=' && strings.TrimSpace(key) == key
 	for i := range len(key) {
@@ -131,7 +122,7 @@ func encodeKey(key string) string {
 	return "=" + base64.RawURLEncoding.EncodeToString([]byte(key))
 }
 
-// decodeKey is the inverse of encodeKey; of no header it returns no key.
+// decodeKey is the inverse of encodeKey. Without a header it returns "".
 func decodeKey(value string) (string, error) {
 	key := value
 	if coded, ok := strings.CutPrefix(value, "="); ok {

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"pgregory.net/rapid"
 
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
 var names = rapid.StringMatching(`[A-Za-z0-9_-]{1,64}`)
@@ -53,7 +53,7 @@ func TestAddressRoundTrip(t *testing.T) {
 func TestTargetRefuses(t *testing.T) {
 	cases := []struct {
 		name, subject string
-		header        nats.Header
+		header        storage.Header
 	}{
 		{"other subject", "other.event.all", nil},
 		{"nothing", subjectPrefix, nil},
@@ -62,12 +62,12 @@ func TestTargetRefuses(t *testing.T) {
 		{"no group", subjectPrefix + "group.", nil},
 		{"more than all", subjectPrefix + "all.x", nil},
 		{"a list without header", subjectPrefix + "gateways", nil},
-		{"a list of one", subjectPrefix + "gateways", nats.Header{headerGateways: {"a"}}},
-		{"a list with an id that is none", subjectPrefix + "gateways", nats.Header{headerGateways: {"a,b c"}}},
-		{"a list with an empty id", subjectPrefix + "gateways", nats.Header{headerGateways: {"a,,b"}}},
-		{"a list with an id twice", subjectPrefix + "gateways", nats.Header{headerGateways: {"a,b,a"}}},
-		{"a list that is too long", subjectPrefix + "gateways", nats.Header{headerGateways: {strings.Repeat("a,", event.MaxGatewayIDs) + "b"}}},
-		{"an empty list", subjectPrefix + "gateways", nats.Header{headerGateways: {""}}},
+		{"a list of one", subjectPrefix + "gateways", storage.Header{headerGateways: {"a"}}},
+		{"a list with an id that is none", subjectPrefix + "gateways", storage.Header{headerGateways: {"a,b c"}}},
+		{"a list with an empty id", subjectPrefix + "gateways", storage.Header{headerGateways: {"a,,b"}}},
+		{"a list with an id twice", subjectPrefix + "gateways", storage.Header{headerGateways: {"a,b,a"}}},
+		{"a list that is too long", subjectPrefix + "gateways", storage.Header{headerGateways: {strings.Repeat("a,", event.MaxGatewayIDs) + "b"}}},
+		{"an empty list", subjectPrefix + "gateways", storage.Header{headerGateways: {""}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func FuzzTarget(f *testing.F) {
 	f.Add(subjectPrefix+"gateways", "a,b", "=!")
 	f.Add("gatecast.event.", "a,a", "\xff")
 	f.Fuzz(func(t *testing.T, subject, gateways, coded string) {
-		header := nats.Header{headerGateways: {gateways}, headerKey: {coded}}
+		header := storage.Header{headerGateways: {gateways}, headerKey: {coded}}
 		to, err := target(subject, header)
 		if err != nil {
 			return

@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
 const (
-	// What a tail has on its way to its function at most, from the feed and again
-	// from the store. A larger window reads the past no faster.
+	// tailEvents and tailBytes bound what waits for a tail's function, in the feed and again
+	// in flight from the store. A larger window was measured to be no faster.
 	tailEvents = 4096
 	tailBytes  = 8 << 20
 
-	// lookEvery is how often a tail looks whether the store has more than it was
-	// told of.
+	// lookEvery is how often a tail checks whether the store has more than the feed.
 	lookEvery = 5 * time.Second
 )
 
@@ -28,53 +28,50 @@ const (
 type Entry struct {
 	Cursor    event.Cursor
 	Target    event.Target
-	Key       string    // the event's, empty for none
-	Body      []byte    // as event.AppendBody made it, without an id; to keep, not to change
-	Published time.Time // what the body says, else when the log took it
-	Receipt   string    // the event's, empty for none; set by [Log.Get] only
-	// Lost says that events before this one, which has no body, may have been lost.
+	Key       string    // of the event; empty: none
+	Body      []byte    // as event.AppendBody made it, without an id; must not be changed
+	Published time.Time // the timestamp in the body, else when the log stored it
+	Receipt   string    // of the event; empty: none; only set by [Log.Get]
+	// Lost says that events before this entry, which has no body, can be lost.
 	Lost bool
 }
 
-// Tail calls f with every event after the given place, in order and each once,
-// and goes on with new ones as they are appended until ctx ends. It then returns
-// ctx's error; when the log closes, one that matches [ErrUnavailable]. The zero
-// Cursor is before everything.
+// Tail calls f with every event after a position, in order and once each, and then with new
+// events as they are appended, until ctx ends. It returns ctx's error; or one that matches
+// [ErrUnavailable] when the log is closed. The zero Cursor is before all events.
 //
-// F is called from one goroutine at a time and not after Tail has returned. It
-// may take its time: the log does not wait for it, and at most some 8,192 events
-// or 16 MiB are held for it.
+// F is called on one goroutine at a time, and not after Tail has returned. It can be slow: the
+// log does not wait for it, and holds at most some 8,192 events or 16 MiB for it.
 //
-// What is no event of ours comes as an Entry without a body. Events that retention
-// removed before they were read are passed over: the sequence then jumps. After must be a
-// position in the log's history. When that goes back, sequences come again, under
-// other names.
+// A message that is not an event is an Entry without a body. Events that retention removed
+// before they were read are skipped: the sequence jumps. After must be a position in the log's
+// history. When the history goes back, sequences come again, with other ids.
 func (l *Log) Tail(ctx context.Context, after event.Cursor, f func(Entry)) error {
 	lineage := l.Lineage()
 	if !after.IsZero() && !lineage.Contains(after) {
-		return fmt.Errorf("event log: %v is a place in another log, or of another history of this one, which is at %v", after, l.Last())
+		return fmt.Errorf("event log: %v is a position in another log, or in another history of this one, which is at %v", after, l.Last())
 	}
 	if last := l.Last(); after.Seq > last.Seq {
-		return fmt.Errorf("event log: %v is ahead of the newest event, %v", after, last)
+		return fmt.Errorf("event log: %v is after the newest event, %v", after, last)
 	}
 	return l.Follow(ctx, lineage, after.Seq, Follower{Event: f})
 }
 
-// A Follower is what [Log.Follow] calls: from one goroutine at a time, and not after it
-// has returned. Nil functions are not called.
+// A Follower is what [Log.Follow] calls: on one goroutine at a time, and not after Follow has
+// returned. Functions can be nil, except for Event.
 type Follower struct {
 	// Event is called with every event, as Tail's function is.
 	Event func(Entry)
 	// Turned is called when the log has another lineage than the one the follower knew,
-	// before any event that it names. The histories have in common what stands up to a
-	// sequence: what comes after it is told again.
+	// before any event of the new lineage. Common is the last sequence that both histories
+	// have in common. Event is called again with what comes after it.
 	Turned func(l *Lineage, common uint64)
 	// Reading is called when the log can be read.
 	Reading func()
 }
 
-// Follow is Tail for a follower that knows an earlier lineage of the log, and has come to
-// a sequence of it. It goes on from there, or from where the histories part.
+// Follow is Tail for a follower that knows an earlier lineage of the log and has read up to a
+// sequence of it. It continues from there, or from where the histories part.
 func (l *Log) Follow(ctx context.Context, known *Lineage, after uint64, f Follower) error {
 	ctx, done, err := l.reading(ctx)
 	if err != nil {
@@ -82,41 +79,48 @@ func (l *Log) Follow(ctx context.Context, known *Lineage, after uint64, f Follow
 	}
 	defer done()
 	t := &tail{log: l, f: f.Event, turned: f.Turned, reading: f.Reading, lineage: known, last: after, live: true}
-	if l.server.shared() {
+	if l.shared {
 		l.tails.Add(1)
 		defer l.tails.Add(-1)
+		return t.runShared(ctx)
 	}
 	return t.run(ctx)
 }
 
-// A tail is one call of Tail. What was appended while it runs comes from the feed,
-// at once; what was appended before, or is missing in the feed, from the store.
+// A tail is one call of Follow or Read. One goroutine at a time owns it: that of the call, or
+// that of the replay under way.
 type tail struct {
+	// Constant.
 	log     *Log
 	f       func(Entry)
-	turned  func(*Lineage, uint64) // may be nil
-	reading func()                 // may be nil
-	in      *intake
-	lineage *Lineage // that names last; nil: whatever the log has
-	last    uint64   // the last sequence f was called with or passed over
-	live    bool     // it counts what is not ours; reading the past again does not
+	turned  func(*Lineage, uint64) // can be nil
+	reading func()                 // can be nil
+	live    bool                   // it counts skipped messages; reading again does not
 
-	// stored is the newest sequence the store had at the last look.
-	stored uint64
+	in      *intake
+	lineage *Lineage // that last belongs to; nil: the present one
+	last    uint64   // the last sequence that f was called with or that was skipped
+	stored  uint64   // the newest sequence of the store at the last look
 }
 
-func (t *tail) run(ctx context.Context) error {
-	for t.log.server.shared() { // what others append is not in the feed
+// runShared reads a shared log from the store only: what other nodes append is not in the feed.
+func (t *tail) runShared(ctx context.Context) error {
+	for {
 		lineage, _ := t.log.history.watch()
 		t.turn(lineage)
 		if err := t.catchUp(ctx, math.MaxUint64); !errors.Is(err, errWentBack) {
 			return err
 		}
 	}
+}
+
+// run reads a log that only this process appends to: what is appended while it runs from the
+// feed, at once; what was appended before, or is missing in the feed, from the store.
+func (t *tail) run(ctx context.Context) error {
 	t.turn(t.log.Lineage())
 	t.in = t.log.feed.join()
 	defer t.log.feed.leave(t.in)
-	// What is in the log now and not in the feed, the feed joined too late for.
+	// The feed does not have what was appended before join.
 	if err := t.catchUp(ctx, t.log.Last().Seq); err != nil {
 		return err
 	}
@@ -125,26 +129,26 @@ func (t *tail) run(ctx context.Context) error {
 	defer look.Stop()
 	var batch []Entry
 	for {
+		var err error
 		select {
 		case <-t.in.wake:
 			batch = t.in.take(batch)
-			if err := t.takeAll(ctx, batch); err != nil {
-				return err
-			}
+			err = t.takeAll(ctx, batch)
 		case <-look.C:
-			if err := t.look(ctx); err != nil {
-				return err
-			}
+			err = t.look(ctx)
 		case <-ctx.Done():
-			return ended(ctx)
+			err = storage.Ended(ctx)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
-// errWentBack ends a read when the log's history is another than when it began.
+// errWentBack ends a read when the log's history is not the one that it began with.
 var errWentBack = fmt.Errorf("%w: its history has changed", ErrUnavailable)
 
-// turn goes over to a lineage, and back to what it has in common with the one before.
+// turn changes to a lineage, and goes back to what it has in common with the one before.
 func (t *tail) turn(l *Lineage) {
 	if before := t.lineage; before != nil && before != l {
 		common := before.Common(l)
@@ -156,7 +160,7 @@ func (t *tail) turn(l *Lineage) {
 	t.lineage = l
 }
 
-// began says that the log can be read.
+// began reports that the log can be read.
 func (t *tail) began() {
 	if t.reading != nil {
 		t.reading()
@@ -166,7 +170,7 @@ func (t *tail) began() {
 func (t *tail) takeAll(ctx context.Context, batch []Entry) error {
 	for i := range batch {
 		if ctx.Err() != nil {
-			return ended(ctx)
+			return storage.Ended(ctx)
 		}
 		if err := t.take(ctx, &batch[i]); err != nil {
 			return err
@@ -184,28 +188,28 @@ func (t *tail) take(ctx context.Context, e *Entry) error {
 	if err := t.catchUp(ctx, before); err != nil {
 		return err
 	}
-	if e.Cursor.Seq > t.last { // the store may have told it by now
+	if e.Cursor.Seq > t.last { // otherwise it came from the store
 		t.last = e.Cursor.Seq
 		t.f(*e)
 	}
 	return nil
 }
 
-// look finds events that the log has and no answer told of: those whose answer
-// was lost. One that the log already had at the last look should have come.
+// look finds events whose answer was lost, so that they are not in the feed. An event that the
+// log already had at the last look must have come by now.
 func (t *tail) look(ctx context.Context) error {
 	if err := t.catchUp(ctx, t.stored); err != nil {
 		return err
 	}
-	stream, err := t.log.js.Stream(ctx, streamName)
+	info, err := t.log.stream.Info(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return ended(ctx)
+			return storage.Ended(ctx)
 		}
-		t.stumbled(err)
+		t.recovered(err)
 		return nil
 	}
-	t.stored = stream.CachedInfo().State.LastSeq
+	t.stored = info.Last
 	return nil
 }
 
@@ -214,17 +218,18 @@ func (t *tail) catchUp(ctx context.Context, to uint64) error {
 	if t.last >= to {
 		return nil
 	}
-	lineage, turned := t.log.history.watch()
+	lineage, branched := t.log.history.watch()
 	if t.lineage != nil && lineage.branch != t.lineage.branch {
 		return errWentBack
 	}
-	r := &replay{tail: t, ctx: ctx, branch: lineage.branch, turned: turned, to: to, done: make(chan struct{})}
+	r := &replay{tail: t, ctx: ctx, branch: lineage.branch, branched: branched, to: to, done: make(chan struct{})}
 	return r.run(ctx)
 }
 
-func (t *tail) stumbled(err error) {
-	t.log.cfg.Logger.Warn("event log: a tail stumbled and goes on", "err", err)
-	if t.log.server.shared() { // what it reads next may be another history
+// recovered is called with an error that does not end the tail.
+func (t *tail) recovered(err error) {
+	t.log.cfg.Logger.Warn("event log: a tail continues after an error", "err", err)
+	if t.log.shared { // what it reads next can be another history
 		t.log.history.unsure.Store(true)
 		t.log.checkSoon()
 	}

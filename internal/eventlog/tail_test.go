@@ -19,7 +19,7 @@ import (
 )
 
 // read returns the first n events after a place.
-func read(tb testing.TB, l *Log, after event.Cursor, n int) []Entry {
+func read(tb testing.TB, l *testLog, after event.Cursor, n int) []Entry {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
@@ -36,7 +36,7 @@ func read(tb testing.TB, l *Log, after event.Cursor, n int) []Entry {
 }
 
 func TestTailTellsAll(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	targets := []event.Target{
 		{GatewayIDs: []string{"one"}},
 		{GatewayIDs: []string{"one", "two", "three"}},
@@ -66,7 +66,7 @@ func TestTailTellsAll(t *testing.T) {
 }
 
 func TestPublishedFallsBackToTheStore(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	before := time.Now().Add(-time.Second)
 	ev := &event.Event{Target: event.Target{All: true}, Type: "t"} // without a time
 	if _, err := l.Append(t.Context(), ev, ev.AppendBody(nil)); err != nil {
@@ -78,7 +78,7 @@ func TestPublishedFallsBackToTheStore(t *testing.T) {
 }
 
 func TestTailBegins(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	for i := range 5 {
 		add(t, l, i)
 	}
@@ -92,7 +92,7 @@ func TestTailBegins(t *testing.T) {
 		{"before the first", l.CursorOf(0), 1, ""},
 		{"in the middle", l.CursorOf(3), 4, ""},
 		{"at the end", l.CursorOf(5), 6, ""},
-		{"ahead", l.CursorOf(7), 0, "ahead"},
+		{"ahead", l.CursorOf(7), 0, "after the newest event"},
 		{"in another log", event.Cursor{Epoch: l.Epoch() + 1, Seq: 2}, 0, "another log"},
 	}
 	for _, c := range cases {
@@ -119,7 +119,7 @@ func TestTailBegins(t *testing.T) {
 // Many append at once; two tails see the same order, which is that of the ids,
 // and the ids handed out are the ids seen.
 func TestConcurrentAppendersAndTails(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	const appenders, each = 64, 50
 	const n = appenders * each
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -164,7 +164,7 @@ func TestConcurrentAppendersAndTails(t *testing.T) {
 }
 
 func TestTailFromEveryPlaceWhileAppending(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	const n = 5000
 	var writer, tails sync.WaitGroup
 	writer.Go(func() {
@@ -195,7 +195,7 @@ func TestTailFromEveryPlaceWhileAppending(t *testing.T) {
 }
 
 func TestTailIsNotCalledAfterItsReturn(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	var over atomic.Bool
 	var tail, writer sync.WaitGroup
@@ -225,7 +225,7 @@ func TestTailIsNotCalledAfterItsReturn(t *testing.T) {
 // A consumer that is lost while a tail reads the store is begun anew where the tail
 // stands.
 func TestTailSurvivesItsConsumer(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	const n = 2*tailEvents + 100 // so that there is more to come than is on its way
 	var last *Pending
 	for i := range n {
@@ -261,7 +261,7 @@ func TestTailSurvivesItsConsumer(t *testing.T) {
 	tail.Wait()
 }
 
-func removeConsumers(t *testing.T, l *Log) {
+func removeConsumers(t *testing.T, l *testLog) {
 	t.Helper()
 	stream, err := l.js.Stream(t.Context(), streamName)
 	if err != nil {
@@ -280,7 +280,7 @@ func removeConsumers(t *testing.T, l *Log) {
 }
 
 func TestTailSurvivesItsConnection(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	seen := make(chan uint64, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	var tail sync.WaitGroup
@@ -310,7 +310,7 @@ func TestTailSurvivesItsConnection(t *testing.T) {
 
 // What is no event of ours has a place all the same.
 func TestTailOfWhatIsNoEvent(t *testing.T) {
-	l := open(t, Config{})
+	l := open(t, config{})
 	if _, err := l.js.Publish(t.Context(), subjectPrefix+"nobody.knows", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestTailOfWhatIsNoEvent(t *testing.T) {
 
 func TestRetentionByBytes(t *testing.T) {
 	for _, memory := range []bool{false, true} {
-		l := open(t, Config{InMemory: memory, RetentionBytes: 100 << 10})
+		l := open(t, config{InMemory: memory, RetentionBytes: 100 << 10})
 		const n = 2000
 		for i := range n {
 			ev, body := newEvent(i)
@@ -346,7 +346,7 @@ func TestRetentionByBytes(t *testing.T) {
 }
 
 func TestRetentionByAge(t *testing.T) {
-	l := open(t, Config{Retention: 200 * time.Millisecond})
+	l := open(t, config{Retention: 200 * time.Millisecond})
 	add(t, l, 0)
 	stream, err := l.js.Stream(t.Context(), streamName)
 	if err != nil {
@@ -368,7 +368,7 @@ func TestRetentionByAge(t *testing.T) {
 }
 
 func TestCloseEndsTails(t *testing.T) {
-	l := open(t, Config{InMemory: true})
+	l := open(t, config{InMemory: true})
 	began := make(chan struct{})
 	ended := make(chan error)
 	go func() {

@@ -179,7 +179,7 @@ func TestNoBarrierIsKnown(t *testing.T) {
 // registryEntry returns what the registry's bucket has under a key.
 func registryEntry(t *testing.T, s *system, key string) (string, uint64) {
 	t.Helper()
-	b, err := s.log.Bucket(t.Context(), registryBucket)
+	b, err := s.store.Bucket(t.Context(), registryBucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func registryEntry(t *testing.T, s *system, key string) (string, uint64) {
 
 func setRegistryEntry(t *testing.T, s *system, key, value string, revision uint64) {
 	t.Helper()
-	b, err := s.log.Bucket(t.Context(), registryBucket)
+	b, err := s.store.Bucket(t.Context(), registryBucket)
 	if err != nil {
 		t.Fatal(err)
 	}

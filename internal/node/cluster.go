@@ -41,7 +41,7 @@ func newPeers(n *Node) *presence.Peers {
 		Registry: n.registry,
 		Local:    localNode{n},
 		Logger:   n.cfg.Logger,
-		Foreign:  func(subject string, err error) { n.log.Foreign(eventlog.SourceBus, subject, err) },
+		Foreign:  func(subject string, err error) { n.log.Skipped(eventlog.SourceBus, subject, err) },
 		Panicked: n.peerPanicked,
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
 	"github.com/gatecast/gatecast/internal/logqueue"
+	"github.com/gatecast/gatecast/internal/natsstore"
 	"github.com/gatecast/gatecast/internal/presence"
 	"github.com/gatecast/gatecast/internal/reload"
 	"github.com/gatecast/gatecast/internal/settings"
@@ -46,6 +47,7 @@ type Node struct {
 	gatewayLn  net.Listener
 	internalLn net.Listener
 
+	store     *natsstore.Store // under the log and the registry
 	log       *eventlog.Log
 	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
 	before    uint64                           // the tail's: the newest event in the log when the node started
@@ -190,8 +192,10 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if n.tracer, err = startTracer(n.cfg, n.counts); err != nil {
 		return err
 	}
-	n.log, err = eventlog.Open(ctx, n.logConfig())
-	if err != nil {
+	if n.store, err = natsstore.Open(ctx, n.storeConfig()); err != nil {
+		return err
+	}
+	if n.log, err = eventlog.Open(ctx, n.store, n.logConfig()); err != nil {
 		return err
 	}
 	if n.log.Shared() {
@@ -232,43 +236,51 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	return n.tail.reach(ctx, before)
 }
 
-// openRegistry opens the registry in the log's bucket.
+// openRegistry opens the registry in its bucket of the store.
 func (n *Node) openRegistry(ctx context.Context) error {
-	bucket, err := n.log.Bucket(ctx, registryBucket)
+	bucket, err := n.store.Bucket(ctx, registryBucket)
 	if err != nil {
 		return err
 	}
 	patience := time.Duration(0)
 	if n.log.Shared() { // its servers may be choosing a leader
-		patience = eventlog.OpenPatience
+		patience = natsstore.OpenPatience
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:    n.cfg.Logger,
 		External:  n.cfg.VerifyURL != "",
 		Position:  n.log.Position,
 		RetryFor:  patience,
-		OnCorrupt: func(err error) { n.log.Foreign(eventlog.SourceRegistry, registryBucket, err) },
+		OnCorrupt: func(err error) { n.log.Skipped(eventlog.SourceRegistry, registryBucket, err) },
 		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	return err
 }
 
-// logConfig returns how the log is kept.
+// storeConfig returns where the log and the registry are stored.
+func (n *Node) storeConfig() natsstore.Config {
+	return natsstore.Config{
+		Dir:           filepath.Join(n.cfg.DataDir, "log"),
+		Sentinel:      filepath.Join(n.cfg.DataDir, "log.json"),
+		InMemory:      n.cfg.Log == settings.LogMemory,
+		URL:           n.cfg.LogURL(),
+		Replicas:      n.cfg.LogReplicas,
+		Node:          n.cfg.NodeID,
+		SyncAlways:    n.cfg.LogSync == settings.SyncAlways,
+		Repair:        n.cfg.Repair,
+		MaxEventBytes: n.cfg.MaxPayload,
+		OnLost:        n.lost,
+		Logger:        n.cfg.Logger,
+	}
+}
+
+// logConfig returns what the log keeps.
 func (n *Node) logConfig() eventlog.Config {
 	return eventlog.Config{
-		Dir:            filepath.Join(n.cfg.DataDir, "log"),
-		Marker:         filepath.Join(n.cfg.DataDir, "log.json"),
-		InMemory:       n.cfg.Log == settings.LogMemory,
-		URL:            n.cfg.LogURL(),
-		Replicas:       n.cfg.LogReplicas,
-		Node:           n.cfg.NodeID,
-		SyncAlways:     n.cfg.LogSync == settings.SyncAlways,
-		Repair:         n.cfg.Repair,
 		Retention:      n.cfg.Retention,
 		RetentionBytes: n.cfg.RetentionBytes,
-		MaxEventBytes:  n.cfg.MaxPayload,
-		OnLost:         n.lost,
-		OnForeign:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
+		Node:           n.cfg.NodeID,
+		OnSkipped:      func(s eventlog.Source) { n.counts.ForeignMessages.WithLabelValues(string(s)).Inc() },
 		Logger:         n.cfg.Logger,
 	}
 }
@@ -497,7 +509,10 @@ func (n *Node) stopAll() {
 		n.name.Release()
 	}
 	if n.log != nil {
-		if err := n.log.Close(); err != nil {
+		n.log.Close()
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
 			n.cfg.Logger.Error("event log did not close cleanly", "error", err)
 		}
 	}

@@ -463,7 +463,7 @@ func TestCorruptRegistryEntry(t *testing.T) {
 	cfg := config(t)
 	cfg.Log = settings.LogFile
 	s := start(t, cfg)
-	bucket, err := s.log.Bucket(t.Context(), registryBucket)
+	bucket, err := s.store.Bucket(t.Context(), registryBucket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -235,7 +235,7 @@ func (r *recorder) follow(ctx context.Context) {
 func (r *recorder) apply(ctx context.Context, rec eventlog.Record) {
 	facts, err := tracker.Parse(rec.Data)
 	if err != nil {
-		r.log.Foreign(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
+		r.log.Skipped(eventlog.SourceJournal, fmt.Sprintf("%s at %d", outcomesJournal, rec.Seq), err)
 		return
 	}
 	r.book.Apply(facts.UpTo(r.log.Valid(ctx, rec.Epoch)))

@@ -38,14 +38,17 @@ internal/api: auth internal/event internal/http1 internal/spec internal/strict s
 internal/certs: internal/secretfile
 internal/delivery/tracker: internal/event
 internal/event: internal/strict
-internal/eventlog: auth internal/event
+internal/eventlog: internal/event internal/eventlog/storage
+internal/eventlog/storage:
 internal/eventtypes: internal/event internal/strict
 internal/front: auth internal/activity internal/http1 internal/netaddr internal/strict poller shard stats/metrics
 internal/front/platform: internal/certs internal/netaddr
 internal/http1:
 internal/logqueue:
+internal/natsstore: auth internal/event internal/eventlog/storage internal/natsstore/check
+internal/natsstore/check: internal/eventlog/storage
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/presence internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
 internal/presence: internal/event
 internal/reload:
 internal/secretfile:
@@ -66,6 +69,7 @@ test/screenshots:
 test/soak: bench client internal/event test/testenv
 test/spectest: internal/spec internal/strict
 test/testenv:
+test/testenv/natsenv:
 `)
 
 // parseImports parses lines of the form "package: import import …".
@@ -162,7 +166,9 @@ var forbidden = []struct{ pkg, dep string }{
 	{"auth", "github.com/prometheus"},
 	{"shard", "github.com/prometheus"},
 	{"stats", "github.com/prometheus"},
-	{"client", module}, // a program that uses the client compiles nothing of the server
+	{"internal/eventlog", module + "auth"},
+	{"internal/eventlog", "github.com/nats-io"}, // it knows no type of JetStream
+	{"client", module},                          // a program that uses the client compiles nothing of the server
 	{"client", "github.com/nats-io"},
 	{"client", "github.com/prometheus"},
 	{"client", "github.com/valyala"},

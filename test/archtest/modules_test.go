@@ -41,11 +41,14 @@ github.com/klauspost/compress
 github.com/mailru/easygo
 	poller
 github.com/minio/highwayhash
-	internal/eventlog
+	internal/natsstore/check
 github.com/nats-io/nats-server
-	internal/eventlog
+	internal/natsstore
+	internal/natsstore/check: names and types of the files of a stream
+	test/testenv/natsenv: servers for tests
 github.com/nats-io/nats.go
-	internal/eventlog
+	internal/natsstore
+	test/testenv/natsenv: clients for tests
 github.com/pires/go-proxyproto
 	internal/front
 github.com/prometheus/client_golang
@@ -73,7 +76,8 @@ golang.org/x/sys
 	poller
 	bench: CPU pinning and CPU clock of the server process
 	internal/api: TCP_INFO, to notice that a client disconnected
-	internal/eventlog: free disk space, file locks and syncfs
+	internal/natsstore: free disk space
+	internal/natsstore/check: file locks and syncfs
 	internal/node: the descriptor limit, and names of accept errors
 	test/testenv: a read-only mount
 golang.org/x/term

@@ -28,3 +28,11 @@ func ReadOnly(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// ResizeDisk changes the size of a file system of [SmallDisk].
+func ResizeDisk(t *testing.T, dir, size string) {
+	t.Helper()
+	if err := resizeTmpfs(dir, size); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -16,3 +16,7 @@ func unmount(dir string) error { return unix.Unmount(dir, unix.MNT_DETACH) }
 func remountReadOnly(dir string) error {
 	return unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 }
+
+func resizeTmpfs(dir, size string) error {
+	return unix.Mount("gatecast-test", dir, "tmpfs", unix.MS_REMOUNT, "size="+size)
+}

@@ -7,6 +7,7 @@ package testenv
 
 import "errors"
 
-func mountTmpfs(string, string) error { return errors.ErrUnsupported }
-func unmount(string) error            { return errors.ErrUnsupported }
-func remountReadOnly(string) error    { return errors.ErrUnsupported }
+func mountTmpfs(string, string) error  { return errors.ErrUnsupported }
+func unmount(string) error             { return errors.ErrUnsupported }
+func remountReadOnly(string) error     { return errors.ErrUnsupported }
+func resizeTmpfs(string, string) error { return errors.ErrUnsupported }

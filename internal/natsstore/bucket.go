@@ -1,0 +1,170 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package natsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/eventlog/storage"
+)
+
+var _ auth.Store = (*Bucket)(nil)
+
+// A Bucket keeps values by key, in memory or on disk as its store does. It is an [auth.Store]
+// and returns its errors; all others match [storage.ErrUnavailable]. It is safe for concurrent
+// use. Keys consist of letters, digits and -/_=. and do not begin or end with a dot.
+type Bucket struct {
+	// Constant.
+	store  *Store
+	name   string
+	stream string // that keeps it
+	kv     jetstream.KeyValue
+
+	mu      sync.Mutex
+	created time.Time // of the stream that keeps it
+	// base is added to the stream's sequences to make revisions, so that revisions grow
+	// also when the stream is lost and made again. Newest is the highest revision seen.
+	base, newest uint64
+	watched      uint64        // the sequence that the watch has passed on
+	moved        chan struct{} // closed when watched changes; nil when nobody waits
+}
+
+// Bucket opens the bucket with a name, or makes it. Names consist of letters, digits, _ and -.
+func (s *Store) Bucket(ctx context.Context, name string) (*Bucket, error) {
+	b := &Bucket{store: s, name: name, stream: storage.BucketPrefix + name}
+	var info *jetstream.StreamInfo
+	err := s.Retry(ctx, openTry, func(ctx context.Context) (err error) {
+		if b.kv, err = b.make(ctx); err == nil {
+			info, err = b.info(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("event log: open bucket %s: %w%s", name, err, s.LastError())
+	}
+	b.created, b.newest = info.Created, info.State.LastSeq
+	s.noteStream(info)
+	return b, nil
+}
+
+// make opens the bucket's stream, or makes it.
+func (b *Bucket) make(ctx context.Context) (jetstream.KeyValue, error) {
+	replicas, _, err := b.store.replicasOf(ctx, b.stream)
+	if err != nil {
+		return nil, err
+	}
+	return b.store.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:   b.name,
+		History:  1,
+		Storage:  b.store.storageType(),
+		Replicas: replicas,
+	})
+}
+
+func (b *Bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	s, err := b.store.js.Stream(ctx, b.stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+// revision returns the revision of a sequence of the stream.
+func (b *Bucket) revision(seq uint64) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	revision := b.base + seq
+	b.newest = max(b.newest, revision)
+	return revision
+}
+
+// sequence is the inverse of revision. It is zero for a revision from before the stream was
+// lost: no key has it.
+func (b *Bucket) sequence(revision uint64) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(revision, b.base) - b.base
+}
+
+// Get returns a key's value and revision, or [auth.ErrNotFound].
+func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	e, err := b.kv.Get(ctx, key)
+	if err != nil {
+		return nil, 0, b.wrap(ctx, key, err)
+	}
+	return e.Value(), b.revision(e.Revision()), nil
+}
+
+// Create adds a key. It returns [auth.ErrConflict] if the key exists.
+func (b *Bucket) Create(ctx context.Context, key string, value []byte) (revision uint64, err error) {
+	if err := b.store.Reserve(len(value) + storage.MessageOverhead); err != nil {
+		return 0, err
+	}
+	seq, err := b.kv.Create(ctx, key, value)
+	return b.wrote(ctx, key, seq, err)
+}
+
+// Update replaces the value of a key. It returns [auth.ErrConflict] if the key has another
+// revision.
+func (b *Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	seq := b.sequence(revision)
+	if seq == 0 { // to JetStream it means: if the key does not exist
+		return 0, fmt.Errorf("%s: %w: no key has revision %d", key, auth.ErrConflict, revision)
+	}
+	if err := b.store.Reserve(len(value) + storage.MessageOverhead); err != nil {
+		return 0, err
+	}
+	seq, err := b.kv.Update(ctx, key, value, seq)
+	return b.wrote(ctx, key, seq, err)
+}
+
+// Delete removes a key. It returns [auth.ErrConflict] if the key has another revision. It works
+// on a full disk.
+func (b *Bucket) Delete(ctx context.Context, key string, revision uint64) error {
+	seq := b.sequence(revision)
+	if seq == 0 { // to JetStream it means: at any revision
+		return fmt.Errorf("%s: %w: no key has revision %d", key, auth.ErrConflict, revision)
+	}
+	err := b.kv.Delete(ctx, key, jetstream.LastRevision(seq))
+	if err == nil && b.store.folder != nil { // Delete does not return its revision
+		if info, err := b.info(ctx); err == nil {
+			b.store.noteStream(info)
+		}
+	}
+	return b.wrap(ctx, key, err)
+}
+
+// wrote returns the revision of a write at a sequence of the stream.
+func (b *Bucket) wrote(ctx context.Context, key string, seq uint64, err error) (revision uint64, _ error) {
+	if err != nil {
+		return 0, b.wrap(ctx, key, err)
+	}
+	b.store.folder.Note(b.stream, seq)
+	return b.revision(seq), nil
+}
+
+// wrap converts JetStream's errors to those of auth and storage.
+func (b *Bucket) wrap(ctx context.Context, key string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return fmt.Errorf("%s: %w", key, auth.ErrNotFound)
+	// Every conflict of revisions has the code of ErrKeyExists.
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		return fmt.Errorf("%s: %w", key, auth.ErrConflict)
+	case errors.Is(err, jetstream.ErrInvalidKey):
+		return fmt.Errorf("%q is not a valid key", key)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %s: %w", storage.ErrUnavailable, key, err)
+}
