@@ -20,7 +20,7 @@ const root = "../../"
 type document struct {
 	path    string // from the repository's root
 	lines   []line
-	anchors map[string]bool // of its headings
+	anchors map[string]bool // of its headings and <a id> tags
 }
 
 // A line is one line of a document.
@@ -56,7 +56,10 @@ func documents(t *testing.T) map[string]*document {
 	return all
 }
 
-var heading = regexp.MustCompile(`^#{1,6} +(.+?) *$`)
+var (
+	heading   = regexp.MustCompile(`^#{1,6} +(.+?) *$`)
+	anchorTag = regexp.MustCompile(`<a id="([^"]+)">`)
+)
 
 // read parses a document as far as the tests need it.
 func read(name, text string) *document {
@@ -71,6 +74,9 @@ func read(name, text string) *document {
 		}
 		if m := heading.FindStringSubmatch(s); m != nil && !fenced {
 			d.addAnchor(m[1])
+		}
+		for _, m := range anchorTag.FindAllStringSubmatch(s, -1) {
+			d.anchors[m[1]] = true
 		}
 	}
 	return d
