@@ -1,57 +1,56 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The ops page. It asks the node every two seconds and shows what it answers.
-// What comes from the node becomes text, never HTML.
+// The ops page. It requests the stats of the node every two seconds and shows them.
+// Data from the node is inserted as text, never as HTML.
 'use strict';
 
 const root = '/api/internal/v1';
-const every = 2000; // ms between two looks
-const patience = 5000; // ms until a node that does not answer counts as out of reach
+const refreshMs = 2000; // between two refreshes
+const timeoutMs = 5000; // of a request
 const pageSize = 50; // connections
-const failurePage = 1000; // failed deliveries asked for at once
-const failurePages = 5; // asked for in one look
+const failurePage = 1000; // failed deliveries in one request
+const failurePages = 5; // requests in one refresh
 const failuresKept = 100;
-const failuresFolded = 8; // shown until all are asked for
+const failuresShown = 8; // until the user asks for all
 const tokenKey = 'gatecast.admin-token';
 
 const $ = (id) => document.getElementById(id);
 
 let token = sessionStorage.getItem(tokenKey) ?? '';
-let look = 0; // the newest look; what an older one brings is dropped
+let refreshId = 0; // of the newest refresh; answers to older ones are dropped
 let timer = 0;
-let lastAnswer = 0; // when the node answered last, by the browser's clock
-let skew = 0; // how far the node's clock is ahead, ms
+let lastAnswer = 0; // time of the node's last answer, by the browser's clock
+let clockOffset = 0; // how far the node's clock is ahead of the browser's, ms
 let filter = '';
 let pages = ['']; // cursors of the pages up to the one shown
 let nextPage = '';
 let before = null; // the last totals, for rates
-let failures = null; // see followFailures
-let failuresOpen = false;
-let toClose = null; // the connection that the dialog is about
+let failures = null; // see updateFailures
+let showAllFailures = false;
+let toClose = null; // the connection in the dialog
 let opener = null; // the button that opened it
 
-// ask returns what the node answers, whatever the status. It throws when there is no
-// answer.
-async function ask(path, method = 'GET') {
+// request returns the answer of the node, whatever its status. It throws if there is none.
+async function request(path, method = 'GET') {
   const headers = token === '' || path === '/ready' ? {} : { Authorization: 'Bearer ' + token };
-  const response = await fetch(path, { method, headers, cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(patience) });
+  const response = await fetch(path, { method, headers, cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(timeoutMs) });
   const text = await response.text();
   const date = Date.parse(response.headers.get('Date') ?? '');
   if (!Number.isNaN(date)) {
     const ahead = date - Date.now(); // the header has whole seconds
-    skew = Math.abs(ahead) < 2000 ? 0 : ahead;
+    clockOffset = Math.abs(ahead) < 2000 ? 0 : ahead;
   }
   let body = {};
   try {
     body = text === '' ? {} : JSON.parse(text);
   } catch {
-    body = { message: 'the answer is not JSON: is this a gatecast node?' };
+    body = { message: 'the answer is not JSON; is this a gatecast node?' };
   }
   return { status: response.status, body };
 }
 
-// ---- words ----
+// ---- formats ----
 
 const number = (n) => Number(n).toLocaleString('en');
 const plural = (n, one, many) => number(n) + ' ' + (n === 1 ? one : many);
@@ -64,7 +63,7 @@ function bytes(n) {
   return n.toFixed(1) + ' GiB';
 }
 
-function span(ms) {
+function duration(ms) {
   const s = Math.max(0, Math.round(ms / 1000));
   if (s < 120) return s + ' s';
   if (s < 7200) return Math.floor(s / 60) + ' min';
@@ -72,11 +71,11 @@ function span(ms) {
   return Math.floor(s / 86400) + ' d ' + Math.floor(s % 86400 / 3600) + ' h';
 }
 
-const now = () => Date.now() + skew;
-const ago = (time) => time ? span(now() - Date.parse(time)) + ' ago' : '–';
+const now = () => Date.now() + clockOffset;
+const ago = (time) => time ? duration(now() - Date.parse(time)) + ' ago' : '–';
 
-// stamp is a time in UTC as logs have it; the day only when it is not today.
-function stamp(time) {
+// utc formats a time as in logs, in UTC, with the day unless it is today.
+function utc(time) {
   if (!time) return '–';
   const at = new Date(time).toISOString();
   const today = new Date(now()).toISOString().slice(0, 10);
@@ -90,31 +89,32 @@ function perSecond(n) {
 
 // ---- the document ----
 
-function say(element, text) {
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function banner(kind, text) {
+function setBanner(kind, text) {
   $('banner').className = 'banner ' + kind;
-  say($('banner'), text);
+  setText($('banner'), text);
   $('banner').hidden = text === '';
 }
 
-function notice(kind, text) {
+function setNotice(kind, text) {
   $('notice').className = 'banner ' + kind;
-  say($('notice'), text);
+  setText($('notice'), text);
   $('notice').hidden = text === '';
 }
 
-function state(kind, text) {
+function setState(kind, text) {
   $('state').className = 'badge ' + kind;
-  say($('state'), text);
+  setText($('state'), text);
   document.title = text + ' · gatecast ' + $('node-id').textContent;
 }
 
-// fill makes the rows of a table those of the list, and keeps a row that stays, so
-// that focus and a selection stay with it. cells returns [label, text, class] each.
-function fill(body, list, key, cells, made, empty) {
+// updateRows makes the rows of a table match a list. It keeps rows that stay, so that they keep
+// focus and selection. cells returns [label, text, class] for each cell of an item; made is called
+// for each new row.
+function updateRows(body, list, key, cells, made, empty) {
   const keys = new Set(list.map(key));
   const old = new Map();
   for (const row of [...body.rows]) {
@@ -125,7 +125,7 @@ function fill(body, list, key, cells, made, empty) {
   for (const item of list) {
     const row = old.get(key(item)) ?? newRow(key(item), cells(item), made, item);
     cells(item).forEach(([, text, kind], i) => {
-      say(row.cells[i].firstElementChild ?? row.cells[i], text);
+      setText(row.cells[i].firstElementChild ?? row.cells[i], text);
       (row.cells[i].firstElementChild ?? row.cells[i]).className = kind;
     });
     if (row === place) place = place.nextElementSibling;
@@ -157,14 +157,14 @@ function newRow(id, cells, made, item) {
   return row;
 }
 
-// ---- what is shown ----
+// ---- data ----
 
 function showNode(node) {
-  say($('node-id'), node.id);
-  say($('node-facts'), `version ${node.version}, up for ${span(now() - Date.parse(node.startedAt))}, since ${stamp(node.startedAt)} UTC`);
+  setText($('node-id'), node.id);
+  setText($('node-facts'), `version ${node.version}, up ${duration(now() - Date.parse(node.startedAt))}, started ${utc(node.startedAt)} UTC`);
 }
 
-// rates returns what happened a second since the last look, null at the first one.
+// rates returns rates per second since the previous refresh, null at the first one.
 function rates(stats) {
   const current = {
     at: performance.now(), node: stats.node.id + stats.node.startedAt,
@@ -183,16 +183,16 @@ function rates(stats) {
 function showTotals(stats, rate) {
   const { gatewayConnections: connections, eventDelivery: delivery, node } = stats;
   const sum = (f) => node.shards.reduce((total, s) => total + f(s), 0);
-  say($('connections'), number(connections.totalActive));
-  say($('gateways'), number(sum((s) => s.gateways)));
-  say($('queued'), bytes(sum((s) => s.queued)));
-  say($('rate'), perSecond(rate.restarted ? null : rate.shards.reduce((a, b) => a + b, 0)));
-  say($('delivered'), number(delivery.totalEventsSent) + ' since the start');
-  say($('failed'), number(delivery.failedDeliveries));
+  setText($('connections'), number(connections.totalActive));
+  setText($('gateways'), number(sum((s) => s.gateways)));
+  setText($('queued'), bytes(sum((s) => s.queued)));
+  setText($('rate'), perSecond(rate.restarted ? null : rate.shards.reduce((a, b) => a + b, 0)));
+  setText($('delivered'), number(delivery.totalEventsSent) + ' since the start');
+  setText($('failed'), number(delivery.failedDeliveries));
   $('failed').classList.toggle('alarm', rate.failed > 0);
-  say($('failed-rate'), rate.failed > 0 ? perSecond(rate.failed) + ' a second now' : 'since the start');
-  say($('last-failure'), delivery.lastFailureTime ? ago(delivery.lastFailureTime) : 'none');
-  say($('last-reason'), delivery.lastFailureReason ?? '');
+  setText($('failed-rate'), rate.failed > 0 ? perSecond(rate.failed) + ' per second now' : 'since the start');
+  setText($('last-failure'), delivery.lastFailureTime ? ago(delivery.lastFailureTime) : 'none');
+  setText($('last-reason'), delivery.lastFailureReason ?? '');
 }
 
 function showShards(shards, rate) {
@@ -202,9 +202,9 @@ function showShards(shards, rate) {
   while (body.rows.length < shards.length) addShard(body);
   shards.forEach((s, i) => {
     const cells = body.rows[i].cells;
-    say(cells[1].querySelector('span'), number(s.connections));
+    setText(cells[1].querySelector('span'), number(s.connections));
     cells[1].querySelector('i').style.width = 100 * s.connections / most + '%';
-    [number(s.gateways), bytes(s.queued), perSecond(rate.shards[i])].forEach((text, n) => say(cells[n + 2], text));
+    [number(s.gateways), bytes(s.queued), perSecond(rate.shards[i])].forEach((text, n) => setText(cells[n + 2], text));
   });
 }
 
@@ -227,50 +227,50 @@ const connectionCells = (c) => [
   ['Gateway', c.gatewayId, 'code'],
   ['Status', c.status, c.status === 'connected' ? 'status good' : 'status'],
   ['Address', c.remoteAddr, 'code'],
-  ['Connected since', stamp(c.connectedAt), 'time'],
-  ['Last heard', ago(c.lastHeartbeat), 'number'],
+  ['Connected since', utc(c.connectedAt), 'time'],
+  ['Last heartbeat', ago(c.lastHeartbeat), 'number'],
   ['Events sent', number(c.eventsSent), 'number'],
   ['Queued', bytes(c.queuedBytes), 'number'],
   ['Cursor', c.cursor ?? '–', 'code'],
   ['Shard', String(c.shard), 'number'],
 ];
 
-function addKick(row, connection) {
+function addCloseButton(row, connection) {
   const cell = row.insertCell();
   cell.setAttribute('role', 'cell');
-  cell.className = 'kick';
+  cell.className = 'close';
   const button = document.createElement('button');
   button.type = 'button';
-  button.textContent = 'Kick';
-  button.setAttribute('aria-label', `Kick ${connection.gatewayId} at ${connection.remoteAddr}`);
-  button.addEventListener('click', () => openKick(connection, button));
+  button.textContent = 'Close';
+  button.setAttribute('aria-label', `Close the connection of ${connection.gatewayId} at ${connection.remoteAddr}`);
+  button.addEventListener('click', () => openCloseDialog(connection, button));
   cell.append(button);
 }
 
-async function showConnections(list, total, mine) {
+async function showConnections(list, total, id) {
   let empty = 'No gateway is connected to this node.';
-  if (pages.length > 1) empty = 'There is nothing on this page any more. Go back a page.';
+  if (pages.length > 1) empty = 'This page is empty now. Go back one page.';
   else if (filter !== '' && list.length === 0) {
-    empty = await absent();
-    if (mine !== look) return;
+    empty = await explainNoConnection();
+    if (id !== refreshId) return;
   }
-  say($('connections-note'), filter === '' ? plural(total, 'connection', 'connections') : 'Only gateway ' + filter);
-  fill($('rows'), list, (c) => c.connectionId, connectionCells, addKick, empty);
+  setText($('connections-note'), filter === '' ? plural(total, 'connection', 'connections') : 'Only gateway ' + filter);
+  updateRows($('rows'), list, (c) => c.connectionId, connectionCells, addCloseButton, empty);
   $('previous').disabled = pages.length === 1;
   $('next').disabled = nextPage === '';
-  say($('page'), 'Page ' + pages.length);
+  setText($('page'), 'Page ' + pages.length);
 }
 
-// absent says why a gateway has no connection.
-async function absent() {
-  const answer = await ask(root + '/gateways/' + encodeURIComponent(filter));
-  if (answer.status === 200) return `Gateway ${filter} is registered, and has no connection to this node.`;
-  if (answer.status === 404) return `Gateway ${filter} has no connection to this node, and is not registered.`;
+// explainNoConnection says why a gateway has no connection.
+async function explainNoConnection() {
+  const answer = await request(root + '/gateways/' + encodeURIComponent(filter));
+  if (answer.status === 200) return `Gateway ${filter} is registered but has no connection to this node.`;
+  if (answer.status === 404) return `Gateway ${filter} is not registered and has no connection to this node.`;
   return `Gateway ${filter} has no connection to this node.`;
 }
 
 const failureCells = (f) => [
-  ['Time', stamp(f.time), 'time'],
+  ['Time', utc(f.time), 'time'],
   ['Gateway', f.gatewayId, 'code'],
   ['Reason', f.reason.replaceAll('_', ' '), ''],
   ['Event type', f.type, 'code'],
@@ -280,18 +280,18 @@ const failureCells = (f) => [
 
 const failureKey = (f) => [f.time, f.eventId, f.gatewayId, f.reason].join(' ');
 
-// followFailures reads the failed deliveries behind those that are known. The node
-// lists the oldest first: so the first look begins an hour back, and when that
-// is more than a few pages, a minute back. It has its own pace: the list comes from
-// the log, which may be out of reach while the node answers.
-async function followFailures(total) {
-  failures ??= { from: new Date(now() - 3600e3).toISOString(), reach: 'the last hour', first: true, list: [], known: new Set() };
+// updateFailures reads the failed deliveries after those that are known. The node lists the oldest
+// first. So the first request starts one hour back; if that is more than a few pages, one minute
+// back. It does not delay the rest of the page: the list comes from the log, which can be
+// unreachable while the node answers.
+async function updateFailures(total) {
+  failures ??= { from: new Date(now() - 3600e3).toISOString(), range: 'the last hour', first: true, list: [], known: new Set() };
   const f = failures;
-  if (f.busy || f.total === total && !f.behind && performance.now() - f.at < 5 * every) return;
+  if (f.busy || f.total === total && !f.more && performance.now() - f.at < 5 * refreshMs) return;
   f.busy = true;
   let answer = await readFailures(f);
-  if (answer?.status === 200 && f.first && f.behind) {
-    Object.assign(f, { from: new Date(now() - 60e3).toISOString(), reach: 'the last minute, for there are many', list: [], known: new Set(), cursor: '' });
+  if (answer?.status === 200 && f.first && f.more) {
+    Object.assign(f, { from: new Date(now() - 60e3).toISOString(), range: 'the last minute, because there are many', list: [], known: new Set(), cursor: '' });
     answer = await readFailures(f);
   }
   f.busy = false;
@@ -306,7 +306,7 @@ async function readFailures(f) {
     const q = new URLSearchParams({ from: f.from, limit: failurePage });
     if (filter !== '') q.set('gatewayId', filter);
     if (f.cursor) q.set('cursor', f.cursor);
-    answer = await ask(root + '/deliveries?' + q).catch(() => ({ status: 0, body: { message: 'no answer' } }));
+    answer = await request(root + '/deliveries?' + q).catch(() => ({ status: 0, body: { message: 'no answer' } }));
     if (answer.status !== 200) {
       f.cursor = '';
       return answer;
@@ -317,11 +317,11 @@ async function readFailures(f) {
     }
     f.list = f.list.slice(-failuresKept);
     f.cursor = answer.body.cursor ?? '';
-    f.behind = f.cursor !== '';
-    if (!f.behind) break;
+    f.more = f.cursor !== '';
+    if (!f.more) break;
   }
-  if (!f.behind && f.list.length > 0) {
-    // The next look asks from the newest on, and gets that one again.
+  if (!f.more && f.list.length > 0) {
+    // The next request starts at the newest one, which the answer will contain again.
     f.from = f.list.reduce((latest, d) => d.time > latest ? d.time : latest, f.from);
     f.known = new Set(f.list.map(failureKey));
   }
@@ -330,43 +330,43 @@ async function readFailures(f) {
 
 function showFailures(f, answer) {
   if (answer.status !== 200) {
-    say($('failures-note'), 'The failed deliveries cannot be listed now: ' + (answer.body.message ?? answer.status));
+    setText($('failures-note'), 'Cannot list failed deliveries: ' + (answer.body.message ?? answer.status));
     return;
   }
-  let note = `Of ${f.reach}, newest first${f.list.length === failuresKept ? `, the newest ${failuresKept}` : ''}.`;
-  if (f.behind) note = `Still reading, so far up to ${stamp(f.list.at(-1)?.time)} UTC.`;
-  say($('failures-note'), note);
+  let note = `From ${f.range}, newest first${f.list.length === failuresKept ? ` (only the newest ${failuresKept})` : ''}.`;
+  if (f.more) note = `Loading; so far up to ${utc(f.list.at(-1)?.time)} UTC.`;
+  setText($('failures-note'), note);
   const list = f.list.toReversed();
-  const shown = failuresOpen ? list : list.slice(0, failuresFolded);
-  fill($('failures'), shown, failureKey, failureCells, null, filter === '' ? 'None.' : `None for gateway ${filter}.`);
-  $('failures-more').hidden = list.length <= failuresFolded;
-  say($('failures-more'), failuresOpen ? 'Show fewer' : `Show all ${list.length}`);
+  const shown = showAllFailures ? list : list.slice(0, failuresShown);
+  updateRows($('failures'), shown, failureKey, failureCells, null, filter === '' ? 'None.' : `None for gateway ${filter}.`);
+  $('failures-more').hidden = list.length <= failuresShown;
+  setText($('failures-more'), showAllFailures ? 'Show fewer' : `Show all ${list.length}`);
 }
 
-// ---- looking ----
+// ---- refreshing ----
 
-// run looks now, and again in a while.
-async function run() {
+// refresh reads and shows everything now, and again after refreshMs.
+async function refresh() {
   clearTimeout(timer);
-  const mine = ++look;
+  const id = ++refreshId;
   try {
-    await lookOnce(mine);
+    await refreshOnce(id);
   } catch (error) {
-    if (mine === look) outOfReach(error);
+    if (id === refreshId) unreachable(error);
   }
-  if (mine === look && !document.hidden) timer = setTimeout(run, every);
+  if (id === refreshId && !document.hidden) timer = setTimeout(refresh, refreshMs);
 }
 
-async function lookOnce(mine) {
-  const stats = token === '' ? null : ask(statsPath());
-  const [ready, answer] = await Promise.all([ask('/ready'), stats]);
-  if (mine !== look) return;
+async function refreshOnce(id) {
+  const stats = token === '' ? null : request(statsPath());
+  const [ready, answer] = await Promise.all([request('/ready'), stats]);
+  if (id !== refreshId) return;
   lastAnswer = Date.now();
   $('live').classList.remove('stale');
   showReady(ready);
   if (answer === null) showTokenForm('');
-  else if (answer.status === 200) await show(answer.body, mine);
-  else refused(answer);
+  else if (answer.status === 200) await show(answer.body, id);
+  else statsFailed(answer);
 }
 
 function statsPath() {
@@ -379,56 +379,56 @@ function statsPath() {
 function showReady({ status, body }) {
   const why = body.message ?? 'status ' + status;
   if (status === 200) {
-    state('good', 'Ready');
-    banner('', '');
+    setState('good', 'Ready');
+    setBanner('', '');
   } else if (why === 'draining') {
-    state('', 'Draining');
-    banner('', 'The node is draining: it stops, takes no more gateways, and closes its connections one after another.');
+    setState('', 'Draining');
+    setBanner('', 'The node is shutting down. It accepts no new connections and closes the existing ones one by one.');
   } else {
-    state('bad', 'Not ready');
-    banner('bad', 'The node is not ready, and refuses new connections: ' + why);
+    setState('bad', 'Not ready');
+    setBanner('bad', 'The node is not ready and refuses new connections: ' + why);
   }
 }
 
-async function show(stats, mine) {
+async function show(stats, id) {
   $('token-form').hidden = true;
   $('live').hidden = $('forget').hidden = false;
   nextPage = stats.gatewayConnections.cursor ?? '';
   const rate = rates(stats);
   showNode(stats.node);
-  state($('state').className.replace('badge ', ''), $('state').textContent); // the title has the node's id
+  setState($('state').className.replace('badge ', ''), $('state').textContent); // the title has the node's id
   showTotals(stats, rate);
   showShards(stats.node.shards, rate);
-  await showConnections(stats.gatewayConnections.connections, stats.gatewayConnections.totalActive, mine);
-  if (mine === look) followFailures(stats.eventDelivery.failedDeliveries);
+  await showConnections(stats.gatewayConnections.connections, stats.gatewayConnections.totalActive, id);
+  if (id === refreshId) updateFailures(stats.eventDelivery.failedDeliveries);
 }
 
-// refused is for stats that the node does not give.
-function refused({ status, body }) {
+// statsFailed handles an error of the stats route.
+function statsFailed({ status, body }) {
   const why = body.message ?? 'status ' + status;
   if (status === 401) {
-    drop();
-    showTokenForm('The node does not know this token. Was it replaced, or is it another node\'s?');
+    dropToken();
+    showTokenForm('The node does not accept this token. It may have been replaced, or belong to another node.');
   } else if (status === 403) {
-    drop();
-    showTokenForm('This token may not read. Use one with the scope read or admin.');
+    dropToken();
+    showTokenForm('This token lacks the scope read. Use a token with the scope read or admin.');
   } else if (status === 400 && body.field === 'cursor') {
     pages = [''];
-    setTimeout(run);
+    setTimeout(refresh);
   } else {
-    banner('bad', 'The stats cannot be had now: ' + why);
+    setBanner('bad', 'Cannot get the stats: ' + why);
   }
 }
 
-function outOfReach(error) {
-  state('bad', 'Out of reach');
+function unreachable(error) {
+  setState('bad', 'Unreachable');
   $('live').classList.add('stale');
-  const why = error.name === 'TimeoutError' ? `It has not answered for ${patience / 1000} s.` : 'It may have stopped, or the network to it is down.';
-  const since = lastAnswer === 0 ? '' : ` It answered last at ${stamp(lastAnswer + skew)} UTC; what is shown below is from then.`;
-  banner('bad', `The node is out of reach. ${why}${$('live').hidden ? '' : since} Trying again every ${every / 1000} s.`);
+  const why = error.name === 'TimeoutError' ? `It has not answered for ${timeoutMs / 1000} s.` : 'It may have stopped, or the network to it is down.';
+  const since = lastAnswer === 0 ? '' : ` The data below is from ${utc(lastAnswer + clockOffset)} UTC.`;
+  setBanner('bad', `The node is unreachable. ${why}${$('live').hidden ? '' : since} Retrying every ${refreshMs / 1000} s.`);
 }
 
-function drop() {
+function dropToken() {
   token = '';
   sessionStorage.removeItem(tokenKey);
   before = failures = null;
@@ -436,7 +436,7 @@ function drop() {
 
 function showTokenForm(error) {
   $('live').hidden = $('forget').hidden = true;
-  if (error !== '') say($('token-error'), error);
+  if (error !== '') setText($('token-error'), error);
   if (!$('token-form').hidden) return;
   $('token-form').hidden = false;
   $('token').focus();
@@ -444,55 +444,55 @@ function showTokenForm(error) {
 
 // ---- closing a connection ----
 
-function openKick(connection, button) {
+function openCloseDialog(connection, button) {
   toClose = connection;
   opener = button;
-  say($('kick-text'), `Gateway ${connection.gatewayId} at ${connection.remoteAddr}, connection ${connection.connectionId}.`);
-  $('kick').showModal();
-  $('kick-no').focus(); // the answer that changes nothing
+  setText($('close-text'), `Gateway ${connection.gatewayId} at ${connection.remoteAddr}, connection ${connection.connectionId}.`);
+  $('close-dialog').showModal();
+  $('close-no').focus(); // the button that changes nothing
 }
 
-async function kick() {
+async function closeConnection() {
   const c = toClose;
-  $('kick').close();
+  $('close-dialog').close();
   const name = `the connection of ${c.gatewayId} at ${c.remoteAddr}`;
   try {
-    const { status, body } = await ask(root + '/connections/' + encodeURIComponent(c.connectionId), 'DELETE');
-    if (status === 204) notice('good', `Closed ${name}.`);
-    else if (status === 404) notice('', `There was nothing to close: ${name} has ended by itself.`);
+    const { status, body } = await request(root + '/connections/' + encodeURIComponent(c.connectionId), 'DELETE');
+    if (status === 204) setNotice('good', `Closed ${name}.`);
+    else if (status === 404) setNotice('', `Nothing to close: ${name} has already ended.`);
     else if (status === 403) {
-      $('live').classList.add('no-kick');
-      notice('', 'This token may only look: to close connections, forget it and use one with the scope admin.');
-    } else notice('bad', `Could not close ${name}: ${body.message ?? 'status ' + status}`);
+      $('live').classList.add('no-close');
+      setNotice('', 'This token cannot close connections. Forget it and use a token with the scope admin.');
+    } else setNotice('bad', `Could not close ${name}: ${body.message ?? 'status ' + status}`);
   } catch {
-    notice('bad', `Could not close ${name}: the node is out of reach.`);
+    setNotice('bad', `Could not close ${name}: the node is unreachable.`);
   }
-  run();
+  refresh();
 }
 
-// ---- what the user does ----
+// ---- events ----
 
 $('token-form').addEventListener('submit', (event) => {
   event.preventDefault();
   const text = $('token').value.trim();
   if (!/^[\x21-\x7e]+$/.test(text)) {
-    say($('token-error'), 'That is no token: it has no spaces, and only ASCII characters.');
+    setText($('token-error'), 'This is not a token. A token has only ASCII characters and no spaces.');
     return;
   }
   token = text;
   sessionStorage.setItem(tokenKey, token);
   $('token').value = '';
-  say($('token-error'), '');
-  $('live').classList.remove('no-kick');
-  notice('', '');
-  run();
+  setText($('token-error'), '');
+  $('live').classList.remove('no-close');
+  setNotice('', '');
+  refresh();
 });
 
 $('forget').addEventListener('click', () => {
-  drop();
-  say($('token-error'), '');
-  notice('', '');
-  run();
+  dropToken();
+  setText($('token-error'), '');
+  setNotice('', '');
+  refresh();
 });
 
 function setFilter(id) {
@@ -501,15 +501,15 @@ function setFilter(id) {
   $('filter-clear').hidden = id === '';
   pages = [''];
   failures = null;
-  say($('filter-error'), '');
-  run();
+  setText($('filter-error'), '');
+  refresh();
 }
 
 $('filter-form').addEventListener('submit', (event) => {
   event.preventDefault();
   const id = $('filter').value.trim();
   if (/^[A-Za-z0-9_-]{0,64}$/.test(id)) setFilter(id);
-  else say($('filter-error'), 'A gateway id has 1 to 64 letters, digits, _ and -.');
+  else setText($('filter-error'), 'A gateway id has 1 to 64 letters, digits, _ and -.');
 });
 $('filter-clear').addEventListener('click', () => {
   setFilter('');
@@ -518,26 +518,26 @@ $('filter-clear').addEventListener('click', () => {
 
 $('next').addEventListener('click', () => {
   pages.push(nextPage);
-  $('next').disabled = true; // until it is there
-  run();
+  $('next').disabled = true; // until the page has arrived
+  refresh();
 });
 $('previous').addEventListener('click', () => {
   pages.pop();
   $('previous').disabled = true;
-  run();
+  refresh();
 });
 
 $('failures-more').addEventListener('click', () => {
-  failuresOpen = !failuresOpen;
+  showAllFailures = !showAllFailures;
   showFailures(failures, { status: 200 });
 });
 
-$('kick-yes').addEventListener('click', kick);
-$('kick-no').addEventListener('click', () => $('kick').close());
-$('kick').addEventListener('close', () => (opener.isConnected ? opener : $('connections-title')).focus());
+$('close-yes').addEventListener('click', closeConnection);
+$('close-no').addEventListener('click', () => $('close-dialog').close());
+$('close-dialog').addEventListener('close', () => (opener.isConnected ? opener : $('connections-title')).focus());
 
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) run();
+  if (!document.hidden) refresh();
 });
 
-run();
+refresh();

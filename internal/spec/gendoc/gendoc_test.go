@@ -31,7 +31,6 @@ func TestPagesAreUpToDate(t *testing.T) {
 
 var (
 	headings = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	anchors  = regexp.MustCompile(`<a id="([^"]*)">`)
 	links    = regexp.MustCompile(`\]\(#([^)]*)\)`)
 )
 
@@ -45,9 +44,6 @@ func TestLinks(t *testing.T) {
 		targets := map[string]int{}
 		for _, h := range headings.FindAllStringSubmatch(text, -1) {
 			targets[slug(h[1])]++
-		}
-		for _, a := range anchors.FindAllStringSubmatch(text, -1) {
-			targets[a[1]]++
 		}
 		for _, l := range links.FindAllStringSubmatch(text, -1) {
 			if targets[l[1]] != 1 {

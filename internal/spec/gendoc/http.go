@@ -200,30 +200,35 @@ func (p *page) errors(o operation) {
 // objects adds the named schemas: first objects, then the simple types.
 func (p *page) objects(schemas node) {
 	p.heading(2, "Objects")
-	p.WriteString(wrap("\"Always\" says whether the member is present: in a request it is required, in an answer it is never left out.") + "\n")
-	var simple [][]string
+	p.prose(`"Always" says whether the member is present: in a request it is required, in an answer it is never left out.`, 3)
+	var simple []string
 	for _, name := range schemas.names() {
 		s := schemas.get(name)
 		if !s.get("properties").ok() {
-			if name != "ErrorCode" { // see the section "Errors"
-				simple = append(simple, []string{fmt.Sprintf(`<a id="%s"></a>%s`, slug(name), name), typeOf(s), about(s)})
-			}
+			simple = append(simple, name)
 			continue
 		}
 		p.heading(3, name)
-		if d := s.get("description").text(); d != "" {
-			p.prose(d, 4)
-		}
+		p.prose(s.get("description").text(), 4)
 		p.table(memberHead, members(s, ""))
 	}
 	p.heading(2, "Types")
-	p.table([]string{"type", "in JSON", "meaning"}, simple)
+	for _, name := range simple {
+		if s := schemas.get(name); name != errorCode {
+			p.heading(4, name)
+			kind := "A string."
+			if s.get("type").text() == "array" {
+				kind = "A " + typeOf(s) + "."
+			}
+			p.prose(kind+" "+about(s), 5)
+		}
+	}
 }
 
 // errorCodes adds the table of all error codes. The document must explain exactly the codes
 // that it allows.
 func (p *page) errorCodes(doc node) error {
-	schema := doc.get("components", "schemas", "ErrorCode")
+	schema := doc.get("components", "schemas", errorCode)
 	var rows [][]string
 	var codes []string
 	for _, e := range schema.get("x-error-codes").items() {
@@ -235,7 +240,7 @@ func (p *page) errorCodes(doc node) error {
 		return fmt.Errorf("line %d: x-error-codes explains %q, but enum has %q", schema.line(), codes, enum)
 	}
 	p.heading(2, "Errors")
-	p.prose(`Every error is an [Error](#error) object. <a id="errorcode"></a>Its codes:`, 3)
+	p.prose("Every error is an [Error](#error) object. Its codes:", 3)
 	p.table([]string{"error", "status", "cause", "remedy"}, rows)
 	return nil
 }

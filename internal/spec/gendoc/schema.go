@@ -47,7 +47,16 @@ func article(text string) string {
 	return "a " + text
 }
 
-func link(name string) string { return fmt.Sprintf("[%s](#%s)", name, slug(name)) }
+// errorCode is the schema of error codes. The section "Errors" has the codes.
+const errorCode = "ErrorCode"
+
+// link returns a link to the section of a named schema.
+func link(name string) string {
+	if name == errorCode {
+		return "[" + name + "](#errors)"
+	}
+	return fmt.Sprintf("[%s](#%s)", name, slug(name))
+}
 
 // boundsOf returns the values that a schema allows, in words.
 func boundsOf(s node) string {
