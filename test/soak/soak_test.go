@@ -72,14 +72,14 @@ func TestVerdict(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*soak, []*actor){
-		"1 lost":                  func(s *soak, _ []*actor) { s.ledger.publish("all", 2) },
-		"0 checked":               func(s *soak, _ []*actor) { s.ledger = newLedger() },
-		"kick: never succeeded":   func(_ *soak, list []*actor) { named(list, "kick").done.Store(0) },
-		"no receipt":              func(s *soak, _ []*actor) { s.report(errors.New("no receipt")) },
-		"rising: goroutines":      func(s *soak, _ []*actor) { leak(s, 2) },
-		"rising: descriptors":     func(s *soak, _ []*actor) { leak(s, 3) },
-		"rising: RSS, MB":         func(s *soak, _ []*actor) { leak(s, 0) },
-		"10 more failures":        func(s *soak, _ []*actor) { fail(s, maxFaults+10) },
+		"1 lost":                 func(s *soak, _ []*actor) { s.ledger.publish("all", 2) },
+		"0 checked":              func(s *soak, _ []*actor) { s.ledger = newLedger() },
+		"kick: never succeeded":  func(_ *soak, list []*actor) { named(list, "kick").done.Store(0) },
+		"no receipt":             func(s *soak, _ []*actor) { s.report(errors.New("no receipt")) },
+		"rising: goroutines":     func(s *soak, _ []*actor) { leak(s, 2) },
+		"rising: descriptors":    func(s *soak, _ []*actor) { leak(s, 3) },
+		"rising: RSS, MB":        func(s *soak, _ []*actor) { leak(s, 0) },
+		"10 more failures":       func(s *soak, _ []*actor) { fail(s, maxFaults+10) },
 		"certificate: never suc": func(_ *soak, list []*actor) { named(list, "certificate").done.Store(0) },
 	} {
 		if err := judged(change); err == nil || !strings.Contains(err.Error(), want) {
