@@ -14,6 +14,7 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
 	"github.com/gatecast/gatecast/stats/metrics"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -205,7 +206,7 @@ func TestDeploymentAckOfATime(t *testing.T) {
 // it yet.
 func TestAckToALateNode(t *testing.T) {
 	cfg := config(t)
-	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	late := start(t, cfg)
 	token, _ := late.gateway("g")
 	answers := late.connect(token)
@@ -253,7 +254,7 @@ func TestAckToALateNode(t *testing.T) {
 // once.
 func TestSkippedOnAnotherNode(t *testing.T) {
 	cfg := config(t)
-	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	a := start(t, cfg)
 	token, _ := a.gateway("g", "prod")
 	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"

@@ -8,36 +8,19 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gatecast/gatecast/internal/api"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats-server/v2/server"
 )
-
-// soleNATS starts one NATS server and returns its URL.
-func soleNATS(t *testing.T) string {
-	t.Helper()
-	port := freePort(t)
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
-	return fmt.Sprint("nats://127.0.0.1:", port)
-}
 
 // A node that stops is asked by another one all the while, for its connections and to
 // close some. It answers or does not, and never panics.
 func TestStopWhileOthersAsk(t *testing.T) {
-	url := soleNATS(t)
+	url := natsenv.Start(t).URL()
 	member := func(id string) *system {
 		cfg := config(t)
 		cfg.Log, cfg.NodeID, cfg.Shards = url, id, 8

@@ -82,9 +82,9 @@ func TestCluster(t *testing.T) {
 			victim, kind := rand.IntN(3), "node"
 			if round%2 == 0 {
 				kind = "server"
-				servers[victim].kill()
+				servers[victim].Kill()
 				pause()
-				servers[victim].start()
+				servers[victim].Start()
 			} else {
 				nodes[victim].kill()
 				pause()

@@ -20,7 +20,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	f := newFleet(t, []*process{p}, 4)
 	f.during(func() {
 		before := f.receipts()
-		testenv.Await(f.t, "the publishers are connected", func() bool { return f.receipts() > before+200 })
+		testenv.Eventually(f.t, "the publishers are connected", func() bool { return f.receipts() > before+200 })
 		var full unix.Rlimit
 		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &full); err != nil {
 			t.Fatal(err)
@@ -42,12 +42,12 @@ func TestOutOfDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 		idle = append(idle, late)
-		testenv.Await(f.t, "accepts of the internal listener fail", func() bool {
+		testenv.Eventually(f.t, "accepts of the internal listener fail", func() bool {
 			return p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="internal"}`) > 0
 		})
-		testenv.Await(f.t, "accepts fail", func() bool { return p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="gateways"}`) > 0 })
+		testenv.Eventually(f.t, "accepts fail", func() bool { return p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="gateways"}`) > 0 })
 		before = f.receipts()
-		testenv.Await(f.t, "publishes are answered without descriptors", func() bool { return f.receipts() > before+200 })
+		testenv.Eventually(f.t, "publishes are answered without descriptors", func() bool { return f.receipts() > before+200 })
 		if n := p.metric(`gatecast_accept_errors_total{error="EMFILE",listener="gateways"}`); n > 100 {
 			t.Errorf("%v accepts failed: the node spins", n)
 		}
@@ -56,7 +56,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 		acks := f.acks()
 		f.drop(4)
-		testenv.Await(f.t, "the dropped gateways are connected again", func() bool { return f.acks() >= acks+4 })
+		testenv.Eventually(f.t, "the dropped gateways are connected again", func() bool { return f.acks() >= acks+4 })
 		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &full, nil); err != nil {
 			t.Fatal(err)
 		}

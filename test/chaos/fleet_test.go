@@ -80,7 +80,7 @@ func (f *fleet) connect(ctx context.Context) {
 			f.running.Go(func() { f.run(ctx, g, r) })
 		}
 	}
-	testenv.Await(f.t, "all replicas are connected", func() bool {
+	testenv.Eventually(f.t, "all replicas are connected", func() bool {
 		for _, g := range f.gateways {
 			for _, r := range g.replicas {
 				if r.connections() == 0 {

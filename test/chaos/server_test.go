@@ -17,16 +17,14 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/test/testenv"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
 // binary is the path of the gatecast under test. TestMain builds it.
 var binary string
 
 func TestMain(m *testing.M) {
-	if config, ok := os.LookupEnv(natsVariable); ok {
-		serveNATS(config)
-		return
-	}
+	natsenv.Main()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "gatecast-chaos-")
 		if err != nil {
@@ -128,7 +126,7 @@ func (p *process) launch() {
 
 func (p *process) awaitReady() {
 	p.t.Helper()
-	testenv.Await(p.t, p.address+" is ready", func() bool {
+	testenv.Eventually(p.t, p.address+" is ready", func() bool {
 		resp, err := http.Get("http://" + p.address + "/ready")
 		if err != nil {
 			return false

@@ -48,7 +48,7 @@ func TestStatusAfterImmediateKill(t *testing.T) {
 
 	publish() // before the first connection, which does not receive it
 	publish()
-	testenv.Await(f.t, "the second event is pending", func() bool { return status(ids[1]) == counts{Targets: 1, Pending: 1} })
+	testenv.Eventually(f.t, "the second event is pending", func() bool { return status(ids[1]) == counts{Targets: 1, Pending: 1} })
 	c := dial("")
 	for range 5 {
 		publish()
@@ -61,7 +61,7 @@ func TestStatusAfterImmediateKill(t *testing.T) {
 	p.kill()
 	p.start()
 	dial(ids[len(ids)-1])
-	testenv.Await(f.t, "the received events count as delivered", func() bool { return status(ids[6]) == counts{Targets: 1, Delivered: 1} })
+	testenv.Eventually(f.t, "the received events count as delivered", func() bool { return status(ids[6]) == counts{Targets: 1, Delivered: 1} })
 	for i, id := range ids {
 		want := counts{Targets: 1, Delivered: 1}
 		if i < 2 {

@@ -32,7 +32,7 @@ func TestStoppedServer(t *testing.T) {
 		time.Sleep(stopTime)
 		p.signal(syscall.SIGCONT)
 		before := f.receipts()
-		testenv.Await(f.t, "publishes are answered again", func() bool { return f.receipts() > before+100 })
+		testenv.Eventually(f.t, "publishes are answered again", func() bool { return f.receipts() > before+100 })
 		if n := p.metric("gatecast_heartbeat_timeouts_total"); n > 0 || f.acks() > acks {
 			t.Errorf("%v connections timed out, and %d were made again", n, f.acks()-acks)
 		}
@@ -72,7 +72,7 @@ func TestStoppedClient(t *testing.T) {
 		reading.Wait()
 		_ = tail.Wait()
 	}()
-	testenv.Await(f.t, "the gateway is connected", func() bool { return p.metric("gatecast_connections") == 1 })
+	testenv.Eventually(f.t, "the gateway is connected", func() bool { return p.metric("gatecast_connections") == 1 })
 	published := 0
 	publish := func(n int) {
 		for range n {
@@ -89,19 +89,19 @@ func TestStoppedClient(t *testing.T) {
 		return len(got)
 	}
 	publish(10)
-	testenv.Await(f.t, "the events arrive", func() bool { return arrived() == published })
+	testenv.Eventually(f.t, "the events arrive", func() bool { return arrived() == published })
 	if err := tail.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	publish(10)
-	testenv.Await(f.t, "the connection times out", func() bool { return p.metric("gatecast_heartbeat_timeouts_total") == 1 })
+	testenv.Eventually(f.t, "the connection times out", func() bool { return p.metric("gatecast_heartbeat_timeouts_total") == 1 })
 	publish(10)
 	if err := tail.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Await(f.t, "all events arrive", func() bool { return arrived() >= published })
+	testenv.Eventually(f.t, "all events arrive", func() bool { return arrived() >= published })
 	publish(1)
-	testenv.Await(f.t, "the next event arrives", func() bool { return arrived() >= published })
+	testenv.Eventually(f.t, "the next event arrives", func() bool { return arrived() >= published })
 	mu.Lock()
 	defer mu.Unlock()
 	for i, n := range got {
