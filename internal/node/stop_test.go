@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gatecast/gatecast/internal/api"
+	"github.com/gatecast/gatecast/internal/delivery"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
 	"github.com/gatecast/gatecast/test/testenv/natsenv"
@@ -72,11 +73,11 @@ func TestUseAfterStop(t *testing.T) {
 		"an event":         func() error { _, err := apiEvents{n}.Event(ctx, id); return err },
 		"a list of events": func() error { _, _, _, err := apiEvents{n}.List(ctx, api.ListQuery{Limit: 1}); return err },
 		"failed deliveries": func() error {
-			_, _, err := apiFailures{n.recorder.failures}.List(ctx, api.FailureQuery{Limit: 1})
+			_, _, err := apiFailures{n.recorder}.List(ctx, api.FailureQuery{Limit: 1})
 			return err
 		},
 		"messages": func() error {
-			_, _, err := apiMessages{n.recorder.messages}.List(ctx, api.MessageQuery{Limit: 1})
+			_, _, err := apiMessages{n.recorder}.List(ctx, api.MessageQuery{Limit: 1})
 			return err
 		},
 		"a change of the registry": func() error { return n.registry.Remove(ctx, "g") },
@@ -88,9 +89,9 @@ func TestUseAfterStop(t *testing.T) {
 		}
 	}
 	n.router.Kick("g", "", event.TokenRevoked)
-	n.missed(api.Missed{Total: 1, Gateways: []string{"g"}})
+	n.recorder.Missed(delivery.Missed{Total: 1, Gateways: []string{"g"}})
 	n.notices.push(shard.Notice{Kind: shard.Connected})
-	n.recorder.report(shard.Report{})
+	n.recorder.Report(shard.Report{})
 	n.resume(ctx, id.String(), false)
 	n.Reload()
 	if found, err := (apiConnections{n.router, n.peers}).CloseConnection(ctx, uuid.New()); found || err != nil {
