@@ -1,13 +1,17 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package front is the listener that gateways connect to. It accepts, does the
-// TLS handshake and reads one request, in a short-lived goroutine with a
-// deadline; a bounded number at once, and accepting waits at the bound. Then it
-// hands the connection on: an upgrade to its gateway's shard, anything else to an
-// ordinary net/http server.
+// Package front is the listener for gateways. Each accepted connection has a short-lived
+// goroutine with a deadline, which does the TLS handshake and reads one request. Then it
+// hands the connection over: an upgrade to its gateway's shard, anything else to a
+// net/http server. The number of these goroutines is limited, and at the limit accepting
+// waits.
 //
-// Everything that could refuse an upgrade is decided here, before it: a gateway
-// that is upgraded and then closed would come back at once, and one that is
-// refused with a 4xx it does not know might never.
+// Everything that can refuse an upgrade is decided before it. A gateway that is upgraded
+// and then closed would reconnect at once, and a gateway that gets an unknown 4xx can exit
+// for good.
+//
+// Nouns: a pending connection is accepted and not handed over yet; a refusal is the
+// response to a request that is not served; the connection quota is the number of
+// connections that a node, a gateway and an organization can have.
 package front

@@ -57,9 +57,9 @@ func TestNegotiateDeflate(t *testing.T) {
 			if bad != nil {
 				t.Fatalf("%q: %v", tt.offers, bad)
 			}
-			up, no := parseUpgrade(parsed, on)
-			if no != nil {
-				t.Errorf("%q: refused with %v", tt.offers, no)
+			up, refused := parseUpgrade(parsed, on)
+			if refused != nil {
+				t.Errorf("%q: refused with %v", tt.offers, refused)
 				continue
 			}
 			_, got, _ := strings.Cut(string(up.response), "Sec-WebSocket-Extensions: ")

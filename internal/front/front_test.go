@@ -32,8 +32,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A house is a front with nothing behind it: what is registered, the test gets.
-type house struct {
+// A testFront is a running front without shards: the test gets the registrations.
+type testFront struct {
 	*Front
 	t          *testing.T
 	addr       string
@@ -45,8 +45,8 @@ type house struct {
 
 const goodToken = "gc_good"
 
-func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
-	h := &house{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
+func newTestFront(t *testing.T, useTLS bool, change func(*Config)) *testFront {
+	h := &testFront{t: t, tls: useTLS, registered: make(chan *shard.Registration, 100), served: make(chan error, 1)}
 	h.available.Store(true)
 	grant := &auth.Grant{Gateway: &auth.Gateway{ID: "g"}, TokenID: "t", Live: new(atomic.Int32), QuotaUsed: new(atomic.Int32), OrgQuotaUsed: new(atomic.Int32)}
 	logs := testenv.NewLog(t)
@@ -67,7 +67,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 		Limits:   Limits{Total: 10},
 		Register: func(r *shard.Registration) { h.registered <- r },
 		Resume: func(_ context.Context, since string, latest bool) *shard.Resume {
-			return &shard.Resume{ResyncReason: since, Latest: latest} // any field will do to see what was asked
+			return &shard.Resume{ResyncReason: since, Latest: latest} // any field can carry what was requested
 		},
 		WebSocket: &shard.WebSocket{MaxMessage: 100, ShutdownCode: 1000},
 		Available: h.available.Load,
@@ -96,7 +96,7 @@ func newHouse(t *testing.T, useTLS bool, change func(*Config)) *house {
 	return h
 }
 
-func (h *house) drain() {
+func (h *testFront) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := h.Drain(ctx); err != nil {
@@ -104,8 +104,8 @@ func (h *house) drain() {
 	}
 }
 
-// dial connects, with TLS if the house has it.
-func (h *house) dial() net.Conn {
+// dial connects, with TLS if the front has it.
+func (h *testFront) dial() net.Conn {
 	h.t.Helper()
 	c, err := net.Dial("tcp", h.addr)
 	if err != nil {
@@ -119,14 +119,14 @@ func (h *house) dial() net.Conn {
 	return c
 }
 
-// ask sends a request's text and reads the answer.
-func (h *house) ask(request string) (*http.Response, string) {
+// request sends the text of a request and reads the response.
+func (h *testFront) request(request string) (*http.Response, string) {
 	h.t.Helper()
-	return h.answer(h.say(request))
+	return h.response(h.send(request))
 }
 
-// say sends a request's text.
-func (h *house) say(request string) net.Conn {
+// send connects and sends the text of a request.
+func (h *testFront) send(request string) net.Conn {
 	h.t.Helper()
 	c := h.dial()
 	if _, err := io.WriteString(c, request); err != nil {
@@ -135,7 +135,7 @@ func (h *house) say(request string) net.Conn {
 	return c
 }
 
-func (h *house) answer(c net.Conn) (*http.Response, string) {
+func (h *testFront) response(c net.Conn) (*http.Response, string) {
 	h.t.Helper()
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -149,11 +149,10 @@ func (h *house) answer(c net.Conn) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// admit asks for an upgrade that is granted, and returns what was registered and
-// the answer that goes with it.
-func (h *house) admit(changes ...string) (*shard.Registration, *http.Response) {
+// admit sends an upgrade that is accepted. It returns the registration and the response.
+func (h *testFront) admit(changes ...string) (*shard.Registration, *http.Response) {
 	h.t.Helper()
-	h.say(upgradeWith(changes...))
+	h.send(upgradeWith(changes...))
 	select {
 	case r := <-h.registered:
 		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(r.UpgradeResponse)), nil)
@@ -167,8 +166,8 @@ func (h *house) admit(changes ...string) (*shard.Registration, *http.Response) {
 	}
 }
 
-// upgradeWith returns an upgrade request with headers replaced, or left out by
-// an empty value.
+// upgradeWith returns an upgrade request with changed headers. An empty value removes a
+// header.
 func upgradeWith(changes ...string) string {
 	lines := map[string]string{
 		"": "GET " + ConnectPath + " HTTP/1.1", "Host": "x", "Upgrade": "websocket", "Connection": "Upgrade",
@@ -197,7 +196,7 @@ func TestRefusals(t *testing.T) {
 		{"no token", upgradeWith("api-key", ""), 401, "unauthorized", [2]string{}},
 		{"wrong token", upgradeWith("api-key", "gc_bad"), 401, "unauthorized", [2]string{}},
 		{"two tokens", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nApi-Key: gc_other\r\n\r\n", 1), 400, "bad_request", [2]string{}},
-		{"replay of what nobody knows", upgradeWith("Replay", "newest"), 400, "bad_request", [2]string{}},
+		{"unknown replay", upgradeWith("Replay", "newest"), 400, "bad_request", [2]string{}},
 		{"token in the query", upgradeWith("api-key", "", "", "GET "+ConnectPath+"?api-key="+goodToken+" HTTP/1.1"), 401, "unauthorized", [2]string{}},
 		{"POST", upgradeWith("", "POST "+ConnectPath+" HTTP/1.1"), 405, "method_not_allowed", [2]string{"Allow", "GET"}},
 		{"no upgrade", upgradeWith("Upgrade", ""), 426, "upgrade_required", [2]string{"Sec-Websocket-Version", "13"}},
@@ -220,20 +219,20 @@ func TestRefusals(t *testing.T) {
 		{"a page without an origin", upgradeWith("Origin", "null"), 403, "forbidden", [2]string{}},
 		{"two origins", strings.Replace(upgradeWith(), "\r\n\r\n", "\r\nOrigin: https://a.example\r\nOrigin: https://a.example\r\n\r\n", 1), 400, "bad_request", [2]string{}},
 		{"no end", "GET " + ConnectPath + " HTTP/1.1\r\n" + strings.Repeat("x", http1.MaxHead+100), 400, "bad_request", [2]string{}},
-		{"a token that nobody can verify", upgradeWith("api-key", "gc_unverified"), 503, "unavailable", [2]string{"Retry-After", "5"}},
+		{"a token that cannot be verified", upgradeWith("api-key", "gc_unverified"), 503, "unavailable", [2]string{"Retry-After", "5"}},
 		{"no such path", "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", [2]string{}},
 		{"a platform's path", "POST /api/internal/v1/gateways/g/manifest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 503, "unavailable", [2]string{"Retry-After", "5"}},
 	} {
 		for _, useTLS := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/tls=%v", c.name, useTLS), func(t *testing.T) {
-				h := newHouse(t, useTLS, nil)
-				resp, body := h.ask(c.request)
+				h := newTestFront(t, useTLS, nil)
+				resp, body := h.request(c.request)
 				checkRefusal(t, resp, body, c.status, c.code)
 				if name, want := c.header[0], c.header[1]; name != "" && resp.Header.Get(name) != want {
 					t.Errorf("%s: %q, want %q", name, resp.Header.Get(name), want)
 				}
 				if n := h.Live(); n != 0 {
-					t.Errorf("%d connections have a place", n)
+					t.Errorf("%d connections count against the limit, want 0", n)
 				}
 			})
 		}
@@ -250,15 +249,15 @@ func checkRefusal(t *testing.T, resp *http.Response, body string, status int, co
 		t.Errorf("%d %s %q (%s), want %d %s", resp.StatusCode, e.Error, e.Message, resp.Header.Get("Content-Type"), status, code)
 	}
 	if resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("a browser may guess or keep it: %v", resp.Header)
+		t.Errorf("a browser can guess the type or cache it: %v", resp.Header)
 	}
 }
 
-// Whatever is wrong with a token, the answer is the same.
-func TestUnauthorizedTellsNothing(t *testing.T) {
-	h := newHouse(t, true, nil)
-	_, missing := h.ask(upgradeWith("api-key", ""))
-	_, wrong := h.ask(upgradeWith("api-key", "gc_bad"))
+// The response is the same for every invalid token.
+func TestUnauthorizedIsTheSame(t *testing.T) {
+	h := newTestFront(t, true, nil)
+	_, missing := h.request(upgradeWith("api-key", ""))
+	_, wrong := h.request(upgradeWith("api-key", "gc_bad"))
 	if missing != wrong {
 		t.Errorf("%q and %q", missing, wrong)
 	}
@@ -267,47 +266,47 @@ func TestUnauthorizedTellsNothing(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	for _, useTLS := range []bool{true, false} {
 		t.Run(fmt.Sprintf("tls=%v", useTLS), func(t *testing.T) {
-			h := newHouse(t, useTLS, nil)
+			h := newTestFront(t, useTLS, nil)
 			r, resp := h.admit()
 			if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 				t.Errorf("%v %v", resp.Status, resp.Header)
 			}
 			if n := h.Live(); n != 1 {
-				t.Errorf("%d connections have a place, want 1", n)
+				t.Errorf("%d connections count against the limit, want 1", n)
 			}
 			if r.Peer.GatewayID != "g" || r.Peer.TokenID != "t" || !r.Remote.Addr().IsLoopback() {
 				t.Errorf("registered %+v", r)
 			}
 			r.Closed()
 			if n := h.Live(); n != 0 {
-				t.Errorf("%d connections have a place, want 0", n)
+				t.Errorf("%d connections count against the limit, want 0", n)
 			}
 		})
 	}
 }
 
 func TestCapacity(t *testing.T) {
-	h := newHouse(t, true, func(c *Config) { c.Limits.Total = 2 })
+	h := newTestFront(t, true, func(c *Config) { c.Limits.Total = 2 })
 	h.admit()
 	second, _ := h.admit()
-	resp, body := h.ask(upgradeWith())
+	resp, body := h.request(upgradeWith())
 	checkRefusal(t, resp, body, 503, "capacity_exceeded")
 	if resp.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	second.Closed()
-	h.admit() // a place is free again
+	h.admit() // the quota is free again
 }
 
 func TestRateLimit(t *testing.T) {
-	h := newHouse(t, true, func(c *Config) { c.Limiter = auth.NewIPLimiter(2) })
+	h := newTestFront(t, true, func(c *Config) { c.Limiter = auth.NewIPLimiter(2) })
 	for range 2 {
-		h.ask(upgradeWith("api-key", "gc_bad"))
-		if resp, _ := h.ask("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
+		h.request(upgradeWith("api-key", "gc_bad"))
+		if resp, _ := h.request("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
 			t.Errorf("health: %s; it is no connection attempt", resp.Status)
 		}
 	}
-	resp, body := h.ask(upgradeWith())
+	resp, body := h.request(upgradeWith())
 	checkRefusal(t, resp, body, 429, "rate_limited")
 	if s := resp.Header.Get("Retry-After"); s == "" || s == "0" {
 		t.Errorf("Retry-After: %q", s)
@@ -315,28 +314,28 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestUnavailable(t *testing.T) {
-	h := newHouse(t, true, nil)
+	h := newTestFront(t, true, nil)
 	h.available.Store(false)
-	resp, body := h.ask(upgradeWith())
+	resp, body := h.request(upgradeWith())
 	checkRefusal(t, resp, body, 503, "unavailable")
 }
 
-// A request on its way when the drain begins is told so; one that says nothing
-// does not hold the drain up.
+// A request that completes during a drain is refused with draining. A silent connection
+// does not delay the drain.
 func TestDrain(t *testing.T) {
-	h := newHouse(t, true, nil)
+	h := newTestFront(t, true, nil)
 	request := upgradeWith()
-	c, silent := h.say(request[:20]), h.dial()
+	c, silent := h.send(request[:20]), h.dial()
 	if err := silent.(*tls.Conn).Handshake(); err != nil {
 		t.Fatal(err)
 	}
 	drained := make(chan struct{})
 	go func() { h.drain(); close(drained) }()
-	for !h.draining.Load() { // the flag is what handle looks at; nothing tells when it is set
+	for !h.draining.Load() { // nothing signals the change of this flag
 		runtime.Gosched()
 	}
 	io.WriteString(c, request[20:])
-	resp, body := h.answer(c)
+	resp, body := h.response(c)
 	checkRefusal(t, resp, body, 503, "draining")
 	<-drained
 	if _, err := net.Dial("tcp", h.addr); err == nil {
@@ -347,21 +346,20 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Whatever the pieces a request arrives in, its head is found, and what came
-// behind it is kept.
+// A head is found in pieces of any size, and the bytes after it are kept.
 func TestReadHead(t *testing.T) {
-	const head, behind = "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "early"
-	for n := 1; n <= len(head+behind); n++ {
-		r := &slowReader{head + behind, n}
-		gotHead, gotBehind, err := readHead(r, make([]byte, http1.MaxHead))
+	const head, rest = "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "early"
+	for n := 1; n <= len(head+rest); n++ {
+		r := &slowReader{head + rest, n}
+		gotHead, gotRest, err := readHead(r, make([]byte, http1.MaxHead))
 		if err != nil || gotHead.Text() != head {
 			t.Fatalf("%d at a time: %v, %v", n, gotHead, err)
 		}
-		if got := string(gotBehind) + r.s; got != behind {
-			t.Errorf("%d at a time: behind %q", n, got)
+		if got := string(gotRest) + r.s; got != rest {
+			t.Errorf("%d at a time: rest %q", n, got)
 		}
 	}
-	for n := 1; n < 9; n++ { // RFC 9112, 2.2: empty lines ahead of a request are nothing
+	for n := 1; n < 9; n++ { // RFC 9112 section 2.2: empty lines before a request are ignored
 		got, after, err := readHead(&slowReader{"\r\n\r\n" + head + "\r\n", n}, make([]byte, http1.MaxHead))
 		if err != nil || got.Text() != head || len(after) > 2 {
 			t.Errorf("after empty lines, %d at a time: %v, %v and %q", n, err, got, after)
@@ -387,7 +385,7 @@ func (r *slowReader) Read(b []byte) (int, error) {
 }
 
 func TestHTTPKeepsAlive(t *testing.T) {
-	h := newHouse(t, true, nil)
+	h := newTestFront(t, true, nil)
 	c := h.dial()
 	br := bufio.NewReader(c)
 	for _, want := range []int{200, 404, 200, 503, 426} {
@@ -407,7 +405,7 @@ func TestHTTPKeepsAlive(t *testing.T) {
 
 func TestPositions(t *testing.T) {
 	query := func(q string) string { return "GET " + ConnectPath + q + " HTTP/1.1" }
-	h := newHouse(t, false, nil)
+	h := newTestFront(t, false, nil)
 	for _, c := range []struct {
 		name    string
 		changes []string

@@ -22,9 +22,8 @@ import (
 	"github.com/gatecast/gatecast/internal/http1"
 )
 
-// What is upgraded is a request that net/http reads too, as the same one, and that
-// RFC 6455 section 4.2.1 has accepted; what is refused has an answer that net/http
-// reads.
+// net/http reads an accepted upgrade as the same request, and RFC 6455 section 4.2.1
+// accepts it. net/http can parse every refusal.
 func FuzzUpgrade(f *testing.F) {
 	f.Add([]byte(upgradeWith()), true)
 	f.Add([]byte(upgradeWith("Last-Event-ID", "k3f9-1", "Replay", "latest", "Sec-WebSocket-Extensions", "permessage-deflate")), true)
@@ -50,21 +49,21 @@ func FuzzUpgrade(f *testing.F) {
 			t.Fatalf("%v at once, %v a byte at a time", err, slowErr)
 		}
 		if bad, ok := errors.AsType[*http1.Error](err); ok {
-			refusalIsAnswer(t, refusalOf(bad))
+			checkRefusalResponse(t, refusalOf(bad))
 		}
 		if err != nil {
 			return
 		}
 		sent := text[http1.EmptyLines(text):]
 		if head.Text() != slowHead.Text() || !bytes.HasPrefix(sent, slices.Concat([]byte(head.Text()), after)) {
-			t.Fatal("the head and what follows it are not what was sent")
+			t.Fatal("the head and the bytes after it are not what was sent")
 		}
 		if !isConnect(head) {
 			return
 		}
-		up, no := parseUpgrade(head, compression)
-		if no != nil {
-			refusalIsAnswer(t, no)
+		up, refused := parseUpgrade(head, compression)
+		if refused != nil {
+			checkRefusalResponse(t, refused)
 			return
 		}
 		sameAsNetHTTP(t, []byte(head.Text()), up)
@@ -75,7 +74,7 @@ func FuzzUpgrade(f *testing.F) {
 	})
 }
 
-func refusalIsAnswer(t *testing.T, no *refusal) {
+func checkRefusalResponse(t *testing.T, no *refusal) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(no.response())), nil)
 	if err != nil {
 		t.Fatalf("%q: %v", no.response(), err)
@@ -86,7 +85,7 @@ func refusalIsAnswer(t *testing.T, no *refusal) {
 	}
 }
 
-// sameAsNetHTTP holds an accepted upgrade against what net/http makes of the request.
+// sameAsNetHTTP compares an accepted upgrade with how net/http reads the request.
 func sameAsNetHTTP(t *testing.T, head []byte, up *upgrade) {
 	rest := bufio.NewReader(bytes.NewReader(head))
 	r, err := http.ReadRequest(rest)
@@ -101,7 +100,7 @@ func sameAsNetHTTP(t *testing.T, head []byte, up *upgrade) {
 		return r.Header.Get(name)
 	}
 	if rest.Buffered() != 0 || r.ContentLength != 0 || len(r.TransferEncoding) != 0 {
-		t.Errorf("%d bytes behind the head, %d and %v of a body", rest.Buffered(), r.ContentLength, r.TransferEncoding)
+		t.Errorf("%d bytes after the head, a body of %d and %v", rest.Buffered(), r.ContentLength, r.TransferEncoding)
 	}
 	if r.Method != http.MethodGet || r.URL.Path != ConnectPath || !r.ProtoAtLeast(1, 1) || one("Sec-WebSocket-Version") != "13" {
 		t.Errorf("%s %s %s", r.Method, r.URL, r.Proto)
@@ -134,7 +133,7 @@ func hasToken(values []string, token string) bool {
 	})
 }
 
-// A sentConn is a connection on which some bytes came.
+// A sentConn is a connection that has received some bytes.
 type sentConn struct {
 	net.Conn
 	io.Reader
@@ -143,8 +142,8 @@ type sentConn struct {
 func (c sentConn) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 func (sentConn) RemoteAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
-// A header of the PROXY protocol is taken off whole or not at all, in whatever pieces
-// it comes; only a trusted proxy's counts, and it says what the specification says.
+// A PROXY header is removed as a whole or not at all, in pieces of any size. Only a
+// trusted proxy's header counts, and it is read as the specification says.
 func FuzzProxyHeader(f *testing.F) {
 	for _, text := range []string{
 		"", "GET / HTTP/1.1\r\n\r\n", "PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\nGET", "PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n\x16\x03",
@@ -157,14 +156,14 @@ func FuzzProxyHeader(f *testing.F) {
 		f.Add([]byte(text), false)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, trusted bool) {
-		p := Proxies(elsewhere)
+		p := Proxies(otherNetwork)
 		if trusted {
 			p = loopback
 		}
 		whole := bytes.NewReader(text)
-		client, ahead, err := p.proxied(sentConn{Reader: whole})
+		client, ahead, err := p.readHeader(sentConn{Reader: whole})
 		pieces := bytes.NewReader(text)
-		client2, ahead2, err2 := p.proxied(sentConn{Reader: iotest.OneByteReader(pieces)})
+		client2, ahead2, err2 := p.readHeader(sentConn{Reader: iotest.OneByteReader(pieces)})
 		if client != client2 || (err == nil) != (err2 == nil) {
 			t.Fatalf("%v (%v) at once, %v (%v) in pieces", client, err, client2, err2)
 		}
@@ -180,18 +179,18 @@ func FuzzProxyHeader(f *testing.F) {
 				t.Errorf("%q: from %v", text, client)
 			}
 		default:
-			if want := toldByProxy(t, header, direct); client != want {
+			if want := clientInHeader(t, header, direct); client != want {
 				t.Errorf("%q: from %v, want %v", header, client, want)
 			}
 		}
 	})
 }
 
-// toldByProxy returns whom an accepted header is about, read as the PROXY
-// protocol's specification says.
-func toldByProxy(t *testing.T, header []byte, direct netip.AddrPort) netip.AddrPort {
+// clientInHeader returns the client in an accepted header, by the specification of the
+// PROXY protocol.
+func clientInHeader(t *testing.T, header []byte, direct netip.AddrPort) netip.AddrPort {
 	if bytes.HasPrefix(header, []byte(v2[:12])) {
-		return toldByV2(t, header, direct)
+		return clientInV2(t, header, direct)
 	}
 	line, ok := strings.CutSuffix(string(header), "\r\n")
 	fields := strings.Split(line, " ")
@@ -220,7 +219,7 @@ func toldByProxy(t *testing.T, header []byte, direct netip.AddrPort) netip.AddrP
 	return netip.AddrPortFrom(netip.MustParseAddr(fields[2]).Unmap(), ports[0])
 }
 
-func toldByV2(t *testing.T, header []byte, direct netip.AddrPort) netip.AddrPort {
+func clientInV2(t *testing.T, header []byte, direct netip.AddrPort) netip.AddrPort {
 	if len(header) < 16 || header[12]>>4 != 2 || header[12]&0xf > 1 || len(header) != 16+int(header[14])<<8+int(header[15]) {
 		t.Fatalf("taken for a header: %q", header)
 	}

@@ -19,47 +19,53 @@ import (
 	"github.com/gatecast/gatecast/poller"
 )
 
-// maxHTTP is how many connections of ordinary HTTP may be open at once; with a
-// platform behind the node, as many as gateways may.
-const maxHTTP = 512
+// maxHTTPConns limits the connections that net/http serves. With a platform, the limit
+// is at least Limits.Total.
+const maxHTTPConns = 512
 
-// An httpSide serves the connections that are no upgrades with net/http.
-type httpSide struct {
-	server *http.Server
-	rules  http1.Rules
-	again  func(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte)
-	count  func(result string) // of an attempt to connect
-	conns  chan net.Conn
-	open   chan struct{} // one token a connection
-	closed chan struct{}
-	once   sync.Once
-}
-
-// keepAliveTimeout is how long a connection may be idle between two requests. It is
-// more than the 60 s that balancers commonly keep theirs: who closes first must be
-// the balancer, or it sends a request into a connection that is closing.
+// keepAliveTimeout limits the time between two requests of a connection. It is longer
+// than the 60 s that balancers usually allow: when this side closes first, a balancer can
+// send a request into a closing connection.
 const keepAliveTimeout = 90 * time.Second
 
-func newHTTPSide(f *Front) *httpSide {
-	cfg := f.cfg
-	h := &httpSide{
+// bodyTimeout limits a request and its response when there is no platform.
+const bodyTimeout = 30 * time.Second
+
+// An httpServer serves connections whose first request is no upgrade, with net/http. It
+// is the listener of its http.Server. Any goroutine can call its methods.
+type httpServer struct {
+	// Constant after newHTTPServer.
+	server  *http.Server
+	rules   http1.Rules
+	upgrade func(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte) // Front.serveUpgrade
+	count   func(result string)                                                         // counts an attempt to connect
+
+	conns  chan net.Conn
+	open   chan struct{} // a semaphore: one token per connection
+	closed chan struct{}
+	once   sync.Once // of Close
+}
+
+// newHTTPServer returns a running server.
+func newHTTPServer(f *Front) *httpServer {
+	cfg, logger := f.cfg, f.cfg.Logger
+	h := &httpServer{
 		rules: http1.Rules{
 			HeadTimeout: requestTimeout,
 			Refuse:      refuseHead,
 			Hijacks:     isConnect,
 		},
-		again:  f.again,
-		count:  func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },
-		conns:  make(chan net.Conn),
-		open:   make(chan struct{}, maxHTTP),
-		closed: make(chan struct{}),
+		upgrade: f.serveUpgrade,
+		count:   func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },
+		conns:   make(chan net.Conn),
+		open:    make(chan struct{}, maxHTTPConns),
+		closed:  make(chan struct{}),
 	}
-	logger := cfg.Logger
 	h.server = &http.Server{
-		Handler:           http.HandlerFunc(serveOther),
+		Handler:           http.HandlerFunc(serveLocal),
 		ReadHeaderTimeout: requestTimeout,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      bodyTimeout,
 		IdleTimeout:       keepAliveTimeout,
 		MaxHeaderBytes:    http1.MaxHead,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
@@ -67,7 +73,7 @@ func newHTTPSide(f *Front) *httpSide {
 			switch state {
 			case http.StateIdle:
 				c.(*httpConn).Idle()
-			case http.StateHijacked: // the platform has changed the protocol
+			case http.StateHijacked: // the platform changed the protocol
 				c.(*httpConn).Raw()
 			}
 		},
@@ -75,21 +81,21 @@ func newHTTPSide(f *Front) *httpSide {
 		DisableGeneralOptionsHandler: true,
 	}
 	if cfg.Platform != nil {
-		h.open = make(chan struct{}, max(maxHTTP, cfg.Limits.Total))
-		h.server.Handler = besideHealth(cfg, cfg.Platform)
-		h.server.ReadTimeout, h.server.WriteTimeout = 0, 0 // uploads and answers may take their time
+		h.open = make(chan struct{}, max(maxHTTPConns, cfg.Limits.Total))
+		h.server.Handler = withPlatform(cfg, cfg.Platform)
+		h.server.ReadTimeout, h.server.WriteTimeout = 0, 0 // uploads and downloads can take long
 	}
-	h.server.Handler = contained(cfg, h.server.Handler)
+	h.server.Handler = recoverPanics(cfg, h.server.Handler)
 	go func() {
 		if err := h.server.Serve(h); !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("HTTP on the gateway listener ended", "error", err)
+			logger.Error("the HTTP server of the gateway listener ended", "error", err)
 		}
 	}()
 	return h
 }
 
-// refuseHead answers a request that net/http is not given. Who is too slow is not
-// answered.
+// refuseHead returns the response to a request that net/http does not get. A request that
+// is too slow gets none.
 func refuseHead(bad *http1.Error) []byte {
 	if bad == http1.ErrTimeout {
 		return nil
@@ -97,65 +103,64 @@ func refuseHead(bad *http1.Error) []byte {
 	return refusalOf(bad).response()
 }
 
-// contained counts and tells of panics, which end the connection and no more.
-func contained(cfg Config, next http.Handler) http.Handler {
+// recoverPanics counts and logs panics. A panic ends only its connection.
+func recoverPanics(cfg Config, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			v := recover()
 			if v == nil {
 				return
 			}
-			if v != http.ErrAbortHandler { // which is how an answer is broken off
-				panicked(cfg, r.RemoteAddr, v)
+			if v != http.ErrAbortHandler { // it aborts a response on purpose
+				reportPanic(cfg, r.RemoteAddr, v)
 			}
 			panic(http.ErrAbortHandler)
 		}()
-		// Who sends many requests at once stands in line anew for each: a connection
-		// that never has to wait for its next would have a processor to itself for
-		// ten milliseconds at a time.
+		// Without this, a connection with pipelined requests never blocks, and keeps a
+		// processor until Go preempts it after 10 ms.
 		runtime.Gosched()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// besideHealth passes everything on to the platform but the node's own routes.
-func besideHealth(cfg Config, platform http.Handler) http.Handler {
+// withPlatform serves /health itself, and all other requests with the platform.
+func withPlatform(cfg Config, platform http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/health" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			serveOther(w, r)
+			serveLocal(w, r)
 			return
 		}
-		end := busy(cfg, r)
+		end := trackRequest(cfg, r)
 		defer end()
 		platform.ServeHTTP(w, r)
 	})
 }
 
-// serveOther answers what is not an upgrade.
-func serveOther(w http.ResponseWriter, r *http.Request) {
+// serveLocal serves requests without a platform.
+func serveLocal(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/health" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"status":"ok"}`))
 	case r.URL.Path == "/health":
-		no := methodNotAllowed()
-		no.message = "the health route takes GET"
-		no.ServeHTTP(w, r)
+		refused := methodNotAllowed()
+		refused.message = "the health route takes GET"
+		refused.ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, "/api/internal/v1/"):
-		// Not 404, after which real gateways exit.
-		unavailable("no platform is configured behind this node").ServeHTTP(w, r)
+		// Not 404: real gateways exit for good on it.
+		unavailable("no platform is configured; see --platform-url").ServeHTTP(w, r)
 	default:
 		(&refusal{status: http.StatusNotFound, code: "not_found", message: "no such path"}).ServeHTTP(w, r)
 	}
 }
 
-// take serves a connection, of which read was read.
-func (h *httpSide) take(c *poller.Conn, read []byte, client netip.AddrPort) {
+// serve serves a connection. read is what was already read from it.
+func (h *httpServer) serve(c *poller.Conn, read []byte, client netip.AddrPort) {
 	select {
 	case h.open <- struct{}{}:
 	default:
 		h.count("unavailable")
-		_, _ = c.Write(unavailable("too many requests at once").response())
+		_, _ = c.Write(unavailable("too many connections with HTTP requests").response())
 		_ = c.Close()
 		return
 	}
@@ -169,9 +174,8 @@ func (h *httpSide) take(c *poller.Conn, read []byte, client netip.AddrPort) {
 	}
 }
 
-// shutdown answers the requests under way, and cuts off what ctx leaves no time
-// for.
-func (h *httpSide) shutdown(ctx context.Context) error {
+// shutdown waits for requests in progress until ctx ends, then closes their connections.
+func (h *httpServer) shutdown(ctx context.Context) error {
 	err := h.server.Shutdown(ctx)
 	if err != nil {
 		_ = h.server.Close()
@@ -180,7 +184,7 @@ func (h *httpSide) shutdown(ctx context.Context) error {
 }
 
 // Accept implements [net.Listener] for the server.
-func (h *httpSide) Accept() (net.Conn, error) {
+func (h *httpServer) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.conns:
 		return c, nil
@@ -190,10 +194,10 @@ func (h *httpSide) Accept() (net.Conn, error) {
 }
 
 // Close implements [net.Listener].
-func (h *httpSide) Close() error {
+func (h *httpServer) Close() error {
 	h.once.Do(func() { close(h.closed) })
 	return nil
 }
 
-// Addr implements [net.Listener]. The server only logs it.
-func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
+// Addr implements [net.Listener]. The server uses it only for logging.
+func (h *httpServer) Addr() net.Addr { return &net.TCPAddr{} }

@@ -17,26 +17,27 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// Proxies are the addresses of proxies in front of the node, whose word for who
-// the client is counts. Without any, nobody's is listened to.
+// Proxies are the addresses of trusted proxies in front of the node. Only they can say
+// who the client is. Without any, PROXY headers are not parsed.
 type Proxies []netip.Prefix
 
+// trusts reports whether an address is that of a trusted proxy.
 func (p Proxies) trusts(a netip.Addr) bool { return netaddr.Contains(p, a) }
 
-// proxyRead is what is read ahead of a connection's first bytes: a header of the
-// PROXY protocol, and what came with it.
-const proxyRead = 4 << 10
+// proxyReadSize is the size of the first read, in bytes: a PROXY header and what comes
+// with it.
+const proxyReadSize = 4 << 10
 
-// proxied returns who is at the other end of a connection, and what was read of it.
-// A header of the PROXY protocol, version 1 or 2, is taken off whoever sent it, and
-// believed when that is a proxy of ours.
-func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err error) {
+// readHeader removes a header of the PROXY protocol, version 1 or 2. It returns the
+// client, and the bytes that were read after the header. The header of an untrusted
+// sender is removed and ignored.
+func (p Proxies) readHeader(nc net.Conn) (client netip.AddrPort, buffered []byte, err error) {
 	client = netaddr.Of(nc.RemoteAddr())
 	if len(p) == 0 {
 		return client, nil, nil
 	}
-	r := bufio.NewReaderSize(nc, proxyRead)
-	awaitV1(r)
+	r := bufio.NewReaderSize(nc, proxyReadSize)
+	bufferV1(r)
 	header, err := proxyproto.Read(r)
 	switch {
 	case errors.Is(err, proxyproto.ErrNoProxyProtocol):
@@ -47,37 +48,37 @@ func (p Proxies) proxied(nc net.Conn) (client netip.AddrPort, ahead []byte, err 
 			client = source
 		}
 	}
-	ahead, _ = r.Peek(r.Buffered()) // it is there
-	return client, bytes.Clone(ahead), nil
+	buffered, _ = r.Peek(r.Buffered()) // does not read, so it cannot fail
+	return client, bytes.Clone(buffered), nil
 }
 
-// maxV1 bounds a header of version 1 with its CRLF, by the protocol.
+// maxV1 is the maximum size of a version 1 header with its CR LF (PROXY protocol, 2.1).
 const maxV1 = 107
 
-// awaitV1 reads ahead a header of version 1, if one begins: proxyproto takes it for
-// malformed where it comes in pieces.
-func awaitV1(r *bufio.Reader) {
+// bufferV1 buffers a version 1 header, if one starts here: proxyproto refuses one that
+// arrives in pieces.
+func bufferV1(r *bufio.Reader) {
 	for n := len("PROXY "); n <= maxV1; n = r.Buffered() + 1 {
 		if _, err := r.Peek(n); err != nil {
-			return // proxyproto meets it too
+			return // proxyproto gets the same error
 		}
-		b, _ := r.Peek(r.Buffered()) // it is there
+		b, _ := r.Peek(r.Buffered()) // does not read, so it cannot fail
 		if !bytes.HasPrefix(b, []byte("PROXY ")) || bytes.IndexByte(b, '\n') >= 0 {
 			return
 		}
 	}
 }
 
-// forwarded returns who a request is from, of which X-Forwarded-For may tell when
-// it came through a proxy of ours: the last address in it that is not one.
-func (p Proxies) forwarded(client netip.AddrPort, head *http1.Head) netip.AddrPort {
+// forwardedFor returns the client of a request. When client is a trusted proxy, that is
+// the last address in X-Forwarded-For that is not a trusted proxy.
+func (p Proxies) forwardedFor(client netip.AddrPort, head *http1.Head) netip.AddrPort {
 	if !p.trusts(client.Addr()) {
 		return client
 	}
 	for _, hop := range slices.Backward(head.List("x-forwarded-for")) {
 		a, ok := netaddr.ParseForwarded(hop)
 		if !ok {
-			return client // nobody of ours wrote this, or who did does not know
+			return client // not an address: everything before it is untrusted
 		}
 		client = a
 		if !p.trusts(client.Addr()) {

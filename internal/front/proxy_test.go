@@ -10,15 +10,15 @@ import (
 )
 
 var (
-	loopback  = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	elsewhere = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	loopback     = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	otherNetwork = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 )
 
-// v2 is a header of version 2 of the PROXY protocol: a TCP connection over IPv4 from
+// v2 is a version 2 header of the PROXY protocol, of a TCP connection over IPv4 from
 // 192.0.2.7:4711 to 192.0.2.1:443.
 const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x12\x67\x01\xbb"
 
-// v2Mapped is the same of a connection over IPv6 between the same addresses, mapped.
+// v2Mapped is the header of a connection between the same addresses, mapped into IPv6.
 const v2Mapped = "\r\n\r\n\x00\r\nQUIT\n\x21" + "\x21\x00\x24" + mapped + "\xc0\x00\x02\x07" + mapped + "\xc0\x00\x02\x01" + "\x12\x67\x01\xbb"
 
 const mapped = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
@@ -28,16 +28,16 @@ func TestProxies(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		trusted []netip.Prefix
-		before  string // sent ahead of everything
+		before  string // sent first
 		changes []string
-		want    string // whom the connection is from; "" for loopback
+		want    string // client address; "" for loopback
 	}{
-		{"nothing said", loopback, "", nil, ""},
+		{"no header", loopback, "", nil, ""},
 		{"version 1", loopback, v1, nil, "192.0.2.7:4711"},
 		{"version 2", loopback, v2, nil, "192.0.2.7:4711"},
-		{"version 1 of nobody", loopback, "PROXY UNKNOWN\r\n", nil, ""},
-		{"spoofed version 1", elsewhere, v1, nil, ""},
-		{"spoofed version 2", elsewhere, v2, nil, ""},
+		{"version 1, UNKNOWN", loopback, "PROXY UNKNOWN\r\n", nil, ""},
+		{"spoofed version 1", otherNetwork, v1, nil, ""},
+		{"spoofed version 2", otherNetwork, v2, nil, ""},
 		{"forwarded", loopback, "", []string{"X-Forwarded-For", "192.0.2.7"}, "192.0.2.7:0"},
 		{"forwarded by several", loopback, "", []string{"X-Forwarded-For", "6.6.6.6, 192.0.2.7, 127.0.0.9"}, "192.0.2.7:0"},
 		{"forwarded with a port", loopback, "", []string{"X-Forwarded-For", "192.0.2.7:4711"}, "192.0.2.7:4711"},
@@ -46,19 +46,19 @@ func TestProxies(t *testing.T) {
 		{"forwarded of IPv6 by a mapped one", loopback, "", []string{"X-Forwarded-For", "[2001:db8::7]:4711, ::ffff:127.0.0.9"}, "[2001:db8::7]:4711"},
 		{"forwarded with a zone", loopback, "", []string{"X-Forwarded-For", "fe80::7%eth0"}, "[fe80::7%eth0]:0"},
 		{"forwarded over several lines", loopback, "", []string{"X-Forwarded-For", "6.6.6.6\r\nx-forwarded-for: 192.0.2.7:1,,\r\nX-FORWARDED-FOR: 127.0.0.9:2"}, "192.0.2.7:1"},
-		{"forwarded by nobody known", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, unknown"}, ""},
-		{"forwarded by somebody obfuscated", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, _proxy:1, 127.0.0.9"}, "127.0.0.9:0"},
+		{"forwarded by unknown", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, unknown"}, ""},
+		{"forwarded by an obfuscated name", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, _proxy:1, 127.0.0.9"}, "127.0.0.9:0"},
 		{"nothing forwarded", loopback, "", []string{"X-Forwarded-For", " , "}, ""},
 		{"version 1 of a mapped address", loopback, "PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 4711 443\r\n", nil, "192.0.2.7:4711"},
 		{"version 2 of a mapped address", loopback, v2Mapped, nil, "192.0.2.7:4711"},
-		{"forwarded to a proxy that says so", append(loopback, netip.MustParsePrefix("192.0.2.0/24")), v2Mapped, []string{"X-Forwarded-For", "198.51.100.1:9"}, "198.51.100.1:9"},
+		{"forwarded, and a PROXY header of a proxy", append(loopback, netip.MustParsePrefix("192.0.2.0/24")), v2Mapped, []string{"X-Forwarded-For", "198.51.100.1:9"}, "198.51.100.1:9"},
 		{"forwarded garbage", loopback, "", []string{"X-Forwarded-For", "192.0.2.7, me"}, ""},
-		{"spoofed forwarding", elsewhere, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
-		{"nobody is trusted", nil, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
+		{"spoofed forwarding", otherNetwork, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
+		{"no trusted proxies", nil, "", []string{"X-Forwarded-For", "192.0.2.7"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, false, func(cfg *Config) { cfg.Proxies = c.trusted })
-			h.say(c.before + upgradeWith(c.changes...))
+			h := newTestFront(t, false, func(cfg *Config) { cfg.Proxies = c.trusted })
+			h.send(c.before + upgradeWith(c.changes...))
 			r := <-h.registered
 			if got := r.Remote.String(); got != c.want && (c.want != "" || !strings.HasPrefix(got, "127.0.0.1:")) {
 				t.Errorf("from %s, want %s", got, c.want)
@@ -73,8 +73,8 @@ func TestMalformedProxyHeader(t *testing.T) {
 		"version 2": v2[:13] + "\xff" + v2[14:],
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, false, func(cfg *Config) { cfg.Proxies = loopback })
-			c := h.say(header + upgradeWith())
+			h := newTestFront(t, false, func(cfg *Config) { cfg.Proxies = loopback })
+			c := h.send(header + upgradeWith())
 			if n, err := c.Read(make([]byte, 1)); n > 0 || err == nil {
 				t.Errorf("%d bytes, %v; want the end", n, err)
 			}
@@ -83,13 +83,13 @@ func TestMalformedProxyHeader(t *testing.T) {
 }
 
 func TestAllowFrom(t *testing.T) {
-	h := newHouse(t, false, func(cfg *Config) { cfg.AllowFrom = elsewhere })
-	if resp, body := h.ask(upgradeWith()); resp.StatusCode != 403 || !strings.Contains(body, `"forbidden"`) {
+	h := newTestFront(t, false, func(cfg *Config) { cfg.AllowFrom = otherNetwork })
+	if resp, body := h.request(upgradeWith()); resp.StatusCode != 403 || !strings.Contains(body, `"forbidden"`) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
-	h = newHouse(t, false, func(cfg *Config) { cfg.AllowFrom = append(elsewhere, loopback...) })
+	h = newTestFront(t, false, func(cfg *Config) { cfg.AllowFrom = append(otherNetwork, loopback...) })
 	h.admit()
-	h = newHouse(t, false, func(cfg *Config) {
+	h = newTestFront(t, false, func(cfg *Config) {
 		cfg.AllowFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")}
 		cfg.Proxies = loopback
 	})
@@ -100,14 +100,13 @@ func TestAllowFrom(t *testing.T) {
 		if want == 101 {
 			r, _ := h.admit("X-Forwarded-For", from)
 			r.Closed()
-		} else if resp, _ := h.ask(upgradeWith("X-Forwarded-For", from)); resp.StatusCode != want {
+		} else if resp, _ := h.request(upgradeWith("X-Forwarded-For", from)); resp.StatusCode != want {
 			t.Errorf("from %s: %d, want %d", from, resp.StatusCode, want)
 		}
 	}
 }
 
-// A limit of a gateway and of an organization is a refusal before the upgrade, and a
-// place that is given back can be taken again.
+// A full quota refuses the upgrade. A released connection frees the quota.
 func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -118,10 +117,10 @@ func TestLimits(t *testing.T) {
 		{"of the node", Limits{Total: 1, Gateway: 5, Org: 5}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, false, func(cfg *Config) { cfg.Limits = c.limits })
+			h := newTestFront(t, false, func(cfg *Config) { cfg.Limits = c.limits })
 			first, _ := h.admit()
-			for range 2 { // a refusal takes no place
-				resp, body := h.ask(upgradeWith())
+			for range 2 { // a refusal does not count
+				resp, body := h.request(upgradeWith())
 				if resp.StatusCode != 503 || !strings.Contains(body, `"capacity_exceeded"`) || resp.Header.Get("Retry-After") == "" {
 					t.Errorf("%d %s", resp.StatusCode, body)
 				}

@@ -14,26 +14,26 @@ import (
 	"github.com/gatecast/gatecast/internal/http1"
 )
 
-// A refusal is why a request is not upgraded, as its sender is told.
+// A refusal is the response to a request that is not served. It is immutable.
 type refusal struct {
 	status  int
-	code    string // the "error" of the body, and the label of the metric
+	code    string // the "error" of the body, and the metric label
 	message string
-	header  [][2]string
+	header  [][2]string // name, value
 }
 
 func badRequest(message string) *refusal {
 	return &refusal{status: http.StatusBadRequest, code: "bad_request", message: message}
 }
 
-// refusalOf answers a request that is malformed.
+// refusalOf is the refusal of a malformed request.
 func refusalOf(bad *http1.Error) *refusal {
-	no := badRequest(bad.Message)
-	no.status = bad.Status
+	r := badRequest(bad.Message)
+	r.status = bad.Status
 	if bad.Status == http.StatusMethodNotAllowed {
-		no.code, no.header = "method_not_allowed", [][2]string{{"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+		r.code, r.header = "method_not_allowed", [][2]string{{"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
 	}
-	return no
+	return r
 }
 
 func methodNotAllowed() *refusal {
@@ -41,15 +41,15 @@ func methodNotAllowed() *refusal {
 		[][2]string{{"Allow", "GET"}}}
 }
 
-// upgradeRequired answers a request that is no upgrade, or one to a version of
-// the protocol that is not spoken here (RFC 6455 section 4.4).
+// upgradeRequired is the refusal of a request that is no upgrade, or one to an
+// unsupported version of the protocol (RFC 6455 section 4.4).
 func upgradeRequired(message string) *refusal {
 	return &refusal{http.StatusUpgradeRequired, "upgrade_required", message,
 		[][2]string{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}}}
 }
 
-// unauthorized is the same for a missing, unknown, expired or revoked token, so
-// that it tells a guesser nothing.
+// unauthorized is the same for a missing, unknown, expired and revoked token, so that it
+// does not help an attacker.
 func unauthorized() *refusal {
 	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "the api-key header holds no valid token"}
 }
@@ -63,39 +63,43 @@ func capacityExceeded(message string) *refusal {
 }
 
 func forbidden() *refusal {
-	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "gateways may not connect from this address"}
+	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "gateways cannot connect from this address; see --allow-from"}
 }
 
 func foreignOrigin() *refusal {
-	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "web pages of this origin may not connect; see --allowed-origins"}
+	return &refusal{status: http.StatusForbidden, code: "forbidden", message: "web pages of this origin cannot connect; see --allowed-origins"}
 }
 
 func draining() *refusal {
 	return later(http.StatusServiceUnavailable, "draining", "this node is shutting down", time.Second)
 }
 
+// logUnavailable is the refusal while events cannot be delivered.
+func logUnavailable() *refusal { return unavailable("the event log is not reachable") }
+
 func unavailable(message string) *refusal {
 	return later(http.StatusServiceUnavailable, "unavailable", message, 5*time.Second)
 }
 
+// later is a refusal that tells the client when to retry.
 func later(status int, code, message string, retryAfter time.Duration) *refusal {
 	seconds := max(1, int(math.Ceil(retryAfter.Seconds())))
 	return &refusal{status, code, message, [][2]string{{"Retry-After", fmt.Sprint(seconds)}}}
 }
 
-// body returns the refusal's JSON.
+// body returns the JSON of the refusal.
 func (r *refusal) body() []byte {
 	b, err := json.Marshal(struct {
 		Error   string `json:"error"`
 		Message string `json:"message"`
 	}{r.code, r.message})
 	if err != nil {
-		panic("BUG: a refusal does not marshal: " + err.Error())
+		panic("BUG: cannot marshal a refusal: " + err.Error())
 	}
 	return b
 }
 
-// response returns the refusal as an HTTP/1.1 response that ends the connection.
+// response returns the refusal as an HTTP/1.1 response with Connection: close.
 func (r *refusal) response() []byte {
 	body := r.body()
 	var b strings.Builder
@@ -113,7 +117,7 @@ func (r *refusal) response() []byte {
 	return []byte(b.String())
 }
 
-// ServeHTTP answers with the refusal on an ordinary HTTP connection.
+// ServeHTTP writes the refusal on a connection that net/http serves.
 func (r *refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	for _, h := range r.header {
 		w.Header().Set(h[0], h[1])
@@ -122,5 +126,5 @@ func (r *refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(r.status)
-	_, _ = w.Write(r.body()) // a client that is gone needs no answer
+	_, _ = w.Write(r.body()) // fails only when the client has gone
 }

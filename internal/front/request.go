@@ -19,9 +19,9 @@ import (
 // ConnectPath is the route of the upgrade.
 const ConnectPath = "/api/internal/v1/ws/gateways/connect"
 
-// readHead reads and vets a request's line and headers, with buf, which has
-// [http1.MaxHead] bytes. It returns them and the bytes that came after them; both
-// lie at the front of buf. An error about the request is an [*http1.Error].
+// readHead reads and checks a request line and its headers. buf has [http1.MaxHead] bytes.
+// The head and the bytes after it lie at the start of buf. An error about the request is
+// an [*http1.Error].
 func readHead(r io.Reader, buf []byte) (head *http1.Head, after []byte, err error) {
 	var scanner http1.Scanner
 	n := 0
@@ -47,8 +47,7 @@ func readHead(r io.Reader, buf []byte) (head *http1.Head, after []byte, err erro
 	}
 }
 
-// isConnect reports whether a request is for the connect route, whatever its
-// method.
+// isConnect reports whether a request is for the connect route, with any method.
 func isConnect(head *http1.Head) bool { return head.URL.Path == ConnectPath }
 
 // An upgrade is a valid request to open a WebSocket connection.

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Connection and Upgrade are lists, over any number of lines and in any case (RFC
-// 9110, 5.3 and 7.8).
+// Connection and Upgrade are lists, over any number of lines and in any case (RFC 9110
+// sections 5.3 and 7.8).
 func TestUpgradeLists(t *testing.T) {
-	h := newHouse(t, false, nil)
+	h := newTestFront(t, false, nil)
 	for _, tt := range []struct {
 		connection, upgrade string
 		status              int
@@ -40,7 +40,7 @@ func TestUpgradeLists(t *testing.T) {
 	} {
 		request := upgradeWith("Connection", tt.connection, "Upgrade", tt.upgrade)
 		if tt.status != 101 {
-			if resp, _ := h.ask(request); resp.StatusCode != tt.status {
+			if resp, _ := h.request(request); resp.StatusCode != tt.status {
 				t.Errorf("%q and %q: %d, want %d", tt.connection, tt.upgrade, resp.StatusCode, tt.status)
 			}
 			continue
@@ -53,9 +53,9 @@ func TestUpgradeLists(t *testing.T) {
 	}
 }
 
-// Versions of HTTP/1 above 1.1 are 1.1 (RFC 9110, 2.5), and no other is.
+// Versions of HTTP/1 above 1.1 count as 1.1 (RFC 9110 section 2.5). Others are refused.
 func TestVersions(t *testing.T) {
-	h := newHouse(t, false, nil)
+	h := newTestFront(t, false, nil)
 	for version, status := range map[string]int{
 		"HTTP/1.1": 101, "HTTP/1.2": 101, "HTTP/1.9": 101, "HTTP/1.0": 400, "HTTP/2.0": 505, "HTTP/0.9": 505,
 		"HTTP/1.:": 400, "HTTP/1.10": 400, "HTTP/01.1": 400, "HTTP/1.1 ": 400, "HTTP/1": 400, "HTTP/1.": 400, "HTTP/+1.1": 400, "HTTP/1.１": 400, "http/1.1": 400,
@@ -64,17 +64,16 @@ func TestVersions(t *testing.T) {
 		if status == 101 {
 			r, _ := h.admit("", "GET "+ConnectPath+" "+version)
 			r.Closed()
-		} else if resp, body := h.ask(request); resp.StatusCode != status {
+		} else if resp, body := h.request(request); resp.StatusCode != status {
 			t.Errorf("%q: %d %s, want %d", version, resp.StatusCode, body, status)
 		}
 	}
 }
 
-// A connection of a balancer is idle for 60 s, by its usual settings: this side must
-// not be the one that closes it.
+// Balancers usually keep an idle connection for 60 s. This side must not close it first.
 func TestKeepAliveTimeout(t *testing.T) {
-	h := newHouse(t, false, nil)
+	h := newTestFront(t, false, nil)
 	if idle := h.http.server.IdleTimeout; idle < 75*time.Second {
-		t.Errorf("a connection may be idle for %v", idle)
+		t.Errorf("a connection can be idle for %v", idle)
 	}
 }

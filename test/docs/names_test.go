@@ -82,3 +82,26 @@ func TestDependenciesAreExplained(t *testing.T) {
 		}
 	}
 }
+
+var (
+	sourcePath = regexp.MustCompile("`((?:internal|cmd|test|docs|bench|client|shard|poller|frame|auth|stats)/[\\w./-]*\\w)`")
+	testedPath = regexp.MustCompile(`\bgo (?:test|run|build|generate|vet)\b[^|#` + "`" + `]*? \./([\w/-]+)`)
+)
+
+// Files and folders of the source that documents mention exist.
+func TestPathsExist(t *testing.T) {
+	for _, d := range documents(t) {
+		if d.path == "CHANGELOG.md" {
+			continue // it names paths of earlier versions too
+		}
+		for _, l := range d.lines {
+			for _, r := range []*regexp.Regexp{sourcePath, testedPath} {
+				for _, m := range r.FindAllStringSubmatch(l.text, -1) {
+					if _, err := os.Stat(root + m[1]); err != nil && !strings.Contains(m[1], "...") {
+						t.Errorf("%s:%d: there is no %s", d.path, l.number, m[1])
+					}
+				}
+			}
+		}
+	}
+}

@@ -16,14 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// result returns how many attempts to connect ended so.
-func (h *house) result(of string) float64 {
+// result returns the number of attempts to connect with a result.
+func (h *testFront) result(of string) float64 {
 	return testutil.ToFloat64(h.cfg.Node.ConnectsTotal.WithLabelValues(of))
 }
 
-// A full house of peers that say nothing holds nobody up: they make room.
-func TestOvertaken(t *testing.T) {
-	h := newHouse(t, true, nil)
+// Silent peers in all handshake slots are evicted, so that others can connect.
+func TestEvictsSilentPeers(t *testing.T) {
+	h := newTestFront(t, true, nil)
 	silent := make([]net.Conn, maxHandshakes)
 	for i := range silent {
 		c, err := net.Dial("tcp", h.addr)
@@ -34,35 +34,35 @@ func TestOvertaken(t *testing.T) {
 		silent[i] = c
 	}
 	h.admit()
-	if n := h.result(resultOvertaken); n == 0 {
-		t.Error("nobody was overtaken; the house waited for its peers' time to run out")
+	if n := h.result(resultEvicted); n == 0 {
+		t.Error("no connection was evicted; the front waited for the deadline of its peers")
 	}
 	if n := h.result("incomplete") + h.result("tls_failed"); n > 0 {
 		t.Errorf("%v ended for another reason", n)
 	}
 }
 
-// Who has said all is waited for, however full the house is.
-func TestNobodyIsOvertakenWhoIsDone(t *testing.T) {
-	h := newHouse(t, false, nil)
+// A connection with a complete request is not evicted.
+func TestDoesNotEvictCompleteRequest(t *testing.T) {
+	h := newTestFront(t, false, nil)
 	server, client := net.Pipe()
 	defer client.Close()
-	h.takeSlot()
-	p := h.begin(server)
-	defer h.finish(p)
-	if !p.heard() {
-		t.Fatal("it was overtaken")
+	h.acquireSlot()
+	p := h.addPending(server)
+	defer h.removePending(p)
+	if !p.requestComplete() {
+		t.Fatal("it was evicted")
 	}
-	h.overtake(p.accepted.Add(10 * patience))
+	h.evictOldest(p.accepted.Add(10 * evictAfter))
 	if p.result("other") != "other" {
-		t.Error("it was overtaken when it was done")
+		t.Error("it was evicted after its request was complete")
 	}
 }
 
-// A panic ends the connection it is about, is counted, and told with its stack.
+// A panic ends its connection, and is counted and logged with its stack.
 func TestPanicIsContained(t *testing.T) {
 	log := testenv.NewLog(t)
-	h := newHouse(t, true, func(c *Config) {
+	h := newTestFront(t, true, func(c *Config) {
 		c.Logger = log.Logger()
 		verify := c.Verify
 		c.Verify = func(token string) (*auth.Grant, error) {
@@ -83,21 +83,21 @@ func TestPanicIsContained(t *testing.T) {
 		"GET /anything HTTP/1.1\r\nHost: h\r\n\r\n",
 		"GET /abort HTTP/1.1\r\nHost: h\r\n\r\n",
 	} {
-		c := h.say(request)
+		c := h.send(request)
 		if b, err := io.ReadAll(c); err == nil && len(b) > 0 {
 			t.Errorf("request %d is answered: %q", i, b)
 		}
 	}
 	if n := testutil.ToFloat64(h.cfg.Node.Panics.WithLabelValues("gateways")); n != 2 {
-		t.Errorf("%v panics counted, want 2: an answer broken off is none", n)
+		t.Errorf("%v panics counted, want 2: http.ErrAbortHandler is none", n)
 	}
-	for _, want := range []string{"no such shelf", "no such platform", "passage_test.go"} {
+	for _, want := range []string{"no such shelf", "no such platform", "pending_conn_test.go"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not have %q:\n%s", want, log.String())
 		}
 	}
-	h.admit() // and everybody else is served
+	h.admit() // other connections are served
 	if h.Live() != 1 {
-		t.Errorf("%d places are taken, want 1", h.Live())
+		t.Errorf("%d connections count against the limit, want 1", h.Live())
 	}
 }

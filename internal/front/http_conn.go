@@ -18,40 +18,40 @@ import (
 	"github.com/gatecast/gatecast/poller"
 )
 
-// An httpConn is a connection that net/http serves, until a request on it is for
-// the connect route. It knows whose it is, and tells when it is done with.
+// An httpConn is a connection that net/http serves until a request on it is for the
+// connect route. It has the client's address, and frees its token when it ends.
 type httpConn struct {
 	*http1.Conn
-	under  *poller.Conn
-	client net.Addr
-	once   sync.Once
-	done   func() // called once, when net/http is done with it
+	under   *poller.Conn
+	client  net.Addr
+	once    sync.Once
+	release func() // frees the token in httpServer.open; called once
 
-	// gateway is whose request is in progress; nil for nobody's that is known.
+	// gateway is the gateway of the request in progress; nil for none that is known.
 	gateway atomic.Pointer[activity.Requests]
 }
 
-// newHTTPConn returns the connection of which read was read.
-func newHTTPConn(h *httpSide, c *poller.Conn, read []byte, client netip.AddrPort) *httpConn {
+// newHTTPConn returns a connection. read is what was already read from it.
+func newHTTPConn(h *httpServer, c *poller.Conn, read []byte, client netip.AddrPort) *httpConn {
 	conn, again := c.Rewind(read)
 	hc := &httpConn{
 		Conn: http1.NewConn(conn, &h.rules, again), under: c,
-		client: net.TCPAddrFromAddrPort(client), done: func() { <-h.open },
+		client: net.TCPAddrFromAddrPort(client), release: func() { <-h.open },
 	}
 	hc.ReadsAhead = true
 	hc.OnHijack = func(head *http1.Head, after []byte) {
-		hc.once.Do(hc.done) // its place is another's while the upgrade is decided
-		h.again(c, client, head, after)
+		hc.once.Do(hc.release) // net/http no longer serves it
+		h.upgrade(c, client, head, after)
 	}
 	return hc
 }
 
-// RemoteAddr returns the client's address, which a proxy may have told.
+// RemoteAddr returns the client's address, possibly from a PROXY header.
 func (c *httpConn) RemoteAddr() net.Addr { return c.client }
 
 // Close implements [net.Conn] for net/http.
 func (c *httpConn) Close() error {
-	c.once.Do(c.done)
+	c.once.Do(c.release)
 	return c.Conn.Close()
 }
 
@@ -69,23 +69,24 @@ func (c *httpConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// moved records that bytes of a request or response have moved.
 func (c *httpConn) moved(n int) {
 	if g := c.gateway.Load(); g != nil && n > 0 {
 		g.BytesMoved(time.Now())
 	}
 }
 
-// connKey is the key of a request's connection among the values of its context.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
+// withConn is http.Server.ConnContext.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// busy notes that a gateway's request is in progress, until end is called: while
-// it is, and its bytes move, the gateway is alive, though it may not come to
-// answering pings.
-func busy(cfg Config, r *http.Request) (end func()) {
+// trackRequest records that a gateway's request is in progress, until end is called. A
+// gateway with a request whose bytes move is alive, also when it does not answer pings.
+func trackRequest(cfg Config, r *http.Request) (end func()) {
 	c, ok := r.Context().Value(connKey{}).(*httpConn)
 	if !ok || cfg.CachedGrant == nil {
 		return func() {}
@@ -102,8 +103,7 @@ func busy(cfg Config, r *http.Request) (end func()) {
 	}
 }
 
-// grant returns whose request it is, by the credential that it has, nil if that is
-// not known.
+// grant returns the grant of a request's credential, nil when it is not known.
 func (c *httpConn) grant(cfg Config, r *http.Request) *auth.Grant {
 	if token := r.Header.Get("api-key"); token != "" {
 		return cfg.CachedGrant(token)

@@ -1,0 +1,169 @@
+// Copyright The gatecast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package front
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/gatecast/gatecast/auth"
+	"github.com/gatecast/gatecast/internal/http1"
+	"github.com/gatecast/gatecast/internal/netaddr"
+	"github.com/gatecast/gatecast/poller"
+	"github.com/gatecast/gatecast/shard"
+
+	"github.com/google/uuid"
+)
+
+// resumeTimeout limits the check of a position. The ack is due one second after the
+// upgrade.
+const resumeTimeout = 500 * time.Millisecond
+
+// An admission is a connection that is allowed to upgrade.
+type admission struct {
+	upgrade *upgrade
+	grant   *auth.Grant
+	release func() // releases the connection quota
+}
+
+// connect serves the connect route: it hands the connection over to its shard, or refuses
+// it. client is the peer, after a PROXY header. accepted is when the attempt started.
+func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte, accepted time.Time) {
+	if !f.beginUpgrade() {
+		f.refuse(c, draining())
+		return
+	}
+	defer f.upgrades.Done()
+	remote := f.cfg.Proxies.forwardedFor(client, head)
+	a, refused := f.admit(head, remote, c.PeerCertificate(), accepted)
+	if refused != nil {
+		if refused.status == http.StatusUnauthorized {
+			f.cfg.Logger.Warn("credentials refused", "remote", remote)
+		} else {
+			f.cfg.Logger.Info("connection refused", "remote", remote, "error", refused.code)
+		}
+		f.refuse(c, refused)
+		return
+	}
+	handedOver := false
+	defer func() {
+		if !handedOver { // also after a panic, so that the TLS keys are wiped
+			_ = c.Close()
+			a.release()
+		}
+	}()
+	resume := f.resume(a.upgrade)
+	if err := c.Detach(); err != nil {
+		f.cfg.Logger.Error("cannot hand over a connection", "remote", remote, "error", err)
+		f.closeConn(c, "internal_error")
+		return
+	}
+	handedOver = true
+	f.cfg.Node.ConnectsTotal.WithLabelValues("accepted").Inc()
+	f.cfg.Node.HandshakeSeconds.Observe(time.Since(accepted).Seconds())
+	gateway := a.grant.Gateway
+	// The shard owns the connection from here on.
+	f.cfg.Register(&shard.Registration{
+		Peer: shard.Peer{
+			GatewayID: gateway.ID, TokenID: a.grant.TokenID, Groups: gateway.Groups, Barrier: f.cfg.Barrier(gateway),
+			Live: a.grant.Live, Requests: a.grant.Requests, Revoked: a.grant.Revoked,
+		},
+		ID:              uuid.New(),
+		Remote:          remote,
+		UpgradeResponse: a.upgrade.response,
+		Resume:          resume,
+		Open:            f.cfg.WebSocket.Opener(c, slices.Concat(after, c.Buffered()), a.upgrade.deflate),
+		Abandon:         func() { _ = c.Close() },
+		Closed:          a.release,
+	})
+}
+
+// resume returns how the gateway resumes, nil for one without a position.
+func (f *Front) resume(up *upgrade) *shard.Resume {
+	if up.since == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resumeTimeout)
+	defer cancel()
+	return f.cfg.Resume(ctx, up.since, up.latest)
+}
+
+// admit decides whether a request is upgraded. The checks are in order of cost: those
+// that an attacker can trigger most often come first.
+func (f *Front) admit(head *http1.Head, remote netip.AddrPort, cert *x509.Certificate, now time.Time) (*admission, *refusal) {
+	if !f.addressAllowed(remote.Addr()) {
+		return nil, forbidden()
+	}
+	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
+		return nil, rateLimited(retryAfter)
+	}
+	up, refused := parseUpgrade(head, f.cfg.Compression)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case !f.originAllowed(head):
+		return nil, foreignOrigin()
+	case !f.cfg.Available():
+		return nil, logUnavailable()
+	}
+	grant, err := f.identify(up.token, cert)
+	if err != nil {
+		return nil, f.identityRefusal(err)
+	}
+	release, refused := f.acquireQuota(grant)
+	if refused != nil {
+		return nil, refused
+	}
+	return &admission{up, grant, release}, nil
+}
+
+// identityRefusal returns the refusal for an error of identify. Only a node that knows
+// all gateways says 401, after which real gateways exit for good.
+func (f *Front) identityRefusal(err error) *refusal {
+	switch {
+	case errors.Is(err, auth.ErrUnreachable):
+		return unavailable("cannot verify tokens: the platform is not reachable")
+	case errors.Is(err, auth.ErrNotSynced):
+		return unavailable("this node does not know yet what other nodes have registered")
+	case !f.cfg.Available(): // in the meantime; the token can be a new one
+		return logUnavailable()
+	}
+	return unauthorized()
+}
+
+// identify returns the grant of a token, or of a certificate when there is no token.
+func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, error) {
+	if token != "" || cert == nil {
+		return f.cfg.Verify(token)
+	}
+	if grant, ok := f.cfg.VerifyCertificate(cert); ok {
+		return grant, nil
+	}
+	if f.cfg.CatchUp != nil {
+		if err := f.cfg.CatchUp(); err != nil {
+			return nil, err
+		}
+	}
+	if grant, ok := f.cfg.VerifyCertificate(cert); ok {
+		return grant, nil
+	}
+	return nil, auth.ErrRefused
+}
+
+// addressAllowed reports whether gateways can connect from an address.
+func (f *Front) addressAllowed(a netip.Addr) bool {
+	return len(f.cfg.AllowFrom) == 0 || netaddr.Contains(f.cfg.AllowFrom, a)
+}
+
+// originAllowed reports whether a request is not from a web page, or from a page of an
+// allowed origin.
+func (f *Front) originAllowed(head *http1.Head) bool {
+	origin, lines := head.Value("origin")
+	return lines == 0 || lines == 1 && slices.Contains(f.cfg.AllowedOrigins, origin)
+}
