@@ -12,7 +12,7 @@ SOAK     ?= 10m
 # are more of them than processors. The packages that take longest start first: go test tests a
 # package once, also if it is listed twice.
 AT_ONCE ?= 4
-LONGEST := ./internal/node ./internal/eventlog ./internal/api ./bench ./cmd/gatecast
+LONGEST := ./internal/node ./internal/natsstore ./internal/natsstore/check ./internal/eventlog ./internal/api ./bench ./cmd/gatecast
 
 # These stop and kill processes, or attack a node, and mostly wait: they run beside each other, and
 # nothing else beside them. ALONE is a prefix of their command: .ci/run waits for its other steps.
@@ -38,6 +38,18 @@ run: ## start a demo: a node, two gateways and a stream of events; Ctrl-C ends i
 
 build: ## build the static binary bin/gatecast
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatecast ./cmd/gatecast
+
+# Where gatecast builds. serve and demo run on Linux only, all other commands on each.
+PLATFORMS := linux darwin freebsd windows
+ARCHS     := amd64 arm64
+
+cross: ## build and vet the program for every platform: Linux, macOS, FreeBSD, Windows; amd64 and arm64
+	@for os in $(PLATFORMS); do for arch in $(ARCHS); do \
+	  echo "$$os/$$arch"; \
+	  export GOOS=$$os GOARCH=$$arch CGO_ENABLED=0; \
+	  $(GO) build -trimpath -o /dev/null ./cmd/gatecast; \
+	  $(GO) vet $$($(GO) list -deps ./cmd/gatecast ./client | grep "^$$(GOOS= GOARCH= $(GO) list -m)"); \
+	done; done
 
 test: ## run all tests that need only Go; about 4 minutes
 	@packages=$$($(GO) list ./... | grep -vE '/($(ALONE_TESTS))$$'); \

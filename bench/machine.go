@@ -9,8 +9,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Conditions are what a result depends on, other than gatecast's code.
@@ -35,12 +33,7 @@ func machine() string {
 			parts = append(parts, string(bytes.TrimSpace(model)))
 		}
 	}
-	var u unix.Utsname
-	kernel := "unknown kernel"
-	if err := unix.Uname(&u); err == nil {
-		kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
-	}
-	parts = append(parts, plural(runtime.NumCPU(), "processor"), kernel)
+	parts = append(parts, plural(runtime.NumCPU(), "processor"), kernel())
 	return strings.Join(parts, ", ")
 }
 

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/frame"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -252,13 +250,7 @@ func (p *peer) wire() (bytes uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var info *unix.TCPInfo
-	var failed error
-	err = raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
-	if err = errors.Join(err, failed); err != nil {
-		return 0, fmt.Errorf("cannot read the socket's byte count: %w", err)
-	}
-	return info.Bytes_received, nil
+	return socketBytes(raw)
 }
 
 // reset closes the connection with RST. A normal close would leave thousands of ports in TIME_WAIT

@@ -10,24 +10,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Process is the id of a running process.
 type Process int
 
-// CPU returns the processor time the process has used, user and system, of all
-// its threads, those that have ended too. /proc/PID/stat has the same in units
-// of 10 ms; the process's clock has it in nanoseconds.
-func (p Process) CPU() (time.Duration, error) {
-	const schedClock = 2 // CPUCLOCK_SCHED of the kernel's posix-timers.h
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^int(p)<<3|schedClock), &ts); err != nil {
-		return 0, fmt.Errorf("read the processor time of process %d: %w", p, err)
-	}
-	return time.Duration(ts.Nano()), nil
-}
+// CPU returns the processor time that the process and all its threads have used, user and
+// system, including threads that have ended.
+func (p Process) CPU() (time.Duration, error) { return processTime(int(p)) }
 
 // Memory is what a process has in physical memory, in bytes.
 type Memory struct {

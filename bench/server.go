@@ -94,7 +94,7 @@ func serverCommand(ctx context.Context, c ServerConfig, dataDir string) *exec.Cm
 	}
 	// A separate process group: Ctrl-C on a terminal reaches only the load, which then stops the
 	// server.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = childAttributes(true)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
 	return cmd

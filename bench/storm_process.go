@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"syscall"
 	"time"
 )
 
@@ -103,7 +102,7 @@ func startStorm(ctx context.Context, command, env []string) (*stormProcess, erro
 	cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, command...)...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = childAttributes(false)
 	orders, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

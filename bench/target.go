@@ -8,8 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Target is a node to generate load on.
@@ -99,14 +97,14 @@ func (l *load) close() {
 // ownDescriptors is what a load needs besides its connections.
 const ownDescriptors = 100
 
-// CheckDescriptors says so when this process may not open as many connections.
+// CheckDescriptors returns an error if this process cannot open so many connections.
 func CheckDescriptors(conns int) error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("read the limit on descriptors: %w", err)
+	limit, err := descriptorLimit()
+	if err != nil {
+		return err
 	}
-	if uint64(conns)+ownDescriptors > limit.Cur {
-		return fmt.Errorf("%d connections need more descriptors than the %d this process may open; raise the limit (ulimit -n) or ask for fewer", conns, limit.Cur)
+	if uint64(conns)+ownDescriptors > limit {
+		return fmt.Errorf("%d connections need more descriptors than the %d this process can open; raise the limit (ulimit -n) or use fewer connections", conns, limit)
 	}
 	return nil
 }

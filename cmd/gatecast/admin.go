@@ -14,29 +14,30 @@ import (
 	"strings"
 )
 
-// apiRoot is what the paths of the internal route begin with.
+// apiRoot is the prefix of all paths of the API on the internal route.
 const apiRoot = "/api/internal/v1"
 
-// adminFlags say how a client command reaches the internal route. They are used by
-// one goroutine.
+// adminFlags say how a client command reaches the internal route. Only one goroutine uses
+// them.
 type adminFlags struct {
-	InternalURL    string `name:"internal-url" help:"The node's internal route. Default: ${default}." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL"`
-	InternalCA     string `name:"internal-ca" help:"PEM file of the certificates to trust there. Default: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE"`
-	AdminTokenFile string `help:"File of the admin token. Default: ${default}." default:"data/admin.token" env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE"`
+	InternalURL    string `name:"internal-url" help:"Internal route of the node." default:"http://127.0.0.1:9244" env:"GATECAST_INTERNAL_URL" placeholder:"URL" group:"Node"`
+	InternalCA     string `name:"internal-ca" help:"PEM certificates to trust at that URL. None: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE" group:"Node"`
+	AdminTokenFile string `help:"File of the node's admin token." default:"data/admin.token" env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE" group:"Node"`
 
 	route *internalRoute // nil until the first request
 }
 
-// do sends a request and returns the answer's body, which the caller closes. An
-// answer that is an error becomes one. Before the first request it waits for a node
-// that is starting; no request is sent twice.
+// do sends a request and returns the response's body, which the caller closes. A status of
+// 400 or more is an error. Before the first request, do waits for a node that is starting.
+// It sends no request twice: a publish or a registration may have taken effect although no
+// response came.
 func (f *adminFlags) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
 	if f.route == nil {
 		client, err := f.client()
 		if err != nil {
 			return nil, err
 		}
-		if f.route, err = f.arrive(ctx, client, method != http.MethodGet); err != nil {
+		if f.route, err = f.await(ctx, client, method != http.MethodGet); err != nil {
 			return nil, err
 		}
 	}
@@ -54,45 +55,45 @@ func (f *adminFlags) do(ctx context.Context, method, path, contentType string, b
 		return nil, f.unreached(err)
 	case resp.StatusCode >= 400:
 		defer resp.Body.Close()
-		return nil, answerError(resp)
+		return nil, responseError(resp)
 	}
 	return resp.Body, nil
 }
 
-// answerError reads the error that an answer holds.
-func answerError(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what there is of it will do
+// responseError returns the error that the body of a response describes.
+func responseError(resp *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // a part of it is not JSON, and then the status is the error
 	var e struct {
 		Error   string `json:"error"`
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(body, &e) != nil || e.Error == "" {
-		return fmt.Errorf("the node answered %s", resp.Status)
+		return fmt.Errorf("the node responded with %s", resp.Status)
 	}
 	return fmt.Errorf("%s: %s", e.Error, e.Message)
 }
 
-// call sends a request with a JSON body, if any, and prints the answer.
+// call sends a request, with a JSON body unless body is nil, and prints the response.
 func (f *adminFlags) call(ctx context.Context, w world, method, path string, body any) error {
 	var in io.Reader
 	if body != nil {
 		var text bytes.Buffer
 		encoder := json.NewEncoder(&text)
-		encoder.SetEscapeHTML(false) // a payload stays as it is written
+		encoder.SetEscapeHTML(false) // a payload is published as the user wrote it
 		if err := encoder.Encode(body); err != nil {
 			return err
 		}
 		in = &text
 	}
-	answer, err := f.do(ctx, method, apiRoot+path, "application/json", in)
+	response, err := f.do(ctx, method, apiRoot+path, "application/json", in)
 	if err != nil {
 		return err
 	}
-	defer answer.Close()
-	return printJSON(w.out, answer)
+	defer response.Close()
+	return printJSON(w.out, response)
 }
 
-// printJSON prints JSON for people; nothing for nothing.
+// printJSON prints JSON with indentation, and nothing for an empty body.
 func printJSON(out io.Writer, in io.Reader) error {
 	raw, err := io.ReadAll(in)
 	if err != nil || len(raw) == 0 {
@@ -100,14 +101,14 @@ func printJSON(out io.Writer, in io.Reader) error {
 	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(raw), "", "  "); err != nil {
-		return fmt.Errorf("the node's answer is not JSON: %w", err)
+		return fmt.Errorf("the node's response is not JSON: %w", err)
 	}
 	b.WriteByte('\n')
 	_, err = b.WriteTo(out)
 	return err
 }
 
-// pathOf joins escaped segments to a path.
+// pathOf joins segments to a path and escapes each of them.
 func pathOf(segments ...string) string {
 	var b strings.Builder
 	for _, s := range segments {

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gatecast/gatecast/bench"
@@ -22,22 +21,22 @@ import (
 
 type benchCmd struct {
 	adminFlags
-	URL      string `name:"url" help:"The node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
-	Insecure bool   `help:"Do not verify the node's certificates."`
-	CAFile   string `name:"ca-file" help:"PEM file of the certificates to trust. Default: the system's." placeholder:"FILE"`
+	URL      string `name:"url" help:"URL of the node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
+	Insecure bool   `help:"Skip verification of the node's certificates."`
+	CAFile   string `name:"ca-file" help:"PEM certificates to trust. None: the system's." placeholder:"FILE"`
 
-	Connections int           `help:"Connections to make. Default: ${default}." default:"10" placeholder:"N"`
-	Gateways    int           `help:"Gateways to register, which have the connections by turns. Default: one for each." placeholder:"N"`
-	Rate        int           `help:"Events a second. Default: ${default}." default:"100" placeholder:"N"`
-	For         time.Duration `help:"How long to publish. Default: ${default}; Ctrl-C ends it early." default:"30s" placeholder:"TIME"`
-	EventBytes  int           `help:"Size of an event as it is published. Default: ${default}." default:"200" placeholder:"BYTES"`
-	All         bool          `help:"Each event is for every connection made here. Default: for one gateway, by turns."`
-	Publishers  int           `help:"Connections to publish on, each for gateways of its own; with --all one. Default: ${default}." default:"8" placeholder:"N"`
-	Dialers     int           `help:"Connections made at once. Default: ${default}." default:"32" placeholder:"N"`
-	JSON        bool          `name:"json" help:"Print the figures as JSON."`
+	Connections int           `help:"Number of connections." default:"10" placeholder:"N"`
+	Gateways    int           `help:"Number of gateways that share the connections. None: one per connection." placeholder:"N"`
+	Rate        int           `help:"Events per second." default:"100" placeholder:"N"`
+	For         time.Duration `help:"Time to publish; Ctrl-C ends it early." default:"30s" placeholder:"TIME"`
+	EventBytes  int           `help:"Bytes of an event's JSON, as published." default:"200" placeholder:"BYTES"`
+	All         bool          `help:"Send each event to all connections, not to one gateway in turn."`
+	Publishers  int           `help:"Publishing connections, each with its own gateways; 1 with --all." default:"8" placeholder:"N"`
+	Dialers     int           `help:"Number of connections that are opened at the same time." default:"32" placeholder:"N"`
+	JSON        bool          `name:"json" help:"Print the results as JSON."`
 }
 
-// maxEventBytes is less than a node takes by default.
+// maxEventBytes is a bit less than the default of the setting max-payload, 1 MiB.
 const maxEventBytes = 1_000_000
 
 // Run puts load on a node and prints what it measured.
@@ -61,7 +60,7 @@ func (c *benchCmd) Run(ctx context.Context, w world) error {
 		Rate: c.Rate, For: c.For, EventBytes: c.EventBytes, All: c.All,
 		Publishers: c.Publishers, Dialers: c.Dialers,
 		Paced: func(rest time.Duration) {
-			fmt.Fprintf(w.err, "gatecast: the node limits attempts to connect; waiting some %v for it (--rate-limit 0 turns its limit off)\n", rest.Round(time.Second))
+			fmt.Fprintf(w.err, "gatecast: the node limits connection attempts; connecting takes about %v (start the node with --rate-limit 0 to avoid it)\n", rest.Round(time.Second))
 		},
 	})
 	if _, measured := r.Figure("published"); !measured && err != nil {
@@ -70,6 +69,7 @@ func (c *benchCmd) Run(ctx context.Context, w world) error {
 	return errors.Join(c.print(w, &r), err)
 }
 
+// print prints the results as a table, or as JSON with --json.
 func (c *benchCmd) print(w world, r *bench.Result) error {
 	if !c.JSON {
 		r.WriteTable(w.out)
@@ -80,6 +80,7 @@ func (c *benchCmd) print(w world, r *bench.Result) error {
 	return out.Encode(r)
 }
 
+// validate checks the limits of the flags.
 func (c *benchCmd) validate() error {
 	for _, f := range []struct {
 		flag        string
@@ -93,16 +94,16 @@ func (c *benchCmd) validate() error {
 		{"--dialers", c.Dialers, 10_000},
 	} {
 		if f.value < 1 || f.value > f.most {
-			return fmt.Errorf("%s: want 1 to %d", f.flag, f.most)
+			return fmt.Errorf("%s: %d is out of range; want 1 to %d", f.flag, f.value, f.most)
 		}
 	}
 	if c.For <= 0 {
-		return errors.New("--for: want a time above 0")
+		return fmt.Errorf("--for: %v is out of range; want a time above 0", c.For)
 	}
 	return nil
 }
 
-// target says where the node is and how to reach it.
+// target returns the node's addresses and how its certificates are verified.
 func (c *benchCmd) target() (t bench.Target, err error) {
 	gateways, err := serverURL("--url", c.URL, "ws", "wss")
 	if err != nil {
@@ -130,27 +131,34 @@ func (c *benchCmd) target() (t bench.Target, err error) {
 func (c *benchCmd) adminToken(ctx context.Context, trust *tls.Config) (string, error) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
 	defer client.CloseIdleConnections()
-	route, err := c.arrive(ctx, client, true)
+	route, err := c.await(ctx, client, true)
 	if err != nil {
 		return "", err
 	}
 	return route.token, nil
 }
 
-// serverURL reads the URL of a flag, which has one of two schemes.
+// serverURL parses the URL of a flag. It has one of two schemes, without and with TLS.
 func serverURL(flag, text, clear, secure string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != clear && u.Scheme != secure || u.Hostname() == "" || u.User != nil {
-		return nil, &usageError{fmt.Errorf("%s: want %s://HOST:PORT or %s://HOST:PORT", flag, secure, clear)}
+		return nil, &usageError{fmt.Errorf("%s: %q is not the URL of a node; want %s://HOST:PORT or %s://HOST:PORT", flag, redacted(u), secure, clear)}
 	}
 	return u, nil
 }
 
-// isSecure reports whether a URL's scheme is one with TLS.
+// redacted returns a URL without its password, "" for nil.
+func redacted(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+// isSecure reports whether a URL's scheme uses TLS.
 func isSecure(u *url.URL) bool { return u.Scheme == "wss" || u.Scheme == "https" }
 
-// hostPort returns a URL's host with the port that its scheme means, if it names
-// none.
+// hostPort returns a URL's host and port; without a port, the scheme's default.
 func hostPort(u *url.URL) string {
 	port := "80"
 	if isSecure(u) {
@@ -159,7 +167,7 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 }
 
-// trustFor returns the config for a server; nil if there is no TLS.
+// trustFor returns the TLS configuration for a server, nil for a URL without TLS.
 func trustFor(u *url.URL, trust *tls.Config) *tls.Config {
 	if !isSecure(u) {
 		return nil
@@ -169,7 +177,7 @@ func trustFor(u *url.URL, trust *tls.Config) *tls.Config {
 	return trust
 }
 
-// explain says what to do about an error that kept the load from beginning.
+// explain adds what to do to an error that came before anything was measured.
 func (c *benchCmd) explain(err error) error {
 	if remedy := c.remedy(err); remedy != "" {
 		return fmt.Errorf("%w; %s", err, remedy)
@@ -177,25 +185,26 @@ func (c *benchCmd) explain(err error) error {
 	return err
 }
 
+// remedy returns what to do about an error, "" if nothing is known.
 func (c *benchCmd) remedy(err error) string {
 	refused, ok := errors.AsType[*bench.RefusedError](err)
 	slow, paced := errors.AsType[*bench.PaceError](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case paced && slow.Made > 0:
-		return fmt.Sprintf("start the node with --rate-limit 0, or ask for %d --connections", slow.Made)
+		return fmt.Sprintf("start the node with --rate-limit 0, or use --connections %d", slow.Made)
 	case ok && refused.Status == http.StatusTooManyRequests:
-		return "start the node with --rate-limit 0, or a limit that this load fits in"
+		return "start the node with --rate-limit 0 or a higher limit"
 	case ok && refused.Code == "capacity_exceeded":
-		return fmt.Sprintf("start the node with --max-connections %d or more, or ask for fewer --connections", c.Connections)
+		return fmt.Sprintf("start the node with --max-connections %d or more, or use fewer --connections", c.Connections)
 	case ok && refused.Status == http.StatusUnauthorized:
-		return "is --admin-token-file the node's?"
+		return "check that --admin-token-file is the node's"
 	case untrusted:
-		return "give the node's certificate with --ca-file, or do not verify it with --insecure"
-	case errors.Is(err, syscall.ECONNREFUSED):
+		return "give the node's certificate with --ca-file, or skip verification with --insecure"
+	case isRefused(err):
 		return fmt.Sprintf("is gatecast serve running at %s and %s?", c.InternalURL, c.URL)
 	case errors.Is(err, context.Canceled):
-		return "it was interrupted before it published anything"
+		return "interrupted before anything was published"
 	}
 	return ""
 }

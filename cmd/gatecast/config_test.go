@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // serveWith reads serve's settings from a configuration file's text.

@@ -17,18 +17,18 @@ import (
 )
 
 type gatewayCmd struct {
-	Add    gatewayAddCmd    `cmd:"" help:"Register a gateway; prints its id and its token, which is shown only now."`
+	Add    gatewayAddCmd    `cmd:"" help:"Register a gateway and print its token."`
 	List   gatewayListCmd   `cmd:"" help:"List gateways."`
 	Show   gatewayShowCmd   `cmd:"" help:"Show one gateway."`
-	Remove gatewayRemoveCmd `cmd:"" help:"Remove a gateway; its connections are closed."`
+	Remove gatewayRemoveCmd `cmd:"" help:"Remove a gateway and close its connections."`
 }
 
 type gatewayAddCmd struct {
 	adminFlags
-	Name  string   `arg:"" help:"A name for people."`
-	ID    string   `name:"id" help:"The gateway's id. Default: a new UUID." placeholder:"ID"`
-	Org   string   `help:"Its organization's id." placeholder:"ORG"`
-	Group []string `help:"A group it is in; may be repeated." placeholder:"G" sep:"none"`
+	Name  string   `arg:"" help:"Display name of the gateway."`
+	ID    string   `name:"id" help:"Gateway id. None: a new UUID." placeholder:"ID"`
+	Org   string   `help:"Id of the gateway's organization." placeholder:"ORG"`
+	Group []string `help:"Group of the gateway; can be repeated." placeholder:"G" sep:"none"`
 }
 
 // Run registers a gateway.
@@ -43,17 +43,17 @@ func (c *gatewayAddCmd) Run(ctx context.Context, w world) error {
 
 type gatewayListCmd struct {
 	adminFlags
-	Limit  int    `help:"How many, at most. Default: all." placeholder:"N"`
-	Cursor string `help:"Where the last list ended." placeholder:"CURSOR"`
+	Limit  int    `help:"Number of gateways to list. None: all." placeholder:"N"`
+	Cursor string `help:"Cursor that the previous list ended with." placeholder:"CURSOR"`
 }
 
-// listPage is how many gateways are asked for at once.
+// listPage is the number of gateways per request.
 const listPage = 1000
 
-// Run lists gateways, page by page: there may be a million.
+// Run lists gateways page by page, so that a million of them need no memory here.
 func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 	if c.Limit < 0 {
-		return &usageError{fmt.Errorf("--limit: %d is below 0", c.Limit)}
+		return &usageError{fmt.Errorf("--limit: %d is out of range; want at least 1, or 0 for all", c.Limit)}
 	}
 	out := bufio.NewWriter(w.out)
 	cursor, printed := c.Cursor, 0
@@ -62,7 +62,7 @@ func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 		if err != nil {
 			return errors.Join(err, out.Flush())
 		}
-		if first { // not before there is an answer
+		if first { // an error of the first request must not follow the beginning of a list
 			_, _ = out.WriteString("{\n  \"gateways\": [") // Flush reports errors
 		}
 		if err := writeList(out, page.Gateways, printed == 0); err != nil {
@@ -82,7 +82,7 @@ func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 	return out.Flush()
 }
 
-// A gatewayPage is an answer of the route that lists gateways.
+// A gatewayPage is a response of the route that lists gateways.
 type gatewayPage struct {
 	Gateways []json.RawMessage `json:"gateways"`
 	Cursor   string            `json:"cursor"` // empty at the end
@@ -97,18 +97,19 @@ func (c *gatewayListCmd) page(ctx context.Context, cursor string, printed int) (
 	if cursor != "" {
 		q.Set("cursor", cursor)
 	}
-	answer, err := c.do(ctx, http.MethodGet, apiRoot+"/gateways?"+q.Encode(), "", nil)
+	response, err := c.do(ctx, http.MethodGet, apiRoot+"/gateways?"+q.Encode(), "", nil)
 	if err != nil {
 		return p, err
 	}
-	defer answer.Close()
-	if err := json.NewDecoder(answer).Decode(&p); err != nil {
-		return p, fmt.Errorf("the node's answer is not as expected: %w", err)
+	defer response.Close()
+	if err := json.NewDecoder(response).Decode(&p); err != nil {
+		return p, fmt.Errorf("the node's response is not a page of gateways: %w", err)
 	}
 	return p, nil
 }
 
-// writeList writes the elements of a JSON list that is indented by two.
+// writeList writes elements of a JSON list that is indented by two levels. The caller
+// writes the brackets.
 func writeList(out *bufio.Writer, elements []json.RawMessage, first bool) error {
 	var b bytes.Buffer
 	for _, e := range elements {
@@ -118,7 +119,7 @@ func writeList(out *bufio.Writer, elements []json.RawMessage, first bool) error 
 		first = false
 		b.WriteString("\n    ")
 		if err := json.Indent(&b, e, "    ", "  "); err != nil {
-			return fmt.Errorf("the node's answer is not as expected: %w", err)
+			return fmt.Errorf("the node's response is not a page of gateways: %w", err)
 		}
 	}
 	_, err := b.WriteTo(out)
@@ -127,7 +128,7 @@ func writeList(out *bufio.Writer, elements []json.RawMessage, first bool) error 
 
 type gatewayShowCmd struct {
 	adminFlags
-	ID string `arg:"" help:"The gateway's id."`
+	ID string `arg:"" help:"Gateway id."`
 }
 
 // Run shows a gateway.
@@ -137,7 +138,7 @@ func (c *gatewayShowCmd) Run(ctx context.Context, w world) error {
 
 type gatewayRemoveCmd struct {
 	adminFlags
-	ID string `arg:"" help:"The gateway's id."`
+	ID string `arg:"" help:"Gateway id."`
 }
 
 // Run removes a gateway.
@@ -146,25 +147,25 @@ func (c *gatewayRemoveCmd) Run(ctx context.Context, w world) error {
 }
 
 type tokenCmd struct {
-	Add    tokenAddCmd    `cmd:"" help:"Make a second token for a gateway; it is shown only now."`
-	List   tokenListCmd   `cmd:"" help:"List a gateway's tokens."`
-	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token; its connections are closed."`
+	Add    tokenAddCmd    `cmd:"" help:"Add a token to a gateway and print it."`
+	List   tokenListCmd   `cmd:"" help:"List the tokens of a gateway."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token and close its connections."`
 }
 
 type tokenAddCmd struct {
 	adminFlags
-	Gateway   string        `arg:"" help:"The gateway's id."`
-	ExpiresIn time.Duration `help:"Time until it expires. Default: it does not." placeholder:"TIME"`
+	Gateway   string        `arg:"" help:"Gateway id."`
+	ExpiresIn time.Duration `help:"Time until the token expires. None: never." placeholder:"TIME"`
 }
 
-// Run makes a token.
+// Run adds a token.
 func (c *tokenAddCmd) Run(ctx context.Context, w world) error {
 	var body struct {
 		ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 	}
 	switch {
 	case c.ExpiresIn < 0:
-		return &usageError{fmt.Errorf("--expires-in: %v is in the past", c.ExpiresIn)}
+		return &usageError{fmt.Errorf("--expires-in: %v is in the past; want a time above 0", c.ExpiresIn)}
 	case c.ExpiresIn > 0:
 		body.ExpiresAt = new(time.Now().Add(c.ExpiresIn).UTC())
 	}
@@ -173,7 +174,7 @@ func (c *tokenAddCmd) Run(ctx context.Context, w world) error {
 
 type tokenListCmd struct {
 	adminFlags
-	Gateway string `arg:"" help:"The gateway's id."`
+	Gateway string `arg:"" help:"Gateway id."`
 }
 
 // Run lists tokens.
@@ -183,8 +184,8 @@ func (c *tokenListCmd) Run(ctx context.Context, w world) error {
 
 type tokenRevokeCmd struct {
 	adminFlags
-	Gateway string `arg:"" help:"The gateway's id."`
-	Token   string `arg:"" help:"The token's id, as token list prints it."`
+	Gateway string `arg:"" help:"Gateway id."`
+	Token   string `arg:"" help:"Token id, from token list."`
 }
 
 // Run revokes a token.
@@ -194,9 +195,9 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, w world) error {
 
 type statsCmd struct {
 	adminFlags
-	Gateway string `help:"Only this gateway's connections." placeholder:"ID"`
-	Limit   int    `help:"How many connections, at most. Default: all." placeholder:"N"`
-	Cursor  string `help:"Where the last page ended." placeholder:"CURSOR"`
+	Gateway string `help:"Id of a gateway, to show only its connections." placeholder:"ID"`
+	Limit   int    `help:"Number of connections to show. None: all." placeholder:"N"`
+	Cursor  string `help:"Cursor that the previous page ended with." placeholder:"CURSOR"`
 }
 
 // Run prints the stats.

@@ -48,7 +48,7 @@ func (c *healthCmd) Run(ctx context.Context, k *kong.Context) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return answerError(resp)
+		return responseError(resp)
 	}
 	return nil
 }

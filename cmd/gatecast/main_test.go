@@ -6,15 +6,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/gatecast/gatecast/test/testenv"
 )
 
 // asProgram, in the environment, has the test binary be gatecast itself.
@@ -30,9 +26,9 @@ func TestMain(m *testing.M) {
 // impatient has client commands wait only a moment for a node, where a test is about
 // one that is not there.
 func impatient(t *testing.T) {
-	was := startPatience
-	startPatience = 500 * time.Millisecond
-	t.Cleanup(func() { startPatience = was })
+	was := startTimeout
+	startTimeout = 500 * time.Millisecond
+	t.Cleanup(func() { startTimeout = was })
 }
 
 // gatecast runs a command and returns its exit code and what it wrote.
@@ -51,23 +47,47 @@ func writeFile(t *testing.T, name, text string) string {
 	return path
 }
 
+// An errorCase is a command that must fail.
+type errorCase struct {
+	name string
+	args []string
+	env  [2]string // a variable and its value
+	code int
+	says string // part of the error
+}
+
+// checkErrors checks that each command prints its error as one line.
+func checkErrors(t *testing.T, cases []errorCase) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if c.env[0] != "" {
+				t.Setenv(c.env[0], c.env[1])
+			}
+			code, out, errs := gatecast("", c.args...)
+			lines := strings.Split(strings.TrimSpace(errs), "\n")
+			last := lines[len(lines)-1]
+			if code != c.code || !strings.HasPrefix(last, "gatecast: ") || !strings.Contains(last, c.says) {
+				t.Errorf("exit %d, want %d, with a line about %s:\n%s", code, c.code, c.says, errs)
+			}
+			for _, l := range lines[:len(lines)-1] {
+				if !strings.HasPrefix(l, "{") { // a line of the node's log
+					t.Errorf("more than one line: %s", l)
+				}
+			}
+			if strings.Contains(errs, adminTokenText) {
+				t.Error("the error shows the admin token")
+			}
+			if out != "" {
+				t.Errorf("standard output: %s", out)
+			}
+		})
+	}
+}
+
 func TestErrorsAreOneLine(t *testing.T) {
 	impatient(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	token := writeFile(t, "admin.token", strings.Repeat("x", 43)+"\n")
-	logs := testenv.NewLog(t)
-	logs.HideTokens(token)
-	for _, c := range []struct {
-		name string
-		args []string
-		env  [2]string
-		code int
-		says string
-	}{
+	token := adminToken(t)
+	checkErrors(t, []errorCase{
 		{name: "no command", args: nil, code: 2, says: "--help"},
 		{name: "unknown command", args: []string{"srve"}, code: 2, says: "srve"},
 		{name: "unknown flag", args: []string{"serve", "--lisen", ":1"}, code: 2, says: "--lisen"},
@@ -80,15 +100,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{name: "bad value in the configuration", args: []string{"serve", "--config", writeFile(t, "c.yaml", "max-payload: big\n")}, code: 2, says: `gatecast: configuration file: max-payload: "big" is not a size`},
 		{name: "out of range in the configuration", args: []string{"serve", "--config", writeFile(t, "c.yaml", "shards: 5000\n")}, code: 2, says: "gatecast: configuration file: shards: 5000 is out of range; want 0 (one per processor), or 1 to 1024"},
 		{name: "the flag precedes the environment", args: []string{"serve", "--max-connections=-1"}, env: [2]string{"WS_MAX_CONNECTIONS", "5"}, code: 2, says: "gatecast: --max-connections: -1 is out of range"},
-		{name: "used port by the environment", args: []string{"serve", "--data-dir", t.TempDir()}, env: [2]string{"GATECAST_LISTEN", taken.Addr().String()}, code: 1, says: "gatecast: GATECAST_LISTEN: cannot listen on"},
 		{name: "contradiction", args: []string{"serve", "--ping-interval", "40"}, code: 2, says: "--connection-timeout"},
 		{name: "no such configuration", args: []string{"serve", "--config", "/nowhere.yaml"}, code: 2, says: "nowhere.yaml"},
 		{name: "unknown key", args: []string{"serve", "--config", writeFile(t, "c.yaml", "lisen: :1\n")}, code: 2, says: "lisen"},
 		{name: "not YAML", args: []string{"serve", "--config", writeFile(t, "c.yaml", "a: b: c")}, code: 2, says: "YAML"},
 		{name: "a list in the configuration", args: []string{"serve", "--config", writeFile(t, "c.yaml", "listen: [a]\n")}, code: 2, says: "single value"},
-		{name: "used port", args: []string{"serve", "--data-dir", t.TempDir(), "--listen", taken.Addr().String()}, code: 1, says: "address already in use"},
-		{name: "unwritable folder", args: []string{"serve", "--data-dir", token + "/data", "--listen", "127.0.0.1:0"}, code: 1, says: "--data-dir"},
-		{name: "bad certificate", args: []string{"serve", "--data-dir", t.TempDir(), "--log", "memory", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0", "--tls-cert", token, "--tls-key", token}, code: 1, says: "--tls-cert"},
 		{name: "no admin token", args: []string{"stats", "--admin-token-file", "/nowhere"}, code: 1, says: "--admin-token-file"},
 		{name: "no node", args: []string{"stats", "--admin-token-file", token, "--internal-url", "http://127.0.0.1:1"}, code: 1, says: "is gatecast serve running"},
 		{name: "nobody to publish to", args: []string{"publish", "--type", "t"}, code: 2, says: "--gateway"},
@@ -101,68 +117,22 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{name: "a limit below 0", args: []string{"gateway", "list", "--limit", "-1"}, code: 2, says: "--limit"},
 		{name: "tail without token", args: []string{"tail", "--url", "wss://x"}, code: 2, says: "--token"},
 		{name: "tail of a bad CA file", args: []string{"tail", "--url", "wss://x", "--token", "t", "--ca-file", token}, code: 1, says: "--ca-file"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if c.env[0] != "" {
-				t.Setenv(c.env[0], c.env[1])
-			}
-			code, out, errs := gatecast("", c.args...)
-			io.WriteString(logs, errs)
-			lines := strings.Split(strings.TrimSpace(errs), "\n")
-			last := lines[len(lines)-1]
-			if code != c.code || !strings.HasPrefix(last, "gatecast: ") || !strings.Contains(last, c.says) {
-				t.Errorf("exit %d, want %d, with a line about %s:\n%s", code, c.code, c.says, errs)
-			}
-			for _, l := range lines[:len(lines)-1] {
-				if !strings.HasPrefix(l, "{") { // the log's lines
-					t.Errorf("more than a line: %s", l)
-				}
-			}
-			if out != "" {
-				t.Errorf("standard output: %s", out)
-			}
-		})
-	}
+	})
 }
 
-// A flag comes before the environment, the environment before the file, the file
-// before the default.
-func TestPrecedence(t *testing.T) {
-	t.Setenv("WS_RATE_LIMIT_PER_MINUTE", "2")
-	t.Setenv("WS_PING_INTERVAL", "2")
-	t.Setenv("GATECAST_CONFIG", writeFile(t, "c.yaml", "rate-limit: 1\nping-interval: 1\nmax-payload: 64KiB\nplaintext: true\nlog-level: warn\nretention: 1h\n"))
-	var c cli
-	if _, err := newParser(&c).Parse([]string{"serve", "--ping-interval", "3"}); err != nil {
-		t.Fatal(err)
-	}
-	cfg := c.Serve.nodeConfig()
-	if cfg.PingInterval != 3*time.Second || cfg.RateLimit != 2 || cfg.MaxPayload != 64<<10 || !cfg.Plaintext || cfg.Retention != time.Hour || cfg.MaxConnections != 1000 {
-		t.Errorf("%+v", cfg)
-	}
-	if c.Serve.LogLevel.String() != "WARN" {
-		t.Errorf("log level %v", c.Serve.LogLevel)
-	}
+// A lineWriter hands on what is written to it, a write at a time.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w <- string(b)
+	return len(b), nil
 }
 
-func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"gateway", "add", "--help"}} {
-		if code, out, errs := gatecast("", args...); code != 0 || errs != "" || !strings.Contains(out, "Usage:") {
-			t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
-		}
-	}
-	if code, out, _ := gatecast("", "--version"); code != 0 || strings.TrimSpace(out) == "" {
-		t.Errorf("--version: exit %d, %q", code, out)
-	}
-}
+// adminTokenText is the token that [adminToken] writes.
+var adminTokenText = strings.Repeat("x", 43)
 
-func TestDemo(t *testing.T) {
-	code, out, errs := gatecast("", "demo", "--for", "300ms", "--every", "50ms")
-	if code != 0 || errs != "" {
-		t.Fatalf("exit %d\n%s%s", code, out, errs)
-	}
-	for _, want := range []string{"edge-eu/2 is connected", "edge-us/1 received", "once and in order", "The ops page is at http://127.0.0.1:"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("nothing says %q in\n%s", want, out)
-		}
-	}
+// adminToken writes a file with an admin token and returns its path.
+func adminToken(t *testing.T) string {
+	t.Helper()
+	return writeFile(t, "admin.token", adminTokenText+"\n")
 }

@@ -22,18 +22,18 @@ import (
 
 type publishCmd struct {
 	adminFlags
-	Gateway     []string `help:"A gateway's id; may be repeated." placeholder:"ID" sep:"none" xor:"to"`
-	Group       string   `help:"Every gateway of a group." placeholder:"G" xor:"to"`
-	All         bool     `help:"Every gateway." xor:"to"`
-	Type        string   `help:"The event's type, as in api.deployed." placeholder:"T"`
-	Payload     string   `help:"The payload, as JSON." placeholder:"JSON" xor:"payload"`
-	PayloadFile string   `help:"A file that holds the payload." placeholder:"F" xor:"payload"`
-	Key         string   `help:"What the event is about: kept with it." placeholder:"K"`
-	Correlation string   `name:"correlation-id" help:"An id for tracing. Default: a new UUID." placeholder:"ID"`
-	Stdin       bool     `help:"Publish newline-delimited JSON, each line a whole event, from standard input; prints a receipt per line."`
+	Gateway     []string `help:"Id of a target gateway; can be repeated." placeholder:"ID" sep:"none" xor:"to"`
+	Group       string   `help:"Group of target gateways." placeholder:"G" xor:"to"`
+	All         bool     `help:"Send to every gateway." xor:"to"`
+	Type        string   `help:"Event type, as in api.deployed." placeholder:"T"`
+	Payload     string   `help:"Payload as JSON." placeholder:"JSON" xor:"payload"`
+	PayloadFile string   `help:"File with the payload as JSON." placeholder:"F" xor:"payload"`
+	Key         string   `help:"Key for replay=latest: a newer event with it supersedes this one." placeholder:"K"`
+	Correlation string   `name:"correlation-id" help:"Correlation id. None: a new UUID." placeholder:"ID"`
+	Stdin       bool     `help:"Publish newline-delimited JSON events from standard input."`
 }
 
-// Run publishes.
+// Run publishes one event, or standard input with --stdin.
 func (c *publishCmd) Run(ctx context.Context, w world, k *kong.Context) error {
 	if c.Stdin {
 		if err := bulkContradiction(onCommandLine(k)); err != nil {
@@ -48,18 +48,18 @@ func (c *publishCmd) Run(ctx context.Context, w world, k *kong.Context) error {
 	return c.call(ctx, w, http.MethodPost, "/events", draft)
 }
 
-// bulkContradiction returns what is wrong with flags given beside --stdin: those about
-// one event would be ignored.
+// bulkContradiction returns an error if the command line has --stdin and a flag about one
+// event, which would be ignored.
 func bulkContradiction(given map[string]bool) error {
 	for _, flag := range []string{"gateway", "group", "all", "type", "payload", "payload-file", "key", "correlation-id"} {
 		if given[flag] {
-			return &usageError{fmt.Errorf("--stdin contradicts --%s: each line of standard input says that of its own event", flag)}
+			return &usageError{fmt.Errorf("--stdin contradicts --%s: each line of standard input has it for its own event; leave one of them out", flag)}
 		}
 	}
 	return nil
 }
 
-// draft makes the request that the flags describe.
+// draft returns the event that the flags describe.
 func (c *publishCmd) draft() (*event.Draft, error) {
 	d := &event.Draft{
 		GatewayIDs: c.Gateway, Group: c.Group, All: c.All,
@@ -70,9 +70,9 @@ func (c *publishCmd) draft() (*event.Draft, error) {
 	}
 	switch {
 	case len(c.Gateway) == 0 && c.Group == "" && !c.All:
-		return nil, &usageError{errors.New("say who the event is for: --gateway, --group or --all")}
+		return nil, &usageError{errors.New("the event has no target; give --gateway, --group or --all")}
 	case c.Type == "":
-		return nil, &usageError{errors.New("say what the event is: --type")}
+		return nil, &usageError{errors.New("the event has no type; give --type")}
 	case c.PayloadFile != "":
 		b, err := os.ReadFile(c.PayloadFile)
 		if err != nil {
@@ -85,13 +85,14 @@ func (c *publishCmd) draft() (*event.Draft, error) {
 		d.Payload = []byte(c.Payload)
 	}
 	if d.Payload != nil && !json.Valid(d.Payload) {
-		return nil, &usageError{errors.New("the payload is not JSON")}
+		return nil, &usageError{errors.New("the payload is not JSON; check its quotes and brackets")}
 	}
 	return d, nil
 }
 
-// A lineInput is standard input. It refuses UTF-16, which some shells write: a node would
-// answer each half of a character.
+// A lineInput is standard input. It refuses UTF-16, which some Windows shells write: the
+// node would take each line feed byte for the end of a line and answer with an error per
+// fragment.
 type lineInput struct {
 	io.Reader
 	begun bool
@@ -108,15 +109,15 @@ func (in *lineInput) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bulk streams standard input to the node and its receipts back.
+// bulk streams standard input to the node and prints its receipts as they come.
 func (c *publishCmd) bulk(ctx context.Context, w world) error {
-	answer, err := c.do(ctx, http.MethodPost, apiRoot+"/events", "application/x-ndjson", io.NopCloser(&lineInput{Reader: w.in}))
+	response, err := c.do(ctx, http.MethodPost, apiRoot+"/events", "application/x-ndjson", io.NopCloser(&lineInput{Reader: w.in}))
 	if err != nil {
 		return err
 	}
-	defer answer.Close()
+	defer response.Close()
 	refused := 0
-	lines := bufio.NewReader(answer)
+	lines := bufio.NewReader(response)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if bytes.Contains(line, []byte(`"error":`)) {
@@ -127,7 +128,7 @@ func (c *publishCmd) bulk(ctx context.Context, w world) error {
 		}
 		switch {
 		case err == io.EOF && refused > 0:
-			return fmt.Errorf("lines not published: %d; their answers say why", refused)
+			return fmt.Errorf("lines not published: %d; the output has an error for each", refused)
 		case err == io.EOF:
 			return nil
 		case err != nil:

@@ -16,13 +16,13 @@ import (
 )
 
 type tailCmd struct {
-	URL      string `name:"url" help:"The node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
-	Token    string `help:"The gateway's token; in the environment other users of the machine do not see it." required:"" env:"GATECAST_TOKEN" placeholder:"T"`
-	Since    string `help:"Go on behind this event: prints what was published since. Default: what is published from now on." placeholder:"ID"`
-	Latest   bool   `help:"Of what was published since, only the newest event of each key."`
-	Ack      bool   `help:"Tell the node that events are applied, as a gateway does."`
-	Insecure bool   `help:"Do not verify the node's certificate."`
-	CAFile   string `name:"ca-file" help:"PEM file of the certificates to trust. Default: the system's." placeholder:"FILE"`
+	URL      string `name:"url" help:"URL of the node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
+	Token    string `help:"Token of the gateway. Other users can see flags, not variables." required:"" env:"GATECAST_TOKEN" placeholder:"T"`
+	Since    string `help:"Resume after this event id. None: only new events." placeholder:"ID"`
+	Latest   bool   `help:"With --since, replay only the newest event of each key."`
+	Ack      bool   `help:"Acknowledge each event as applied, as a gateway does."`
+	Insecure bool   `help:"Skip verification of the node's certificate."`
+	CAFile   string `name:"ca-file" help:"PEM certificates to trust. None: the system's." placeholder:"FILE"`
 }
 
 // Run prints events until a signal.
@@ -48,16 +48,17 @@ func (c *tailCmd) Run(ctx context.Context, w world) error {
 			return err
 		},
 		OnResync: func(_ context.Context, r client.Resync) {
-			fmt.Fprintf(w.err, "gatecast: events are missing, the node cannot send them any more (%s); going on behind %s\n", r.Reason, r.Cursor)
+			fmt.Fprintf(w.err, "gatecast: some events are no longer retained (%s); resuming after %s\n", r.Reason, r.Cursor)
 		},
-		OnState: func(s client.State) { tellState(w.err, s) },
+		OnState: func(s client.State) { printState(w.err, s) },
 	})
-	if errors.Is(err, context.Canceled) { // by a signal, which is how a tail ends
+	if errors.Is(err, context.Canceled) { // a signal is the normal end of a tail
 		return nil
 	}
 	return err
 }
 
+// trust returns how the node's certificate is verified.
 func (c *tailCmd) trust() (*tls.Config, error) {
 	if c.CAFile == "" {
 		return &tls.Config{InsecureSkipVerify: c.Insecure}, nil
@@ -69,8 +70,8 @@ func (c *tailCmd) trust() (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots, InsecureSkipVerify: c.Insecure}, nil
 }
 
-// tellState tells people what has become of the connection.
-func tellState(out io.Writer, s client.State) {
+// printState prints a change of the connection's state.
+func printState(out io.Writer, s client.State) {
 	switch s.Phase {
 	case client.Connected:
 		fmt.Fprintf(out, "gatecast: connected as gateway %s, connection %s, at %s\n", s.Ack.GatewayID, s.Ack.ConnectionID, s.Ack.Cursor)

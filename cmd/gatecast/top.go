@@ -19,8 +19,8 @@ import (
 
 type topCmd struct {
 	adminFlags
-	Interval time.Duration `help:"Time between two looks, 100ms or more. Default: ${default}." default:"1s" placeholder:"TIME"`
-	Once     bool          `help:"Print one frame and end, as when standard output is no terminal."`
+	Interval time.Duration `help:"Time between two updates, at least 100ms." default:"1s" placeholder:"TIME"`
+	Once     bool          `help:"Print once and exit, as without a terminal."`
 }
 
 const minInterval = 100 * time.Millisecond

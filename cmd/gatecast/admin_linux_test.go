@@ -17,6 +17,49 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
+// All client commands reach an internal route with a private certificate by
+// --internal-ca, and by its variable.
+func TestInternalCA(t *testing.T) {
+	cert, key := selfSignedPair(t)
+	o := newOperatorOf(t, func(c *node.Config) { c.InternalTLSCert, c.InternalTLSKey = cert, key })
+	t.Setenv("GATECAST_INTERNAL_URL", "https://"+o.node.InternalAddr().String())
+	for _, args := range [][]string{
+		{"gateway", "add", "edge", "--id", "edge"}, {"gateway", "list"}, {"gateway", "show", "edge"}, {"token", "list", "edge"}, {"stats"},
+		{"publish", "--gateway", "edge", "--type", "t"}, {"top", "--once"}, {"health"}, o.bench("--connections", "2"),
+	} {
+		if args[0] != "bench" { // which has --insecure
+			if code, _, errs := gatecast("", args...); code != 1 || !strings.Contains(errs, "certificate") {
+				t.Errorf("%v without the authority: exit %d: %s", args, code, errs)
+			}
+		}
+		if code, _, errs := gatecast("", append(args, "--internal-ca", cert)...); code != 0 {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+	t.Setenv("GATECAST_INTERNAL_CA", cert)
+	o.text("stats")
+	o.text("health")
+	if code, _, errs := gatecast("", "stats", "--internal-ca", key); code != 1 || !strings.Contains(errs, "no certificate") {
+		t.Errorf("a key for an authority: exit %d: %s", code, errs)
+	}
+}
+
+// selfSignedPair returns the files of a certificate for loopback and its key, as a node
+// makes them.
+func selfSignedPair(t *testing.T) (cert, key string) {
+	t.Helper()
+	cfg := node.Defaults()
+	cfg.Listen, cfg.InternalListen, cfg.DataDir, cfg.Log = "127.0.0.1:0", "127.0.0.1:0", t.TempDir(), settings.LogMemory
+	n, err := node.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(cfg.DataDir, "self-signed.crt"), filepath.Join(cfg.DataDir, "self-signed.key")
+}
+
 // An operator is someone at a shell, with a node to work on.
 type operator struct {
 	t    *testing.T
@@ -138,12 +181,4 @@ func TestOperatorsDay(t *testing.T) {
 	if code, out, errs := gatecast("nonsense\n", "publish", "--stdin"); code != 1 || !strings.Contains(out, `"line":1`) || !strings.Contains(errs, "not published: 1") {
 		t.Errorf("a bad line: exit %d\n%s%s", code, out, errs)
 	}
-}
-
-// A lineWriter hands on what is written to it, a write at a time.
-type lineWriter chan string
-
-func (w lineWriter) Write(b []byte) (int, error) {
-	w <- string(b)
-	return len(b), nil
 }

@@ -191,7 +191,7 @@ func TestBenchRemedies(t *testing.T) {
 		want string
 	}{
 		{"too many attempts", &bench.RefusedError{Status: 429}, "--rate-limit 0"},
-		{"too many attempts to wait for", &bench.PaceError{Made: 7, Err: &bench.RefusedError{Status: 429}}, "--rate-limit 0, or ask for 7 --connections"},
+		{"too many attempts to wait for", &bench.PaceError{Made: 7, Err: &bench.RefusedError{Status: 429}}, "--rate-limit 0, or use --connections 7"},
 		{"no room", fmt.Errorf("connect: %w", &bench.RefusedError{Status: 503, Code: "capacity_exceeded"}), "--max-connections 50 or more"},
 		{"another admin token", &bench.RefusedError{Status: 401}, "--admin-token-file"},
 		{"a certificate of nobody known", fmt.Errorf("TLS handshake: %w", &tls.CertificateVerificationError{Err: errors.New("unknown")}), "--insecure"},
@@ -221,7 +221,7 @@ func TestBenchUsage(t *testing.T) {
 		{"no host", []string{"--url", "wss:///"}, 2, "--url"},
 		{"not an internal URL", []string{"--url", "ws://x", "--internal-url", "x:1"}, 2, "--internal-url"},
 		{"no connections", []string{"--url", "ws://x", "--connections", "0"}, 2, "--connections"},
-		{"more gateways than connections", []string{"--url", "ws://x", "--connections", "5", "--gateways", "6"}, 2, "--gateways: want 1 to 5"},
+		{"more gateways than connections", []string{"--url", "ws://x", "--connections", "5", "--gateways", "6"}, 2, "--gateways: 6 is out of range; want 1 to 5"},
 		{"no rate", []string{"--url", "ws://x", "--rate", "-1"}, 2, "--rate"},
 		{"no time", []string{"--url", "ws://x", "--for", "0s"}, 2, "--for"},
 		{"huge events", []string{"--url", "ws://x", "--event-bytes", "2000000"}, 2, "--event-bytes"},
