@@ -9,13 +9,11 @@ import (
 	"time"
 )
 
-// Published returns the timestamp in a body that [Event.AppendBody] made. It
-// parses nothing else and allocates nothing; ok is false for a body of another
-// make.
+// Published returns the timestamp in a body made by [Event.AppendBody]. It parses
+// nothing else and allocates nothing; ok is false for any other body.
 func Published(body []byte) (at time.Time, ok bool) {
-	// Behind the correlation id there is a traceparent at most, and inside a JSON
-	// string every quote is escaped, so the last such run of bytes is the field's
-	// own name.
+	// Only a traceparent can follow the correlation id, and inside a JSON string every
+	// quote is escaped. So the last match is the field's own name.
 	i := bytes.LastIndex(body, []byte(`","correlationId":"`))
 	start := i - len(`2006-01-02T15:04:05.000000000Z`)
 	if start < 0 {
@@ -25,15 +23,15 @@ func Published(body []byte) (at time.Time, ok bool) {
 	return at, err == nil
 }
 
-// TraceparentOf returns the traceparent in a body that [Event.AppendBody] made,
-// empty when there is none. It looks at the body's end only.
+// TraceparentOf returns the traceparent in a body made by [Event.AppendBody], empty
+// when there is none. It looks at the end of the body only.
 func TraceparentOf(body []byte) Traceparent {
 	const tail = len(traceparentField) + traceparentLen + len(`"}`)
 	if len(body) < tail {
 		return ""
 	}
-	// Inside a JSON string a backslash stands before every quote, and here stands a
-	// colon: so this is the field's own text, and not a part of another's.
+	// Inside a JSON string a backslash precedes every quote; here a colon does. So this
+	// is the field itself, and not a part of another field's text.
 	text, ok := bytes.CutPrefix(body[len(body)-tail:], []byte(traceparentField))
 	if !ok || text[traceparentLen] != '"' {
 		return ""
@@ -42,8 +40,8 @@ func TraceparentOf(body []byte) Traceparent {
 	return t
 }
 
-// TypeOf returns the type in a body that [Event.AppendBody] made, without parsing
-// the rest of it; empty for a body of another make.
+// TypeOf returns the type in a body made by [Event.AppendBody], without parsing the
+// rest of it; empty for any other body.
 func TypeOf(body []byte) string {
 	rest, ok := bytes.CutPrefix(body, []byte(`{"type":"`))
 	name, _, closed := bytes.Cut(rest, []byte(`"`))
@@ -53,15 +51,14 @@ func TypeOf(body []byte) string {
 	return string(name)
 }
 
-// A Head is what logs say of an event.
+// A Head is what log lines say about an event.
 type Head struct {
 	Type          string `json:"type"`
 	CorrelationID string `json:"correlationId"`
 }
 
-// ReadHead reads the head from an event's JSON, with or without its id. It is
-// the slow way, for an event that went wrong; text that is no event's gives the
-// zero Head.
+// ReadHead reads the head from an event's JSON, with or without its id. It parses all
+// of it, so it is for events that failed. Text that is no event gives the zero Head.
 func ReadHead(body []byte) Head {
 	var h Head
 	if err := json.Unmarshal(body, &h); err != nil {

@@ -10,26 +10,24 @@ import (
 	"strings"
 )
 
-// A Cursor is an event's place in the log: the log's epoch and the event's
-// sequence in it. Its text, EPOCH-SEQUENCE, is the event id that publishers and
-// gateways see; to them it is opaque. Cursors of one epoch order by sequence;
-// cursors of different epochs do not compare.
+// A Cursor is the position of an event in the log: the log's epoch and the event's
+// sequence. Its text, EPOCH-SEQUENCE, is the event id that publishers and gateways see;
+// it is opaque to them. Cursors of one epoch are ordered by sequence. Cursors of
+// different epochs cannot be compared without the log's lineage.
 //
-// The zero Cursor is no place at all.
+// The zero Cursor is no position.
 type Cursor struct {
-	// Epoch names one life of the log. A log that was thrown away and made
-	// anew has another epoch, so that an old cursor is never mistaken for a
-	// place in the new log.
+	// Epoch names one history of the log. A log that was recreated or set back has
+	// another epoch, so that an old cursor is never taken for a position in it.
 	Epoch uint64
-	// Seq counts the log's events from 1.
+	// Seq is the sequence of the event, from 1.
 	Seq uint64
 }
 
-// ErrCursor says that a text is not a cursor's.
+// ErrCursor is returned for a text that is not a cursor.
 var ErrCursor = errors.New("not an event id: want EPOCH-SEQUENCE, as in k3f9-1042")
 
-// ParseCursor reads a cursor from its text. It accepts exactly what
-// [Cursor.AppendText] writes.
+// ParseCursor parses a cursor. It accepts exactly what [Cursor.AppendText] writes.
 func ParseCursor(s string) (Cursor, error) {
 	epoch, seq, ok := strings.Cut(s, "-")
 	if !ok {
@@ -43,7 +41,7 @@ func ParseCursor(s string) (Cursor, error) {
 	if c.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil || c.Seq == math.MaxUint64 {
 		return Cursor{}, ErrCursor
 	}
-	if c.String() != s { // leading zeros, signs, capitals: one place, one text
+	if c.String() != s { // leading zeros, signs and capitals: a position has one text
 		return Cursor{}, ErrCursor
 	}
 	return c, nil
@@ -59,7 +57,7 @@ func (c Cursor) AppendText(dst []byte) []byte {
 // String returns the cursor's text.
 func (c Cursor) String() string { return string(c.AppendText(make([]byte, 0, 32))) }
 
-// IsZero reports whether c is no place at all.
+// IsZero reports whether c is no position.
 func (c Cursor) IsZero() bool { return c == Cursor{} }
 
 // MarshalText implements [encoding.TextMarshaler].

@@ -13,7 +13,7 @@ import (
 	"github.com/gatecast/gatecast/internal/strict"
 )
 
-// A Draft is a publisher's request, as it stands in JSON.
+// A Draft is a publish request, as it is in JSON.
 type Draft struct {
 	GatewayID     string          `json:"gatewayId,omitempty"`
 	GatewayIDs    []string        `json:"gatewayIds,omitempty"`
@@ -24,34 +24,34 @@ type Draft struct {
 	CorrelationID string          `json:"correlationId,omitempty"`
 	Key           string          `json:"key,omitempty"`
 
-	// compact says that Payload is as ParseDraft read it: JSON in UTF-8 without
-	// white space outside its strings.
+	// compact reports whether Payload comes from ParseDraft and is UTF-8 without white
+	// space outside its strings.
 	compact bool
 }
 
-// A FieldError says which field of a draft cannot stand, and what would.
+// A FieldError says which field of a draft is invalid, and what is valid.
 type FieldError = strict.FieldError
 
-func wrong(field, problem string) *FieldError { return &FieldError{Field: field, Problem: problem} }
+func fieldError(field, problem string) *FieldError {
+	return &FieldError{Field: field, Problem: problem}
+}
 
-// ErrSyntax is wrapped by errors of [ParseDraft] about text that is not one
-// JSON object; anything else it returns is a [*FieldError].
+// ErrSyntax is wrapped by errors of [ParseDraft] about text that is not one JSON
+// object. Its other errors are a [*FieldError].
 var ErrSyntax = strict.ErrSyntax
 
-// draftFields is what a publisher is told of the fields of a draft.
+// draftFields is the error for any other field.
 const draftFields = "is not a field of an event; want gatewayId, gatewayIds, group or all, and type, payload, correlationId, key, each once and in these letters"
 
-// ParseDraft reads one draft from JSON and keeps nothing of b. It checks the
-// shape, and that no receiver is an empty one; [Draft.Event] checks the values.
+// ParseDraft parses one draft and keeps nothing of b. It checks the shape, and that no
+// receiver is empty; [Draft.Event] checks the values.
 //
-// The payload is the publisher's own: its names may repeat and its strings have
-// any escapes, which are passed on as they are.
+// The payload is the publisher's: names can repeat and strings can have any escapes;
+// they are passed on as they are.
 func ParseDraft(b []byte) (Draft, error) {
 	var d Draft
-	for o := strict.Read(b); ; {
-		if !o.Next() {
-			return d.unless(o.Err())
-		}
+	o := strict.Read(b)
+	for o.Next() {
 		switch string(o.Name()) {
 		case "gatewayId":
 			if d.GatewayID = o.String(); d.GatewayID == "" {
@@ -82,55 +82,68 @@ func ParseDraft(b []byte) (Draft, error) {
 			o.Fail(draftFields)
 		}
 	}
-}
-
-// unless returns the draft, or the error if there is one.
-func (d Draft) unless(err error) (Draft, error) {
-	if err != nil {
+	if err := o.Err(); err != nil {
 		return Draft{}, err
 	}
 	return d, nil
 }
 
-// Event checks the draft's values and makes the event of it. An error is a
-// [*FieldError]. The correlation id is newID's when the publisher gave none.
+// Event checks the draft's values and returns its event. An error is a [*FieldError].
+// newID makes a correlation id if the publisher gave none.
 func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	target, err := d.target()
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case d.Type == "":
-		return nil, wrong("type", "is missing; want a name such as api.deployed")
-	case !ValidType(d.Type):
-		return nil, wrong("type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen))
-	case !ValidText(d.CorrelationID, MaxCorrelationLen):
-		return nil, wrong("correlationId", fmt.Sprintf("want at most %d characters of UTF-8", MaxCorrelationLen))
-	case !ValidText(d.Key, MaxKeyLen):
-		return nil, wrong("key", fmt.Sprintf("want at most %d characters of UTF-8", MaxKeyLen))
-	case len(d.Key) > MaxKeyLen && longList(d.GatewayIDs):
-		return nil, wrong("key", fmt.Sprintf("want at most %d bytes beside so many gatewayIds; name a group, or fewer at once", MaxKeyLen))
-	case !d.compact && !utf8.Valid(d.Payload): // encoding/json lets it pass; RFC 6455 section 8.1 does not
-		return nil, wrong("payload", "is not valid UTF-8")
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	payload, err := d.compactPayload()
+	if err != nil {
+		return nil, err
 	}
 	e := &Event{
-		Target: target, Type: d.Type, Timestamp: now,
+		Target: target, Type: d.Type, Payload: payload, Timestamp: now,
 		CorrelationID: d.CorrelationID, Key: d.Key,
 	}
 	if e.CorrelationID == "" {
 		e.CorrelationID = newID()
 	}
+	return e, nil
+}
+
+// check checks every value but the target.
+func (d *Draft) check() error {
+	switch {
+	case d.Type == "":
+		return fieldError("type", "is missing; want a name such as api.deployed")
+	case !ValidType(d.Type):
+		return fieldError("type", fmt.Sprintf("want letters, digits and _ in words joined by dots, beginning with a letter, at most %d characters", MaxTypeLen))
+	case !ValidText(d.CorrelationID, MaxCorrelationLen):
+		return fieldError("correlationId", fmt.Sprintf("want at most %d characters of UTF-8", MaxCorrelationLen))
+	case !ValidText(d.Key, MaxKeyLen):
+		return fieldError("key", fmt.Sprintf("want at most %d characters of UTF-8", MaxKeyLen))
+	case len(d.Key) > MaxKeyLen && longList(d.GatewayIDs):
+		return fieldError("key", fmt.Sprintf("want at most %d bytes beside so many gatewayIds; name a group, or fewer at once", MaxKeyLen))
+	case !d.compact && !utf8.Valid(d.Payload): // encoding/json accepts it; RFC 6455 section 8.1 does not
+		return fieldError("payload", "is not valid UTF-8")
+	}
+	return nil
+}
+
+// compactPayload returns the payload without white space, nil for none.
+func (d *Draft) compactPayload() (json.RawMessage, error) {
 	switch {
 	case d.compact:
-		e.Payload = d.Payload
-	case len(d.Payload) > 0:
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, d.Payload); err != nil {
-			return nil, wrong("payload", "is not JSON: "+err.Error())
-		}
-		e.Payload = compact.Bytes()
+		return d.Payload, nil
+	case len(d.Payload) == 0:
+		return nil, nil
 	}
-	return e, nil
+	var b bytes.Buffer
+	if err := json.Compact(&b, d.Payload); err != nil {
+		return nil, fieldError("payload", "is not JSON: "+err.Error())
+	}
+	return b.Bytes(), nil
 }
 
 func (d *Draft) target() (Target, error) {
@@ -139,19 +152,19 @@ func (d *Draft) target() (Target, error) {
 	if d.GatewayID != "" {
 		named++
 		if !ValidName(d.GatewayID) {
-			return t, badName("gatewayId")
+			return t, nameError("gatewayId")
 		}
 		t.GatewayIDs = []string{d.GatewayID}
 	}
 	if len(d.GatewayIDs) > 0 {
 		named++
 		if len(d.GatewayIDs) > MaxGatewayIDs {
-			return t, wrong("gatewayIds", fmt.Sprintf("has %d ids; want at most %d, or a group", len(d.GatewayIDs), MaxGatewayIDs))
+			return t, fieldError("gatewayIds", fmt.Sprintf("has %d ids; want at most %d, or a group", len(d.GatewayIDs), MaxGatewayIDs))
 		}
 		seen := make(map[string]bool, len(d.GatewayIDs))
 		for i, id := range d.GatewayIDs {
 			if !ValidName(id) {
-				return t, badName(fmt.Sprintf("gatewayIds[%d]", i))
+				return t, nameError(fmt.Sprintf("gatewayIds[%d]", i))
 			}
 			if !seen[id] {
 				seen[id] = true
@@ -162,7 +175,7 @@ func (d *Draft) target() (Target, error) {
 	if d.Group != "" {
 		named++
 		if !ValidName(d.Group) {
-			return t, badName("group")
+			return t, nameError("group")
 		}
 		t.Group = d.Group
 	}
@@ -171,18 +184,18 @@ func (d *Draft) target() (Target, error) {
 		t.All = true
 	}
 	if named != 1 {
-		return Target{}, wrong("gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all")
+		return Target{}, fieldError("gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all")
 	}
 	return t, nil
 }
 
-// wantName says what an id of a gateway or the name of a group is.
+// wantName is the error for an invalid id of a gateway or name of a group.
 var wantName = fmt.Sprintf("want 1 to %d of letters, digits, _ and -", MaxNameLen)
 
-func badName(field string) error { return wrong(field, wantName) }
+func nameError(field string) error { return fieldError(field, wantName) }
 
-// longList reports whether ids take so much of what the log keeps beside an event, 64
-// KiB, that a key must not have more bytes than characters.
+// longList reports whether the ids take so much of the 64 KiB that the log keeps beside
+// an event that a key cannot have more bytes than characters.
 func longList(ids []string) bool {
 	n := 0
 	for _, id := range ids {

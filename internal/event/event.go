@@ -1,13 +1,14 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package event holds the words the rest of gatecast speaks in: an [Event], the
-// [Target] it is for, and the [Cursor] that is its place in the log; their JSON
-// and their limits. It does no I/O, and of gatecast it imports only what reads JSON.
+// Package event has the vocabulary of gatecast: an [Event], the [Target] that it is
+// for, and the [Cursor] that is its position in the log; their JSON, their limits, and
+// the reasons why connections are closed and deliveries fail. It does no I/O and
+// imports only the strict JSON reader.
 //
-// An event's JSON is made once, when it is published: [Event.AppendBody] writes
-// everything but the id, which is known only when the log has taken the event.
-// [AppendWithID] then splices the id in front without parsing anything.
+// The JSON of an event is made once, at publish: [Event.AppendBody] writes everything
+// but the id, which is known only when the log has the event. [AppendWithID] then
+// inserts the id without parsing anything.
 package event
 
 import (
@@ -15,39 +16,38 @@ import (
 	"time"
 )
 
-// An Event is something that happened on the platform, as it is published. It
-// is not changed once made.
+// An Event is an event as it was published. It is immutable, so goroutines can share
+// it.
 type Event struct {
 	Target        Target
 	Type          string
 	Payload       json.RawMessage // compact, valid UTF-8; nil means null
 	Timestamp     time.Time
 	CorrelationID string
-	// Traceparent is the span that led to the event, empty for none.
+	// Traceparent is the span that caused the event; empty: none.
 	Traceparent Traceparent
-	// Key names what the event is about: of several events of one key, the
-	// newest replaces the others. Empty for an event that nothing replaces.
+	// Key is the key for replay=latest: a newer event with the same key supersedes this
+	// one. Empty: none does.
 	Key string
-	// IdempotencyKey names this publish: of several with the same one within two
-	// minutes, the log takes the first. Empty for a publish that is never the same as
-	// another. It is no part of the JSON.
+	// IdempotencyKey identifies this publish: of several with the same key within two
+	// minutes, the log takes the first. Empty: every publish is new. It is not in the
+	// JSON.
 	IdempotencyKey string
-	// Receipt is what the publisher is told besides what the JSON has. The log keeps it
-	// with the event, so that a repeat gets the same from any node. Printable ASCII
-	// without spaces around it, at most [MaxReceiptLen] bytes; no part of the JSON.
+	// Receipt is what the publisher's answer contains besides the JSON. The log keeps
+	// it with the event, so that a repeated publish gets the same answer from any node.
+	// It is printable ASCII without spaces around it, at most [MaxReceiptLen] bytes,
+	// and not in the JSON.
 	Receipt string
 }
 
-// A Target says which gateways an event is for. Exactly one of its fields is
-// set.
+// A Target is the gateways that an event is for. Exactly one of its fields is set.
 type Target struct {
 	GatewayIDs []string
 	Group      string
 	All        bool
 }
 
-// Single returns the id of the one gateway the target names, and whether it
-// names just one.
+// Single returns the id of the gateway if the target names exactly one.
 func (t Target) Single() (id string, ok bool) {
 	if len(t.GatewayIDs) != 1 {
 		return "", false
@@ -59,8 +59,8 @@ func (t Target) Single() (id string, ok bool) {
 //
 //	{"type":…,"payload":…,"gatewayId":…,"timestamp":…,"correlationId":…,"traceparent":…}
 //
-// "gatewayId" stands only in an event for a single gateway, so that one encoding
-// serves every receiver of a wider one; "traceparent" only in one that has it.
+// gatewayId is only in an event for a single gateway, so that one encoding serves every
+// receiver of other events. traceparent is only in an event that has one.
 func (e *Event) AppendBody(dst []byte) []byte {
 	dst = append(dst, `{"type":`...)
 	dst = AppendString(dst, e.Type)
@@ -86,19 +86,18 @@ func (e *Event) AppendBody(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// traceparentField is what stands before a body's traceparent.
+// traceparentField precedes the traceparent in a body.
 const traceparentField = `,"traceparent":"`
 
 const idPrefix = `{"id":"`
 
-// SizeWithID returns the length of what [AppendWithID] appends for an id whose
-// text has idLen bytes.
+// SizeWithID returns how many bytes [AppendWithID] appends for an id of idLen bytes.
 func SizeWithID(body []byte, idLen int) int {
 	return len(idPrefix) + idLen + len(`",`) + len(body) - len(`{`)
 }
 
-// AppendWithID appends body, as [Event.AppendBody] made it, with the id c as its
-// first field.
+// AppendWithID appends body, made by [Event.AppendBody], with the id c as its first
+// field.
 func AppendWithID(dst, body []byte, c Cursor) []byte {
 	dst = append(dst, idPrefix...)
 	dst = c.AppendText(dst)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TimeFormat is how every timestamp is written: RFC 3339, always with nine
-// digits of a second, in UTC.
+// TimeFormat is the format of every timestamp: RFC 3339 in UTC, always with
+// nanoseconds.
 const TimeFormat = "2006-01-02T15:04:05.000000000Z07:00"
 
 // AppendTime appends t as JSON in [TimeFormat]; the zero time is null.
@@ -22,8 +22,7 @@ func AppendTime(dst []byte, t time.Time) []byte {
 	return append(dst, '"')
 }
 
-// AppendString appends s as a JSON string. What is not UTF-8 in it becomes
-// U+FFFD.
+// AppendString appends s as a JSON string. Invalid UTF-8 in it becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if b := s[i]; b < 0x20 || b == '"' || b == '\\' || b >= 0x80 {

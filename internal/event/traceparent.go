@@ -5,16 +5,16 @@ package event
 
 import "bytes"
 
-// A Traceparent names a span of a distributed trace, as the traceparent header
-// of W3C Trace Context level 1 does in version 00; empty is none:
+// A Traceparent names a span of a distributed trace, in version 00 of the traceparent
+// header (W3C Trace Context level 1). Empty is none:
 //
 //	00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-//	version, trace id, the span's id, flags
+//	version, trace id, span id, flags
 //
-// All others are made by [ParseTraceparent], and so are valid.
+// [ParseTraceparent] makes all others, so they are valid.
 type Traceparent string
 
-// Where the fields of a traceparent lie (Trace Context level 1, section 3.2.2).
+// Offsets of the fields of a traceparent (Trace Context level 1, section 3.2.2).
 const (
 	traceAt        = 3
 	spanAt         = traceAt + 32 + 1
@@ -22,13 +22,13 @@ const (
 	traceparentLen = flagsAt + 2
 )
 
-// flagSampled says that the caller may have recorded its span.
+// flagSampled says that the caller may have recorded its span (section 3.2.2.5).
 const flagSampled = 1
 
-// ParseTraceparent reads the value of a traceparent header; when it is not valid,
-// and so is to be ignored, ok is false and t empty. A header of a higher version is read as
-// far as version 00 goes, and becomes one of version 00 with no flag but sampled
-// (sections 3.2.4 and 4.3).
+// ParseTraceparent parses the value of a traceparent header. If it is invalid it must
+// be ignored: ok is false and t is empty. A header of a higher version is parsed as far
+// as version 00 goes, and becomes version 00 with no flag but sampled (sections 3.2.4
+// and 4.3).
 func ParseTraceparent(header []byte) (t Traceparent, ok bool) {
 	if len(header) < traceparentLen {
 		return "", false
@@ -48,7 +48,7 @@ func ParseTraceparent(header []byte) (t Traceparent, ok bool) {
 	}
 }
 
-// wellFormed reports whether b has the fields of version 00, of any version.
+// wellFormed reports whether b has the fields of version 00, in any version.
 func wellFormed(b []byte) bool {
 	for i, c := range b {
 		if i == traceAt-1 || i == spanAt-1 || i == flagsAt-1 {
@@ -62,7 +62,7 @@ func wellFormed(b []byte) bool {
 	return !allZero(b[traceAt:spanAt-1]) && !allZero(b[spanAt:flagsAt-1])
 }
 
-// downgraded returns the fields of a later version as version 00 has them.
+// downgraded returns the fields of a later version as version 00.
 func downgraded(b []byte) Traceparent {
 	text := bytes.Clone(b)
 	copy(text, "00")
@@ -73,7 +73,7 @@ func downgraded(b []byte) Traceparent {
 
 func isLowerHex(b byte) bool { return '0' <= b && b <= '9' || 'a' <= b && b <= 'f' }
 
-// hexValue is of a lower-case digit.
+// hexValue returns the value of a lower-case hexadecimal digit.
 func hexValue(b byte) byte {
 	if b <= '9' {
 		return b - '0'
@@ -83,11 +83,11 @@ func hexValue(b byte) byte {
 
 func allZero(hex []byte) bool { return len(bytes.Trim(hex, "0")) == 0 }
 
-// TraceID returns the trace's id, 32 hexadecimal digits. It must not be called on
-// an empty Traceparent, nor may SpanID and Sampled.
+// TraceID returns the trace id, 32 hexadecimal digits. TraceID, SpanID and Sampled
+// panic on an empty Traceparent.
 func (t Traceparent) TraceID() string { return string(t[traceAt : spanAt-1]) }
 
-// SpanID returns the span's id, 16 hexadecimal digits.
+// SpanID returns the span id, 16 hexadecimal digits.
 func (t Traceparent) SpanID() string { return string(t[spanAt : flagsAt-1]) }
 
 // Sampled reports whether the span may have been recorded.

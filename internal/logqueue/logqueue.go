@@ -1,14 +1,13 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package logqueue keeps logging from holding up whoever logs. A [Queue] is a
-// [slog.Handler] that hands records to another one on a goroutine of its own: standard
-// error may be a pipe that nobody reads, and then writing to it waits for ever.
+// Package logqueue keeps log writes from blocking. A [Queue] is in front of a
+// [slog.Handler] and passes records to it on a goroutine of its own: standard error can
+// be a pipe that nobody reads, and a write to it then blocks for ever.
 //
-// The queue is bounded. What it has no room for is dropped and counted, and the log says
-// how much was lost, by a line of the audit, as soon as it can be written again. The
-// bounds are far beyond what a file or a terminal falls behind by, so there nothing is
-// lost.
+// The queue is limited. Records beyond the limit are dropped and counted. As soon as
+// the log can be written again, an audit line says how many were lost. The limits are
+// far above what a file or a terminal lags behind, so nothing is lost there.
 package logqueue
 
 import (
@@ -19,28 +18,28 @@ import (
 	"time"
 )
 
-// Bounds of what waits to be written. The bytes are those of the records' texts.
+// Limits of what waits to be written: records, and bytes of their texts.
 const (
 	maxLines = 64 << 10
 	maxBytes = 16 << 20
 )
 
-// auditMessage is the message of the audit's lines.
+// auditMessage is the message of audit lines.
 const auditMessage = "audit"
 
-// A Queue hands records on. Any goroutine may use it.
+// A Queue passes records on. Any goroutine can use it.
 type Queue struct {
-	// Constant.
+	// Constant after New.
 	next    slog.Handler
 	dropped func(lines int)
-	lines   chan *line    // pointers, because most of it is never used
-	quit    chan struct{} // closed when nothing more is taken
-	ended   chan struct{} // closed when all that was taken is written
+	lines   chan *line    // pointers, because most of the channel is never used
+	quit    chan struct{} // closed when no more records are taken
+	ended   chan struct{} // closed when every record taken is written
 
-	bytes     atomic.Int64 // of what waits
+	bytes     atomic.Int64 // of the records that wait
 	closed    atomic.Bool
-	lost      atomic.Int64 // lines dropped since the log last said so
-	lostAudit atomic.Int64 // of them, the audit's
+	lost      atomic.Int64 // lines dropped and not reported yet
+	lostAudit atomic.Int64 // of these, audit lines
 }
 
 type line struct {
@@ -49,8 +48,8 @@ type line struct {
 	size   int64
 }
 
-// New returns a queue in front of next, which must be closed. Dropped is called for
-// lines that are dropped, by any goroutine; it must not block.
+// New returns a queue in front of next. The caller closes it. dropped is called for
+// dropped lines, on any goroutine; it must not block.
 func New(next slog.Handler, dropped func(lines int)) *Queue {
 	q := &Queue{
 		next: next, dropped: dropped,
@@ -60,22 +59,22 @@ func New(next slog.Handler, dropped func(lines int)) *Queue {
 	return q
 }
 
-// Handler returns the handler that never blocks. What is logged by it must not be
-// changed afterwards: it is formatted later.
+// Handler returns the handler that never blocks. It formats records later, so the
+// values of attributes must not change.
 func (q *Queue) Handler() slog.Handler { return handler{q, q.next} }
 
-// Close writes what is waiting, for as long as it is given, and drops what is logged
-// from then on.
-func (q *Queue) Close(patience time.Duration) {
+// Close writes what waits, for at most the timeout. Records that come later are
+// dropped.
+func (q *Queue) Close(timeout time.Duration) {
 	if q.closed.Swap(true) {
 		return
 	}
 	close(q.quit)
-	late := time.NewTimer(patience)
-	defer late.Stop()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
 	select {
 	case <-q.ended:
-	case <-late.C:
+	case <-timer.C:
 	}
 }
 
@@ -99,13 +98,13 @@ func (q *Queue) run() {
 }
 
 func (q *Queue) write(l *line) {
-	_ = l.to.Handle(context.Background(), l.record) // there is nowhere to say that it failed
+	_ = l.to.Handle(context.Background(), l.record) // an error cannot be logged anywhere
 	q.bytes.Add(-l.size)
-	q.sayLost()
+	q.reportLost()
 }
 
-// sayLost has the audit say how many lines were lost, if any were.
-func (q *Queue) sayLost() {
+// reportLost writes an audit line if lines were lost.
+func (q *Queue) reportLost() {
 	lost := q.lost.Swap(0)
 	if lost == 0 {
 		return
@@ -116,7 +115,7 @@ func (q *Queue) sayLost() {
 	_ = q.next.Handle(context.Background(), r)
 }
 
-// push takes a record, if there is room.
+// push queues a record if there is room.
 func (q *Queue) push(l *line) {
 	if q.closed.Load() {
 		q.drop(l)
@@ -143,7 +142,7 @@ func (q *Queue) drop(l *line) {
 	q.dropped(1)
 }
 
-// A handler is a queue's, with the attributes that its logger has.
+// A handler is a queue's handler, with the attributes and groups of its logger in to.
 type handler struct {
 	q  *Queue
 	to slog.Handler
@@ -167,9 +166,9 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements [slog.Handler].
 func (h handler) WithGroup(name string) slog.Handler { return handler{h.q, h.to.WithGroup(name)} }
 
-// size returns about how many bytes a record takes.
+// size estimates the bytes of a record.
 func size(r *slog.Record) int64 {
-	const about = 64 // of a value that is no text
+	const about = 64 // of a value that is not a text
 	n := about + len(r.Message)
 	r.Attrs(func(a slog.Attr) bool {
 		n += len(a.Key)

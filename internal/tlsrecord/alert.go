@@ -5,8 +5,8 @@ package tlsrecord
 
 import "fmt"
 
-// An Alert is an alert's description (RFC 8446 section 6). As an error it is one
-// that this side raises against its peer.
+// An Alert is the description of an alert (RFC 8446 section 6). As an error it is an
+// alert that this side sends to its peer.
 type Alert uint8
 
 // The alerts that a session sends, and two that it only receives.
@@ -42,7 +42,7 @@ func (a Alert) String() string {
 
 func (a Alert) Error() string { return "tlsrecord: " + a.String() }
 
-// A PeerAlert is an alert that the peer raised against this side.
+// A PeerAlert is an alert that the peer has sent to this side.
 type PeerAlert Alert
 
 func (a PeerAlert) Error() string { return "tlsrecord: the peer sent " + Alert(a).String() }

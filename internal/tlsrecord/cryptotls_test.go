@@ -149,7 +149,7 @@ func converse(t *rapid.T, m *meeting) {
 	for range rapid.IntRange(0, 30).Draw(t, "steps") {
 		switch rapid.IntRange(0, 5).Draw(t, "what") {
 		case 0:
-			m.session.owesUpdate = true
+			m.session.mustUpdate = true
 			m.sends(t, []byte("with new keys"), MaxPlaintext)
 		case 1:
 			m.asks()

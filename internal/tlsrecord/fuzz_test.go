@@ -59,7 +59,7 @@ func FuzzInner(f *testing.F) {
 	f.Add([]byte("\x15\x00\x00"), []byte{}, false)
 	f.Add([]byte("\x14\x01\x00\x01"), []byte{}, false)
 	f.Add([]byte("\x00\x00\x20"), []byte{}, false)
-	f.Add([]byte(strings.Repeat("\x17\x00\x01", maxUseless)+step+strings.Repeat("\x17\x00\x01", maxUseless+1)+step), []byte{}, false)
+	f.Add([]byte(strings.Repeat("\x17\x00\x01", maxEmptyRecords)+step+strings.Repeat("\x17\x00\x01", maxEmptyRecords+1)+step), []byte{}, false)
 	f.Fuzz(func(t *testing.T, plan, cuts []byte, second bool) {
 		suite := 0
 		if second {
@@ -94,8 +94,8 @@ func check(t *testing.T, e *ends, want *model, pieces ...[]byte) {
 	if got != string(want.data) || err != want.err {
 		t.Fatalf("%q, %v; want %q, %v", got, err, want.data, want.err)
 	}
-	if err == nil && e.owesUpdate != want.asked {
-		t.Errorf("an update is owed: %v; want %v", e.owesUpdate, want.asked)
+	if err == nil && e.mustUpdate != want.asked {
+		t.Errorf("an update is owed: %v; want %v", e.mustUpdate, want.asked)
 	}
 	if err != nil {
 		e.hears(t, e.data("late"), "", err)

@@ -11,17 +11,17 @@ import (
 	"errors"
 )
 
-// A KeyLog takes the application traffic secrets out of one handshake. It is for
-// [tls.Config.KeyLogWriter] of a config that is this connection's alone and has
-// SessionTicketsDisabled, or the first record would not be number 0. It keeps
-// them until [KeyLog.Session] or [KeyLog.Wipe].
+// A KeyLog takes the application traffic secrets from one handshake. It is the
+// [tls.Config.KeyLogWriter] of a config for this connection only, with
+// SessionTicketsDisabled: a ticket would be record 0. It holds the secrets until
+// [KeyLog.Session] or [KeyLog.Wipe]. One goroutine uses it.
 type KeyLog struct {
 	client, server [maxSecretLen]byte
 	clientLen      int
 	serverLen      int
 }
 
-// Labels of the key log, in the format of NSS (RFC 9850 section 2).
+// Labels of the key log format of NSS (RFC 9850 section 2).
 var (
 	clientLabel = []byte("CLIENT_TRAFFIC_SECRET_0")
 	serverLabel = []byte("SERVER_TRAFFIC_SECRET_0")
@@ -29,7 +29,8 @@ var (
 
 var errKeyLog = errors.New("tlsrecord: a line of the key log that cannot be read")
 
-// Write takes one line of the key log: label, client random, secret.
+// Write implements [io.Writer]. It takes one line of the key log: label, client random,
+// secret.
 func (k *KeyLog) Write(line []byte) (int, error) {
 	fields := bytes.Fields(line)
 	if len(fields) != 3 {
@@ -54,20 +55,19 @@ func decodeSecret(dst *[maxSecretLen]byte, text []byte) (int, error) {
 	}
 	n, err := hex.Decode(dst[:], text)
 	if err != nil {
-		return 0, errKeyLog // and not hex's, which quotes a byte of the secret
+		return 0, errKeyLog // not the error of package hex, which quotes a byte of the secret
 	}
 	return n, nil
 }
 
-// ErrUnsupported says that a connection is one that crypto/tls must keep.
+// ErrUnsupported is returned for a connection that crypto/tls must keep.
 var ErrUnsupported = errors.New("tlsrecord: not TLS 1.3 with AES-GCM, or FIPS 140-3 mode")
 
-// Session returns the session that goes on where a handshake has ended, and
-// wipes the log.
+// Session returns the session that continues after a handshake, and wipes the log.
 func (k *KeyLog) Session(state tls.ConnectionState) (*Session, error) {
 	defer k.Wipe()
 	s := suiteOf(state.CipherSuite)
-	// In FIPS 140-3 mode only crypto/tls itself may choose GCM's nonces.
+	// In FIPS 140-3 mode only crypto/tls can choose the nonces of GCM.
 	if s == nil || state.Version != tls.VersionTLS13 || !state.HandshakeComplete || fips140.Enabled() {
 		return nil, ErrUnsupported
 	}
@@ -77,7 +77,7 @@ func (k *KeyLog) Session(state tls.ConnectionState) (*Session, error) {
 	return newSession(s, k.client[:s.secretLen], k.server[:s.secretLen]), nil
 }
 
-// Wipe forgets the secrets.
+// Wipe overwrites the secrets.
 func (k *KeyLog) Wipe() { *k = KeyLog{} }
 
 // newSession returns the server's session: it opens with the client's secret.

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	ivLen        = 12 // of every AEAD of TLS 1.3, and iv_length of RFC 8446 section 5.3
+	ivLen        = 12 // of every AEAD of TLS 1.3; iv_length in section 5.3
 	maxKeyLen    = 32
 	maxSecretLen = 48
 )
 
-// A suite is a cipher suite that a session can keep.
+// A suite is a cipher suite that a session supports. Lengths are in bytes.
 type suite struct {
 	keyLen    int
-	secretLen int // the hash's
+	secretLen int // the output of hash
 	hash      func() hash.Hash
 }
 
@@ -44,12 +44,12 @@ func suiteOf(id uint16) *suite {
 	return nil
 }
 
-// A half is the keys of one direction. Secret, key and IV are inline, so that
-// they can be wiped; a copy is in the AEAD, which cannot, and is let go.
+// A half is the keys of one direction. Secret, key and IV are inline, so that they can
+// be wiped. The AEAD has a copy of the key that cannot be wiped; it is released.
 type half struct {
 	suite  *suite
-	aead   cipher.AEAD // of key; nil until it is needed
-	seq    uint64      // of the next record
+	aead   cipher.AEAD // expanded from key; nil until it is needed
+	seq    uint64      // number of the next record
 	secret [maxSecretLen]byte
 	key    [maxKeyLen]byte
 	iv     [ivLen]byte
@@ -61,21 +61,20 @@ func (h *half) init(s *suite, secret []byte) {
 	h.derive()
 }
 
-// derive makes key and IV of the secret, for record 0 (RFC 8446 section 7.3).
+// derive derives key and IV from the secret, for record 0 (section 7.3).
 func (h *half) derive() {
 	h.expand(h.key[:h.suite.keyLen], "key")
 	h.expand(h.iv[:], "iv")
 	h.seq, h.aead = 0, nil
 }
 
-// update replaces the secret by its successor (RFC 8446 section 7.2).
+// update replaces the secret by the next one (section 7.2).
 func (h *half) update() {
 	h.expand(h.secret[:h.suite.secretLen], "traffic upd")
 	h.derive()
 }
 
-// expand fills dst with HKDF-Expand-Label(secret, label, "", len(dst)), RFC 8446
-// section 7.1:
+// expand fills dst with HKDF-Expand-Label(secret, label, "", len(dst)) (section 7.1):
 //
 //	struct {
 //	    uint16 length = Length;
@@ -89,13 +88,13 @@ func (h *half) expand(dst []byte, label string) {
 	info = append(info, 0)
 	out, err := hkdf.Expand(h.suite.hash, h.secret[:h.suite.secretLen], string(info), len(dst))
 	if err != nil {
-		panic("BUG: HKDF-Expand: " + err.Error()) // it refuses only too much output, and keys too short for FIPS 140-3
+		panic("BUG: HKDF-Expand: " + err.Error()) // it fails only for too much output, and for keys too short for FIPS 140-3
 	}
 	copy(dst, out)
 	clear(out)
 }
 
-// cipher returns the AEAD of the key.
+// cipher returns the AEAD, expanding the key if needed.
 func (h *half) cipher() cipher.AEAD {
 	if h.aead == nil {
 		block, err := aes.NewCipher(h.key[:h.suite.keyLen])
@@ -109,18 +108,17 @@ func (h *half) cipher() cipher.AEAD {
 	return h.aead
 }
 
-// maxSeq guards the record number, which must never come again under the same
-// key (RFC 8446 section 5.3).
+// maxSeq guards the record number, which must not repeat under one key (section 5.3).
 const maxSeq = math.MaxUint64
 
-// nonce returns the nonce of the next record: its number, exclusive-ored into the
-// IV (RFC 8446 section 5.3). Calling it again takes the number out again, and
-// must be done before seq changes. It lies in h, so that nothing is allocated.
+// nonce returns the nonce of the next record: its number XORed into the IV (section
+// 5.3). A second call removes the number again, and must be made before seq changes.
+// The nonce lies in h, so nothing is allocated.
 func (h *half) nonce() []byte {
 	number := h.iv[ivLen-8:]
 	binary.BigEndian.PutUint64(number, binary.BigEndian.Uint64(number)^h.seq)
 	return h.iv[:]
 }
 
-// wipe forgets everything secret.
+// wipe overwrites everything secret.
 func (h *half) wipe() { *h = half{} }

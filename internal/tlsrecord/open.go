@@ -9,9 +9,8 @@ import (
 	"io"
 )
 
-// Handshake messages that a client may send after the handshake: one
-// (RFC 8446 section 4.6; tickets are the server's to send, and a certificate
-// would answer a request that was not made).
+// The one handshake message that a client can send after the handshake (section 4.6):
+// tickets are sent by the server, and a certificate only on request.
 const (
 	typeKeyUpdate      = 24
 	updateNotRequested = 0
@@ -19,18 +18,17 @@ const (
 	keyUpdateLen       = 5 // type 24 | uint24 length 1 | request_update 0 or 1
 )
 
-// maxUseless bounds the records without application data that come one after
-// another, as crypto/tls does: each costs this side work and the peer next to
-// nothing.
-const maxUseless = 16
+// maxEmptyRecords limits consecutive records without application data, as crypto/tls
+// does: each costs this side work and the peer next to nothing.
+const maxEmptyRecords = 16
 
-// Open opens the complete records of b, in place, and returns their application
-// data, and the rest: the beginning of a record that has not arrived yet, to be
-// put in front of what arrives next. Both lie in b.
+// Open opens the complete records of b, in place. It returns their application data,
+// and the rest: the beginning of an incomplete record, which the caller puts before the
+// bytes that arrive next. Both lie in b.
 //
-// An error comes with the data ahead of it and is for good: [io.EOF] after the
-// peer's close_notify, a [PeerAlert], or an [Alert] to be sent to the peer. Of a
-// record that does not authenticate nothing is returned.
+// An error comes with the data before it, and is final: [io.EOF] after the peer's
+// close_notify, a [PeerAlert], or an [Alert] to be sent to the peer. Nothing is
+// returned of a record that does not authenticate.
 func (s *Session) Open(b []byte) (data, rest []byte, err error) {
 	switch {
 	case s.err != nil:
@@ -38,8 +36,8 @@ func (s *Session) Open(b []byte) (data, rest []byte, err error) {
 	case s.in.suite == nil:
 		return nil, nil, ErrClosed
 	}
-	// A record opened is shorter than it was sealed, so data never reaches what
-	// is still to be read.
+	// An opened record is shorter than a sealed one, so data never reaches the bytes
+	// that are still to be read.
 	if len(b) > headerLen {
 		data = b[headerLen:headerLen]
 	}
@@ -60,16 +58,15 @@ func (s *Session) Open(b []byte) (data, rest []byte, err error) {
 	}
 }
 
-// ReleaseReadKey lets go of the expanded key that opens records. It is made again of
-// the key when it is needed: a connection that hears little keeps one less.
+// ReleaseReadKey releases the expanded key that opens records. It is expanded again
+// when needed: a connection that receives little holds one less.
 func (s *Session) ReleaseReadKey() { s.in.aead = nil }
 
-// ReleaseWriteKey lets go of the expanded key that seals records, as [Session.ReleaseReadKey]
-// does of the other.
+// ReleaseWriteKey releases the expanded key that seals records, as
+// [Session.ReleaseReadKey] does for the other direction.
 func (s *Session) ReleaseWriteKey() { s.out.aead = nil }
 
-// fail makes an error the last word. The peer's alert is not answered, and its
-// close_notify may be.
+// fail makes an error final. A PeerAlert is not answered; a close_notify can be.
 func (s *Session) fail(err error) error {
 	s.in.wipe()
 	if _, ok := err.(PeerAlert); ok {
@@ -79,60 +76,59 @@ func (s *Session) fail(err error) error {
 	return err
 }
 
-// recordSize returns the size of the record at the front of b, with its header,
-// or 0 while the header is not complete.
+// recordSize returns the size of the record at the front of b, with its header, or 0
+// while the header is incomplete.
 func recordSize(b []byte) (int, error) {
 	if len(b) < headerLen {
 		return 0, nil
 	}
-	// The version in the header means nothing (section 5.1); it is
-	// authenticated with the record.
+	// The version in the header has no meaning (section 5.1); it is authenticated with
+	// the record.
 	if b[0] != typeApplicationData {
-		return 0, UnexpectedMessage // after the handshake all is protected, change_cipher_spec is over
+		return 0, UnexpectedMessage // after the handshake all records are protected, and change_cipher_spec is not allowed
 	}
 	n := int(binary.BigEndian.Uint16(b[3:]))
 	switch {
 	case n > maxFragment:
 		return 0, RecordOverflow
 	case n < 1+tagLen:
-		return 0, BadRecordMAC // nothing that was sealed is so short
+		return 0, BadRecordMAC // no sealed record is so short
 	}
 	return headerLen + n, nil
 }
 
-// openOne opens a complete record and acts on it. It returns its application
-// data.
+// openOne opens a complete record and acts on it. It returns its application data.
 func (s *Session) openOne(record []byte) ([]byte, error) {
 	contentType, content, err := s.decrypt(record)
 	if err != nil {
 		return nil, err
 	}
 	if contentType == typeApplicationData && len(content) > 0 && s.messageLen == 0 {
-		s.useless = 0
+		s.emptyRecords = 0
 		return content, nil
 	}
-	if s.useless++; s.useless > maxUseless {
+	if s.emptyRecords++; s.emptyRecords > maxEmptyRecords {
 		return nil, UnexpectedMessage
 	}
 	switch {
 	case contentType == typeHandshake:
 		return nil, s.handshake(content)
 	case s.messageLen > 0:
-		return nil, UnexpectedMessage // a message's records must follow each other (section 5.1)
+		return nil, UnexpectedMessage // nothing can come between the records of a handshake message (section 5.1)
 	case contentType == typeAlert:
 		return nil, alert(content)
 	case contentType == typeApplicationData:
-		return nil, nil // empty, which is allowed
+		return nil, nil // an empty record, which is allowed
 	}
 	return nil, UnexpectedMessage
 }
 
-// decrypt authenticates a record and returns what is in it (section 5.2), without
-// the padding.
+// decrypt authenticates a record and returns its content without the padding (section
+// 5.2).
 func (s *Session) decrypt(record []byte) (contentType byte, content []byte, err error) {
 	h := &s.in
 	if h.seq == maxSeq {
-		return 0, nil, UnexpectedMessage // the peer should have changed its keys
+		return 0, nil, UnexpectedMessage // the peer should have updated its keys
 	}
 	header, fragment := record[:headerLen], record[headerLen:]
 	inner, err := h.cipher().Open(fragment[:0], h.nonce(), fragment, header)
@@ -152,11 +148,11 @@ func (s *Session) decrypt(record []byte) (contentType byte, content []byte, err 
 	return 0, nil, UnexpectedMessage // no content type
 }
 
-// alert returns what an alert of the peer means (section 6).
+// alert returns the meaning of the peer's alert (section 6) as an error.
 func alert(content []byte) error {
 	switch len(content) {
 	case 0:
-		return UnexpectedMessage // must not be empty (section 5.4)
+		return UnexpectedMessage // it must not be empty (section 5.4)
 	case 2:
 	default:
 		return DecodeError
@@ -171,11 +167,11 @@ func alert(content []byte) error {
 	}
 }
 
-// handshake takes a part of the handshake's stream of messages, in which a client
-// may say one thing: KeyUpdate.
+// handshake takes bytes of the stream of handshake messages. A client can send one
+// message: KeyUpdate.
 func (s *Session) handshake(content []byte) error {
 	if len(content) == 0 {
-		return UnexpectedMessage // must not be empty (sections 5.1 and 5.4)
+		return UnexpectedMessage // they must not be empty (sections 5.1 and 5.4)
 	}
 	n := copy(s.message[s.messageLen:], content)
 	s.messageLen += uint8(n)
@@ -184,7 +180,7 @@ func (s *Session) handshake(content []byte) error {
 	case m[0] != typeKeyUpdate:
 		return UnexpectedMessage
 	case !startsLengthOne(m[1:max(1, min(s.messageLen, 4))]):
-		return DecodeError // now, and not when the rest of such a message has come (section 6.2)
+		return DecodeError // now, without waiting for the rest of such a message (section 6.2)
 	case s.messageLen < keyUpdateLen:
 		return nil
 	case n < len(content):
@@ -194,11 +190,11 @@ func (s *Session) handshake(content []byte) error {
 	}
 	s.messageLen = 0
 	s.in.update()
-	s.updates++ // no buffer holds so many records that it could overflow
-	s.owesUpdate = s.owesUpdate || m[4] == updateRequested
+	s.updates++ // cannot overflow: no buffer holds so many records
+	s.mustUpdate = s.mustUpdate || m[4] == updateRequested
 	return nil
 }
 
-// startsLengthOne reports whether b is the beginning of a length of one, as a
-// handshake message has it: a uint24 (section 4).
+// startsLengthOne reports whether b is the beginning of a uint24 of value 1, the length
+// in a handshake message (section 4).
 func startsLengthOne(b []byte) bool { return bytes.HasPrefix([]byte{0, 0, 1}, b) }

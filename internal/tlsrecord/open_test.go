@@ -274,7 +274,7 @@ func TestOpenRandomPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := newEnds(rapid.IntRange(0, len(suites)-1).Draw(t, "suite"))
 		var wire, want []byte
-		for range rapid.IntRange(0, maxUseless).Draw(t, "records") {
+		for range rapid.IntRange(0, maxEmptyRecords).Draw(t, "records") {
 			content := text(rapid.OneOf(rapid.IntRange(0, 40), rapid.IntRange(0, MaxPlaintext)).Draw(t, "length"))
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0:
@@ -311,12 +311,12 @@ func TestUselessRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEnds(0)
 			for range 3 {
-				for range maxUseless {
+				for range maxEmptyRecords {
 					e.hears(t, record(e), "", nil)
 				}
 				e.hears(t, e.data("use"), "use", nil)
 			}
-			for range maxUseless {
+			for range maxEmptyRecords {
 				e.hears(t, record(e), "", nil)
 			}
 			e.hears(t, record(e), "", UnexpectedMessage)

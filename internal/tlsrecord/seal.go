@@ -8,39 +8,40 @@ import (
 	"slices"
 )
 
-// rekeyAfter is how many records are sealed with one key. RFC 8446 section 5.5
-// allows AES-GCM about 24 million full ones.
+// rekeyAfter is how many records are sealed with one key. Section 5.5 allows AES-GCM
+// about 24 million full ones.
 const rekeyAfter = 1 << 24
 
-// keyUpdate is the message that announces new keys of ours and asks for none
-// (RFC 8446 section 4.6.3): type, uint24 length, update_not_requested.
+// keyUpdate is the message that announces new keys of this side and requests none
+// (section 4.6.3): type, uint24 length, update_not_requested.
 var keyUpdate = []byte{typeKeyUpdate, 0, 0, 1, updateNotRequested}
 
-// Begin begins a record of application data at the end of dst: the caller
-// appends up to [MaxPlaintext] bytes to the result, and then calls End with what
-// Begin returned as start. It may seal a key update ahead of the record.
+// BeginRecord begins a record of application data at the end of dst. The caller appends
+// up to [MaxPlaintext] bytes to the result, and calls EndRecord with it and start. A
+// key update that is due is sealed before the record. After an error it returns
+// [ErrClosed].
 //
-// Plaintext and record share their memory, so that what is sent is copied once.
+// Plaintext and record share memory, so that what is sent is copied once.
 func (s *Session) BeginRecord(dst []byte) (_ []byte, start int, err error) {
 	if s.out.suite == nil || s.failed() {
 		return dst, 0, ErrClosed
 	}
-	if s.owesUpdate || s.out.seq >= rekeyAfter {
+	if s.mustUpdate || s.out.seq >= rekeyAfter {
 		dst = s.seal(dst, typeHandshake, keyUpdate)
 		s.out.update()
-		s.owesUpdate = false
+		s.mustUpdate = false
 	}
 	return appendHeader(dst, 0), len(dst), nil
 }
 
-// End seals the record that Begin began.
+// EndRecord seals the record that BeginRecord began.
 func (s *Session) EndRecord(dst []byte, start int) []byte {
 	return s.finish(dst, start, typeApplicationData)
 }
 
-// AppendAlert seals an alert, which is the last thing sealed (RFC 8446 section
-// 6.1). After [CloseNotify] the peer may still be heard. A session that cannot
-// seal any more appends nothing.
+// AppendAlert seals an alert, the last thing that the session seals (section 6.1).
+// After [CloseNotify] the session still opens records. A session that has sealed an
+// alert or was wiped appends nothing.
 func (s *Session) AppendAlert(dst []byte, a Alert) []byte {
 	if s.out.suite == nil {
 		return dst
@@ -70,7 +71,7 @@ func (s *Session) finish(dst []byte, start int, contentType byte) []byte {
 	if h.seq == maxSeq {
 		panic("BUG: a key is used past rekeyAfter")
 	}
-	dst = append(slices.Grow(dst, 1+tagLen), contentType) // the tag then fits behind
+	dst = append(slices.Grow(dst, 1+tagLen), contentType) // leaves room for the tag
 	header, inner := dst[start:start+headerLen], dst[start+headerLen:]
 	binary.BigEndian.PutUint16(header[3:], uint16(len(inner)+tagLen))
 	sealed := h.cipher().Seal(inner[:0], h.nonce(), inner, header)

@@ -9,41 +9,42 @@ import (
 	"io"
 )
 
-// Sizes of a record (RFC 8446 sections 5.1 and 5.2), in bytes.
+// Sizes of a record (sections 5.1 and 5.2), in bytes. Overhead is what sealing adds.
 const (
 	headerLen    = 5
 	tagLen       = 16                 // of AES-GCM
 	MaxPlaintext = 1 << 14            // of one record
-	maxFragment  = MaxPlaintext + 256 // of a record sealed, without its header
+	maxFragment  = MaxPlaintext + 256 // of a sealed record, without its header
 	Overhead     = headerLen + 1 + tagLen
 )
 
-// Content types (RFC 8446 section 5.1).
+// Content types (section 5.1).
 const (
 	typeAlert           = 21
 	typeHandshake       = 22
 	typeApplicationData = 23
 )
 
-// A Session is the record layer of one connection after its handshake. The zero
-// Session, and one that has failed or was wiped, opens and seals nothing.
+// A Session is the record layer of one connection after its handshake. It is owned by
+// the connection's goroutine. The zero Session, and one that has failed or was wiped,
+// opens and seals nothing.
 type Session struct {
 	in, out half
-	// owesUpdate is set when the peer asked for new keys of ours, which must
-	// change before the next application data. A peer that asks many times
-	// while we are silent gets one (RFC 8446 section 4.6.3).
-	owesUpdate bool
-	useless    uint8  // records without data that came one after another
-	updates    uint16 // since TakeUpdates
-	messageLen uint8  // how much of message has come
-	message    [keyUpdateLen]byte
-	err        error // why nothing is opened any more
+	// mustUpdate is set when the peer has requested a key update of this side, which
+	// comes before the next application data. Several requests while nothing is sealed
+	// cause one update (section 4.6.3).
+	mustUpdate   bool
+	emptyRecords uint8  // consecutive records without application data
+	updates      uint16 // key updates of the peer since TakeUpdates
+	messageLen   uint8  // bytes of message that have arrived
+	message      [keyUpdateLen]byte
+	err          error // why nothing is opened any more
 }
 
-// ErrClosed says that a session seals nothing more.
+// ErrClosed is returned by a session that seals nothing more.
 var ErrClosed = errors.New("tlsrecord: closed")
 
-// Wipe forgets all secrets. Nothing is sealed or opened after it.
+// Wipe overwrites all secrets. The session then seals and opens nothing.
 func (s *Session) Wipe() {
 	s.in.wipe()
 	s.out.wipe()
@@ -52,7 +53,7 @@ func (s *Session) Wipe() {
 	}
 }
 
-// TakeUpdates returns how often the peer has changed its keys since the last call.
+// TakeUpdates returns how often the peer has updated its keys since the last call.
 func (s *Session) TakeUpdates() int {
 	n := s.updates
 	s.updates = 0
@@ -63,7 +64,7 @@ func (s *Session) TakeUpdates() int {
 func (s *Session) Err() error { return s.err }
 
 // failed reports whether the session has ended by an error. After the peer's
-// close_notify data may still be sealed.
+// close_notify it can still seal data.
 func (s *Session) failed() bool { return s.err != nil && s.err != io.EOF }
 
 // appendHeader appends a record's header. n is the length of the sealed fragment.

@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// maxQueued bounds what a peer that does not read is kept, in bytes.
+	// maxQueued limits what is queued for a peer that does not read, in bytes.
 	maxQueued = 4 * maxMessage
-	// endTimeout is how long a peer has to read the last frame, and to hang up.
+	// endTimeout is how long a peer has to read the close frame and to close.
 	endTimeout = 2 * time.Second
 )
 
-// A conn sends back what it receives. It is used on the loop only.
+// A conn sends back what it receives. It is owned by the loop.
 type conn struct {
 	s         *server
 	transport shard.Transport
 	released  func()
 
-	queue  [][]byte // wire, the first without what is sent of it
+	queue  [][]byte // wire; the first without its sent bytes
 	queued int      // bytes of queue
 
 	ending   bool // a close frame is the last of the queue
@@ -32,7 +32,7 @@ type conn struct {
 	closed   bool
 }
 
-// open answers an upgrade and begins to echo.
+// open opens an upgraded connection.
 func (s *server) open(r *shard.Registration) {
 	c := &conn{s: s, released: r.Closed}
 	t, err := r.Open(s.loop, c)
@@ -54,8 +54,7 @@ func (c *conn) Message(text []byte) { c.echo(frame.OpText, text) }
 // Binary implements [shard.BinaryReceiver].
 func (c *conn) Binary(payload []byte) { c.echo(frame.OpBinary, payload) }
 
-// echo sends a message back, compressed where that was negotiated and it gets
-// shorter.
+// echo sends a message back, compressed if that is negotiated and shorter.
 func (c *conn) echo(op frame.OpCode, payload []byte) {
 	if c.transport.Deflates() {
 		if wire, ok := frame.AppendDeflated(nil, op, payload); ok {
@@ -66,7 +65,7 @@ func (c *conn) echo(op frame.OpCode, payload []byte) {
 	c.send(frame.Append(nil, op, payload))
 }
 
-// Reply implements [shard.Receiver]. Every ping is answered, in its place.
+// Reply implements [shard.Receiver]. Every ping is answered, in order.
 func (c *conn) Reply(wire []byte) { c.send(wire) }
 
 // PeerClosed implements [shard.Receiver].
@@ -90,8 +89,8 @@ func (c *conn) Lost(error) { c.finish() }
 // Writable implements [shard.Receiver].
 func (c *conn) Writable() { c.flush() }
 
-// end sends the last frame. The peer is left to hang up, for closing on what it
-// still sends would reset the connection.
+// end sends the close frame. The peer closes the connection: to close it while the peer
+// still sends would reset it.
 func (c *conn) end(wire []byte) {
 	c.ending, c.deadline = true, time.Now().Add(endTimeout)
 	c.send(wire)
@@ -102,7 +101,7 @@ func (c *conn) send(wire []byte) {
 		c.finish()
 		return
 	}
-	waiting := c.queued+c.transport.Unsent() > 0 // for Writable
+	waiting := c.queued+c.transport.Unsent() > 0 // then Writable flushes
 	c.queue = append(c.queue, wire)
 	c.queued += len(wire)
 	if !waiting {
@@ -127,7 +126,7 @@ func (c *conn) flush() {
 	}
 }
 
-// advance takes n sent bytes off the front.
+// advance removes n sent bytes from the front.
 func (c *conn) advance(n int) {
 	c.queued -= n
 	for n > 0 {
@@ -139,7 +138,7 @@ func (c *conn) advance(n int) {
 	}
 }
 
-// finish ends the connection, from whatever state.
+// finish closes the connection in any state.
 func (c *conn) finish() {
 	if c.closed {
 		return

@@ -1,11 +1,10 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command echo is a WebSocket server that sends back what it is sent, for
-// conformance suites to try. It is the production front, TLS, streams and frames;
-// of its own it has only what stands in a shard's place, a [conn] for each
-// connection. It takes anybody, and keeps a certificate for an hour: it is no
-// server for anything else.
+// Command echo is a WebSocket echo server for conformance suites. It uses the
+// production front, TLS, streams and frames; only the shard is replaced, by one [conn]
+// per connection. It accepts every token and makes a certificate for one hour, so it is
+// for tests only. Like every gatecast server it runs on Linux only.
 //
 //	go run ./test/echo --listen 127.0.0.1:9001 [--tls] [--compression]
 package main

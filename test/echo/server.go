@@ -29,7 +29,7 @@ const (
 	stopAfter  = 5 * time.Second
 )
 
-// A server is a front and one loop that has all its connections.
+// A server is a front and one loop that owns all connections.
 type server struct {
 	// Constant after start.
 	front  *front.Front
@@ -43,7 +43,7 @@ type server struct {
 	now   time.Time
 }
 
-// start serves ln, which becomes the server's.
+// start serves ln, and closes it.
 func start(ln net.Listener, useTLS, compression bool) (*server, error) {
 	s := &server{served: make(chan error, 1), conns: make(map[*conn]struct{})}
 	var err error
@@ -57,7 +57,7 @@ func start(ln net.Listener, useTLS, compression bool) (*server, error) {
 	return s, nil
 }
 
-// config is of a front that takes anybody.
+// config returns the configuration of a front that accepts every token.
 func (s *server) config(useTLS, compression bool) front.Config {
 	anybody := &auth.Grant{Gateway: &auth.Gateway{ID: "echo"}, Live: new(atomic.Int32)}
 	cfg := front.Config{
@@ -81,7 +81,7 @@ func (s *server) config(useTLS, compression bool) front.Config {
 	return cfg
 }
 
-// stop ends everything.
+// stop closes all connections and the loop.
 func (s *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopAfter)
 	defer cancel()
@@ -98,7 +98,7 @@ func (s *server) stop() error {
 	return err
 }
 
-// do has f run on the loop. Any goroutine may call it.
+// do runs f on the loop. Any goroutine can call it.
 func (s *server) do(f func()) {
 	s.inbox.Push(f)
 	s.loop.Ring()
@@ -112,7 +112,7 @@ func (s *server) turn(now time.Time) (again bool) {
 	return false
 }
 
-// tick ends the connections whose peers were waited for long enough.
+// tick closes the connections whose peers did not close in time.
 func (s *server) tick(now time.Time) {
 	s.now = now
 	for c := range s.conns {
