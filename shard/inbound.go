@@ -114,7 +114,7 @@ func readInbound(text []byte) (j inboundJSON, err error) {
 	o.Unique()
 	for o.Next() {
 		switch name := string(o.Name()); {
-		case o.Misspelt(inboundNames...):
+		case o.WrongCase(inboundNames...):
 			o.Fail("is not spelt so")
 		case name == "payload":
 			j.payload = o.Raw()
@@ -171,7 +171,7 @@ func deploymentAck(j *inboundJSON) Inbound {
 	o := strict.Read(j.payload)
 	for o.Next() {
 		switch name := string(o.Name()); {
-		case o.Misspelt(deploymentNames...):
+		case o.WrongCase(deploymentNames...):
 			return Inbound{Kind: event.UnknownMessage}
 		case o.Null():
 		case name == "deploymentId":

@@ -102,8 +102,8 @@ func TestAppendRefuses(t *testing.T) {
 	}
 }
 
-// The longest list and the longest key that a draft may have fit into what JetStream
-// takes.
+// The longest list of gateways and the longest key of an event fit into the headers that
+// JetStream allows.
 func TestLongestHeader(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	appended := 0
@@ -176,7 +176,7 @@ func (silentStore) LastError() string { return "" }
 func silent() *appender {
 	l := &Log{store: silentStore{}}
 	l.history = newHistory(l, storage.StreamConfig{Name: streamName}, "", nil)
-	l.history.take(firstEpoch(1), 0, false)
+	l.history.adopt(firstEpoch(1), 0, false)
 	a := newAppender(l)
 	a.diagnosing.Store(true) // there is no server to ask
 	return a
@@ -234,7 +234,7 @@ func TestAppendWaitsWhileOthersAreAnswered(t *testing.T) {
 	})
 }
 
-// One whose answer is lost is not waited for forever when others are answered.
+// An append whose answer is lost fails, also while others are answered.
 func TestOvertakenIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := silent()

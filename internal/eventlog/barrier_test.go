@@ -10,8 +10,8 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// Whatever became of the epoch that a barrier was taken in, what is from before it stays
-// before it, and what is known to be newer does not.
+// Whatever has happened to the epoch of a barrier, older events stay before the barrier, and
+// events that are known to be newer stay after it.
 func TestBarrier(t *testing.T) {
 	// Epoch 20 was merged into 10, and 60 was lost when the log went back to 100.
 	l := &Lineage{epochs: []epoch{{10, 50}, {30, 80}, {50, 100}, {70, math.MaxUint64}}}

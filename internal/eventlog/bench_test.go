@@ -29,7 +29,7 @@ func measureCPU(b *testing.B, per int) (report func()) {
 	}
 }
 
-// benchEvents are for 2,000 gateways, with bodies of some 200 bytes.
+// benchEvents returns events for 2,000 gateways, with bodies of some 200 bytes.
 func benchEvents() ([]*event.Event, [][]byte) {
 	events, bodies := make([]*event.Event, 2000), make([][]byte, 2000)
 	for i := range events {
@@ -138,8 +138,8 @@ func BenchmarkAppendAsync(b *testing.B) {
 	})
 }
 
-// BenchmarkTailLatency measures, one event at a time, how long after its Append
-// has returned a tail is called with it, and how long after its Append began.
+// BenchmarkTailLatency measures, for one event at a time, how long after the return and after
+// the start of its Append a tail gets it.
 func BenchmarkTailLatency(b *testing.B) {
 	l := open(b, config{})
 	events, bodies := benchEvents()
@@ -165,7 +165,7 @@ func BenchmarkTailLatency(b *testing.B) {
 	report(inAll, "in-all")
 }
 
-// tailing runs a tail from the newest event on until stop is called.
+// tailing runs a tail from the newest event until stop is called.
 func tailing(b *testing.B, l *testLog, f func(Entry)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	last := l.Last()
@@ -174,8 +174,8 @@ func tailing(b *testing.B, l *testLog, f func(Entry)) (stop func()) {
 	return func() { cancel(); tail.Wait() }
 }
 
-// BenchmarkAppendAndTail is what a node does under load: append as fast as it
-// goes, while a tail reads along.
+// BenchmarkAppendAndTail appends as fast as possible while a tail reads, as a node does under
+// load.
 func BenchmarkAppendAndTail(b *testing.B) {
 	l := open(b, config{})
 	events, bodies := benchEvents()
@@ -198,7 +198,8 @@ func BenchmarkAppendAndTail(b *testing.B) {
 	<-done
 }
 
-// BenchmarkReplay reads the past: our tail, and the consumers it could be made of.
+// BenchmarkReplay reads old events with a tail, and with the consumers of NATS that a tail
+// could use.
 func BenchmarkReplay(b *testing.B) {
 	const n = 300_000
 	l := open(b, config{})

@@ -37,7 +37,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// openTogether opens the log three times at once, each over another server.
+// openTogether opens the log three times at once, each through another server.
 func openTogether(t *testing.T, r natsenv.Cluster) []*testLog {
 	t.Helper()
 	logs, errs := make([]*testLog, 3), make([]error, 3)
@@ -62,7 +62,7 @@ func openTogether(t *testing.T, r natsenv.Cluster) []*testLog {
 	return logs
 }
 
-// What has three replicas keeps them when a node starts that sees fewer servers.
+// Streams with three replicas keep them when a node starts that sees fewer servers.
 func testReplicas(t *testing.T, r natsenv.Cluster, l *testLog) {
 	if _, err := l.Bucket(t.Context(), "kept"); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func testReplicas(t *testing.T, r natsenv.Cluster, l *testLog) {
 	}
 }
 
-// One event comes of a key, whoever is asked and however often at once.
+// Appends with one idempotency key store one event, through any node and at the same time.
 func testClusterIdempotency(t *testing.T, logs []*testLog) {
 	const keys, each = 20, 4
 	type result struct {
@@ -118,28 +118,28 @@ func testClusterIdempotency(t *testing.T, logs []*testLog) {
 	}
 	all.Wait()
 	close(results)
-	at, taken := map[int]event.Cursor{}, map[int]int{}
+	at, stored := map[int]event.Cursor{}, map[int]int{}
 	for got := range results {
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
 		if was, ok := at[got.key]; ok && was != got.at {
-			t.Errorf("key %d is at %v and at %v", got.key, was, got.at)
+			t.Errorf("key %d has the ids %v and %v", got.key, was, got.at)
 		}
 		at[got.key] = got.at
 		if !got.duplicate {
-			taken[got.key]++
+			stored[got.key]++
 		}
 	}
 	for k := range keys {
-		if taken[k] != 1 {
-			t.Errorf("key %d was taken %d times", k, taken[k])
+		if stored[k] != 1 {
+			t.Errorf("key %d was stored %d times", k, stored[k])
 		}
 	}
 }
 
-// tailOf tails a log until the test ends, and returns what it was told so far.
-func tailOf(t *testing.T, l *testLog) (told func() []uint64) {
+// tailOf tails a log until the test ends, and returns the sequences so far.
+func tailOf(t *testing.T, l *testLog) (seen func() []uint64) {
 	t.Helper()
 	var mu sync.Mutex
 	var seqs []uint64
@@ -166,7 +166,7 @@ func tailOf(t *testing.T, l *testLog) (told func() []uint64) {
 	}
 }
 
-// A load appends until it is stopped, and knows what was acked.
+// A load appends until it is stopped, and records what was acknowledged.
 type load struct {
 	mu    sync.Mutex
 	acked map[uint64]bool
@@ -203,60 +203,60 @@ func (d *load) count() int {
 	return len(d.acked)
 }
 
-func (d *load) goesOn(t *testing.T) {
+func (d *load) continues(t *testing.T) {
 	t.Helper()
 	was := d.count()
-	testenv.Eventually(t, "appends go on", func() bool { return d.count() >= was+200 })
+	testenv.Eventually(t, "appends continue", func() bool { return d.count() >= was+200 })
 }
 
-// testLossOfServer kills the server that the first log and one tail are connected
-// to, and brings it back.
+// testLossOfServer stops the server that the first log and one tail are connected to, and
+// starts it again.
 func testLossOfServer(t *testing.T, r natsenv.Cluster, logs []*testLog) {
 	tails := []func() []uint64{tailOf(t, logs[0]), tailOf(t, logs[1]), tailOf(t, logs[2])}
 	d := startLoad(t, logs[1])
-	d.goesOn(t)
+	d.continues(t)
 	r[0].Stop()
-	d.goesOn(t)
+	d.continues(t)
 	r[0].Restart()
-	d.goesOn(t)
+	d.continues(t)
 	close(d.stop)
 	d.ended.Wait()
 	_, last, err := logs[1].Bounds(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, told := range tails {
+	for i, seen := range tails {
 		testenv.Eventually(t, fmt.Sprintf("tail %d is at the end", i), func() bool {
-			seqs := told()
+			seqs := seen()
 			return len(seqs) > 0 && seqs[len(seqs)-1] >= last
 		})
 		has := map[uint64]bool{}
 		before := uint64(0)
-		for _, seq := range told() {
+		for _, seq := range seen() {
 			if seq <= before {
-				t.Errorf("tail %d was told %d behind %d", i, seq, before)
+				t.Errorf("tail %d got %d after %d", i, seq, before)
 			}
 			before, has[seq] = seq, true
 		}
 		for seq := range d.acked {
 			if !has[seq] {
-				t.Errorf("tail %d was not told %d, which was acked", i, seq)
+				t.Errorf("tail %d did not get %d, which was acknowledged", i, seq)
 			}
 		}
 	}
 }
 
-// testLossOfQuorum kills two servers of three, and brings them back.
+// testLossOfQuorum stops two of three servers, and starts them again.
 func testLossOfQuorum(t *testing.T, r natsenv.Cluster, l *testLog) {
 	j, err := l.Journal(t.Context(), JournalConfig{Name: "quorum"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := tailOf(t, l)
+	seen := tailOf(t, l)
 	testenv.Eventually(t, "the tail runs", func() bool {
 		ev, body := newEvent(0)
 		_, _ = l.Append(t.Context(), ev, body) // while a leader is elected it fails
-		return len(told()) > 0
+		return len(seen()) > 0
 	})
 	r[1].Stop()
 	r[2].Stop()
@@ -265,7 +265,7 @@ func testLossOfQuorum(t *testing.T, r natsenv.Cluster, l *testLog) {
 	if _, err := l.Append(t.Context(), ev, body); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("append without a quorum: %v", err)
 	}
-	// More than the client lets wait for an answer.
+	// More than the client allows to be in flight.
 	many := make([]Record, appendBatch)
 	for i := range many {
 		many[i] = Record{Name: "n", Data: []byte("1")}
@@ -279,8 +279,8 @@ func testLossOfQuorum(t *testing.T, r natsenv.Cluster, l *testLog) {
 		})
 	}
 	all.Wait()
-	// A leader that has lost the others answers until it notices, in some ten seconds.
-	testenv.Eventually(t, "the log is said to be unavailable", func() bool {
+	// A leader that has lost the others answers for some ten seconds, until it notices.
+	testenv.Eventually(t, "the log is unavailable", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		return errors.Is(l.Check(ctx), ErrUnavailable)
@@ -288,22 +288,22 @@ func testLossOfQuorum(t *testing.T, r natsenv.Cluster, l *testLog) {
 	r[1].Restart()
 	r[2].Restart()
 	var at event.Cursor
-	testenv.Eventually(t, "appends are taken again", func() bool {
+	testenv.Eventually(t, "an append succeeds", func() bool {
 		at, err = l.Append(t.Context(), ev, body)
 		return err == nil
 	})
-	testenv.Eventually(t, "the journal takes records again", func() bool {
+	testenv.Eventually(t, "the journal stores records", func() bool {
 		_, err := j.Append(t.Context(), Record{Name: "n"})
 		return err == nil
 	})
-	testenv.Eventually(t, "the tail goes on", func() bool {
-		seqs := told()
+	testenv.Eventually(t, "the tail continues", func() bool {
+		seqs := seen()
 		return len(seqs) > 0 && seqs[len(seqs)-1] >= at.Seq
 	})
-	testenv.Eventually(t, "all is well", func() bool { return l.Check(t.Context()) == nil })
+	testenv.Eventually(t, "the log can be read and written", func() bool { return l.Check(t.Context()) == nil })
 }
 
-// Whatever stands in a URL, and in whatever form, nobody is told a password.
+// No error and no log line contains a password, whatever the form of the URL.
 func TestClusterSecrets(t *testing.T) {
 	port := natsenv.FreePort(t)
 	for _, c := range []struct{ name, url string }{
@@ -320,7 +320,7 @@ func TestClusterSecrets(t *testing.T) {
 				t.Fatal("it opened")
 			}
 			if text := err.Error() + logged.String(); strings.Contains(text, "s3cret") {
-				t.Errorf("told: %s", text)
+				t.Errorf("logged or returned: %s", text)
 			}
 			if host := fmt.Sprint("127.0.0.1:", port); c.name != "not a URL" && !strings.Contains(err.Error(), host) {
 				t.Errorf("%q does not name %s", err, host)

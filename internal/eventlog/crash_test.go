@@ -16,8 +16,8 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// crashDirEnv makes the test binary the process that is killed: it appends to the
-// log in the folder named and prints the id of every event that was acknowledged.
+// crashDirEnv makes the test binary the process that is killed. It appends to the log in the
+// folder named by the variable, and prints the id of every acknowledged event.
 const crashDirEnv = "GATECAST_TEST_CRASH_DIR"
 
 func appendUntilKilled(dir string) {
@@ -74,8 +74,8 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	}
 }
 
-// killAppender runs an appending process, kills it when n events are acknowledged
-// and returns the newest of them.
+// killAppender runs an appending process, kills it when n events are acknowledged, and returns
+// the newest of them.
 func killAppender(t *testing.T, dir string, after event.Cursor, n int) event.Cursor {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

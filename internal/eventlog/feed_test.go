@@ -13,8 +13,8 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// follow starts a tail at the newest event and returns when the feed has it. Stop
-// ends the tail and waits for it.
+// follow starts a tail at the newest event and returns when the feed has it. Stop ends the tail
+// and waits for it.
 func follow(t *testing.T, l *testLog, f func(Entry)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -31,8 +31,8 @@ func follow(t *testing.T, l *testLog, f func(Entry)) (stop func()) {
 	return func() { cancel(); tail.Wait() }
 }
 
-// addUntold appends an event of whose answer the appender learns nothing.
-func addUntold(t *testing.T, l *testLog, n int) {
+// addUnanswered appends an event whose answer the appender does not get.
+func addUnanswered(t *testing.T, l *testLog, n int) {
 	t.Helper()
 	ev, body := newEvent(n)
 	subject, _, err := address(ev)
@@ -52,7 +52,7 @@ func wantEntry(t *testing.T, e Entry, seq uint64, n int) {
 	}
 }
 
-// consumers counts those that read the stream.
+// consumers counts the consumers of the stream.
 func consumers(t *testing.T, l *testLog) (n int) {
 	t.Helper()
 	stream, err := l.js.Stream(t.Context(), streamName)
@@ -65,8 +65,8 @@ func consumers(t *testing.T, l *testLog) (n int) {
 	return n
 }
 
-// What is appended while a tail runs does not come back from the store, and is
-// the same as if it did.
+// Events that are appended while a tail runs are not read from the store, and are the same as
+// if they were.
 func TestFeedTellsWithoutTheStore(t *testing.T) {
 	l := open(t, config{})
 	seen := make(chan Entry)
@@ -92,29 +92,29 @@ func TestTailFillsGapsOfTheFeed(t *testing.T) {
 	defer follow(t, l, func(e Entry) { seen <- e })()
 	add(t, l, 0)
 	wantEntry(t, <-seen, 1, 0)
-	addUntold(t, l, 1)
-	addUntold(t, l, 2)
+	addUnanswered(t, l, 1)
+	addUnanswered(t, l, 2)
 	add(t, l, 3)
 	add(t, l, 4)
 	for i := 1; i < 5; i++ {
 		wantEntry(t, <-seen, uint64(i)+1, i)
 	}
 	if n := consumers(t, l); n != 0 {
-		t.Errorf("%d consumers are left behind", n)
+		t.Errorf("%d consumers are left", n)
 	}
 }
 
-// byHand returns a tail that nothing runs.
+// byHand returns a tail that the test runs itself.
 func byHand(l *testLog, f func(Entry)) *tail { return &tail{log: l.Log, f: f, in: l.feed.join()} }
 
-func TestLookFindsWhatNobodyTold(t *testing.T) {
+func TestLookFindsUnansweredEvents(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	var got []Entry
 	tl := byHand(l, func(e Entry) { got = append(got, e) })
-	addUntold(t, l, 0)
+	addUnanswered(t, l, 0)
 	for range 2 {
 		if len(got) > 0 {
-			t.Error("the first look does not know yet whether the event will be told")
+			t.Error("the first look already took the event; its answer could still come")
 		}
 		if err := tl.look(t.Context()); err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestLookFindsWhatNobodyTold(t *testing.T) {
 	}
 }
 
-// An append that began before any tail has no body to tell.
+// An append that was sent before there was a tail has no body for it.
 func TestEntryWithoutBodyIsRead(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	number, _, err := l.out.enter(t.Context(), 10, l.out.entry(&event.Event{}, []byte("{}")))
@@ -138,7 +138,7 @@ func TestEntryWithoutBodyIsRead(t *testing.T) {
 	}
 	var got []Entry
 	tl := byHand(l, func(e Entry) { got = append(got, e) })
-	addUntold(t, l, 0)
+	addUnanswered(t, l, 0)
 	l.out.answered(number, storage.Ack{Seq: 1}, nil)
 	<-tl.in.wake
 	if err := tl.takeAll(t.Context(), tl.in.take(nil)); err != nil {
@@ -150,7 +150,7 @@ func TestEntryWithoutBodyIsRead(t *testing.T) {
 	wantEntry(t, got[0], 1, 0)
 }
 
-// A tail that is far behind holds a bounded number of events, and misses none.
+// A slow tail holds a bounded number of events, and misses none.
 func TestSlowTail(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	const n = tailEvents + 500

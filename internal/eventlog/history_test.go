@@ -72,8 +72,8 @@ func (w *world) open(i int) {
 		known, at := l.Lineage(), uint64(0)
 		for ctx.Err() == nil {
 			_ = l.Follow(ctx, known, at, Follower{
-				Event:  func(e Entry) { w.sees(e); at = e.Cursor.Seq },
-				Turned: func(to *Lineage, common uint64) { known, at = to, min(at, common) },
+				Event:          func(e Entry) { w.sees(e); at = e.Cursor.Seq },
+				LineageChanged: func(to *Lineage, common uint64) { known, at = to, min(at, common) },
 			})
 			sleep(ctx, 20*time.Millisecond)
 		}
@@ -89,19 +89,19 @@ func (w *world) close(i int) {
 	}
 }
 
-var seen sync.Map // of every test's: names of events that tails told, and their bodies
+var seen sync.Map // of all tests: ids of events that tails got, and their bodies
 
-// sees notes what a tail tells: a name is one event's, whoever tells of it.
+// sees checks that every tail gets the same event for an id.
 func (w *world) sees(e Entry) {
 	if e.Body == nil {
 		return
 	}
 	if other, twice := seen.LoadOrStore(e.Cursor, string(e.Body)); twice && other != string(e.Body) {
-		w.t.Errorf("a tail tells of %v as %s, which was %s", e.Cursor, e.Body, other)
+		w.t.Errorf("a tail got %v as %s, which was %s", e.Cursor, e.Body, other)
 	}
 }
 
-// append appends an event through a node, until it has a receipt.
+// append appends an event through a node, until it gets a receipt.
 func (w *world) append(i int) {
 	w.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -121,7 +121,7 @@ func (w *world) append(i int) {
 	}
 }
 
-// save keeps a copy of the store as it is now.
+// save copies the store.
 func (w *world) save(dir string) {
 	w.t.Helper()
 	w.nats.Stop()
@@ -131,7 +131,7 @@ func (w *world) save(dir string) {
 	w.nats.Restart()
 }
 
-// goBack has the server come back with a copy of its store, or with none.
+// goBack restarts the server with a copy of its store, or with an empty one.
 func (w *world) goBack(dir string) {
 	w.t.Helper()
 	w.nats.Stop()
@@ -145,8 +145,8 @@ func (w *world) goBack(dir string) {
 	w.nats.Restart()
 }
 
-// remake deletes the stream of events, and makes it again as it was, or leaves that to
-// the nodes.
+// remake deletes the stream of events, and makes it again as it was, or leaves that to the
+// nodes.
 func (w *world) remake(byHand bool) {
 	w.t.Helper()
 	var cfg jetstream.StreamConfig
@@ -172,7 +172,8 @@ func (w *world) purge() {
 		s, err := w.js.Stream(w.t.Context(), streamName)
 		return err == nil && s.Purge(w.t.Context()) == nil
 	})
-	// Until the nodes have put the marker back, nothing says what the epochs were.
+	// Until the nodes have appended the marker again, the stream does not say what the epochs
+	// were.
 	for _, l := range w.logs {
 		l.checkSoon()
 		testenv.Eventually(w.t, "the stream has its marker again", func() bool {
@@ -182,8 +183,7 @@ func (w *world) purge() {
 	}
 }
 
-// check waits until all nodes are in order, and compares what they say with what the
-// stream has.
+// check waits until all nodes are ready, and compares them with the stream.
 func (w *world) check() {
 	w.t.Helper()
 	for i, l := range w.logs {
@@ -235,9 +235,8 @@ func (w *world) check() {
 	}
 }
 
-// Whatever becomes of the stream and the nodes, no id is ever given to two events, the
-// nodes agree, and a position is honoured when the stream has what it stands for, and
-// only then.
+// Whatever happens to the stream and the nodes: no id belongs to two events, the nodes agree,
+// and a position is valid if and only if the stream has its event.
 func TestHistories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts servers again and again")
@@ -289,8 +288,8 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-// Nodes that start together, alone, begin one epoch. One that starts while another runs
-// begins none, and neither does one that is restarted.
+// Nodes that start together, with no other running, begin one epoch. A node that starts or
+// restarts while another runs begins none.
 func TestRollingRestartBeginsNoEpoch(t *testing.T) {
 	w := newWorld(t, 2)
 	w.append(0)
@@ -313,7 +312,8 @@ func TestRollingRestartBeginsNoEpoch(t *testing.T) {
 	w.check()
 }
 
-// A node that uses the log and knows no markers keeps others from beginning an epoch.
+// A node of a version before markers that uses the log keeps other nodes from beginning an
+// epoch.
 func TestUpgradeBeginsNoEpoch(t *testing.T) {
 	w := newWorld(t, 1)
 	w.append(0)
@@ -332,7 +332,7 @@ func TestUpgradeBeginsNoEpoch(t *testing.T) {
 	}
 }
 
-// A receipt names no epoch before it is known which one it is: without a tail, too.
+// A receipt waits until its epoch is known, also without a tail.
 func TestReceiptsAreHeld(t *testing.T) {
 	w := newWorld(t, 1)
 	other, err := openLog(t.Context(), config{URL: w.nats.URL(), Node: "other", Logger: slog.New(slog.DiscardHandler)})
@@ -352,7 +352,7 @@ func TestReceiptsAreHeld(t *testing.T) {
 	}
 }
 
-// Markers stay ahead of retention, and a stream that is purged has one again.
+// Markers are appended again before retention removes them, and after a purge.
 func TestMarkersAreRenewed(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {

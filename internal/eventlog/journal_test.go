@@ -35,7 +35,7 @@ func openJournal(t *testing.T, l journals, cfg JournalConfig) *Journal {
 	return j
 }
 
-// note appends records, as NAME=DATA.
+// note appends records with names.
 func note(t *testing.T, j *Journal, names ...string) (last uint64) {
 	t.Helper()
 	var records []Record
@@ -49,7 +49,7 @@ func note(t *testing.T, j *Journal, names ...string) (last uint64) {
 	return last
 }
 
-// namesOf returns the names of what a query gives.
+// namesOf returns the names of the records that a query selects.
 func namesOf(t *testing.T, j *Journal, q JournalQuery) (list []string) {
 	t.Helper()
 	records, err := j.Read(t.Context(), q)
@@ -70,7 +70,7 @@ func TestJournal(t *testing.T) {
 				t.Errorf("bounds of nothing: %d to %d, %v", first, last, err)
 			}
 			if last := note(t, j, "a", "b", "a", "host.example"); last != 4 {
-				t.Errorf("the last place is %d", last)
+				t.Errorf("the last sequence is %d", last)
 			}
 			note(t, j) // nothing
 			for _, c := range []struct {
@@ -80,9 +80,9 @@ func TestJournal(t *testing.T) {
 			}{
 				{"all", JournalQuery{Limit: 10}, []string{"a", "b", "a", "host_example"}},
 				{"a page", JournalQuery{Limit: 2}, []string{"a", "b"}},
-				{"behind", JournalQuery{After: 2, Limit: 10}, []string{"a", "host_example"}},
+				{"after", JournalQuery{After: 2, Limit: 10}, []string{"a", "host_example"}},
 				{"of one", JournalQuery{Name: "a", Limit: 10}, []string{"a", "a"}},
-				{"behind all", JournalQuery{After: 4, Limit: 10}, nil},
+				{"after all", JournalQuery{After: 4, Limit: 10}, nil},
 				{"until then", JournalQuery{To: time.Now().Add(-time.Hour), Limit: 10}, nil},
 				{"since then", JournalQuery{From: time.Now().Add(time.Hour), Limit: 10}, nil},
 				{"around now", JournalQuery{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour), Limit: 10}, []string{"a", "b", "a", "host_example"}},
@@ -105,7 +105,7 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// Many records are on their way together, and stay in order.
+// Many records are in flight at once, and stay in order.
 func TestJournalInOrder(t *testing.T) {
 	j := openJournal(t, open(t, config{}), JournalConfig{})
 	var records []Record
@@ -181,18 +181,18 @@ func TestJournalFollow(t *testing.T) {
 	l := open(t, config{})
 	j := openJournal(t, l, JournalConfig{})
 	note(t, j, "a", "b", "c")
-	told := make(chan string, 10)
+	got := make(chan string, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() {
-		err = j.Follow(ctx, 1, func() { told <- "synced" }, func(r Record) { told <- r.Name })
+		err = j.Follow(ctx, 1, func() { got <- "synced" }, func(r Record) { got <- r.Name })
 	})
 	expect := func(want ...string) {
 		t.Helper()
 		for _, w := range want {
-			if got := <-told; got != w {
-				t.Fatalf("told %s, want %s", got, w)
+			if name := <-got; name != w {
+				t.Fatalf("got %s, want %s", name, w)
 			}
 		}
 	}
@@ -204,7 +204,7 @@ func TestJournalFollow(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
 	}
-	wg.Go(func() { err = j.Follow(t.Context(), 4, func() { told <- "synced" }, func(Record) {}) })
+	wg.Go(func() { err = j.Follow(t.Context(), 4, func() { got <- "synced" }, func(Record) {}) })
 	expect("synced") // of nothing
 	closeLog(t, l)
 	wg.Wait()
@@ -213,7 +213,7 @@ func TestJournalFollow(t *testing.T) {
 	}
 }
 
-func places(records []Record) (seqs []uint64) {
+func seqsOf(records []Record) (seqs []uint64) {
 	for _, r := range records {
 		seqs = append(seqs, r.Seq)
 	}
@@ -238,14 +238,14 @@ func TestJournalPurge(t *testing.T) {
 				t.Fatal(err)
 			}
 			records, err := j.Read(t.Context(), JournalQuery{Limit: 9})
-			if diff := cmp.Diff(c.want, places(records)); diff != "" || err != nil {
+			if diff := cmp.Diff(c.want, seqsOf(records)); diff != "" || err != nil {
 				t.Errorf("%v\n%s", err, diff)
 			}
 		})
 	}
 }
 
-// Records that are never answered do not stand in the way of others for ever.
+// Records that are never answered do not block others for ever.
 func TestJournalUnanswered(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	j := openJournal(t, l, JournalConfig{})
@@ -278,7 +278,7 @@ func TestJournalUnanswered(t *testing.T) {
 	})
 }
 
-// Follow tells once that it has told what there was, whatever has been purged.
+// Follow calls synced once, also when records were purged.
 func TestJournalFollowAfterPurge(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -328,7 +328,7 @@ func TestJournalFollowAfterPurge(t *testing.T) {
 			select {
 			case <-live:
 			case <-ctx.Done():
-				t.Error("a new record was not told")
+				t.Error("a new record did not come")
 			}
 			cancel()
 			<-ended
@@ -348,7 +348,7 @@ func TestJournalRetention(t *testing.T) {
 	})
 }
 
-// Records whose answer was lost are written again, and are there once.
+// Records whose answer was lost are written again, and are stored once.
 func TestJournalAppendAgain(t *testing.T) {
 	j := openJournal(t, open(t, config{}), JournalConfig{})
 	records := []Record{{Name: "a", Data: []byte("1")}, {Name: "b", Data: []byte("2")}, {Name: "a", Data: []byte("1")}}
@@ -356,7 +356,7 @@ func TestJournalAppendAgain(t *testing.T) {
 	if err != nil || first != 2 {
 		t.Fatal(first, err)
 	}
-	last, err := j.Append(t.Context(), records...) // the answers are said to be lost
+	last, err := j.Append(t.Context(), records...) // the answers are nodes to be lost
 	if err != nil || last != 3 {
 		t.Fatal(last, err)
 	}
@@ -366,7 +366,7 @@ func TestJournalAppendAgain(t *testing.T) {
 	if got := namesOf(t, j, JournalQuery{Limit: 10}); !cmp.Equal(got, []string{"a", "b", "a"}) {
 		t.Errorf("the journal has %v", got)
 	}
-	// Of another process they are others.
+	// Records of another process have other ids.
 	other := openJournal(t, j.log, JournalConfig{})
 	if _, err := other.Append(t.Context(), Record{Name: "c"}); err != nil {
 		t.Fatal(err)
@@ -376,7 +376,7 @@ func TestJournalAppendAgain(t *testing.T) {
 	}
 }
 
-// Records of others are skipped by whoever reads, and counted once.
+// Records that gatecast did not write are skipped by every reader, and counted once.
 func TestForeignRecords(t *testing.T) {
 	var counted atomic.Int64
 	l := open(t, config{OnSkipped: func(s Source) {
@@ -417,8 +417,8 @@ func TestForeignRecords(t *testing.T) {
 	}
 }
 
-// Who goes on from position to position is told of what has left the journal there, once,
-// and of nothing that only was never theirs to read.
+// A client that reads from position to position gets one gap for the records that have left the
+// journal, and none for records of other names.
 func TestJournalGaps(t *testing.T) {
 	j := openJournal(t, open(t, config{}), JournalConfig{})
 	read := func(after uint64, limit int) (got string, next uint64) {
@@ -473,8 +473,7 @@ func TestJournalGaps(t *testing.T) {
 	check("none before a new one", 6, 10, "d7 ", 7)
 }
 
-// Markers and records that are not the journal's are no gaps, and who reads goes on from
-// them.
+// Markers and skipped records are not gaps, and a reader can continue from them.
 func TestJournalGapsAreRecords(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, config{Dir: dir})

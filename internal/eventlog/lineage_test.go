@@ -50,7 +50,7 @@ func TestLineage(t *testing.T) {
 	}
 }
 
-// A name is a position in the history that gave it, and one event's.
+// An id is a position in the history that it comes from, and belongs to one event.
 func TestLineageNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawLineage(t)
@@ -107,8 +107,8 @@ func TestMarker(t *testing.T) {
 	}
 }
 
-// The list of epochs stays bounded: those without an event go first, and then the oldest,
-// whose events then have no name.
+// The list of epochs is bounded: epochs without an event are removed first, and then the
+// oldest, whose events then have no id.
 func TestLineageIsBounded(t *testing.T) {
 	l := firstEpoch(1)
 	for i := range uint64(3 * maxEpochs) { // starts without an event between them
@@ -144,7 +144,7 @@ func TestNewEpochGrows(t *testing.T) {
 	}
 }
 
-// Footprints are dense at the end and bounded.
+// Footprints are dense at the end, and bounded.
 func TestFootprints(t *testing.T) {
 	var f footprints
 	for i := range uint64(100_000) {

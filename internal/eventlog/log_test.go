@@ -26,8 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// newEvent returns an event for one gateway and its body; its type tells it from
-// others.
+// newEvent returns event number n, for one gateway, and its body. The number is in its type.
 func newEvent(n int) (*event.Event, []byte) {
 	ev := &event.Event{
 		Target:        event.Target{GatewayIDs: []string{fmt.Sprintf("gw-%d", n%7)}},
@@ -95,7 +94,7 @@ func TestRestartKeepsPlace(t *testing.T) {
 	}
 }
 
-// Events stand in the order they were appended in, whatever the clock did.
+// Events are in the order in which they were appended, whatever the clock does.
 func TestClockSetBack(t *testing.T) {
 	l := open(t, config{Retention: time.Hour})
 	now := time.Now()
@@ -141,7 +140,7 @@ func TestMemoryForgets(t *testing.T) {
 	}
 	closeLog(t, l)
 	if left, _ := os.ReadDir(temp); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("these files are left: %v", left)
 	}
 	l = open(t, config{InMemory: true})
 	if l.Last().Seq != 0 {

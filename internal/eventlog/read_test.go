@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// appendTo appends an event for a target and returns its place.
+// appendTo appends an event for a target and returns its sequence.
 func appendTo(t *testing.T, l *testLog, target event.Target, eventType, key string) event.Cursor {
 	t.Helper()
 	ev := &event.Event{Target: target, Type: eventType, Key: key, Timestamp: time.Now(), CorrelationID: "c"}
@@ -30,7 +30,7 @@ func appendTo(t *testing.T, l *testLog, target event.Target, eventType, key stri
 
 func to(ids ...string) event.Target { return event.Target{GatewayIDs: ids} }
 
-// seqs returns what Read gives behind a place.
+// seqs returns the sequences of Read after a sequence.
 func seqs(t *testing.T, l *testLog, after uint64) (list []uint64, upTo uint64) {
 	t.Helper()
 	upTo, err := l.Read(t.Context(), after, func(e Entry) error {
@@ -54,10 +54,10 @@ func TestRead(t *testing.T) {
 				add(t, l, i)
 			}
 			if list, upTo := seqs(t, l, 2); !cmp.Equal(list, []uint64{3, 4, 5}) || upTo != 5 {
-				t.Errorf("behind 2: %v up to %d", list, upTo)
+				t.Errorf("after 2: %v up to %d", list, upTo)
 			}
 			if list, upTo := seqs(t, l, 5); list != nil || upTo != 5 {
-				t.Errorf("behind all: %v up to %d", list, upTo)
+				t.Errorf("after all: %v up to %d", list, upTo)
 			}
 			enough := errors.New("enough")
 			n := 0
@@ -70,7 +70,7 @@ func TestRead(t *testing.T) {
 			if err != enough || n != 2 {
 				t.Errorf("ended with %v after %d", err, n)
 			}
-			// What retention takes is a jump at the front, and nothing at all in the end.
+			// What retention removes is a gap at the front; in the end nothing is left.
 			if err := l.Purge(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestList(t *testing.T) {
 		{"a page", Query{Limit: 3}, []uint64{1, 2, 3}, 3, true},
 		{"the next", Query{After: 3, Limit: 3}, []uint64{4, 5, 6}, 6, true},
 		{"the last", Query{After: 6, Limit: 3}, []uint64{7, 8}, 8, false},
-		{"behind all", Query{After: 8, Limit: 3}, nil, 8, false},
+		{"after all", Query{After: 8, Limit: 3}, nil, 8, false},
 		{"of a gateway", Query{GatewayID: "a", Groups: []string{"x"}, Limit: 100}, []uint64{1, 3, 5, 6, 8}, 8, false},
 		{"of a gateway, a page", Query{GatewayID: "a", Groups: []string{"x"}, Limit: 2}, []uint64{1, 3}, 3, true},
 		{"of a gateway without groups", Query{GatewayID: "c", Limit: 100}, []uint64{5, 7}, 8, false},
@@ -161,14 +161,14 @@ func TestBack(t *testing.T) {
 	}
 }
 
-// The log takes an idempotency key once, for two minutes, and over a restart.
+// The log stores an idempotency key once in two minutes, also across a restart.
 func TestIdempotency(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, config{Dir: dir})
-	told := make(chan Entry, 10)
+	seen := make(chan Entry, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { told <- e }) })
+	wg.Go(func() { _ = l.Tail(ctx, event.Cursor{}, func(e Entry) { seen <- e }) })
 	publish := func(l *testLog, key, correlation string) (event.Cursor, bool) {
 		t.Helper()
 		ev := &event.Event{Target: to("a"), Type: "t", IdempotencyKey: key, Receipt: "receipt of " + correlation, Timestamp: time.Now(), CorrelationID: correlation}
@@ -189,8 +189,8 @@ func TestIdempotency(t *testing.T) {
 		t.Errorf("%v %v, %v %v, %v %v", first, again, second, twice, other, fresh)
 	}
 	for _, want := range []string{"one", "three"} { // and never "two"
-		if e := <-told; !strings.Contains(string(e.Body), want) {
-			t.Errorf("the tail was told %s, want %s", e.Body, want)
+		if e := <-seen; !strings.Contains(string(e.Body), want) {
+			t.Errorf("the tail got %s, want %s", e.Body, want)
 		}
 	}
 	cancel()
@@ -217,7 +217,7 @@ func fill(tb testing.TB, l *testLog, n int) {
 	add(tb, l, n-1)
 }
 
-// Read tells what there is, each once and in order, while more comes.
+// Read returns every event once and in order, while others are appended.
 func TestReadWhileAppending(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -274,7 +274,7 @@ func TestReadFromBeforeTheFirst(t *testing.T) {
 	}
 }
 
-// An error of the function is returned, of the last event too.
+// An error of the function is returned, also that of the last event.
 func TestReadReturnsTheError(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	fill(t, l, 3)
@@ -296,7 +296,7 @@ func TestReadReturnsTheError(t *testing.T) {
 	}
 }
 
-// What is rare is found in pages, each of which is soon there.
+// Rare events are found in pages, each of which returns soon.
 func TestListOfWhatIsRare(t *testing.T) {
 	l := open(t, config{})
 	fill(t, l, 60_000)
@@ -333,8 +333,8 @@ func BenchmarkRead(b *testing.B) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// Long events come page by page, bounded in bytes, all of them and in order, also those
-// that are longer than what is asked for at once, beside many short ones.
+// Large events come in pages that are bounded in bytes, all of them and in order, also those
+// that are larger than a request allows, between many small ones.
 func TestListOfLongEvents(t *testing.T) {
 	l := open(t, config{MaxEventBytes: 4 << 20})
 	sizes := []int{10, 900 << 10, 900 << 10, 2 << 20, 10, 3 << 20, 10, 10, 900 << 10, 900 << 10, 900 << 10, 10}
@@ -361,7 +361,7 @@ func TestListOfLongEvents(t *testing.T) {
 		bytes := 0
 		for i, e := range list {
 			if seen++; e.Cursor.Seq != seen {
-				t.Fatalf("event %d comes behind %d", e.Cursor.Seq, seen-1)
+				t.Fatalf("event %d comes after %d", e.Cursor.Seq, seen-1)
 			}
 			if i < len(list)-1 {
 				bytes += len(e.Body)

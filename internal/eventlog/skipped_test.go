@@ -22,7 +22,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// unknown are messages that are no events, under subjects of events.
+// unknown has messages that are not events, with subjects of events.
 var unknown = []nats.Msg{
 	{Subject: subjectPrefix + "gateway.gw-1"},
 	{Subject: subjectPrefix + "all"},
@@ -46,8 +46,8 @@ var unknown = []nats.Msg{
 	{Subject: subjectPrefix + "all", Header: nats.Header{headerKey: {"=!"}}, Data: []byte(`{"type":"a","payload":1,"timestamp":null,"correlationId":""}`)},
 }
 
-// Messages of others on the events' subjects are skipped, by whatever reads the log,
-// and counted once.
+// Messages that gatecast did not write are skipped by every reader of the log, and counted
+// once.
 func TestSkippedEvents(t *testing.T) {
 	var counted atomic.Int64
 	var logged lines
@@ -100,7 +100,7 @@ func TestSkippedEvents(t *testing.T) {
 	}
 }
 
-// lines is what is logged.
+// lines collects what is logged.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -118,7 +118,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// The first is logged at once, and how many more there were in a while.
+// The first skipped message is logged at once, and the number of later ones after a while.
 func TestSkippedLog(t *testing.T) {
 	var logged lines
 	f := newSkipLog(slog.New(slog.NewTextHandler(&logged, nil)), func(Source) {})
@@ -151,7 +151,7 @@ func TestSkippedLog(t *testing.T) {
 	}
 }
 
-// Whatever stands in a message, what it is read as can be delivered.
+// Whatever a message contains, its entry can be delivered.
 func FuzzEntry(f *testing.F) {
 	l := silent().log
 	for i := range unknown {

@@ -78,8 +78,8 @@ func TestTargetRefuses(t *testing.T) {
 	}
 }
 
-// A message's subject and header name an event's target and key, or are refused. What
-// is accepted can be published again, under the same subject.
+// A message's subject and header are those of an event's target and key, or are refused. An
+// accepted event can be published again with the same subject.
 func FuzzTarget(f *testing.F) {
 	f.Add(subjectPrefix+"all", "", "")
 	f.Add(subjectPrefix+"gateway.edge", "", "key")

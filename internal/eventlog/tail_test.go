@@ -18,7 +18,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// read returns the first n events after a place.
+// read returns the first n events after a position.
 func read(tb testing.TB, l *testLog, after event.Cursor, n int) []Entry {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
@@ -116,8 +116,8 @@ func TestTailBegins(t *testing.T) {
 	}
 }
 
-// Many append at once; two tails see the same order, which is that of the ids,
-// and the ids handed out are the ids seen.
+// With many concurrent appends, two tails see the same order, which is that of the ids, and the
+// ids returned are the ids seen.
 func TestConcurrentAppendersAndTails(t *testing.T) {
 	l := open(t, config{})
 	const appenders, each = 64, 50
@@ -141,7 +141,7 @@ func TestConcurrentAppendersAndTails(t *testing.T) {
 					return
 				}
 				if last := l.Last(); last.Seq < c.Seq {
-					t.Errorf("last %v is behind %v", last, c)
+					t.Errorf("last %v is before %v", last, c)
 				}
 				mu.Lock()
 				given[c.Seq] = string(body)
@@ -222,8 +222,7 @@ func TestTailIsNotCalledAfterItsReturn(t *testing.T) {
 	tail.Wait()
 }
 
-// A consumer that is lost while a tail reads the store is begun anew where the tail
-// stands.
+// When a consumer is lost while a tail reads the store, the tail continues where it was.
 func TestTailSurvivesItsConsumer(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	const n = 2*tailEvents + 100 // so that there is more to come than is on its way
@@ -308,7 +307,7 @@ func TestTailSurvivesItsConnection(t *testing.T) {
 	tail.Wait()
 }
 
-// What is no event of ours has a place all the same.
+// A message that is not an event has a sequence too.
 func TestTailOfWhatIsNoEvent(t *testing.T) {
 	l := open(t, config{})
 	if _, err := l.js.Publish(t.Context(), subjectPrefix+"nobody.knows", []byte("{}")); err != nil {
@@ -338,7 +337,7 @@ func TestRetentionByBytes(t *testing.T) {
 		if most := (100 << 10) / len(body); kept > most || kept < most/3 {
 			t.Errorf("memory %v: %d events of %d bytes are kept", memory, kept, len(body))
 		}
-		got := read(t, l, l.CursorOf(5), kept) // a place long gone: on from the oldest
+		got := read(t, l, l.CursorOf(5), kept) // removed long ago: it reads from the oldest on
 		if got[0].Cursor.Seq != first || got[kept-1].Cursor != last {
 			t.Errorf("memory %v: from %v to %v, want %d to %v", memory, got[0].Cursor, got[kept-1].Cursor, first, last)
 		}

@@ -108,7 +108,7 @@ func TestBucketSurvivesRestart(t *testing.T) {
 	}
 }
 
-// Of many that change a key at once, one wins each round.
+// Of concurrent changes of a key, one succeeds in each round.
 func TestBucketOneWriterWins(t *testing.T) {
 	b := openBucket(t, open(t, Config{InMemory: true}))
 	rev, err := b.Create(t.Context(), "k", nil)
@@ -135,7 +135,7 @@ func TestBucketOneWriterWins(t *testing.T) {
 	}
 }
 
-// watch runs a watch until the test ends and returns what it tells.
+// watch runs a watch until the test ends and returns its changes.
 func watch(t *testing.T, b *Bucket) <-chan auth.Change {
 	t.Helper()
 	changes := make(chan auth.Change, 1000)
@@ -157,7 +157,7 @@ func next(t *testing.T, changes <-chan auth.Change) auth.Change {
 	case c := <-changes:
 		return c
 	case <-time.After(time.Minute):
-		t.Fatal("the watch tells nothing")
+		t.Fatal("no change came")
 		panic("unreachable")
 	}
 }
@@ -168,13 +168,13 @@ func TestWatch(t *testing.T) {
 	want := func(changes <-chan auth.Change, key, value string, rev uint64, deleted bool) {
 		t.Helper()
 		if c := next(t, changes); c.Key != key || string(c.Value) != value || c.Revision != rev || c.Deleted != deleted || c.Synced {
-			t.Errorf("told %+v, want %s=%s at %d, deleted %v", c, key, value, rev, deleted)
+			t.Errorf("got %+v, want %s=%s at %d, deleted %v", c, key, value, rev, deleted)
 		}
 	}
 	synced := func(changes <-chan auth.Change) {
 		t.Helper()
 		if c := next(t, changes); !c.Synced || c.Key != "" {
-			t.Errorf("told %+v, want synced", c)
+			t.Errorf("got %+v, want synced", c)
 		}
 	}
 	empty := watch(t, b)
@@ -189,7 +189,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(empty, "a", "1", a, false)
-	want(empty, "gone", "1", gone, false) // before the next change takes its place
+	want(empty, "gone", "1", gone, false) // before the next change replaces it
 	if err := b.Delete(ctx, "gone", gone); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestWatch(t *testing.T) {
 
 	full := watch(t, b)
 	want(full, "a", "1", a, false)
-	synced(full) // without a word of the key that is gone
+	synced(full) // without the key that is gone
 	a2, err := b.Update(ctx, "a", []byte("2"), a)
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +214,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// What is changed while a watch begins is told before or after it is synced, and
-// nothing is lost.
+// A change during the start of a watch is passed on before or after Synced, and is not lost.
 func TestWatchWhileChanging(t *testing.T) {
 	b := openBucket(t, open(t, Config{InMemory: true}))
 	const n = 500
@@ -257,8 +256,8 @@ func TestWatchWhileChanging(t *testing.T) {
 	writer.Wait()
 }
 
-// A watch whose function is slow ends all the same, and leaves nothing.
-func TestWatchEndsWithMuchUntold(t *testing.T) {
+// A watch with a slow function ends, and leaves nothing running.
+func TestSlowWatchEnds(t *testing.T) {
 	l := open(t, Config{InMemory: true})
 	b := openBucket(t, l)
 	for i := range 1000 {

@@ -19,16 +19,17 @@ import (
 	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
-// A watched is a bucket that is watched as the registry does it, again when a watch ends.
+// A watched is a bucket that is watched as the registry does it: again, after a watch has
+// ended.
 type watched struct {
 	*Bucket
 	mu     sync.Mutex
 	ends   []error           // of watches
-	resets int               // that were told
-	synced bool              // the watch that runs has told all
-	values map[string]string // that were told since the last reset
-	newest uint64            // revision that was told
-	fell   bool              // a revision was told that is not higher than one before the watch
+	resets int               // that were passed on
+	synced bool              // the present watch has passed on Synced
+	values map[string]string // that were passed on since the last reset
+	newest uint64            // revision that was passed on
+	fell   bool              // a revision was not higher than one before the watch
 }
 
 func watchBucket(t *testing.T, l *testStore) *watched {
@@ -103,7 +104,7 @@ func (w *watched) put(t *testing.T, key, value string) uint64 {
 	return revision
 }
 
-// A watch ends when the connection does, and the next one knows everything at once.
+// A watch ends with the connection, and the next one has all keys.
 func TestWatchEndsWithTheConnection(t *testing.T) {
 	s := natsenv.Start(t)
 	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}
@@ -126,12 +127,11 @@ func TestWatchEndsWithTheConnection(t *testing.T) {
 	one.put(t, "k", "after")
 	testenv.Eventually(t, "both know the change", func() bool { return one.has("k", "after") && other.has("k", "after") })
 	if one.resetTimes()+other.resetTimes() > 0 {
-		t.Error("nothing was lost, and it is said so")
+		t.Error("a reset was reported, and nothing was lost")
 	}
 }
 
-// A bucket whose stream is deleted is made again by whoever watches it, and revisions go
-// on.
+// A bucket whose stream is deleted is made again by a watch, and its revisions continue.
 func TestBucketIsMadeAgain(t *testing.T) {
 	s := natsenv.Start(t)
 	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}
@@ -142,7 +142,7 @@ func TestBucketIsMadeAgain(t *testing.T) {
 	if err := s.JetStream().DeleteStream(t.Context(), one.stream); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, "both say that it was lost", func() bool {
+	testenv.Eventually(t, "both report that it was lost", func() bool {
 		return slices.IndexFunc([]*watched{one, other}, func(w *watched) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -167,7 +167,7 @@ func TestBucketIsMadeAgain(t *testing.T) {
 	}
 }
 
-// A bucket that has gone back to an older copy has lost what came since.
+// A bucket that has gone back to an older copy has lost the later changes.
 func TestBucketGoesBack(t *testing.T) {
 	s := natsenv.Start(t)
 	b := watchBucket(t, open(t, Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}))
@@ -196,7 +196,7 @@ func TestBucketGoesBack(t *testing.T) {
 	testenv.Eventually(t, "what is there now is known", func() bool { return b.has("k", "old") && b.resetTimes() == 1 })
 }
 
-// CatchUp returns when what others have changed by then is known.
+// When CatchUp returns, the watch has every change that others had made.
 func TestBucketCatchesUp(t *testing.T) {
 	s := natsenv.Start(t)
 	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}

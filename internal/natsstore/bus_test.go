@@ -14,21 +14,21 @@ import (
 func TestBus(t *testing.T) {
 	b := open(t, Config{InMemory: true}).Store.Bus()
 	heard := make(chan string, 10)
-	stop, err := b.Subscribe("hello.*", func(subject string, data []byte) []byte {
+	stop, err := b.Subscribe("greeting.*", func(subject string, data []byte) []byte {
 		heard <- subject + " " + string(data)
 		return append([]byte("to "), data...)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Publish("hello.n1", []byte("x")); err != nil {
+	if err := b.Publish("greeting.n1", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-heard; got != "hello.n1 x" {
+	if got := <-heard; got != "greeting.n1 x" {
 		t.Errorf("heard %q", got)
 	}
 	var answers []string
-	err = b.Ask(t.Context(), "hello.n1", []byte("y"), func(answer []byte) bool {
+	err = b.Ask(t.Context(), "greeting.n1", []byte("y"), func(answer []byte) bool {
 		answers = append(answers, string(answer))
 		return true
 	})
@@ -38,7 +38,7 @@ func TestBus(t *testing.T) {
 	stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := b.Ask(ctx, "hello.n1", nil, func([]byte) bool { t.Error("an answer of nobody"); return true }); err != nil {
+	if err := b.Ask(ctx, "greeting.n1", nil, func([]byte) bool { t.Error("an answer without a subscriber"); return true }); err != nil {
 		t.Error(err)
 	}
 }
@@ -77,11 +77,11 @@ func TestBusAnswers(t *testing.T) {
 	if err := b.Publish("node.2", []byte("!")); err != nil {
 		t.Fatal(err)
 	}
-	told := map[string]int{}
+	got := map[string]int{}
 	for range 6 {
-		told[<-heard]++
+		got[<-heard]++
 	}
-	if diff := cmp.Diff(map[string]int{"node.1 ?": 3, "node.2 !": 3}, told); diff != "" {
+	if diff := cmp.Diff(map[string]int{"node.1 ?": 3, "node.2 !": 3}, got); diff != "" {
 		t.Error(diff)
 	}
 }

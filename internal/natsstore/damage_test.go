@@ -26,8 +26,8 @@ const (
 	damagedKeys   = 20
 )
 
-// aStore returns the folder of a closed log that holds events, keys in a bucket and
-// records in a journal.
+// aStore returns the folder of a closed log that has events, keys in a bucket and records in a
+// journal.
 func aStore(t *testing.T) (dir string, epoch uint64) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "log")
@@ -55,7 +55,7 @@ func aStore(t *testing.T) (dir string, epoch uint64) {
 	return dir, l.Epoch()
 }
 
-// What is left of a store.
+// remains is what is left of a store.
 type remains struct {
 	epoch   uint64
 	events  []uint64 // sequences
@@ -104,19 +104,19 @@ func remainsOf(t *testing.T, l *testStore) (r remains) {
 	return r
 }
 
-// flip inverts a byte of a file; place is a part of it.
-func flip(place float64) func(string) error {
+// flip inverts one byte of a file, at a fraction of its size.
+func flip(at float64) func(string) error {
 	return func(name string) error {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		b[int(place*float64(len(b)-1))] ^= 0xff
+		b[int(at*float64(len(b)-1))] ^= 0xff
 		return os.WriteFile(name, b, 0o600)
 	}
 }
 
-// shorten cuts so many bytes off a file's end.
+// shorten removes n bytes from the end of a file.
 func shorten(n int64) func(string) error {
 	return func(name string) error {
 		info, err := os.Stat(name)
@@ -131,9 +131,9 @@ func garbage(name string) error {
 	return os.WriteFile(name, bytes.Repeat([]byte{0x5a, 0x17, 0, 0, 0x99}, 500), 0o600)
 }
 
-// A damaged store is not opened, says where it is damaged, and is no worse for the
-// attempt. Repaired, it has all that was not damaged, in another epoch; the damaged
-// files lie aside.
+// A damaged store is refused. The error names the damage, and the attempt changes nothing.
+// After a repair it has everything that was not damaged, in another epoch, and the damaged
+// files are aside.
 func TestRepair(t *testing.T) {
 	const (
 		events  = storage.EventsStream
@@ -164,8 +164,8 @@ func TestRepair(t *testing.T) {
 		{"keys, description gone", keys, "meta.inf", os.Remove, damagedEvents, damagedKeys},
 		{"journal, garbage", journal, block, garbage, damagedEvents, damagedKeys},
 		{"journal, description", journal, "meta.inf", flip(.9), damagedEvents, damagedKeys},
-		{"life", "../../../" + markerFile, "", garbage, damagedEvents, damagedKeys},
-		{"life gone", "../../../" + markerFile, "", os.Remove, damagedEvents, damagedKeys},
+		{"store marker", "../../../" + markerFile, "", garbage, damagedEvents, damagedKeys},
+		{"store marker gone", "../../../" + markerFile, "", os.Remove, damagedEvents, damagedKeys},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, epoch := aStore(t)
@@ -191,7 +191,7 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// refused tries to open a damaged store, twice.
+// refused tries twice to open a damaged store.
 func refused(t *testing.T, dir, names string) {
 	t.Helper()
 	for range 2 {
@@ -208,7 +208,7 @@ func refused(t *testing.T, dir, names string) {
 	}
 }
 
-// What was damaged lies aside as it was.
+// A damaged file that was moved aside is unchanged.
 func TestRepairDeletesNothing(t *testing.T) {
 	dir, _ := aStore(t)
 	file := filepath.Join(check.StreamsDir(dir), storage.EventsStream, "msgs/1.blk")
@@ -229,8 +229,8 @@ func TestRepairDeletesNothing(t *testing.T) {
 	}
 }
 
-// Without its index a store is read from its blocks: nothing is lost, and nothing
-// is to be repaired.
+// Without its index a store is read from its blocks: nothing is lost, and there is nothing to
+// repair.
 func TestDamagedIndex(t *testing.T) {
 	for name, damage := range map[string]func(string) error{"flipped": flip(.5), "garbage": garbage, "gone": os.Remove} {
 		t.Run(name, func(t *testing.T) {
@@ -248,8 +248,8 @@ func TestDamagedIndex(t *testing.T) {
 	}
 }
 
-// Half a record at the end is what a crash leaves, and no damage; in the middle it
-// is none a crash can account for.
+// Half a record at the end is what a crash leaves, and is accepted. In the middle no crash
+// explains it.
 func TestTornEnd(t *testing.T) {
 	for _, c := range []struct {
 		name   string

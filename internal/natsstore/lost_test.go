@@ -21,8 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// killedStore returns a folder as a process that is killed leaves it: what aStore holds,
-// of a log that was not closed.
+// killedStore returns a folder as a killed process leaves it, with the content of aStore.
 func killedStore(t *testing.T) string {
 	t.Helper()
 	closed, _ := aStore(t)
@@ -47,7 +46,7 @@ func killedStore(t *testing.T) string {
 	return killedFrom(t, l.cfg.Dir)
 }
 
-// killedFrom copies a log's folder, which may be open.
+// killedFrom copies a log's folder, which can be open.
 func killedFrom(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "log")
@@ -67,9 +66,9 @@ func toFile(name string) error {
 
 func empty(name string) error { return os.Truncate(name, 0) }
 
-// Whatever is lost of a store, of a log that was closed and of one that was killed: the
-// registry never comes back with less than it had, nor a journal or the events empty, but
-// for a person who says --repair. Repaired, it has all the rest.
+// Whatever is lost of a store, of a closed log and of a killed one: without --repair the
+// registry never has less than it had, and the events or a journal are never empty. After a
+// repair everything else is there.
 func TestLost(t *testing.T) {
 	const (
 		keys    = "jetstream/$G/streams/KV_registry"
@@ -79,7 +78,7 @@ func TestLost(t *testing.T) {
 	for _, c := range []struct {
 		file   string
 		damage map[string]func(string) error
-		// opens says that a killed log opens with it, and whole that it has everything then.
+		// opens: a killed log can be opened with the damage; whole: and has everything.
 		opens, whole bool
 		keysLeft     bool // when it is repaired
 	}{
@@ -131,8 +130,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// What notes how much there is must be there itself after the process was killed. When
-// the machine went down it may be anything.
+// After a kill, the extents must be readable. After a power cut they can be anything.
 func TestLostNotes(t *testing.T) {
 	for what, damage := range map[string]func(string) error{"gone": os.Remove, "empty": empty, "garbage": garbage, "a folder": toFolder} {
 		t.Run(what, func(t *testing.T) {
@@ -156,7 +154,7 @@ func TestLostNotes(t *testing.T) {
 	}
 }
 
-// After a power cut a registry may lack its newest changes, and no more.
+// After a power cut a registry can lack its newest changes, and nothing else.
 func TestLostInPowerCut(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage func(string) error
@@ -179,8 +177,8 @@ func TestLostInPowerCut(t *testing.T) {
 	}
 }
 
-// What was let go of in order is not missed: expired and purged records, deleted and
-// replaced keys, in a log that was closed, killed, or went down with its machine.
+// Expired and purged records and deleted and replaced keys are not missing, after the log was
+// closed or killed, or after a power cut.
 func TestNothingIsLost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	l := open(t, Config{Dir: dir}, eventlog.Config{Retention: 100 * time.Millisecond})
@@ -260,7 +258,7 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// A folder of the version before says nothing of what it held; it opens as it is.
+// A folder of the version before has no extents, and can be opened.
 func TestFolderOfTheVersionBefore(t *testing.T) {
 	dir := killedStore(t)
 	changeMarker(t, dir, map[string]any{"tracked": nil, "extents": nil})
@@ -282,7 +280,7 @@ func TestFolderOfTheVersionBefore(t *testing.T) {
 	refused(t, dir, "KV_registry")
 }
 
-// A log that is gone as a whole is missed, and what was never there is not.
+// A log that is lost as a whole is noticed. A log that never existed is not missed.
 func TestLogIsGone(t *testing.T) {
 	for name, damage := range map[string]func(string) error{
 		"gone": os.RemoveAll, "a file": toFile,

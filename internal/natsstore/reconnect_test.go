@@ -17,7 +17,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
-// refusals are the ways in which a server refuses a client, and takes it.
+// refusals returns ways in which a server can refuse a client.
 func refusals(t *testing.T) []refusal {
 	key, err := nkeys.CreateUser()
 	if err != nil {
@@ -54,8 +54,8 @@ type refusal struct {
 	takes, other func(*server.Options)
 }
 
-// A server that refuses the log for a while, as while a password is changed, gets it
-// back when it takes it again.
+// A log reconnects when a server that has refused it for a while accepts it again, as after a
+// change of the password.
 func TestHealsWhenRefused(t *testing.T) {
 	for _, c := range refusals(t) {
 		t.Run(c.name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestHealsWhenRefused(t *testing.T) {
 	}
 }
 
-// So does one that refuses the log when it is opened.
+// A log that is being opened waits for that too.
 func TestOpensWhenTakenAgain(t *testing.T) {
 	for _, c := range refusals(t) {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestOpensWhenTakenAgain(t *testing.T) {
 	}
 }
 
-// One that goes on refusing is an error, which says what to do.
+// A server that keeps refusing is an error, which says what to do.
 func TestOpenRefused(t *testing.T) {
 	c := refusals(t)[0]
 	s := natsenv.Start(t, c.other)

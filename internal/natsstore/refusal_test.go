@@ -17,8 +17,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
-// What servers refuse for good is an error that says what to do, and nothing is waited
-// for.
+// A final refusal of the servers is an error that says what to do, without waiting.
 func TestOpenNamesTheRemedy(t *testing.T) {
 	other := func(change func(*jetstream.StreamConfig)) func(*testing.T, jetstream.JetStream) {
 		return func(t *testing.T, js jetstream.JetStream) {

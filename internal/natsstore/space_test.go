@@ -85,7 +85,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c := add(t, l, 2); c.Seq != 2 {
-		t.Errorf("the refused event took a place: the next is %v", c)
+		t.Errorf("the refused event took a sequence: the next is %v", c)
 	}
 	if err := l.Check(t.Context()); err != nil {
 		t.Error(err)

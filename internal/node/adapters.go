@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/api"
+	"github.com/gatecast/gatecast/internal/delivery"
 	"github.com/gatecast/gatecast/internal/delivery/tracker"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
@@ -52,7 +52,7 @@ func (c apiConnections) CloseConnection(ctx context.Context, id uuid.UUID) (bool
 	return c.peers.CloseConnection(ctx, id)
 }
 
-// apiEvents is the log, and what became of its events, as the api wants them.
+// apiEvents implements api.Events: the log and the delivery status of its events.
 type apiEvents struct{ n *Node }
 
 func (e apiEvents) Contains(ctx context.Context, id event.Cursor) (bool, error) {
@@ -97,15 +97,15 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 	return list, next, more, err
 }
 
-// Outcome counts what became of an event. The gateways it was for are those whose
-// barrier lies before it.
+// DeliveryStatus counts the target gateways of an event by status. The targets are the
+// gateways of its target whose barrier is before it.
 func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.DeliveryStatus, err error) {
 	entry, err := e.get(ctx, id)
 	if err != nil {
 		return o, err
 	}
-	if id.Seq <= e.n.recorder.book.Floor() {
-		return o, fmt.Errorf("%w: what became of it is not kept any more", api.ErrNotRetained)
+	if id.Seq <= e.n.recorder.Floor() {
+		return o, fmt.Errorf("%w: its delivery status is no longer known", api.ErrNotRetained)
 	}
 	e.n.registry.EachTarget(entry.Target, func(g *auth.Gateway) {
 		if !e.n.wasTarget(g, &entry) {
@@ -113,7 +113,7 @@ func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.D
 		}
 		gateway := g.ID
 		o.Targets++
-		switch e.n.recorder.book.Status(gateway, id.Seq) {
+		switch e.n.recorder.Status(gateway, id.Seq) {
 		case tracker.Pending:
 			o.Pending++
 			o.PendingGateways = list(o.PendingGateways, gateway)
@@ -140,116 +140,26 @@ func list(ids []string, id string) []string {
 	return ids
 }
 
-// missed takes an event that some of its gateways had no connection for.
-func (n *Node) missed(m api.Missed) {
-	n.counts.Failures.Fail(event.NotConnected, m.Total, m.At)
-	failed := make([]failedDelivery, len(m.Gateways))
-	for i, id := range m.Gateways {
-		failed[i] = newFailed(m.At, m.ID, m.Type, m.CorrelationID, id, event.NotConnected)
-	}
-	if m.Total == 1 {
-		logFailed(n.cfg.Logger, failed)
-	} else {
-		n.cfg.Logger.Error("deliveries failed", "gateways", m.Total, "reason", event.NotConnected.String(),
-			"event", m.ID, "type", m.Type, "correlationId", m.CorrelationID)
-	}
-	n.recorder.fail(failed)
+// apiFailures implements api.Failures.
+type apiFailures struct{ *delivery.Recorder }
+
+func (f apiFailures) List(ctx context.Context, q api.FailureQuery) ([]json.RawMessage, string, error) {
+	list, next, err := f.Failures(ctx, delivery.FailureQuery(q))
+	return list, next, cursorError(q.After, err)
 }
 
-// apiFailures is the journal of failed deliveries as the api wants it. Its cursors
-// are places in the journal.
-type apiFailures struct{ journal *eventlog.Journal }
+// apiMessages implements api.Messages.
+type apiMessages struct{ *delivery.Recorder }
 
-func (f apiFailures) List(ctx context.Context, q api.FailureQuery) (list []json.RawMessage, next string, err error) {
-	after, in, err := journalPlace(ctx, f.journal, q.After)
-	if err != nil {
-		return nil, "", err
-	}
-	records, err := f.journal.Read(ctx, eventlog.JournalQuery{
-		After: after, In: in, From: q.From, To: q.To, Name: q.GatewayID, Limit: q.Limit + 1,
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	if len(records) > q.Limit {
-		records = records[:q.Limit]
-		next = records[q.Limit-1].Cursor.String()
-	}
-	for _, r := range records {
-		list = append(list, r.Data)
-	}
-	return list, next, nil
+func (m apiMessages) List(ctx context.Context, q api.MessageQuery) ([]json.RawMessage, string, error) {
+	list, cursor, err := m.Messages(ctx, delivery.MessageQuery(q))
+	return list, cursor, cursorError(q.After, err)
 }
 
-// apiMessages is the journal of what gateways sent as the api wants it. The id of a
-// message is its place in the journal.
-type apiMessages struct{ journal *eventlog.Journal }
-
-func (m apiMessages) List(ctx context.Context, q api.MessageQuery) (list []json.RawMessage, cursor string, err error) {
-	after, in, err := journalPlace(ctx, m.journal, q.After)
-	if err != nil {
-		return nil, "", err
+// cursorError turns an error about a cursor into the API's.
+func cursorError(cursor string, err error) error {
+	if errors.Is(err, delivery.ErrCursor) {
+		return fmt.Errorf("%w: %q", api.ErrCursor, cursor)
 	}
-	if q.After == "" { // what left the journal before somebody read it is no gap
-		first, _, err := m.journal.Bounds(ctx)
-		if err != nil {
-			return nil, "", err
-		}
-		after = first - 1
-	}
-	records, at, err := m.read(ctx, eventlog.JournalQuery{After: after, In: in, Limit: q.Limit}, q.Wait)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, r := range records {
-		data := r.Data
-		if r.Missing > 0 {
-			data = marshal(&gapMessage{Type: "gap", Timestamp: r.At.UTC().Format(event.TimeFormat), Missing: r.Missing})
-		}
-		list = append(list, event.AppendWithID(nil, data, r.Cursor))
-	}
-	return list, at.String(), nil
-}
-
-// A gapMessage stands where messages have left the journal before they were read.
-type gapMessage struct {
-	Type      string `json:"type"`
-	Timestamp string `json:"timestamp"`
-	Missing   uint64 `json:"missing"`
-}
-
-func (m apiMessages) read(ctx context.Context, query eventlog.JournalQuery, wait time.Duration) ([]eventlog.Record, event.Cursor, error) {
-	records, next, err := m.journal.ReadOn(ctx, query)
-	if err != nil || len(records) > 0 || wait <= 0 {
-		return records, next, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	query.After = max(query.After, next.Seq)
-	switch err := m.journal.Await(waiting, query.After); {
-	case err == nil:
-		return m.journal.ReadOn(ctx, query)
-	case ctx.Err() == nil && waiting.Err() != nil: // none came
-		return nil, next, nil
-	default:
-		return nil, next, err
-	}
-}
-
-// journalPlace reads a place in a journal from its text, and returns it with the lineage
-// that it is of; empty is before everything.
-func journalPlace(ctx context.Context, j *eventlog.Journal, text string) (uint64, *eventlog.Lineage, error) {
-	in, err := j.Lineage(ctx)
-	if err != nil || text == "" {
-		return 0, in, err
-	}
-	c, err := event.ParseCursor(text)
-	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %q", api.ErrCursor, text)
-	}
-	seq, ok, err := j.Resolve(ctx, c)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: %q", api.ErrCursor, text)
-	}
-	return seq, in, err
+	return err
 }

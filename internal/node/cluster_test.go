@@ -7,101 +7,40 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// A natsCluster is three NATS servers that others run.
+// A natsCluster is three NATS servers.
 type natsCluster struct {
-	t       *testing.T
-	options []*server.Options
-	servers []*server.Server
+	natsenv.Cluster
+	t *testing.T
 }
 
 // natsPassword has what must be escaped in a URL.
 const natsPassword = "p4ss/w@rd: of NATS"
 
-// startNATS starts a cluster on free ports of loopback.
+// startNATS starts a cluster and waits for its leader.
 func startNATS(t *testing.T) *natsCluster {
 	t.Helper()
-	c := &natsCluster{t: t, servers: make([]*server.Server, 3)}
-	routes := make([]*url.URL, 3)
-	for i := range c.servers {
-		client, cluster := freePort(t), freePort(t)
-		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", cluster)}
-		c.options = append(c.options, &server.Options{
-			ServerName: fmt.Sprint("nats", i), Host: "127.0.0.1", Port: client,
-			Cluster:  server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: cluster},
-			Routes:   routes,
-			Username: "gatecast", Password: natsPassword,
-			JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		})
-	}
-	for i := range c.servers {
-		c.run(i)
-	}
-	t.Cleanup(func() {
-		for i := range c.servers {
-			c.kill(i)
-		}
-	})
+	c := &natsCluster{natsenv.StartCluster(t, func(o *server.Options) { o.Username, o.Password = "gatecast", natsPassword }), t}
 	c.awaitLeader()
 	return c
-}
-
-// freePort returns a port that is free, and stays so while its server is down: it
-// is below those that the kernel gives to outgoing connections.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000)
-		if ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
-			_ = ln.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
-// run starts a server, again after it was killed.
-func (c *natsCluster) run(i int) {
-	c.t.Helper()
-	s, err := server.NewServer(c.options[i].Clone())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
-		c.t.Fatalf("server %d does not start", i)
-	}
-	c.servers[i] = s
-}
-
-func (c *natsCluster) kill(i int) {
-	if s := c.servers[i]; s != nil {
-		s.Shutdown()
-		s.WaitForShutdown()
-		c.servers[i] = nil
-	}
 }
 
 func (c *natsCluster) awaitLeader() {
 	c.t.Helper()
 	eventually(c.t, "JetStream has a leader", func() bool {
-		for _, s := range c.servers {
-			if s != nil && s.JetStreamIsLeader() {
+		for _, s := range c.Cluster {
+			if s.Server != nil && s.JetStreamIsLeader() {
 				return true
 			}
 		}
@@ -109,20 +48,11 @@ func (c *natsCluster) awaitLeader() {
 	})
 }
 
-// url returns the servers' addresses as --log takes them.
-func (c *natsCluster) url() string {
-	var urls []string
-	for _, o := range c.options {
-		urls = append(urls, fmt.Sprintf("nats://%s@127.0.0.1:%d", url.UserPassword(o.Username, o.Password), o.Port))
-	}
-	return strings.Join(urls, ",")
-}
-
 // node starts a node on the cluster. The changes are made to its Config before.
 func (c *natsCluster) node(id string, changes ...func(*Config)) *system {
 	c.t.Helper()
 	cfg := config(c.t)
-	cfg.Log, cfg.NodeID = c.url(), id
+	cfg.Log, cfg.NodeID = c.URLs(), id
 	for _, change := range changes {
 		change(&cfg)
 	}
@@ -258,15 +188,15 @@ func TestClusterLosesServers(t *testing.T) {
 	eventually(t, "both nodes know the gateway", func() bool { return b.call("GET", root+"/gateways/g", "", nil) == 200 })
 	ra, rb := a.connect(token).collect(), b.connect(token).collect()
 	var ids []string
-	for i := range c.servers {
+	for i := range c.Cluster {
 		ids = append(ids, a.publishWhenPossible("g", fmt.Sprint("before ", i)))
-		c.kill(i)
+		c.Cluster[i].Stop()
 		ids = append(ids, b.publishWhenPossible("g", fmt.Sprint("without ", i)))
-		c.run(i)
+		c.Cluster[i].Restart()
 		c.awaitLeader()
 	}
-	c.kill(0)
-	c.kill(1)
+	c.Cluster[0].Stop()
+	c.Cluster[1].Stop()
 	eventually(t, "gateways are refused", func() bool {
 		_, resp, err := a.dial(token, "")
 		return err != nil && resp != nil && resp.StatusCode == 503
@@ -274,8 +204,8 @@ func TestClusterLosesServers(t *testing.T) {
 	if status := a.call("POST", root+"/events", `{"gatewayId":"g","type":"t"}`, nil); status != 503 {
 		t.Errorf("a publish without a quorum: %d", status)
 	}
-	c.run(0)
-	c.run(1)
+	c.Cluster[0].Restart()
+	c.Cluster[1].Restart()
 	ids = append(ids, a.publishWhenPossible("g", "after"))
 	for _, r := range []*collector{ra, rb} {
 		eventually(t, "the last event came", func() bool { return slices.Contains(r.got(), ids[len(ids)-1]) })

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/shard"
 	"github.com/gatecast/gatecast/stats/metrics"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -183,29 +183,11 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 	}
 }
 
-// A performedAt is the same time however it is written.
-func TestDeploymentAckOfATime(t *testing.T) {
-	d := newDeployments()
-	times := []string{"2026-01-02T03:04:05Z", "2026-01-02T03:04:05.5Z", "2026-01-02T03:04:06Z", "yesterday", ""}
-	for i, at := range times {
-		body := fmt.Appendf(nil, `{"type":"t","payload":{"deploymentId":"d","performedAt":%q}}`, at)
-		d.note(&eventlog.Entry{Cursor: event.Cursor{Epoch: 1, Seq: uint64(i + 1)}, Body: body})
-	}
-	for at, want := range map[string]uint64{
-		"2026-01-02T03:04:05Z": 1, "2026-01-02t03:04:05.000z": 1, "2026-01-02T04:04:05+01:00": 1, "2026-01-02T03:04:05.500000000Z": 2,
-		"2026-01-02T03:04:06-00:00": 3, "yesterday": 4, "Yesterday": 5, "": 5, "2026-01-02T03:04:07Z": 5,
-	} {
-		if got, ok := d.find("d", at, func(*deploymentEvent) bool { return true }); !ok || got.Seq != want {
-			t.Errorf("%q is of event %d, want %d", at, got.Seq, want)
-		}
-	}
-}
-
 // A gateway may get an event from one node and answer it to another, which has not seen
 // it yet.
 func TestAckToALateNode(t *testing.T) {
 	cfg := config(t)
-	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	late := start(t, cfg)
 	token, _ := late.gateway("g")
 	answers := late.connect(token)
@@ -229,7 +211,7 @@ func TestAckToALateNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late.recorder.deployed.note(&e) // as its tail would
+	late.recorder.NoteDeployment(&e) // as its tail would
 	eventually(t, "the deployment.ack counts", func() bool { return b.outcome(failed).Failed == 1 })
 	var list struct {
 		Deliveries []struct{ EventID, Reason string }
@@ -253,7 +235,7 @@ func TestAckToALateNode(t *testing.T) {
 // once.
 func TestSkippedOnAnotherNode(t *testing.T) {
 	cfg := config(t)
-	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	a := start(t, cfg)
 	token, _ := a.gateway("g", "prod")
 	cfg.DataDir, cfg.NodeID = t.TempDir(), "b"

@@ -75,17 +75,17 @@ func private(dir string) error {
 // NATS comes back with older files while nodes run. Live connections are told and go on,
 // ids agree and are new, and what was known of the lost events' delivery is forgotten.
 func TestLogGoesBack(t *testing.T) {
-	n := startOneNATS(t, nil)
+	n := startOneNATS(t)
 	a, b := n.node("a"), n.node("b")
 	token, _ := a.gateway("g")
 	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	first := a.publish("g", `1`)
 	backup := filepath.Join(t.TempDir(), "backup")
-	n.stop()
-	if err := os.CopyFS(backup, os.DirFS(n.options.StoreDir)); err != nil {
+	n.Stop()
+	if err := os.CopyFS(backup, os.DirFS(n.Options.StoreDir)); err != nil {
 		t.Fatal(err)
 	}
-	n.start()
+	n.Restart()
 	awaitReady(a, b)
 	live := []*replica{a.resume(token, first), b.resume(token, first)}
 	var lost []string
@@ -96,11 +96,11 @@ func TestLogGoesBack(t *testing.T) {
 		r.expect(lost...)
 	}
 	eventually(t, "it is known that the events were delivered", func() bool { return a.outcome(lost[4]).Delivered == 1 })
-	n.stop()
-	if err := errors.Join(os.RemoveAll(n.options.StoreDir), os.CopyFS(n.options.StoreDir, os.DirFS(backup))); err != nil {
+	n.Stop()
+	if err := errors.Join(os.RemoveAll(n.Options.StoreDir), os.CopyFS(n.Options.StoreDir, os.DirFS(backup))); err != nil {
 		t.Fatal(err)
 	}
-	n.start()
+	n.Restart()
 	awaitReady(a, b)
 	var next []string
 	for i, s := range []*system{a, b, a, b, a} {

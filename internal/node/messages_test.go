@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/gatecast/gatecast/internal/delivery/tracker"
-	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/shard"
 
 	"github.com/coder/websocket"
+
+	"github.com/gatecast/gatecast/internal/delivery"
 )
 
 // A reportedMessage is one of GET /messages.
@@ -46,7 +43,7 @@ func (s *system) messagesAfter(after, query string) (all []reportedMessage, curs
 func TestOneGatewayDoesNotEvictOthers(t *testing.T) {
 	cfg := config(t)
 	cfg.Plaintext = true
-	cfg.RetentionBytes = minJournalBytes
+	cfg.RetentionBytes = delivery.MinJournalBytes
 	cfg.ReadLimitMessages, cfg.ReadLimitBytes = 0, 0
 	s := start(t, cfg)
 	loudToken, _ := s.gateway("loud")
@@ -97,39 +94,5 @@ func TestOneGatewayDoesNotEvictOthers(t *testing.T) {
 	rest, _ = s.messagesAfter(rest[0].ID, "")
 	if len(rest) == 0 || rest[0].Type == "gap" {
 		t.Errorf("after the gap: %+v", rest)
-	}
-}
-
-// Everything that waits to be recorded counts, and nothing counts that does not wait any
-// more.
-func TestRecordsAreBounded(t *testing.T) {
-	s := start(t, config(t))
-	r := s.recorder
-	eventually(t, "nothing waits", func() bool { return r.waiting.Load() == 0 })
-	for range 3 {
-		r.report(shard.Report{
-			Progress: []tracker.Progress{{GatewayID: "g", From: 1, To: 2}}, Starts: []shard.ConnectionStart{{GatewayID: "g", After: 1}},
-			Inbound: []shard.Inbound{{Kind: event.DeploymentAck, GatewayID: "g", At: time.Now(), Payload: []byte(`{}`)}},
-		})
-		r.fail([]failedDelivery{{GatewayID: "g"}})
-		r.lost(shard.Notice{Kind: shard.DeliveryFailed, GatewayID: "g", At: time.Now(), Messages: []*shard.Message{shard.NewMessage(event.Cursor{Epoch: 1, Seq: 1}, "", []byte(`{"type":"t"}`), 0)}})
-	}
-	eventually(t, "nothing waits any more", func() bool { return r.waiting.Load() == 0 })
-
-	r.waiting.Add(maxWaiting) // as with a log that has been out of reach for long
-	before := s.metric("gatecast_records_dropped_total")
-	r.report(shard.Report{Progress: make([]tracker.Progress, 5), Starts: make([]shard.ConnectionStart, 2), Inbound: make([]shard.Inbound, 3)})
-	r.fail(make([]failedDelivery, 4))
-	if dropped := s.metric("gatecast_records_dropped_total") - before; dropped != 14 {
-		t.Errorf("%v records are counted as dropped, want 14", dropped)
-	}
-	r.waiting.Add(-maxWaiting)
-}
-
-// A broadcast to very many connections is not dropped.
-func TestReportsOfABroadcastFit(t *testing.T) {
-	n := note{report: shard.Report{Progress: make([]tracker.Progress, 1_000_000)}}
-	if bytes, records := n.size(); bytes > maxWaiting || records != 1_000_000 {
-		t.Errorf("%d records take %d bytes", records, bytes)
 	}
 }

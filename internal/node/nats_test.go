@@ -5,6 +5,7 @@ package node
 
 import (
 	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"context"
 	"encoding/json"
@@ -16,81 +17,31 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A oneNATS is one NATS server that others run.
+// A oneNATS is one NATS server, for nodes that share it.
 type oneNATS struct {
-	t       *testing.T
-	options *server.Options
-	server  *server.Server
+	*natsenv.Server
+	t *testing.T
 }
 
-func startOneNATS(t *testing.T, change func(*server.Options)) *oneNATS {
+func startOneNATS(t *testing.T, change ...func(*server.Options)) *oneNATS {
 	t.Helper()
-	s := &oneNATS{t: t, options: &server.Options{
-		ServerName: "nats", Host: "127.0.0.1", Port: freePort(t),
-		JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-	}}
-	if change != nil {
-		change(s.options)
-	}
-	t.Cleanup(s.stop)
-	s.start()
-	return s
+	return &oneNATS{natsenv.Start(t, change...), t}
 }
-
-func (s *oneNATS) start() {
-	s.t.Helper()
-	srv, err := server.NewServer(s.options.Clone())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	srv.Start()
-	s.server = srv
-	if !srv.ReadyForConnections(20 * time.Second) {
-		s.t.Fatal("the server does not start")
-	}
-}
-
-func (s *oneNATS) stop() {
-	if s.server != nil {
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
-		s.server = nil
-	}
-}
-
-func (s *oneNATS) url() string { return fmt.Sprint("nats://127.0.0.1:", s.options.Port) }
 
 // node starts a node on the server.
 func (s *oneNATS) node(id string, changes ...func(*Config)) *system {
 	s.t.Helper()
 	cfg := config(s.t)
-	cfg.Log, cfg.NodeID = s.url(), id
+	cfg.Log, cfg.NodeID = s.URL(), id
 	for _, change := range changes {
 		change(&cfg)
 	}
 	return start(s.t, cfg)
-}
-
-// client connects as somebody else does.
-func (s *oneNATS) client() jetstream.JetStream {
-	s.t.Helper()
-	c, err := nats.Connect(s.url())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(c.Close)
-	js, err := jetstream.New(c)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return js
 }
 
 func (s *system) isReady() bool { return s.ready(s.t.Context()) == nil }
@@ -111,7 +62,7 @@ func (s *system) refusal(token string) int {
 // After NATS was away for a moment, a node that is ready knows what others have changed
 // by then: tokens that were revoked, gateways that were added or removed.
 func TestRegistryAfterRestartOfNATS(t *testing.T) {
-	nats := startOneNATS(t, nil)
+	nats := startOneNATS(t)
 	a, b := nats.node("a"), nats.node("b")
 	token, tokenID := a.gateway("revoked")
 	removed, _ := a.gateway("removed")
@@ -119,12 +70,12 @@ func TestRegistryAfterRestartOfNATS(t *testing.T) {
 	eventually(t, "both know the gateways", func() bool { return b.refusal(stays) == 101 })
 	revokedConn, removedConn, staying := b.connect(token), b.connect(removed), b.connect(stays)
 
-	nats.stop()
+	nats.Stop()
 	eventually(t, "neither is ready", func() bool { return !a.isReady() && !b.isReady() })
 	if got := b.refusal(token); got != 503 {
 		t.Errorf("without NATS a gateway is answered with %d", got)
 	}
-	nats.start()
+	nats.Restart()
 	change := func(method, path, body string, want int) {
 		t.Helper()
 		eventually(t, method+" "+path+" is done", func() bool { return a.call(method, root+path, body, nil) == want })
@@ -167,7 +118,7 @@ func TestRegistryAfterRestartOfNATS(t *testing.T) {
 
 // A newcomer that comes to another node than the one that added it is let in.
 func TestNewcomerOnAnotherNode(t *testing.T) {
-	nats := startOneNATS(t, nil)
+	nats := startOneNATS(t)
 	a, b := nats.node("a"), nats.node("b")
 	for i := range 50 {
 		token, _ := a.gateway(fmt.Sprint("edge-", i))
@@ -186,11 +137,11 @@ func TestNewcomerOnAnotherNode(t *testing.T) {
 // The streams of the registry and of the journals are made again when they are gone,
 // the registry with what the nodes know. A node is not ready before.
 func TestStreamsAreMadeAgain(t *testing.T) {
-	nats := startOneNATS(t, nil)
+	nats := startOneNATS(t)
 	a, b := nats.node("a"), nats.node("b")
 	token, _ := a.gateway("edge", "g")
 	conn := b.connect(token)
-	js := nats.client()
+	js := nats.JetStream()
 	for _, stream := range []string{"KV_" + registryBucket, "gatecast_messages", "gatecast_failures", "gatecast_outcomes"} {
 		if err := js.DeleteStream(t.Context(), stream); err != nil {
 			t.Fatal(stream, err)
@@ -283,10 +234,10 @@ func (s *system) bulk(lines string) string {
 // A second node of one name does not start, and the first is not disturbed; when that
 // one has stopped or was killed, the next does.
 func TestTwoNodesOfOneName(t *testing.T) {
-	nats := startOneNATS(t, nil)
+	nats := startOneNATS(t)
 	first := nats.node("same")
 	second := config(t)
-	second.Log, second.NodeID = nats.url(), "same"
+	second.Log, second.NodeID = nats.URL(), "same"
 	_, err := Start(t.Context(), second)
 	if wrong, ok := errors.AsType[*settings.Error](err); !ok || wrong.Setting != "node" || !strings.Contains(err.Error(), "same") {
 		t.Fatalf("the second node: %v", err)
@@ -301,11 +252,11 @@ func TestTwoNodesOfOneName(t *testing.T) {
 
 // Of nodes of one name that start at once, one does.
 func TestNodesOfOneNameAtOnce(t *testing.T) {
-	nats := startOneNATS(t, nil)
+	nats := startOneNATS(t)
 	started := make(chan *Node, 3)
 	for range 3 {
 		cfg := config(t)
-		cfg.Log, cfg.NodeID = nats.url(), "same"
+		cfg.Log, cfg.NodeID = nats.URL(), "same"
 		cfg.Logger = slog.New(slog.DiscardHandler)
 		go func() {
 			n, err := Start(t.Context(), cfg)
@@ -334,8 +285,8 @@ func TestNodesOfOneNameAtOnce(t *testing.T) {
 // The name of a dead node is free: its subscription can exist for a while longer, but
 // nobody answers.
 func TestNameOfDeadNode(t *testing.T) {
-	server := startOneNATS(t, nil)
-	dead, err := nats.Connect(server.url())
+	server := startOneNATS(t)
+	dead, err := nats.Connect(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

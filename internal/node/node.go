@@ -19,6 +19,7 @@ import (
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/frame"
 	"github.com/gatecast/gatecast/internal/api"
+	"github.com/gatecast/gatecast/internal/delivery"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
@@ -51,7 +52,7 @@ type Node struct {
 	log       *eventlog.Log
 	lineage   atomic.Pointer[eventlog.Lineage] // of the log, as the shards have it; the tail writes it
 	before    uint64                           // the tail's: the newest event in the log when the node started
-	recorder  *recorder
+	recorder  *delivery.Recorder
 	peers     *presence.Peers // nil if no other node can share the log
 	name      *presence.Name  // nil likewise
 	registry  *auth.Registry
@@ -203,10 +204,9 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if n.recorder, err = openRecorder(ctx, n); err != nil {
+	if n.recorder, err = delivery.Open(ctx, n.recorderConfig()); err != nil {
 		return err
 	}
-	n.recorder.wasFor = n.wasFor
 	n.notices = startNoticeLog(n.cfg.Logger, n.counts)
 	in := n.log.Lineage()
 	n.lineage.Store(in)
@@ -222,12 +222,11 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	if err = n.openRegistry(ctx); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	begun := func(gatewayID string) {
+	n.recorder.OnRemoteStart(func(gatewayID string) {
 		if n.registry.HasLocal(gatewayID) {
 			n.router.ReportNow(gatewayID)
 		}
-	}
-	n.recorder.begun.Store(&begun)
+	})
 	n.tail = startTail(n.log, in, start.Seq, n.dispatch, n.turn, n.cfg.Logger)
 	if n.log.Shared() {
 		n.peers = newPeers(n)
@@ -285,6 +284,19 @@ func (n *Node) logConfig() eventlog.Config {
 	}
 }
 
+// recorderConfig returns how delivery status is recorded.
+func (n *Node) recorderConfig() delivery.Config {
+	return delivery.Config{
+		NodeID:         n.cfg.NodeID,
+		Log:            n.log,
+		Retention:      n.cfg.Retention,
+		RetentionBytes: n.cfg.RetentionBytes,
+		IsTarget:       n.wasFor,
+		Counts:         n.counts,
+		Logger:         n.cfg.Logger,
+	}
+}
+
 // startShards starts the loops at a place in the log.
 func (n *Node) startShards(start event.Cursor) (err error) {
 	n.router, err = shard.Start(shard.Config{
@@ -299,7 +311,7 @@ func (n *Node) startShards(start event.Cursor) (err error) {
 		ReplayMemory:   n.cfg.ReplayMemory,
 		Read:           n.readLog,
 		Logger:         n.cfg.Logger,
-		Report:         n.recorder.report,
+		Report:         n.recorder.Report,
 		Notify:         n.notify,
 	})
 	return err
@@ -357,9 +369,9 @@ func (n *Node) serve(gatewayTLS *poller.TLS, platform http.Handler, admins *admi
 		Registry:       n.registry,
 		Connections:    apiConnections{n.router, n.peers},
 		Events:         apiEvents{n},
-		Failures:       apiFailures{n.recorder.failures},
-		Messages:       apiMessages{n.recorder.messages},
-		Missed:         n.missed,
+		Failures:       apiFailures{n.recorder},
+		Messages:       apiMessages{n.recorder},
+		Missed:         func(m api.Missed) { n.recorder.Missed(delivery.Missed(m)) },
 		Types:          types,
 		Tracer:         apiTracerOf(n.tracer),
 		Cluster:        cluster,
@@ -503,7 +515,7 @@ func (n *Node) stopAll() {
 		n.notices.stop()
 	}
 	if n.recorder != nil { // it writes to the log
-		n.recorder.stop()
+		n.recorder.Stop()
 	}
 	if n.name != nil {
 		n.name.Release()

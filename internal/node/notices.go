@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/gatecast/gatecast/internal/delivery"
 	"github.com/gatecast/gatecast/poller"
 	"github.com/gatecast/gatecast/shard"
 	"github.com/gatecast/gatecast/stats/metrics"
@@ -42,7 +43,7 @@ func startNoticeLog(logger *slog.Logger, counts *metrics.Node) *noticeLog {
 // record, which does not depend on whether the log keeps up. It never blocks.
 func (n *Node) notify(notice shard.Notice) {
 	if notice.Kind == shard.DeliveryFailed {
-		n.recorder.lost(notice)
+		n.recorder.Failed(notice)
 	}
 	n.notices.push(notice)
 }
@@ -111,14 +112,6 @@ func (l *noticeLog) write(n shard.Notice) {
 		}
 		l.logger.Info("gateway disconnected", args...)
 	case shard.DeliveryFailed:
-		logFailed(l.logger, failedOf(&n))
-	}
-}
-
-func logFailed(logger *slog.Logger, failed []failedDelivery) {
-	for i := range failed {
-		f := &failed[i]
-		logger.Error("delivery failed", "gateway", f.GatewayID, "reason", f.Reason,
-			"event", f.EventID, "type", f.Type, "correlationId", f.CorrelationID)
+		delivery.LogFailed(l.logger, delivery.FailedOf(&n))
 	}
 }

@@ -6,12 +6,14 @@ package node
 import (
 	"fmt"
 	"testing"
+
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
 // A node that starts knows from its first publish which gateways the others have.
 func TestNewNodeKnowsWhoIsConnected(t *testing.T) {
 	cfg := config(t)
-	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsServer(t), "a"
+	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	a := start(t, cfg)
 	const gateways = 3
 	for i := range gateways {

@@ -5,32 +5,14 @@ package node
 
 import (
 	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
-
-// natsServer starts one NATS server with JetStream, and returns its address as --log
-// takes it.
-func natsServer(t *testing.T) string {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s.ClientURL()
-}
 
 // repeat publishes with an idempotency key, as the holder of a token.
 func (s *system) repeat(token, key, body string) (status int, answer string) {
@@ -66,7 +48,7 @@ func TestRepeatsAreAnsweredTheSame(t *testing.T) {
 			cfg := config(t)
 			cfg.Plaintext, cfg.Log = true, settings.LogFile
 			if name == "another node" {
-				cfg.Log, cfg.NodeID = natsServer(t), "a"
+				cfg.Log, cfg.NodeID = natsenv.Start(t).URL(), "a"
 			}
 			a := start(t, cfg)
 			token, _ := a.gateway("g", "all")

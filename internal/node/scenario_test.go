@@ -289,7 +289,7 @@ func (s *scenario) real(text string) string {
 
 // lineages returns those of the events and of the messages.
 func (s *scenario) lineages() map[string]*eventlog.Lineage {
-	messages, err := s.recorder.messages.Lineage(context.Background())
+	messages, err := s.recorder.MessagesLineage(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}

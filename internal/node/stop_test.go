@@ -8,36 +8,20 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gatecast/gatecast/internal/api"
+	"github.com/gatecast/gatecast/internal/delivery"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/shard"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats-server/v2/server"
 )
-
-// soleNATS starts one NATS server and returns its URL.
-func soleNATS(t *testing.T) string {
-	t.Helper()
-	port := freePort(t)
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
-	return fmt.Sprint("nats://127.0.0.1:", port)
-}
 
 // A node that stops is asked by another one all the while, for its connections and to
 // close some. It answers or does not, and never panics.
 func TestStopWhileOthersAsk(t *testing.T) {
-	url := soleNATS(t)
+	url := natsenv.Start(t).URL()
 	member := func(id string) *system {
 		cfg := config(t)
 		cfg.Log, cfg.NodeID, cfg.Shards = url, id, 8
@@ -89,11 +73,11 @@ func TestUseAfterStop(t *testing.T) {
 		"an event":         func() error { _, err := apiEvents{n}.Event(ctx, id); return err },
 		"a list of events": func() error { _, _, _, err := apiEvents{n}.List(ctx, api.ListQuery{Limit: 1}); return err },
 		"failed deliveries": func() error {
-			_, _, err := apiFailures{n.recorder.failures}.List(ctx, api.FailureQuery{Limit: 1})
+			_, _, err := apiFailures{n.recorder}.List(ctx, api.FailureQuery{Limit: 1})
 			return err
 		},
 		"messages": func() error {
-			_, _, err := apiMessages{n.recorder.messages}.List(ctx, api.MessageQuery{Limit: 1})
+			_, _, err := apiMessages{n.recorder}.List(ctx, api.MessageQuery{Limit: 1})
 			return err
 		},
 		"a change of the registry": func() error { return n.registry.Remove(ctx, "g") },
@@ -105,9 +89,9 @@ func TestUseAfterStop(t *testing.T) {
 		}
 	}
 	n.router.Kick("g", "", event.TokenRevoked)
-	n.missed(api.Missed{Total: 1, Gateways: []string{"g"}})
+	n.recorder.Missed(delivery.Missed{Total: 1, Gateways: []string{"g"}})
 	n.notices.push(shard.Notice{Kind: shard.Connected})
-	n.recorder.report(shard.Report{})
+	n.recorder.Report(shard.Report{})
 	n.resume(ctx, id.String(), false)
 	n.Reload()
 	if found, err := (apiConnections{n.router, n.peers}).CloseConnection(ctx, uuid.New()); found || err != nil {

@@ -47,7 +47,7 @@ func (t *tail) run(ctx context.Context, in *eventlog.Lineage) {
 	defer close(t.ended)
 	follower := eventlog.Follower{
 		Event: t.entry,
-		Turned: func(l *eventlog.Lineage, common uint64) {
+		LineageChanged: func(l *eventlog.Lineage, common uint64) {
 			in = l
 			t.at.Store(min(t.at.Load(), common))
 			t.turn(l, common)
@@ -117,7 +117,7 @@ func (n *Node) dispatch(e eventlog.Entry) {
 		n.router.Advance(e.Cursor.Seq)
 		return
 	}
-	n.recorder.deployed.note(&e)
+	n.recorder.NoteDeployment(&e)
 	switch {
 	case e.Cursor.Seq <= n.before:
 		n.router.Preload(e.Target, newMessage(e))
@@ -133,7 +133,7 @@ func (n *Node) dispatch(e eventlog.Entry) {
 func (n *Node) turn(l *eventlog.Lineage, common uint64) {
 	n.before = min(n.before, common)
 	n.router.SetLineage(l, common)
-	n.recorder.turn(common)
+	n.recorder.Rewind(common)
 	n.lineage.Store(l) // last: who reads the log by it finds the shards there
 }
 

@@ -36,6 +36,7 @@ cmd/gatecast: auth bench client internal/certs internal/event internal/node inte
 internal/activity:
 internal/api: auth internal/event internal/http1 internal/spec internal/strict stats stats/metrics
 internal/certs: internal/secretfile
+internal/delivery: internal/delivery/tracker internal/event internal/eventlog internal/strict poller shard stats/metrics
 internal/delivery/tracker: internal/event
 internal/event: internal/strict
 internal/eventlog: internal/event internal/eventlog/storage
@@ -48,7 +49,7 @@ internal/logqueue:
 internal/natsstore: auth internal/event internal/eventlog/storage internal/natsstore/check
 internal/natsstore/check: internal/eventlog/storage
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/strict internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/delivery internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/tracing poller shard stats stats/metrics
 internal/presence: internal/event
 internal/reload:
 internal/secretfile:

@@ -81,8 +81,13 @@ func (s *Server) Stop() {
 	}
 }
 
-// URL returns the server's URL.
-func (s *Server) URL() string { return s.URLOf("") }
+// URL returns the server's URL, with the user and the password in Options.
+func (s *Server) URL() string {
+	if s.Options.Username == "" {
+		return s.URLOf("")
+	}
+	return s.URLOf(url.UserPassword(s.Options.Username, s.Options.Password).String())
+}
 
 // URLOf returns the server's URL with a user and a password, or a token, as in "user:password".
 func (s *Server) URLOf(user string) string {

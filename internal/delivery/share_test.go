@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package node
+package delivery
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A gateway never fills much more than its share, and loses only its own oldest
-// messages, and none while it is within its share.
+// A gateway never exceeds its share by much. Only its own oldest messages are removed,
+// and none while it is within its share.
 func TestShares(t *testing.T) {
 	type message struct {
 		seq   uint64
@@ -20,8 +20,8 @@ func TestShares(t *testing.T) {
 		at    time.Time
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		const limit, keep = 1000, time.Hour
-		s := newShares(limit*gatewayShare, keep)
+		const limit, retention = 1000, time.Hour
+		s := newShares(limit*shareDivisor, retention)
 		journal := make(map[string][]message) // what it has of each gateway
 		seq, now := uint64(0), time.Unix(1000, 0)
 		for range rapid.IntRange(1, 400).Draw(t, "steps") {
@@ -29,7 +29,7 @@ func TestShares(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "step") == 0 {
 				now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "minutes")) * time.Minute)
 				for g, list := range journal {
-					for len(list) > 0 && now.Sub(list[0].at) > keep {
+					for len(list) > 0 && now.Sub(list[0].at) > retention {
 						list = list[1:]
 					}
 					journal[g] = list
@@ -38,7 +38,7 @@ func TestShares(t *testing.T) {
 				continue
 			}
 			seq++
-			m := message{seq, rapid.IntRange(1, limit/sharePieces).Draw(t, "bytes"), now}
+			m := message{seq, rapid.IntRange(1, limit/segmentsPerShare).Draw(t, "bytes"), now}
 			journal[gateway] = append(journal[gateway], m)
 			before := 0
 			for _, m := range journal[gateway] {
@@ -50,21 +50,21 @@ func TestShares(t *testing.T) {
 				bytes -= list[0].bytes
 				list = list[1:]
 			}
-			gone := len(journal[gateway]) - len(list)
+			removed := len(journal[gateway]) - len(list)
 			journal[gateway] = list
 			switch {
-			case messages < gone: // of a piece, some may have been too old already
-				t.Fatalf("%d messages go, and %d are counted", gone, messages)
+			case messages < removed: // some of a segment can have expired already
+				t.Fatalf("%d messages are removed and %d are counted", removed, messages)
 			case bytes > limit:
 				t.Fatalf("%s fills %d bytes", gateway, bytes)
-			case upTo > 0 && before > limit && bytes < limit-3*limit/sharePieces:
+			case upTo > 0 && before > limit && bytes < limit-3*limit/segmentsPerShare:
 				t.Fatalf("%s is left with %d of %d bytes", gateway, bytes, before)
 			case len(list) == 0:
-				t.Fatalf("the newest message of %s goes", gateway)
+				t.Fatalf("the newest message of %s is removed", gateway)
 			}
 		}
-		if s.trim(seq+1, now); len(s.of) > 0 {
-			t.Fatalf("%d gateways are known of an empty journal", len(s.of))
+		if s.trim(seq+1, now); len(s.byGateway) > 0 {
+			t.Fatalf("%d gateways have a share of an empty journal", len(s.byGateway))
 		}
 	})
 }

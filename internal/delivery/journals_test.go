@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package node
+package delivery
 
 import (
 	"encoding/json"
@@ -13,21 +13,21 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog"
 )
 
-// What the node writes into the journals it reads, and nothing that cannot be handed
-// to the platform.
-func TestIsReport(t *testing.T) {
+// Records that a node writes are valid. Records that could not be handed to the platform
+// are not.
+func TestValidRecord(t *testing.T) {
 	id := event.Cursor{Epoch: 3, Seq: 4}
-	failed := newFailed(time.Unix(1, 0), id, "a.b", "c<&>\u2028", "edge", event.NotConnected)
-	said := inboundMessage{
+	failed := newFailed(time.Unix(1, 0), id, event.Head{Type: "a.b", CorrelationID: "c<&>\u2028"}, "edge", event.NotConnected)
+	sent := message{
 		Type: "deployment.ack", GatewayID: "edge", ConnectionID: "c", Timestamp: "t", EventID: id.String(),
 		Status: "failed", Error: "e", Payload: json.RawMessage(`{"id":"x","é":[1]}`),
 	}
-	for _, data := range [][]byte{marshal(&failed), marshal(&said)} {
-		if !isReport(eventlog.Record{Name: "edge", Data: data}) {
-			t.Errorf("%s is not read", data)
+	for _, data := range [][]byte{marshal(&failed), marshal(&sent)} {
+		if !validRecord(eventlog.Record{Name: "edge", Data: data}) {
+			t.Errorf("%s is not valid", data)
 		}
-		if isReport(eventlog.Record{Name: "other", Data: data}) {
-			t.Errorf("%s is read as another gateway's", data)
+		if validRecord(eventlog.Record{Name: "other", Data: data}) {
+			t.Errorf("%s is valid for another gateway", data)
 		}
 	}
 	for _, data := range []string{
@@ -36,18 +36,18 @@ func TestIsReport(t *testing.T) {
 		`{"type":"x","gatewayId":1}`, `{"type":"x","timestamp":{}}`, "{\"type\":\"x\",\"payload\":\"\xff\"}",
 		`{"type":"x"} `, `{ "type":"x"}`, `{"type":"x","\u0069d":"a-1"}`, strings.Repeat("{", 100_000),
 	} {
-		if isReport(eventlog.Record{Name: "edge", Data: []byte(data)}) {
-			t.Errorf("%.40q is read", data)
+		if validRecord(eventlog.Record{Name: "edge", Data: []byte(data)}) {
+			t.Errorf("%.40q is valid", data)
 		}
 	}
 }
 
-func FuzzIsReport(f *testing.F) {
+func FuzzValidRecord(f *testing.F) {
 	for _, seed := range []string{`{"type":"deployment.ack","gatewayId":"edge","timestamp":"t"}`, `{}`, ``, `{"id":"a"}`, `{"type":"","gatewayId":"edge"}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if !isReport(eventlog.Record{Name: "edge", Data: data}) {
+		if !validRecord(eventlog.Record{Name: "edge", Data: data}) {
 			return
 		}
 		c := event.Cursor{Epoch: 1, Seq: 2}
@@ -58,17 +58,6 @@ func FuzzIsReport(f *testing.F) {
 		}
 		if err := json.Unmarshal(text, &m); err == nil && !strings.Contains(string(text), `"`+c.String()+`"`) {
 			t.Fatalf("%q has no id", text)
-		}
-	})
-}
-
-func FuzzParsePageQuery(f *testing.F) {
-	for _, seed := range []string{`{"limit":10}`, `{"limit":-1}`, `{"limit":1e9}`, `[]`, ``, `{"gatewayId":1}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if q, err := parsePageQuery(data); err == nil && (q.Limit < 0 || q.Limit > maxPageLimit) {
-			t.Fatalf("%+v", q)
 		}
 	})
 }

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package node
+package delivery
 
 import (
 	"bytes"
@@ -15,45 +15,43 @@ import (
 )
 
 const (
-	// maxDeployments bounds how many deployments are known. A deployment.ack for an
-	// older one still reaches the platform; it only does not count as an answer to
-	// its event.
+	// maxDeployments bounds the deployments that are known. A deployment.ack of an older
+	// one still reaches the platform; it does not count as an acknowledgement of an event.
 	maxDeployments = 100_000
-	// maxDeploymentEvents bounds the events known of one deployment: deploying it,
-	// undeploying it, and so on. The newest stay.
+	// maxDeploymentEvents bounds the events that are known of one deployment: deploy,
+	// undeploy and so on. The newest are kept.
 	maxDeploymentEvents = 16
 )
 
-// deployments knows which events are of which deployment, because gateways name the
-// deployment in their answers. It may be shared.
+// deployments are the events of each deployment. Gateways name the deployment, not the
+// event, in a deployment.ack. Any goroutine can use it.
 type deployments struct {
 	mu     sync.Mutex
-	events map[string][]deploymentEvent // by deployment id, in the order of the log
-	ring   []string                     // the newest ids, for the oldest to be forgotten
+	events map[string][]deploymentEvent // by deployment id, in log order
+	ring   []string                     // the known ids; the oldest is at next once the ring is full
 	next   int
 }
 
 // A deploymentEvent is an event whose payload names a deployment.
 type deploymentEvent struct {
-	cursor      event.Cursor
+	id          event.Cursor
 	target      event.Target
 	published   time.Time
-	performedAt string // the payload's, see instant; empty for none
+	performedAt string // in the payload, see normalTime; empty for none
 }
 
 func newDeployments() *deployments { return &deployments{events: make(map[string][]deploymentEvent)} }
 
 var deploymentField = []byte(`"deploymentId"`)
 
-// note notes the deployment that an event's payload names, if it names one. It is
-// called before the event is dispatched: gateways answer within the same millisecond.
+// note adds an event to the deployment that its payload names, if it names one.
 func (d *deployments) note(e *eventlog.Entry) {
 	if !bytes.Contains(e.Body, deploymentField) {
 		return
 	}
 	id, performedAt := readDeployment(e.Body)
 	if id == "" {
-		return // it stands somewhere else in the event
+		return // the field is elsewhere in the event
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -61,7 +59,7 @@ func (d *deployments) note(e *eventlog.Entry) {
 	if len(list) == maxDeploymentEvents {
 		list = append(list[:0], list[1:]...)
 	}
-	d.events[id] = append(list, deploymentEvent{e.Cursor, e.Target, e.Published, instant(performedAt)})
+	d.events[id] = append(list, deploymentEvent{e.Cursor, e.Target, e.Published, normalTime(performedAt)})
 	switch {
 	case len(list) > 0:
 	case len(d.ring) < maxDeployments:
@@ -73,18 +71,18 @@ func (d *deployments) note(e *eventlog.Entry) {
 	}
 }
 
-// rewind forgets events after a sequence, which are no more.
+// rewind forgets events after seq, which no longer exist.
 func (d *deployments) rewind(seq uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for id, list := range d.events {
-		// Without events its place in the ring stays.
-		d.events[id] = slices.DeleteFunc(list, func(e deploymentEvent) bool { return e.cursor.Seq > seq })
+		// A deployment without events keeps its entry in the ring.
+		d.events[id] = slices.DeleteFunc(list, func(e deploymentEvent) bool { return e.id.Seq > seq })
 	}
 }
 
-// readDeployment returns the deploymentId and the performedAt of an event's payload. A
-// payload that has a name twice names no deployment: its gateway may have read the other.
+// readDeployment returns deploymentId and performedAt of an event's payload. A payload
+// with a duplicate name is ignored: the gateway may have read the other value.
 func readDeployment(body []byte) (id, performedAt string) {
 	o := strict.Read(body)
 	for o.Next() {
@@ -108,9 +106,9 @@ func readDeployment(body []byte) (id, performedAt string) {
 	return id, performedAt
 }
 
-// instant returns a text that is the same for every way to write a time: a gateway may not
-// repeat the event's letter by letter. Of what is no time it is the text itself.
-func instant(text string) string {
+// normalTime returns the normal form of a time: a gateway can write the event's time
+// differently. A text that is no time is returned as it is.
+func normalTime(text string) string {
 	t, err := strict.Time(text)
 	if err != nil {
 		return text
@@ -118,25 +116,24 @@ func instant(text string) string {
 	return t.Format(event.TimeFormat)
 }
 
-// find returns the event that a deployment.ack answers: of those that name the
-// deployment and that wanted accepts, the newest with the same performedAt, else the
-// newest.
-func (d *deployments) find(id, performedAt string, wanted func(*deploymentEvent) bool) (event.Cursor, bool) {
-	performedAt = instant(performedAt)
+// find returns the event that a deployment.ack acknowledges. Of the deployment's events
+// that match accepts, it is the newest with the same performedAt, else the newest.
+func (d *deployments) find(id, performedAt string, match func(*deploymentEvent) bool) (event.Cursor, bool) {
+	performedAt = normalTime(performedAt)
 	d.mu.Lock()
 	list := slices.Clone(d.events[id])
 	d.mu.Unlock()
 	slices.Reverse(list)
 	if performedAt != "" {
 		for i := range list {
-			if list[i].performedAt == performedAt && wanted(&list[i]) {
-				return list[i].cursor, true
+			if list[i].performedAt == performedAt && match(&list[i]) {
+				return list[i].id, true
 			}
 		}
 	}
 	for i := range list {
-		if wanted(&list[i]) {
-			return list[i].cursor, true
+		if match(&list[i]) {
+			return list[i].id, true
 		}
 	}
 	return event.Cursor{}, false
