@@ -12,7 +12,7 @@ SOAK     ?= 10m
 # are more of them than processors. The packages that take longest start first: go test tests a
 # package once, also if it is listed twice.
 AT_ONCE ?= 4
-LONGEST := ./internal/node ./internal/eventlog ./internal/api ./bench ./cmd/gatecast
+LONGEST := ./internal/node ./internal/natsstore ./internal/natsstore/check ./internal/eventlog ./internal/api ./bench ./cmd/gatecast
 
 # These stop and kill processes, or attack a node, and mostly wait: they run beside each other, and
 # nothing else beside them. ALONE is a prefix of their command: .ci/run waits for its other steps.

@@ -117,9 +117,9 @@ func (d *Dispatcher) wait(ctx context.Context, seq uint64) error {
 func (d *Dispatcher) run(ctx context.Context) {
 	defer close(d.ended)
 	follower := eventlog.Follower{
-		Event:   d.event,
-		Turned:  d.setLineage,
-		Reading: func() { d.broken.Store(false) },
+		Event:          d.event,
+		LineageChanged: d.setLineage,
+		Reading:        func() { d.broken.Store(false) },
 	}
 	for {
 		err := d.Log.Follow(ctx, d.Lineage(), d.Position(), follower)

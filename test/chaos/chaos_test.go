@@ -15,21 +15,20 @@ import (
 )
 
 var (
-	rounds   = flag.Int("rounds", 3, "how often something is killed")
-	gateways = flag.Int("gateways", 20, "gateways, of two connections each")
-	rate     = flag.Int("rate", 500, "events a second, to one gateway each")
+	rounds   = flag.Int("rounds", 3, "number of kills")
+	gateways = flag.Int("gateways", 20, "number of gateways, with two connections each")
+	rate     = flag.Int("rate", 500, "events per second, each to one gateway")
 )
 
-// under runs what happens while the fleet is connected and publishes, and checks
-// what became of all events.
-func (f *fleet) under(what func()) {
+// during runs disturb while the fleet is connected and publishes, and then checks all deliveries.
+func (f *fleet) during(disturb func()) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
 	f.connect(ctx)
 	publishing, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.publish(publishing, *rate) })
-	what()
+	disturb()
 	stop()
 	wg.Wait()
 	f.settle()
@@ -38,15 +37,15 @@ func (f *fleet) under(what func()) {
 	f.report()
 }
 
-// aMoment is some time between two blows.
-func aMoment() { time.Sleep(time.Duration(200+rand.IntN(800)) * time.Millisecond) }
+// pause waits for a random time between two kills.
+func pause() { time.Sleep(time.Duration(200+rand.IntN(800)) * time.Millisecond) }
 
 func TestCrash(t *testing.T) {
 	p := startProcess(t, filepath.Join(t.TempDir(), "admin.token"))
 	f := newFleet(t, []*process{p}, *gateways)
-	f.under(func() {
+	f.during(func() {
 		for range *rounds {
-			aMoment()
+			pause()
 			p.kill()
 			p.start()
 		}
@@ -56,7 +55,7 @@ func TestCrash(t *testing.T) {
 func TestDrops(t *testing.T) {
 	p := startProcess(t, filepath.Join(t.TempDir(), "admin.token"))
 	f := newFleet(t, []*process{p}, *gateways)
-	f.under(func() {
+	f.during(func() {
 		for range *rounds * 10 {
 			time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
 			f.drop(1 + rand.IntN(replicas**gateways/4))
@@ -64,8 +63,7 @@ func TestDrops(t *testing.T) {
 	})
 }
 
-// Three NATS servers and three nodes, of which one is killed in each round and
-// brought back.
+// A cluster of three NATS servers and three nodes. Each round kills one of them and starts it again.
 func TestCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three NATS servers and three nodes")
@@ -77,26 +75,26 @@ func TestCluster(t *testing.T) {
 		nodes = append(nodes, startProcess(t, tokenFile, "--log", urls, "--node", fmt.Sprint("n", i)))
 	}
 	f := newFleet(t, nodes, *gateways)
-	f.under(func() {
+	f.during(func() {
 		for round := range *rounds {
-			aMoment()
+			pause()
 			f.longestGap()
-			victim, what := rand.IntN(3), "node"
+			victim, kind := rand.IntN(3), "node"
 			if round%2 == 0 {
-				what = "server"
+				kind = "server"
 				servers[victim].Kill()
-				aMoment()
+				pause()
 				servers[victim].Start()
 			} else {
 				nodes[victim].kill()
-				aMoment()
+				pause()
 				nodes[victim].launch()
 			}
 			for _, n := range nodes {
 				n.awaitReady()
 			}
-			aMoment()
-			t.Logf("round %d: %s %d killed; the longest time without an answered publish was %v", round, what, victim, f.longestGap().Round(time.Millisecond))
+			pause()
+			t.Logf("round %d: %s %d killed; the longest time without a receipt was %v", round, kind, victim, f.longestGap().Round(time.Millisecond))
 		}
 	})
 }

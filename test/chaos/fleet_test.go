@@ -6,7 +6,6 @@ package chaos
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -17,10 +16,11 @@ import (
 
 	"github.com/gatecast/gatecast/client"
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// A fleet is gateways of two replicas each, that are connected to one of several
-// nodes as a balancer would have them, and publishers.
+// A fleet is gateways with two replicas each, and publishers. Each replica connects to a random node,
+// as through a load balancer.
 type fleet struct {
 	t        *testing.T
 	nodes    []*process
@@ -29,26 +29,26 @@ type fleet struct {
 
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
-	answered time.Time     // when the last publish was
-	gap      time.Duration // the longest time without an answer, since it was last asked for
+	answered time.Time     // time of the last receipt
+	gap      time.Duration // longest time between two receipts since longestGap was called
 	failed   int           // publishes without a receipt
 }
 
-// A gateway is one, and what was published to it.
+// A gateway is a registered gateway and what was published to it.
 type gateway struct {
 	id, token string
 	replicas  []*replica
 
 	mu       sync.Mutex
-	receipts []uint64 // sequences of its events that there are receipts for
+	receipts []uint64 // sequences of its events with receipts
 }
 
-// A replica is one client of a gateway, through all its connections.
+// A replica is one client of a gateway, across all its connections.
 type replica struct {
 	mu      sync.Mutex
 	got     []uint64
-	twice   int // events that came again
-	turned  int // events that came after a later one
+	twice   int // duplicate events
+	turned  int // events out of order
 	resyncs int
 	acks    int // connections
 }
@@ -61,20 +61,17 @@ func newFleet(t *testing.T, nodes []*process, gateways int) *fleet {
 	for i := range gateways {
 		g := &gateway{id: fmt.Sprint("gw-", i)}
 		body := fmt.Sprintf(`{"id":%q,"name":%[1]q,"groups":["all-of-them"]}`, g.id)
-		status, err := nodes[0].call(t.Context(), http.MethodPost, "/gateways", body, func(b []byte) {
-			var answer struct{ Token string }
-			_ = json.Unmarshal(b, &answer)
-			g.token = answer.Token
-		})
-		if err != nil || status != http.StatusCreated {
-			t.Fatalf("register: %d, %v", status, err)
+		var answer struct{ Token string }
+		if err := nodes[0].platform.Do(t.Context(), http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
+			t.Fatal(err)
 		}
+		g.token = answer.Token
 		f.gateways = append(f.gateways, g)
 	}
 	return f
 }
 
-// connect has every replica connect, and go on doing so until ctx ends.
+// connect connects every replica. They reconnect until ctx ends.
 func (f *fleet) connect(ctx context.Context) {
 	for _, g := range f.gateways {
 		for range replicas {
@@ -83,7 +80,7 @@ func (f *fleet) connect(ctx context.Context) {
 			f.running.Go(func() { f.run(ctx, g, r) })
 		}
 	}
-	f.await("everybody is connected", func() bool {
+	testenv.Eventually(f.t, "all replicas are connected", func() bool {
 		for _, g := range f.gateways {
 			for _, r := range g.replicas {
 				if r.connections() == 0 {
@@ -116,7 +113,7 @@ func (f *fleet) run(ctx context.Context, g *gateway, r *replica) {
 		BackoffMin: 10 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	})
 	if ctx.Err() == nil {
-		f.t.Errorf("%s gave up: %v", g.id, err)
+		f.t.Errorf("%s stopped reconnecting: %v", g.id, err)
 	}
 }
 
@@ -126,7 +123,7 @@ func (r *replica) connections() int {
 	return r.acks
 }
 
-// take notes an event.
+// take records an event.
 func (r *replica) take(id string) error {
 	c, err := event.ParseCursor(id)
 	if err != nil {
@@ -145,7 +142,7 @@ func (r *replica) take(id string) error {
 	return nil
 }
 
-// dial connects to a node that answers, as a balancer does.
+// dial connects to a random node that accepts, as a load balancer does.
 func (f *fleet) dial(ctx context.Context, network, _ string) (conn net.Conn, err error) {
 	var d net.Dialer
 	for _, i := range rand.Perm(len(f.nodes)) {
@@ -163,7 +160,7 @@ func (f *fleet) dial(ctx context.Context, network, _ string) (conn net.Conn, err
 	return t, nil
 }
 
-// A tracked connection is one that can be dropped.
+// A tracked connection can be closed by drop.
 type tracked struct {
 	net.Conn
 	f *fleet
@@ -176,7 +173,7 @@ func (c *tracked) Close() error {
 	return c.Conn.Close()
 }
 
-// drop resets some connections.
+// drop resets n connections.
 func (f *fleet) drop(n int) {
 	f.mu.Lock()
 	var victims []net.Conn
@@ -195,7 +192,7 @@ func (f *fleet) drop(n int) {
 
 const publishers = 16
 
-// publish publishes so many events a second, to gateways by chance, until ctx ends.
+// publish publishes rate events per second, each to a random gateway, until ctx ends.
 func (f *fleet) publish(ctx context.Context, rate int) {
 	var wg sync.WaitGroup
 	for range publishers {
@@ -215,14 +212,14 @@ func (f *fleet) publish(ctx context.Context, rate int) {
 	wg.Wait()
 }
 
-// publishOne publishes an event to a node, and to another when that does not take it.
+// publishOne publishes an event to a node, or to another node if the first refuses.
 func (f *fleet) publishOne(ctx context.Context) {
 	g := f.gateways[rand.IntN(len(f.gateways))]
 	body := fmt.Sprintf(`{"gatewayId":%q,"type":"api.deployed","payload":{"n":"%0160d"}}`, g.id, rand.Int64())
 	for _, i := range rand.Perm(len(f.nodes)) {
 		var receipt struct{ ID event.Cursor }
-		status, err := f.nodes[i].call(ctx, http.MethodPost, "/events", body, func(b []byte) { _ = json.Unmarshal(b, &receipt) })
-		if err == nil && status == http.StatusAccepted && !receipt.ID.IsZero() {
+		err := f.nodes[i].platform.Do(ctx, http.MethodPost, "/events", body, http.StatusAccepted, &receipt)
+		if err == nil && !receipt.ID.IsZero() {
 			g.mu.Lock()
 			g.receipts = append(g.receipts, receipt.ID.Seq)
 			g.mu.Unlock()
@@ -235,7 +232,7 @@ func (f *fleet) publishOne(ctx context.Context) {
 	f.failed++
 }
 
-// answer notes that a publish was answered.
+// answer records a receipt.
 func (f *fleet) answer() {
 	now := time.Now()
 	f.mu.Lock()
@@ -244,8 +241,7 @@ func (f *fleet) answer() {
 	f.answered = now
 }
 
-// longestGap returns the longest time without an answered publish since the last
-// call.
+// longestGap returns the longest time between two receipts since the last call.
 func (f *fleet) longestGap() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -254,19 +250,7 @@ func (f *fleet) longestGap() time.Duration {
 	return gap
 }
 
-// await waits until something is so.
-func (f *fleet) await(what string, is func() bool) {
-	f.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !is(); {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("it is not so that %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// settle waits until everybody has what there are receipts for, as far as that
-// ever comes.
+// settle waits until all events with receipts were delivered, for at most a minute.
 func (f *fleet) settle() {
 	deadline := time.Now().Add(60 * time.Second)
 	for time.Now().Before(deadline) {
@@ -277,8 +261,8 @@ func (f *fleet) settle() {
 	}
 }
 
-// missing returns how many deliveries of events with receipts are missing, and of
-// how many.
+// missing returns the number of missing deliveries of events with receipts, and the number of all
+// such deliveries.
 func (f *fleet) missing() (missing, of int) {
 	for _, g := range f.gateways {
 		g.mu.Lock()
@@ -301,7 +285,7 @@ func (f *fleet) missing() (missing, of int) {
 	return missing, of
 }
 
-// report fails the test when something was lost, and says what there was.
+// report logs the totals, and fails the test if an event was lost, duplicated or out of order.
 func (f *fleet) report() {
 	f.t.Helper()
 	missing, of := f.missing()
@@ -317,9 +301,9 @@ func (f *fleet) report() {
 			r.mu.Unlock()
 		}
 	}
-	f.t.Logf("receipts %d, publishes without one %d, connections made %d; deliveries owed %d, received %d (some of events without a receipt), missing %d, twice %d, out of order %d, resyncs %d",
+	f.t.Logf("receipts %d, publishes without one %d, connections made %d; deliveries expected %d, received %d (including events without a receipt), missing %d, duplicate %d, out of order %d, resyncs %d",
 		of/replicas, f.failed, connections, of, received, missing, twice, turned, resyncs)
 	if missing+twice+turned+resyncs > 0 || of == 0 {
-		f.t.Error("events were lost, doubled or turned")
+		f.t.Error("events were lost, duplicated or out of order")
 	}
 }

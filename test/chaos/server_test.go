@@ -4,7 +4,6 @@
 package chaos
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -16,13 +15,12 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gatecast/gatecast/test/testenv"
 	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
-// binary is the gatecast under test; TestMain builds it.
+// binary is the path of the gatecast under test. TestMain builds it.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -33,34 +31,31 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "gatecast")
-		build := exec.Command("go", "build", "-o", binary, "./cmd/gatecast")
-		build.Dir = "../.."
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		if binary, err = testenv.Build("../..", dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		// Publishers keep their connections: a node that is out of descriptors accepts
-		// no new ones.
+		// Publishers keep their connections, because a node without free descriptors accepts no
+		// new ones.
 		http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 2 * publishers
 		return m.Run()
 	}())
 }
 
-// A process is a node in a process of its own, which can be killed and started
-// again where it was.
+// A process is a node in another process. It can be killed and started again on the same addresses
+// and data.
 type process struct {
 	t                 *testing.T
 	args              []string
-	gateways, address string // host:port
-	token             string
-	log               string
+	gateways, address string // host:port of its listeners
+	platform          testenv.Platform
+	log               string // file
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
 }
 
-// startProcess starts a node. The admin token's file may be shared.
+// startProcess starts a node. Several nodes can share the admin token file.
 func startProcess(t *testing.T, tokenFile string, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -79,19 +74,19 @@ func startProcess(t *testing.T, tokenFile string, args ...string) *process {
 		p.kill()
 		if t.Failed() {
 			log, _ := os.ReadFile(p.log)
-			t.Logf("the log of %s ends so:\n%s", p.address, log[max(0, len(log)-4000):])
+			t.Logf("the end of the log of %s:\n%s", p.address, log[max(0, len(log)-4000):])
 		}
 	})
 	token, err := os.ReadFile(tokenFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.token = strings.TrimSpace(string(token))
+	p.platform = testenv.Platform{URL: "http://" + p.address, Token: strings.TrimSpace(string(token))}
 	return p
 }
 
-// freeAddress returns an address that is free, and stays so while its server is
-// down: its port is below those that the kernel gives to outgoing connections.
+// freeAddress returns an address whose port is free. The port is below the range that the kernel
+// uses for outgoing connections, so it stays free while its server is down.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -131,22 +126,17 @@ func (p *process) launch() {
 
 func (p *process) awaitReady() {
 	p.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	testenv.Eventually(p.t, p.address+" is ready", func() bool {
 		resp, err := http.Get("http://" + p.address + "/ready")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("%s is not ready", p.address)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
-// kill ends the process as kill -9 does.
+// kill kills the process with SIGKILL.
 func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,27 +146,4 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 	p.cmd = nil
-}
-
-// call does a request of the internal route and returns its status.
-func (p *process) call(ctx context.Context, method, path, body string, into func([]byte)) (status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.address+"/api/internal/v1"+path, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Authorization", "Bearer "+p.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	b := make([]byte, 64<<10)
-	n := 0
-	for err == nil && n < len(b) {
-		var m int
-		m, err = resp.Body.Read(b[n:])
-		n += m
-	}
-	into(b[:n])
-	return resp.StatusCode, nil
 }

@@ -5,18 +5,17 @@ package chaos
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
 
 	"github.com/gatecast/gatecast/client"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// What a gateway receives on its first connection counts as delivered once it resumes
-// after it, also when the node is killed before it has written down how far the
-// connection has come.
-func TestStatusAfterAKillAtOnce(t *testing.T) {
+// Events on the first connection of a gateway count as delivered when it resumes after them, also
+// if the node was killed before it stored the position of the connection.
+func TestStatusAfterImmediateKill(t *testing.T) {
 	p := startProcess(t, t.TempDir()+"/admin.token")
 	f := newFleet(t, []*process{p}, 1)
 	g := f.gateways[0]
@@ -33,26 +32,23 @@ func TestStatusAfterAKillAtOnce(t *testing.T) {
 	var ids []string
 	publish := func() {
 		body := fmt.Sprintf(`{"gatewayId":%q,"type":"t","payload":%d}`, g.id, len(ids))
-		status, err := p.call(t.Context(), http.MethodPost, "/events", body, func(b []byte) {
-			var receipt struct{ ID string }
-			_ = json.Unmarshal(b, &receipt)
-			ids = append(ids, receipt.ID)
-		})
-		if err != nil || status != http.StatusAccepted {
-			t.Fatalf("publish: %d, %v", status, err)
+		var receipt struct{ ID string }
+		if err := p.platform.Do(t.Context(), http.MethodPost, "/events", body, http.StatusAccepted, &receipt); err != nil {
+			t.Fatal(err)
 		}
+		ids = append(ids, receipt.ID)
 	}
 	type counts struct{ Targets, Delivered, Pending int }
 	status := func(id string) (c counts) {
-		if status, err := p.call(t.Context(), http.MethodGet, "/events/"+id, "", func(b []byte) { _ = json.Unmarshal(b, &c) }); err != nil || status != http.StatusOK {
-			t.Fatalf("status of %s: %d, %v", id, status, err)
+		if err := p.platform.Do(t.Context(), http.MethodGet, "/events/"+id, nil, http.StatusOK, &c); err != nil {
+			t.Fatal(err)
 		}
 		return c
 	}
 
-	publish() // before the first connection, which is not sent it
+	publish() // before the first connection, which does not receive it
 	publish()
-	f.await("it waits", func() bool { return status(ids[1]) == counts{Targets: 1, Pending: 1} })
+	testenv.Eventually(f.t, "the second event is pending", func() bool { return status(ids[1]) == counts{Targets: 1, Pending: 1} })
 	c := dial("")
 	for range 5 {
 		publish()
@@ -65,7 +61,7 @@ func TestStatusAfterAKillAtOnce(t *testing.T) {
 	p.kill()
 	p.start()
 	dial(ids[len(ids)-1])
-	f.await("what it received counts as delivered", func() bool { return status(ids[6]) == counts{Targets: 1, Delivered: 1} })
+	testenv.Eventually(f.t, "the received events count as delivered", func() bool { return status(ids[6]) == counts{Targets: 1, Delivered: 1} })
 	for i, id := range ids {
 		want := counts{Targets: 1, Delivered: 1}
 		if i < 2 {

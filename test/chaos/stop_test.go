@@ -13,33 +13,35 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// standstill is how long a process is stopped: longer than its peers may be silent.
-const standstill = 4 * time.Second
+// stopTime is how long a process is stopped: longer than its connection timeout.
+const stopTime = 4 * time.Second
 
-var impatient = []string{"--ping-interval", "1s", "--connection-timeout", "2s"}
+var shortTimeouts = []string{"--ping-interval", "1s", "--connection-timeout", "2s"}
 
-// A node that stood still for longer than its timeout cuts nobody off for it.
+// A node that was stopped for longer than its connection timeout closes no connection because of it.
 func TestStoppedServer(t *testing.T) {
-	p := startProcess(t, t.TempDir()+"/admin.token", impatient...)
+	p := startProcess(t, t.TempDir()+"/admin.token", shortTimeouts...)
 	f := newFleet(t, []*process{p}, *gateways)
-	f.under(func() {
+	f.during(func() {
 		acks := f.acks()
 		p.signal(syscall.SIGSTOP)
-		time.Sleep(standstill)
+		time.Sleep(stopTime)
 		p.signal(syscall.SIGCONT)
 		before := f.receipts()
-		f.await("publishes are answered again", func() bool { return f.receipts() > before+100 })
+		testenv.Eventually(f.t, "publishes are answered again", func() bool { return f.receipts() > before+100 })
 		if n := p.metric("gatecast_heartbeat_timeouts_total"); n > 0 || f.acks() > acks {
-			t.Errorf("%v connections were cut off, and %d made anew", n, f.acks()-acks)
+			t.Errorf("%v connections timed out, and %d were made again", n, f.acks()-acks)
 		}
 	})
 }
 
-// A client that stood still is cut off, and gets what it missed when it goes on.
+// A client that is stopped times out, and receives the missed events after it continues.
 func TestStoppedClient(t *testing.T) {
-	p := startProcess(t, t.TempDir()+"/admin.token", impatient...)
+	p := startProcess(t, t.TempDir()+"/admin.token", shortTimeouts...)
 	f := newFleet(t, []*process{p}, 1)
 	g := f.gateways[0]
 	tail := exec.Command(binary, "tail", "--url", "wss://"+p.gateways, "--token", g.token, "--insecure")
@@ -53,7 +55,7 @@ func TestStoppedClient(t *testing.T) {
 	}
 	var (
 		mu  sync.Mutex
-		got []string // events' numbers, as they came
+		got []string // numbers of the events, in the order of arrival
 	)
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -70,13 +72,13 @@ func TestStoppedClient(t *testing.T) {
 		reading.Wait()
 		_ = tail.Wait()
 	}()
-	f.await("it is connected", func() bool { return p.metric("gatecast_connections") == 1 })
+	testenv.Eventually(f.t, "the gateway is connected", func() bool { return p.metric("gatecast_connections") == 1 })
 	published := 0
 	publish := func(n int) {
 		for range n {
 			body := fmt.Sprintf(`{"gatewayId":%q,"type":"t","payload":"n%d"}`, g.id, published)
-			if status, err := p.call(t.Context(), http.MethodPost, "/events", body, func([]byte) {}); err != nil || status != http.StatusAccepted {
-				t.Fatalf("publish: %d, %v", status, err)
+			if err := p.platform.Do(t.Context(), http.MethodPost, "/events", body, http.StatusAccepted, nil); err != nil {
+				t.Fatal(err)
 			}
 			published++
 		}
@@ -87,19 +89,19 @@ func TestStoppedClient(t *testing.T) {
 		return len(got)
 	}
 	publish(10)
-	f.await("they arrive", func() bool { return arrived() == published })
+	testenv.Eventually(f.t, "the events arrive", func() bool { return arrived() == published })
 	if err := tail.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	publish(10)
-	f.await("it is cut off", func() bool { return p.metric("gatecast_heartbeat_timeouts_total") == 1 })
+	testenv.Eventually(f.t, "the connection times out", func() bool { return p.metric("gatecast_heartbeat_timeouts_total") == 1 })
 	publish(10)
 	if err := tail.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	f.await("all arrive", func() bool { return arrived() >= published })
+	testenv.Eventually(f.t, "all events arrive", func() bool { return arrived() >= published })
 	publish(1)
-	f.await("the next arrives", func() bool { return arrived() >= published })
+	testenv.Eventually(f.t, "the next event arrives", func() bool { return arrived() >= published })
 	mu.Lock()
 	defer mu.Unlock()
 	for i, n := range got {
@@ -108,11 +110,11 @@ func TestStoppedClient(t *testing.T) {
 		}
 	}
 	if len(got) != published {
-		t.Errorf("%d events came of %d", len(got), published)
+		t.Errorf("%d events arrived, want %d", len(got), published)
 	}
 }
 
-// signal sends the process a signal.
+// signal sends a signal to the process.
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
 	p.mu.Lock()

@@ -124,7 +124,7 @@ func (b balancer) start(t *testing.T, server string, tls bool) *http.Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
 		c, err := dial(t.Context(), "", "")
 		if err == nil {
 			c.Close()
@@ -189,7 +189,7 @@ func through(t *testing.T, client *http.Client, i int) {
 // upgradeThrough connects as a gateway, receives an event and hangs up.
 func upgradeThrough(t *testing.T, s *server, client *http.Client, g gateway) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	c, resp, err := websocket.Dial(ctx, "ws://gatecast.test/api/internal/v1/ws/gateways/connect", &websocket.DialOptions{
 		HTTPClient: client, HTTPHeader: http.Header{"api-key": {g.Token}},
@@ -210,22 +210,12 @@ func upgradeThrough(t *testing.T, s *server, client *http.Client, g gateway) {
 	}
 }
 
-// metric returns the value of a series of the server's metrics, 0 if there is none.
-func (s *server) metric(t *testing.T, series string) (value float64) {
+// metric returns the value of a metric, or 0 if the server does not have it.
+func (s *server) metric(t *testing.T, name string) float64 {
 	t.Helper()
-	resp, err := http.Get(s.internal + "/metrics")
+	values, err := s.platform.Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, series+" "); ok {
-			_, _ = fmt.Sscan(rest, &value)
-		}
-	}
-	return value
+	return values[name]
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// patience bounds every single wait. Nothing comes near it but a failure.
-const patience = 30 * time.Second
+// timeout bounds every single wait. Nothing comes near it but a failure.
+const timeout = 30 * time.Second
 
 // A dial is what a driver is told first: what to connect to, and how. With a
 // method it is one ordinary HTTP request instead of a connection.
@@ -112,8 +112,8 @@ func (c *client) next() report {
 			c.t.Fatal("the driver has ended")
 		}
 		return r
-	case <-time.After(patience):
-		c.t.Fatalf("the driver saw nothing for %v", patience)
+	case <-time.After(timeout):
+		c.t.Fatalf("the driver saw nothing for %v", timeout)
 	}
 	panic("unreachable")
 }

@@ -77,7 +77,7 @@ func startSClientWith(t *testing.T, s *server, suite string, version ...string) 
 		<-read
 		_ = cmd.Wait()
 	})
-	watchdog := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() }) // what is read then ends
+	watchdog := time.AfterFunc(timeout, func() { _ = cmd.Process.Kill() }) // what is read then ends
 	t.Cleanup(func() { watchdog.Stop() })
 	c := &sClient{t, stdin, bufio.NewReader(stdout), notices}
 	c.noticed("Ciphersuite: " + suite)

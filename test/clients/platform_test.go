@@ -8,7 +8,6 @@ package clients
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,14 +43,14 @@ type draft struct {
 func (s *server) addGateway(t *testing.T) gateway {
 	t.Helper()
 	var g gateway
-	s.ask(t, http.StatusCreated, http.MethodPost, "/gateways", map[string]string{"name": t.Name()}, &g)
+	s.do(t, http.StatusCreated, http.MethodPost, "/gateways", map[string]string{"name": t.Name()}, &g)
 	s.log.Hide("a gateway's token", g.Token)
 	return g
 }
 
 func (s *server) removeGateway(t *testing.T, g gateway) {
 	t.Helper()
-	s.ask(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID, nil, nil)
+	s.do(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID, nil, nil)
 }
 
 // dispatched waits until the server has dispatched everything that it has given a
@@ -71,20 +70,20 @@ func (s *server) dispatched(t *testing.T) {
 func (s *server) addToken(t *testing.T, g gateway) gateway {
 	t.Helper()
 	var second token
-	s.ask(t, http.StatusCreated, http.MethodPost, "/gateways/"+g.ID+"/tokens", nil, &second)
+	s.do(t, http.StatusCreated, http.MethodPost, "/gateways/"+g.ID+"/tokens", nil, &second)
 	s.log.Hide("a gateway's token", second.Token)
 	return gateway{ID: g.ID, Token: second.Token, TokenID: second.ID}
 }
 
 func (s *server) revoke(t *testing.T, g gateway) {
 	t.Helper()
-	s.ask(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID+"/tokens/"+g.TokenID, nil, nil)
+	s.do(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID+"/tokens/"+g.TokenID, nil, nil)
 }
 
 func (s *server) publish(t *testing.T, d draft) receipt {
 	t.Helper()
 	var r receipt
-	s.ask(t, http.StatusAccepted, http.MethodPost, "/events", d, &r)
+	s.do(t, http.StatusAccepted, http.MethodPost, "/events", d, &r)
 	return r
 }
 
@@ -98,7 +97,10 @@ func (s *server) publishAll(t *testing.T, drafts []draft) []receipt {
 			t.Fatal(err)
 		}
 	}
-	answer := s.call(t, http.StatusOK, http.MethodPost, "/events", "application/x-ndjson", &body)
+	status, answer, err := s.platform.Call(t.Context(), http.MethodPost, "/events", &body, "Content-Type", "application/x-ndjson")
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("bulk publish: status %d, %v: %s", status, err, answer)
+	}
 	receipts := make([]receipt, 0, len(drafts))
 	for line := range strings.Lines(string(answer)) {
 		var r receipt
@@ -118,54 +120,20 @@ func (s *server) connections(t *testing.T, g gateway) []connection {
 	var stats struct {
 		GatewayConnections struct{ Connections []connection }
 	}
-	s.ask(t, http.StatusOK, http.MethodGet, "/stats?gatewayId="+g.ID, nil, &stats)
+	s.do(t, http.StatusOK, http.MethodGet, "/stats?gatewayId="+g.ID, nil, &stats)
 	return stats.GatewayConnections.Connections
 }
 
 func (s *server) closeConnection(t *testing.T, id string) {
 	t.Helper()
-	s.ask(t, http.StatusNoContent, http.MethodDelete, "/connections/"+id, nil, nil)
+	s.do(t, http.StatusNoContent, http.MethodDelete, "/connections/"+id, nil, nil)
 }
 
-// ask sends JSON, if request is not nil, and reads JSON, if answer is not nil.
-func (s *server) ask(t *testing.T, want int, method, path string, request, answer any) {
+// do sends a request, whose response must have the status want. It decodes the response into answer,
+// unless that is nil.
+func (s *server) do(t *testing.T, want int, method, path string, request, answer any) {
 	t.Helper()
-	var body io.Reader
-	if request != nil {
-		b, err := json.Marshal(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body = bytes.NewReader(b)
-	}
-	b := s.call(t, want, method, path, "application/json", body)
-	if answer == nil {
-		return
-	}
-	if err := json.Unmarshal(b, answer); err != nil {
-		t.Fatalf("%s %s: %v: %s", method, path, err, b)
-	}
-}
-
-func (s *server) call(t *testing.T, want int, method, path, contentType string, body io.Reader) []byte {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.internal+"/api/internal/v1"+path, body)
-	if err != nil {
+	if err := s.platform.Do(t.Context(), method, path, request, want, answer); err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+s.admin)
-	request.Header.Set("Content-Type", contentType)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != want {
-		t.Fatalf("%s %s: %s: %s", method, path, response.Status, answer)
-	}
-	return answer
 }

@@ -161,7 +161,7 @@ func TestCapacity(t *testing.T) {
 		first.gets(s, g)
 		first.do(command{Close: 1000})
 		first.expect("close")
-		for deadline := time.Now().Add(patience); ; {
+		for deadline := time.Now().Add(timeout); ; {
 			c := d.start(t, s.dial(g.Token))
 			r := c.next()
 			if r.Event == "open" {

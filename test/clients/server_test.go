@@ -35,15 +35,8 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "gatecast")
-	args := []string{"build", "-o", binary}
-	if testenv.Race {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, "./cmd/gatecast")...)
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		log.Printf("%v: %v\n%s", build.Args, err, out)
+	if binary, err = testenv.Build(filepath.Join("..", ".."), dir); err != nil {
+		log.Print(err)
 		return 1
 	}
 	return m.Run()
@@ -54,9 +47,8 @@ type server struct {
 	// Constant after startServer.
 	cmd      *exec.Cmd
 	gateways string // host:port
-	internal string // http://host:port
 	ca       string // PEM file
-	admin    string
+	platform testenv.Platform
 
 	exited chan struct{} // closed when the process has ended, as err says
 	err    error
@@ -97,8 +89,8 @@ func startServer(t *testing.T, flags ...string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.admin = strings.TrimSpace(string(token))
-	s.log.Hide("the admin token", s.admin)
+	s.platform.Token = strings.TrimSpace(string(token))
+	s.log.Hide("the admin token", s.platform.Token)
 	s.log.HidePEM(filepath.Join(data, "self-signed.key"))
 	return s
 }
@@ -126,11 +118,11 @@ func (s *server) await(t *testing.T, started <-chan startLine) {
 	t.Helper()
 	select {
 	case l := <-started:
-		s.gateways, s.internal = l.Gateways, "http://"+l.Internal
+		s.gateways, s.platform.URL = l.Gateways, "http://"+l.Internal
 	case <-s.exited:
 		t.Fatalf("gatecast did not start: %v", s.err)
-	case <-time.After(patience):
-		t.Fatalf("gatecast did not start in %v", patience)
+	case <-time.After(timeout):
+		t.Fatalf("gatecast did not start in %v", timeout)
 	}
 }
 
@@ -150,10 +142,10 @@ func (s *server) wait(t *testing.T) error {
 	select {
 	case <-s.exited:
 		return s.err
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		_ = s.cmd.Process.Kill()
 		<-s.exited
-		return fmt.Errorf("still there %v after SIGTERM", patience)
+		return fmt.Errorf("still there %v after SIGTERM", timeout)
 	}
 }
 

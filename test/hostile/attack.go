@@ -10,35 +10,35 @@ import (
 	"time"
 )
 
-// An Attack is one way to be hostile.
+// An Attack is one kind of hostile behaviour of a peer.
 type Attack struct {
 	Name string
-	// Peers is how many connections do it at once, when others are to notice.
+	// Peers is the number of connections that attack at the same time in the benchmark.
 	Peers int
 
 	once func(ctx context.Context, p *peer) (Ending, error)
 }
 
-// All returns every attack there is.
+// All returns all attacks.
 func All() []Attack { return slices.Concat(beforeTheRequest, withTheRequest, onceConnected, inRecords) }
 
-// Once attacks with one connection, and says how it ended. The context's end is
-// the connection's.
+// Once attacks with one connection and returns how it ended. The connection ends at the latest with
+// ctx.
 func (a Attack) Once(ctx context.Context, t Target) (Ending, error) {
 	p, err := dial(ctx, t)
 	if err != nil {
 		return "", err
 	}
-	stop := context.AfterFunc(ctx, p.hangUp)
-	defer p.hangUp()
+	stop := context.AfterFunc(ctx, p.reset)
+	defer p.reset()
 	defer stop()
 	return a.once(ctx, p)
 }
 
-// redial is how long an attacker waits who cannot connect.
+// redial is the wait of an attacker that cannot connect.
 const redial = 100 * time.Millisecond
 
-// Run attacks with all peers, each again and again, until the context ends.
+// Run attacks with all peers, again and again, until ctx ends.
 func (a Attack) Run(ctx context.Context, t Target) {
 	var wg sync.WaitGroup
 	for range a.Peers {

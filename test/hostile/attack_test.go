@@ -14,8 +14,8 @@ import (
 	"github.com/gatecast/gatecast/test/hostile"
 )
 
-// An outcome is what must become of an attack: how it may end for the attacker, and
-// what counts it.
+// An outcome is the expected result of an attack: the possible endings for the attacker, and the
+// metric that counts it.
 type outcome struct {
 	endings []hostile.Ending
 	counted string
@@ -27,16 +27,16 @@ func disconnects(reason string) string {
 	return fmt.Sprintf("gatecast_disconnects_total{reason=%q}", reason)
 }
 
-// ends is for attacks that end in one way.
+// ends returns an outcome.
 func ends(counted string, endings ...hostile.Ending) outcome { return outcome{endings, counted} }
 
 var outcomes = map[string]outcome{
-	"says nothing":                        ends(connects("tls_failed"), hostile.Gone),
+	"sends nothing":                       ends(connects("tls_failed"), hostile.Gone),
 	"TLS handshake byte by byte":          ends(connects("tls_failed"), hostile.Gone),
-	"handshake that is not finished":      ends(connects("tls_failed"), hostile.Stopped),
-	"handshakes, and nothing behind":      ends(connects("incomplete"), hostile.Stopped),
+	"unfinished handshake":                ends(connects("tls_failed"), hostile.Stopped),
+	"handshake without a request":         ends(connects("incomplete"), hostile.Stopped),
 	"connects and resets":                 ends(connects("tls_failed"), hostile.Stopped),
-	"no TLS at all":                       ends(connects("bad_request"), hostile.Answered(400), hostile.Gone), // it may still be writing when it is closed
+	"no TLS at all":                       ends(connects("bad_request"), hostile.Answered(400), hostile.Gone), // the attacker may still write when the node closes
 	"noise":                               ends(connects("tls_failed"), hostile.Gone),
 	"TLS record of 65,535 bytes":          ends(connects("tls_failed"), hostile.Gone),
 	"flood of TLS alerts":                 ends(connects("tls_failed"), hostile.Gone),
@@ -49,9 +49,9 @@ var outcomes = map[string]outcome{
 	"guesses tokens":                      ends(connects("unauthorized"), hostile.Answered(401)),
 	"10,000 requests in a row":            ends(connects("http"), hostile.Answered(200)),
 	"connects as a gateway and resets":    ends(disconnects("connection_lost"), hostile.Stopped),
-	"answers nothing":                     ends(disconnects("heartbeat_timeout"), hostile.Gone),
-	"ends its side only":                  ends(disconnects("connection_lost"), hostile.Gone),
-	"frame header and nothing behind":     ends(disconnects("heartbeat_timeout"), hostile.Gone),
+	"never answers pings":                 ends(disconnects("heartbeat_timeout"), hostile.Gone),
+	"half-closed connection":              ends(disconnects("connection_lost"), hostile.Gone),
+	"incomplete frame header":             ends(disconnects("heartbeat_timeout"), hostile.Gone),
 	"frame byte by byte":                  ends(disconnects("heartbeat_timeout"), hostile.Gone),
 	"frame of 2^62 bytes":                 ends(disconnects("message_too_big"), hostile.Closed(frame.CloseMessageTooBig)),
 	"a million empty fragments":           ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
@@ -62,7 +62,7 @@ var outcomes = map[string]outcome{
 	"flood of large messages":             ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
 	"JSON nested 30,000 deep":             ends(disconnects("invalid_data"), hostile.Closed(frame.CloseInvalidData)),
 	"never reads":                         ends(disconnects("slow_consumer"), hostile.Closed(frame.CloseTryAgainLater), hostile.Gone),
-	"closes its window":                   ends(disconnects("slow_consumer"), hostile.Closed(frame.CloseTryAgainLater), hostile.Gone),
+	"zero receive window":                 ends(disconnects("slow_consumer"), hostile.Closed(frame.CloseTryAgainLater), hostile.Gone),
 	"flood of key updates":                ends(disconnects("connection_lost"), hostile.Alerted("unexpected message")),
 	"key updates with pongs between":      ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
 	"pongs in a record each":              ends(disconnects("rate_exceeded"), hostile.Closed(frame.ClosePolicyViolation)),
@@ -73,16 +73,16 @@ var outcomes = map[string]outcome{
 	"another handshake in the connection": ends(disconnects("connection_lost"), hostile.Alerted("unexpected message")),
 }
 
-// attackTimeout is more than any attack may last.
+// attackTimeout is longer than any attack takes.
 const attackTimeout = time.Minute
 
-// Each attack ends, as it should, is counted, and leaves nothing behind.
+// Each attack ends as expected, is counted, and leaves no connection.
 func TestAttacks(t *testing.T) {
 	for _, a := range hostile.All() {
 		t.Run(a.Name, func(t *testing.T) {
 			want, ok := outcomes[a.Name]
 			if !ok {
-				t.Fatal("nobody says what must become of it")
+				t.Fatal("this attack has no expected outcome")
 			}
 			t.Parallel()
 			_, target := startServer(t, nil, 100, "--ping-interval", "1", "--connection-timeout", "3")
@@ -97,22 +97,21 @@ func TestAttacks(t *testing.T) {
 				t.Errorf("it ended with %q, want %q", how, want.endings)
 			}
 			if ctx.Err() != nil {
-				t.Error("it did not end by itself")
+				t.Error("the node did not end the connection")
 			}
 			settle(t, target, before, want.counted)
 		})
 	}
 	for name := range outcomes {
 		if !slices.ContainsFunc(hostile.All(), func(a hostile.Attack) bool { return a.Name == name }) {
-			t.Errorf("there is no attack called %q", name)
+			t.Errorf("outcomes has %q, which is not an attack", name)
 		}
 	}
 }
 
-// settleTimeout is how long the server may take to get over one connection.
 const settleTimeout = 30 * time.Second
 
-// settle waits until an attack has been counted, once, and is gone.
+// settle waits until an attack was counted once and its connection is closed.
 func settle(t *testing.T, target hostile.Target, before map[string]float64, counted string) {
 	t.Helper()
 	var now map[string]float64
@@ -126,6 +125,6 @@ func settle(t *testing.T, target hostile.Target, before map[string]float64, coun
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Errorf("%s grew by %v, want 1; %v connections and %v handshakes are there", counted,
+	t.Errorf("%s grew by %v, want 1; %v connections and %v handshakes are open", counted,
 		now[counted]-before[counted], now["gatecast_connections"], now["gatecast_handshakes_in_flight"])
 }

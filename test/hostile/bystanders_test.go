@@ -28,13 +28,13 @@ var (
 )
 
 const (
-	bystanderRate  = 200 // events a second
-	bystanderBytes = 200 // of an event
+	bystanderRate  = 200 // events per second
+	bystanderBytes = 200 // per event
 	roomForPeers   = 1000
 )
 
-// BenchmarkBystanders measures for each attack what 1,000 others notice of it, and
-// what it costs the server.
+// BenchmarkBystanders measures, for each attack, its effect on 1,000 other connections and its cost
+// for the node.
 func BenchmarkBystanders(b *testing.B) {
 	server, load, err := bench.Split()
 	if err != nil {
@@ -54,7 +54,7 @@ func BenchmarkBystanders(b *testing.B) {
 
 func bystand(b *testing.B, a hostile.Attack, cpus bench.CPUSet) {
 	target, mallory := startServer(b, &cpus, *bystandersFlag+roomForPeers)
-	var during []map[string]float64 // the metrics at the end of each attack
+	var during []map[string]float64 // metrics at the end of each attack
 	r, err := bench.Bystanders(b.Context(), target, bench.BystandersConfig{
 		Connections: *bystandersFlag, Rate: bystanderRate, EventBytes: bystanderBytes, Part: *partFlag, Rounds: *roundsFlag,
 		Trouble: func(ctx context.Context) error {
@@ -70,13 +70,13 @@ func bystand(b *testing.B, a hostile.Attack, cpus bench.CPUSet) {
 	quiet, _ := r.Figure("quiet-p99")
 	trouble, _ := r.Figure("trouble-p99")
 	b.ReportMetric(trouble/quiet, "p99-ratio")
-	b.ReportMetric(most(during, "go_goroutines"), "goroutines")
-	b.ReportMetric(most(during, "process_resident_memory_bytes")/(1<<20), "rss-MiB")
-	b.ReportMetric(0, "ns/op") // says nothing here
+	b.ReportMetric(largest(during, "go_goroutines"), "goroutines")
+	b.ReportMetric(largest(during, "process_resident_memory_bytes")/(1<<20), "rss-MiB")
+	b.ReportMetric(0, "ns/op") // has no meaning here
 }
 
-// most returns the largest value of a metric.
-func most(all []map[string]float64, name string) float64 {
+// largest returns the largest value of a metric.
+func largest(all []map[string]float64, name string) float64 {
 	values := []float64{0}
 	for _, m := range all {
 		values = append(values, m[name])
@@ -84,18 +84,18 @@ func most(all []map[string]float64, name string) float64 {
 	return slices.Max(values)
 }
 
-// An order is what the process that attacks is told.
+// An order is the input of the attacking process.
 type order struct {
 	Attack string         `json:"attack"`
 	Target hostile.Target `json:"target"`
 }
 
-// attackEndTimeout is how long an attack may take to end.
+// attackEndTimeout bounds the end of the attacking process.
 const attackEndTimeout = 10 * time.Second
 
-// attack has a process of the least priority attack until the context ends: where
-// it shares a processor with the load that measures, it takes what that leaves. It
-// calls atEnd while the attack is still on.
+// attack attacks from another process until ctx ends. The process has the lowest priority, so that
+// it does not take CPU time from the load that measures. attack calls atEnd before it ends the
+// process.
 func attack(ctx context.Context, o order, atEnd func()) error {
 	text, err := json.Marshal(o)
 	if err != nil {
@@ -110,7 +110,7 @@ func attack(ctx context.Context, o order, atEnd func()) error {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the attack: %w", err)
+		return fmt.Errorf("cannot start the attack: %w", err)
 	}
 	<-ctx.Done()
 	atEnd()
@@ -119,7 +119,7 @@ func attack(ctx context.Context, o order, atEnd func()) error {
 	return errors.Join(alive.Close(), cmd.Wait())
 }
 
-// serveAttack is the body of that process. It attacks until its standard input
+// serveAttack is the main function of the attacking process. It attacks until its standard input
 // ends.
 func serveAttack(text string) error {
 	var o order
@@ -128,7 +128,7 @@ func serveAttack(text string) error {
 	}
 	i := slices.IndexFunc(hostile.All(), func(a hostile.Attack) bool { return a.Name == o.Attack })
 	if i < 0 {
-		return fmt.Errorf("no attack is called %q", o.Attack)
+		return fmt.Errorf("there is no attack %q", o.Attack)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

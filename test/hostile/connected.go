@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -16,12 +15,12 @@ import (
 	"github.com/gatecast/gatecast/frame"
 )
 
-// Attacks of a gateway that is connected.
+// Attacks by a connected gateway.
 var onceConnected = []Attack{
-	{Name: "connects as a gateway and resets", Peers: 20, once: connected(func(p *peer) { p.hangUp() })},
-	{Name: "answers nothing", Peers: 600, once: connected(func(*peer) {})},
-	{Name: "ends its side only", Peers: 50, once: connected(func(p *peer) { _ = p.tcp.CloseWrite() })},
-	{Name: "frame header and nothing behind", Peers: 600, once: connected(func(p *peer) {
+	{Name: "connects as a gateway and resets", Peers: 20, once: connected(func(p *peer) { p.reset() })},
+	{Name: "never answers pings", Peers: 600, once: connected(func(*peer) {})},
+	{Name: "half-closed connection", Peers: 50, once: connected(func(p *peer) { _ = p.tcp.CloseWrite() })},
+	{Name: "incomplete frame header", Peers: 600, once: connected(func(p *peer) {
 		_, _ = p.conn.Write(masked(frame.OpText, make([]byte, 60_000))[:1])
 	})},
 	{Name: "frame byte by byte", Peers: 600, once: connected(func(p *peer) {
@@ -31,7 +30,7 @@ var onceConnected = []Attack{
 		_, _ = p.conn.Write([]byte{0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4})
 	})},
 	{Name: "a million empty fragments", Peers: 20, once: connected(func(p *peer) {
-		_, _ = p.conn.Write([]byte{0x01, 0x80, 0, 0, 0, 0}) // text, with more to come
+		_, _ = p.conn.Write([]byte{0x01, 0x80, 0, 0, 0, 0}) // first fragment of a text
 		more := bytes.Repeat([]byte{0x00, 0x80, 0, 0, 0, 0}, 10_000)
 		pour(p.conn, func() []byte { return more })
 	})},
@@ -50,10 +49,10 @@ var onceConnected = []Attack{
 		pour(p.conn, func() []byte { return more })
 	})},
 	{Name: "never reads", Peers: 4, once: neverReads(64 << 10)},
-	{Name: "closes its window", Peers: 4, once: neverReads(0)},
+	{Name: "zero receive window", Peers: 4, once: neverReads(0)},
 }
 
-// connected is an attack behind the upgrade.
+// connected returns an attack that starts after the upgrade.
 func connected(do func(*peer)) func(context.Context, *peer) (Ending, error) {
 	return func(ctx context.Context, p *peer) (Ending, error) {
 		if err := errors.Join(p.secure(ctx), p.upgrade()); err != nil {
@@ -63,7 +62,7 @@ func connected(do func(*peer)) func(context.Context, *peer) (Ending, error) {
 	}
 }
 
-// flooding sends a message as fast as it goes.
+// flooding sends one message as fast as possible.
 func flooding(op frame.OpCode, payload []byte) func(context.Context, *peer) (Ending, error) {
 	return connected(func(p *peer) {
 		one := masked(op, payload)
@@ -72,7 +71,7 @@ func flooding(op frame.OpCode, payload []byte) func(context.Context, *peer) (End
 	})
 }
 
-// masked returns a client's frame.
+// masked returns a frame of a client.
 func masked(op frame.OpCode, payload []byte) []byte {
 	return frame.AppendMasked(nil, op, bytes.Clone(payload), [4]byte{1, 2, 3, 4})
 }
@@ -80,11 +79,11 @@ func masked(op frame.OpCode, payload []byte) []byte {
 const (
 	feedBytes = 64 << 10
 	feedEvery = 100 * time.Millisecond
-	feedTotal = 20 << 20 // more than any queue and any socket's buffer
+	feedTotal = 20 << 20 // larger than the send queue and all socket buffers
 )
 
-// neverReads takes nothing of what its platform publishes, and has so much room
-// for it, in bytes, zero for the least.
+// neverReads reads none of the events that its platform publishes. room is its receive buffer in
+// bytes; 0 is the smallest possible.
 func neverReads(room int) func(context.Context, *peer) (Ending, error) {
 	return func(ctx context.Context, p *peer) (Ending, error) {
 		if err := p.tcp.SetReadBuffer(room); err != nil {
@@ -97,7 +96,7 @@ func neverReads(room int) func(context.Context, *peer) (Ending, error) {
 			if err := p.feed(ctx); err != nil {
 				return "", err
 			}
-			_, _ = p.conn.Write(masked(frame.OpPong, nil)) // it lives; reading will tell if not
+			_, _ = p.conn.Write(masked(frame.OpPong, nil)) // a sign of life; p.end reports a failure
 			select {
 			case <-time.After(feedEvery):
 			case <-ctx.Done():
@@ -111,19 +110,5 @@ func neverReads(room int) func(context.Context, *peer) (Ending, error) {
 // feed publishes an event to the gateway.
 func (p *peer) feed(ctx context.Context) error {
 	body := fmt.Sprintf(`{"gatewayId":%q,"type":"fill","payload":%q}`, p.target.GatewayID, strings.Repeat("x", feedBytes))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.target.Internal+"/api/internal/v1/events", strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+p.target.AdminToken)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	if resp.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("publish: %s", resp.Status)
-	}
-	return nil
+	return p.target.Platform().Do(ctx, http.MethodPost, "/events", body, http.StatusAccepted, nil)
 }

@@ -13,23 +13,23 @@ import (
 	"strings"
 )
 
-// Attacks before there is a request: on TCP and the TLS handshake.
+// Attacks before the request: on TCP and the TLS handshake.
 var beforeTheRequest = []Attack{
-	{Name: "says nothing", Peers: 600, once: func(_ context.Context, p *peer) (Ending, error) {
+	{Name: "sends nothing", Peers: 600, once: func(_ context.Context, p *peer) (Ending, error) {
 		return p.end(), nil
 	}},
 	{Name: "TLS handshake byte by byte", Peers: 600, once: func(ctx context.Context, p *peer) (Ending, error) {
 		return p.whileEnding(func() { trickle(p.tcp, clientHello(ctx)) }), nil
 	}},
-	{Name: "handshake that is not finished", Peers: 100, once: func(ctx context.Context, p *peer) (Ending, error) {
+	{Name: "unfinished handshake", Peers: 100, once: func(ctx context.Context, p *peer) (Ending, error) {
 		if _, err := p.tcp.Write(clientHello(ctx)); err != nil {
 			return "", err
 		}
-		// The server has signed by the time it answers; that is what it costs.
+		// When the server answers, it has computed its signature, which is the cost of a handshake.
 		_, err := p.tcp.Read(make([]byte, 1))
 		return Stopped, err
 	}},
-	{Name: "handshakes, and nothing behind", Peers: 100, once: func(ctx context.Context, p *peer) (Ending, error) {
+	{Name: "handshake without a request", Peers: 100, once: func(ctx context.Context, p *peer) (Ending, error) {
 		return Stopped, p.secure(ctx)
 	}},
 	{Name: "connects and resets", Peers: 50, once: func(context.Context, *peer) (Ending, error) {
@@ -54,7 +54,7 @@ var beforeTheRequest = []Attack{
 	})},
 }
 
-// pouring is an attack that only writes.
+// pouring returns an attack that only writes.
 func pouring(next func() []byte) func(context.Context, *peer) (Ending, error) {
 	return func(_ context.Context, p *peer) (Ending, error) {
 		return p.whileEnding(func() { pour(p.tcp, next) }), nil
@@ -66,7 +66,7 @@ func clientHello(ctx context.Context) []byte {
 	near, far := net.Pipe()
 	defer far.Close()
 	go func() {
-		_ = tls.Client(near, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}).HandshakeContext(ctx) // does not end well
+		_ = tls.Client(near, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}).HandshakeContext(ctx) // fails, because the other end closes
 		_ = near.Close()
 	}()
 	b := make([]byte, 4<<10)
@@ -108,7 +108,7 @@ var withTheRequest = []Attack{
 	})},
 }
 
-// requesting is an attack behind the TLS handshake.
+// requesting returns an attack that starts after the TLS handshake.
 func requesting(do func(*peer)) func(context.Context, *peer) (Ending, error) {
 	return func(ctx context.Context, p *peer) (Ending, error) {
 		if err := p.secure(ctx); err != nil {

@@ -16,26 +16,31 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/frame"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// A Target is the gatecast that is attacked. Every attacker has the credentials of
-// one gateway that is registered there.
+// A Target is the node under attack. Every attacker has the credentials of one registered gateway.
 type Target struct {
 	Gateways  string `json:"gateways"` // host:port
 	GatewayID string `json:"gatewayId"`
 	Token     string `json:"token"`
-	// Internal and AdminToken are the platform's, which publishes to that gateway.
+	// Internal and AdminToken are for publishing to that gateway.
 	Internal   string `json:"internal"` // host:port
 	AdminToken string `json:"adminToken"`
+}
+
+// Platform returns a client of the node's internal listener.
+func (t Target) Platform() *testenv.Platform {
+	return &testenv.Platform{URL: "http://" + t.Internal, Token: t.AdminToken}
 }
 
 // A peer is a hostile connection. One goroutine reads and one writes.
 type peer struct {
 	target Target
 	tcp    *net.TCPConn
-	conn   io.ReadWriter // of the application's bytes
-	behind []byte        // read, and not looked at
-	live   bool          // it was upgraded
+	conn   io.ReadWriter // application data
+	early  []byte        // bytes after the response to the upgrade
+	live   bool          // the upgrade is done
 }
 
 func dial(ctx context.Context, t Target) (*peer, error) {
@@ -47,8 +52,8 @@ func dial(ctx context.Context, t Target) (*peer, error) {
 	return &peer{target: t, tcp: tcp, conn: tcp}, nil
 }
 
-// hangUp resets the connection, which leaves no port in TIME_WAIT.
-func (p *peer) hangUp() {
+// reset closes the connection with RST, which leaves no port in TIME_WAIT.
+func (p *peer) reset() {
 	_ = p.tcp.SetLinger(0)
 	_ = p.tcp.Close()
 }
@@ -63,16 +68,16 @@ func (p *peer) secure(ctx context.Context) error {
 	return nil
 }
 
-// connectPath is the route of the upgrade.
+// connectPath is the path of the connect route.
 const connectPath = "/api/internal/v1/ws/gateways/connect"
 
-// upgradeRequest asks for an upgrade, with the key of RFC 6455 section 1.3.
+// upgradeRequest returns an upgrade request, with the key of RFC 6455 section 1.3.
 func upgradeRequest(token string) string {
 	return "GET " + connectPath + " HTTP/1.1\r\nHost: gatecast\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\napi-key: " + token + "\r\n\r\n"
 }
 
-// upgrade becomes a gateway's connection.
+// upgrade upgrades the connection.
 func (p *peer) upgrade() error {
 	if _, err := io.WriteString(p.conn, upgradeRequest(p.target.Token)); err != nil {
 		return err
@@ -82,10 +87,10 @@ func (p *peer) upgrade() error {
 	for {
 		n, err := p.conn.Read(buf)
 		got = append(got, buf[:n]...)
-		head, behind, whole := bytes.Cut(got, []byte("\r\n\r\n"))
+		head, early, whole := bytes.Cut(got, []byte("\r\n\r\n"))
 		switch {
 		case whole && bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")):
-			p.live, p.behind = true, behind
+			p.live, p.early = true, early
 			return nil
 		case whole:
 			return fmt.Errorf("not upgraded: %.100q", head)
@@ -95,33 +100,33 @@ func (p *peer) upgrade() error {
 	}
 }
 
-// An Ending is how a connection ended, in the attacker's eyes.
+// An Ending is how a connection ended for the attacker.
 type Ending string
 
-// Endings that have no number.
+// Endings without a code.
 const (
-	// Gone is an end without a word: an end of file, or a reset.
+	// Gone is a connection that ended with EOF or a reset.
 	Gone Ending = "gone"
-	// Stopped is the attack's own end.
+	// Stopped is a connection that the attacker ended.
 	Stopped Ending = "stopped"
 )
 
-// Answered is an ending by an answer of HTTP.
+// Answered is an ending with an HTTP response.
 func Answered(status int) Ending { return Ending("HTTP " + strconv.Itoa(status)) }
 
-// Closed is an ending by a WebSocket close frame.
+// Closed is an ending with a WebSocket close frame.
 func Closed(code frame.CloseCode) Ending { return Ending(fmt.Sprint("close ", code)) }
 
-// Alerted is an ending by a TLS alert, named as crypto/tls names it.
+// Alerted is an ending with a TLS alert, with the name that crypto/tls uses.
 func Alerted(name string) Ending { return Ending("alert " + name) }
 
-// end reads to the end, and says how it was.
+// end reads until the connection ends, and returns how.
 func (p *peer) end() Ending {
 	var (
 		how     = Gone
 		decoder = frame.Decoder{FromServer: true}
 		buf     = make([]byte, 16<<10)
-		b       = p.behind
+		b       = p.early
 		head    []byte
 		err     error
 	)
@@ -174,7 +179,7 @@ func statusIn(head []byte) Ending {
 	return Answered(status)
 }
 
-// endingOf names an error of a read.
+// endingOf returns the ending for an error of a read.
 func endingOf(err error) Ending {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return Alerted(strings.TrimPrefix(op.Err.Error(), "tls: "))
@@ -188,7 +193,7 @@ func endingOf(err error) Ending {
 	return Gone
 }
 
-// whileEnding does something while it reads to the end, and says how that was.
+// whileEnding calls do while it reads until the connection ends, and returns how it ended.
 func (p *peer) whileEnding(do func()) Ending {
 	done := make(chan struct{})
 	go func() {
@@ -196,15 +201,15 @@ func (p *peer) whileEnding(do func()) Ending {
 		do()
 	}()
 	how := p.end()
-	p.hangUp()
+	p.reset()
 	<-done
 	return how
 }
 
-// trickleEvery is the pace of who is slow: well within any timeout on idleness.
+// trickleEvery is the interval of a slow writer, much shorter than any idle timeout.
 const trickleEvery = 250 * time.Millisecond
 
-// trickle writes byte by byte, slowly, until it can no longer.
+// trickle writes byte by byte, slowly, until a write fails.
 func trickle(w io.Writer, b []byte) {
 	every := time.NewTicker(trickleEvery)
 	defer every.Stop()
@@ -216,7 +221,7 @@ func trickle(w io.Writer, b []byte) {
 	}
 }
 
-// pour writes what next returns, again and again, until it can no longer.
+// pour writes what next returns, again and again, until a write fails.
 func pour(w io.Writer, next func() []byte) {
 	for {
 		if _, err := w.Write(next()); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// Attacks in the records of TLS 1.3, by a gateway that is connected.
+// Attacks in the TLS 1.3 records of a connected gateway.
 var inRecords = []Attack{
 	{Name: "flood of key updates", Peers: 20, once: sealing(func(r *recordConn) {
 		pour(r.tcp, func() []byte { return r.KeyUpdate(1) })
@@ -47,7 +47,7 @@ var inRecords = []Attack{
 	})},
 }
 
-// sealing is an attack behind the upgrade by a peer that seals its own records.
+// sealing returns an attack after the upgrade, by a peer that makes its own TLS records.
 func sealing(do func(*recordConn)) func(context.Context, *peer) (Ending, error) {
 	return func(ctx context.Context, p *peer) (Ending, error) {
 		r := &recordConn{peer: p}
@@ -56,7 +56,7 @@ func sealing(do func(*recordConn)) func(context.Context, *peer) (Ending, error) 
 			return "", err
 		}
 		if c.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
-			return "", errors.New("the server has chosen another cipher suite than these attacks speak")
+			return "", errors.New("the server chose a cipher suite that these attacks do not support")
 		}
 		p.conn = r
 		if err := p.upgrade(); err != nil {
@@ -66,17 +66,17 @@ func sealing(do func(*recordConn)) func(context.Context, *peer) (Ending, error) 
 	}
 }
 
-// A recordConn is a connection whose records are sealed and opened here.
+// A recordConn is a connection whose records are made here and not by crypto/tls.
 type recordConn struct {
 	*peer
 	testenv.Records
-	plain []byte // opened, and not read
+	plain []byte // decrypted and not yet read
 }
 
-// recordBatch is about how much is written at once.
+// recordBatch is the approximate size of a write.
 const recordBatch = 32 << 10
 
-// pour writes what next returns, many at once, until it can no longer.
+// pour writes what next returns, in large writes, until a write fails.
 func (r *recordConn) pour(next func() []byte) {
 	b := make([]byte, 0, 2*recordBatch)
 	pour(r.tcp, func() []byte {
@@ -87,7 +87,7 @@ func (r *recordConn) pour(next func() []byte) {
 	})
 }
 
-// Write seals b in one record.
+// Write sends b in one record.
 func (r *recordConn) Write(b []byte) (int, error) {
 	if _, err := r.tcp.Write(r.Seal(testenv.RecordData, b)); err != nil {
 		return 0, err
@@ -106,7 +106,7 @@ func (r *recordConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// fill opens the next record.
+// fill reads and decrypts the next record.
 func (r *recordConn) fill() error {
 	var header [5]byte
 	if _, err := io.ReadFull(r.tcp, header[:]); err != nil {
@@ -130,7 +130,7 @@ func (r *recordConn) fill() error {
 	return nil
 }
 
-// alertError is an alert of the server's.
+// alertError is an alert from the server.
 type alertError byte
 
 func (a alertError) Error() string { return tls.AlertError(a).Error() }

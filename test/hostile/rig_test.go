@@ -4,16 +4,11 @@
 package hostile_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -21,16 +16,15 @@ import (
 	"github.com/gatecast/gatecast/test/hostile"
 )
 
-// tempDir is for what outlives one test.
+// tempDir is for files that outlive one test.
 var tempDir string
 
-// binary builds the server, once.
+// binary builds the node's binary once.
 var binary = sync.OnceValues(func() (string, error) {
 	return bench.Build(context.Background(), "../..", tempDir)
 })
 
-// attackVariable is set for the process that attacks: this program again. It has
-// an order.
+// attackVariable makes this program the attacking process. Its value is an order.
 const attackVariable = "GATECAST_HOSTILE_ATTACK"
 
 func TestMain(m *testing.M) {
@@ -42,7 +36,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	// Attackers wait for timeouts, most of the time.
+	// Attackers spend most of their time waiting for timeouts.
 	if err := flag.Set("test.parallel", "20"); err != nil {
 		panic(err)
 	}
@@ -59,7 +53,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// startServer starts a server with a gateway that is the attacker's.
+// startServer starts a node with a registered gateway for the attacker.
 func startServer(tb testing.TB, cpus *bench.CPUSet, connections int, flags ...string) (bench.Target, hostile.Target) {
 	tb.Helper()
 	path, err := binary()
@@ -81,47 +75,21 @@ func startServer(tb testing.TB, cpus *bench.CPUSet, connections int, flags ...st
 		Gateways: s.Target.Gateways, GatewayID: "mallory",
 		Internal: s.Target.Internal, AdminToken: s.Target.AdminToken,
 	}
-	if t.Token, err = register(t); err != nil {
+	body := map[string]string{"name": t.GatewayID, "id": t.GatewayID}
+	var answer struct{ Token string }
+	if err := t.Platform().Do(tb.Context(), http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
 		tb.Fatal(err)
 	}
+	t.Token = answer.Token
 	return s.Target, t
 }
 
-// register registers the attacker's gateway and returns its token.
-func register(t hostile.Target) (token string, err error) {
-	body := fmt.Sprintf(`{"name":%q,"id":%q}`, t.GatewayID, t.GatewayID)
-	req, err := http.NewRequest(http.MethodPost, "http://"+t.Internal+"/api/internal/v1/gateways", strings.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Authorization", "Bearer "+t.AdminToken)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	var answer struct{ Token string }
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	return answer.Token, err
-}
-
-// metrics returns what the server's metrics are, by name and labels.
+// metrics returns the node's metrics by name and labels.
 func metrics(tb testing.TB, t hostile.Target) map[string]float64 {
 	tb.Helper()
-	resp, err := http.Get("http://" + t.Internal + "/metrics")
+	values, err := t.Platform().Metrics(context.Background())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer resp.Body.Close()
-	all := make(map[string]float64)
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			all[name] = v
-		}
-	}
-	if len(all) == 0 {
-		tb.Fatal(errors.New("no metrics"))
-	}
-	return all
+	return values
 }

@@ -17,21 +17,20 @@ import (
 	"github.com/gatecast/gatecast/client"
 )
 
-// An actor does one thing to gateways, again and again. Each time it makes sure
-// that what it did had its effect.
+// An actor does one thing to gateways, again and again, and checks its effect each time.
 type actor struct {
 	name  string
-	every time.Duration // from one time to the next
+	every time.Duration // interval
 	act   func(context.Context) error
-	done  atomic.Int64 // how often it had its effect
+	done  atomic.Int64 // number of successes
 }
 
-// actors returns all of them. What they do a second is a few hundredths of the
-// connections there are by default.
+// actors returns all actors. Per second they affect a few percent of the default number of
+// connections.
 func (s *soak) actors() []*actor {
 	return []*actor{
 		{name: "churn, clean", every: 300 * time.Millisecond, act: s.churn((*member).leave)},
-		{name: "churn, abrupt", every: 300 * time.Millisecond, act: s.churn((*member).vanish)},
+		{name: "churn, abrupt", every: 300 * time.Millisecond, act: s.churn((*member).reset)},
 		{name: "restart", every: 500 * time.Millisecond, act: s.restart},
 		{name: "kick", every: time.Second, act: s.kick},
 		{name: "slow reader", every: 10 * time.Second, act: s.slow},
@@ -41,12 +40,11 @@ func (s *soak) actors() []*actor {
 	}
 }
 
-// run acts until over ends, and at least once. What it has begun then it finishes,
-// unless ctx ends.
-func (a *actor) run(ctx, over context.Context, tell func(error)) {
+// run acts until over ends, but at least once. It completes the last action, unless ctx ends.
+func (a *actor) run(ctx, over context.Context, report func(error)) {
 	for {
 		if err := a.act(ctx); err != nil {
-			tell(fmt.Errorf("%s: %w", a.name, err))
+			report(fmt.Errorf("%s: %w", a.name, err))
 		} else {
 			a.done.Add(1)
 		}
@@ -56,7 +54,7 @@ func (a *actor) run(ctx, over context.Context, tell func(error)) {
 	}
 }
 
-// pick returns a gateway that no other actor has. The caller unlocks busy.
+// pick returns a gateway that no other actor uses. The caller unlocks busy.
 func (s *soak) pick() *gateway {
 	for {
 		if g := s.lasting[rand.IntN(len(s.lasting))]; g.busy.TryLock() {
@@ -65,7 +63,7 @@ func (s *soak) pick() *gateway {
 	}
 }
 
-// pickConnected is pick of a gateway whose members are connected.
+// pickConnected is pick for a gateway whose members are connected.
 func (s *soak) pickConnected(ctx context.Context) (*gateway, error) {
 	g := s.pick()
 	err := await(ctx, g.id+" is connected", g.connected)
@@ -75,8 +73,8 @@ func (s *soak) pickConnected(ctx context.Context) (*gateway, error) {
 	return g, err
 }
 
-// churn has a member leave for good and another come, who knows of nothing.
-func (s *soak) churn(leave func(m *member, anew bool)) func(context.Context) error {
+// churn disconnects a member with leave. A new client without a position replaces it.
+func (s *soak) churn(leave func(m *member, newChain bool)) func(context.Context) error {
 	return func(ctx context.Context) error {
 		g, err := s.pickConnected(ctx)
 		if err != nil {
@@ -90,8 +88,8 @@ func (s *soak) churn(leave func(m *member, anew bool)) func(context.Context) err
 	}
 }
 
-// restart has all clients of a gateway die and come back within seconds with the
-// position that they had.
+// restart disconnects all clients of a gateway. They reconnect within seconds, with their
+// positions.
 func (s *soak) restart(ctx context.Context) error {
 	g, err := s.pickConnected(ctx)
 	if err != nil {
@@ -103,7 +101,7 @@ func (s *soak) restart(ctx context.Context) error {
 		_, numbers[i] = m.connection()
 		m.keepAway()
 		defer m.comeBack()
-		m.vanish(false)
+		m.reset(false)
 	}
 	if err := pause(ctx, rand.N(3*time.Second)); err != nil {
 		return err
@@ -129,7 +127,7 @@ func (s *soak) kick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.platform.do(ctx, http.MethodDelete, "/connections/"+conn.Accepted().ConnectionID, "", http.StatusNoContent, nil); err != nil {
+	if err := s.platform.Do(ctx, http.MethodDelete, "/connections/"+conn.Accepted().ConnectionID, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
 	if err := m.back(ctx, n); err != nil {
@@ -140,20 +138,20 @@ func (s *soak) kick(ctx context.Context) error {
 
 func wantCode(m *member, want client.CloseCode) error {
 	if got := m.lastCode(); got != want {
-		return fmt.Errorf("a connection of %s ended with close code %d where %d was to come", m.g.id, got, want)
+		return fmt.Errorf("a connection of %s ended with close code %d, want %d", m.g.id, got, want)
 	}
 	return nil
 }
 
 const (
-	slowPayload = 32 << 10 // bytes of an event that makes a deaf member slow
-	slowEvents  = 400      // after so many it must have been cut off: more than any socket holds
+	slowPayload = 32 << 10 // bytes of an event
+	slowEvents  = 400      // more events than all socket buffers hold
 )
 
-// slow has a member read nothing while its gateway is sent more than sockets
-// hold, until the server has cut it off. Then it reads, is told so, and resumes.
-// The server waits some seconds for it to get so far, which on a machine that is
-// busy may be too short: then it is tried again.
+// slow makes a member stop reading, and publishes more than sockets hold, until the server closes
+// the connection. Then the member reads again, receives the close code and resumes. The server
+// waits some seconds for the close frame to be read. That can be too short on a busy machine: then
+// slow tries again.
 func (s *soak) slow(ctx context.Context) error {
 	g, err := s.pickConnected(ctx)
 	if err != nil {
@@ -182,8 +180,7 @@ func (s *soak) slow(ctx context.Context) error {
 	return wantCode(m, client.CloseTryAgainLater)
 }
 
-// overfill publishes to a gateway until the server has cut off a connection of
-// it.
+// overfill publishes to a gateway until the server has closed one of its connections.
 func (s *soak) overfill(ctx context.Context, g *gateway, connection string) error {
 	for range slowEvents {
 		if err := s.publish(ctx, g.toIt(), slowPayload); err != nil {
@@ -197,11 +194,11 @@ func (s *soak) overfill(ctx context.Context, g *gateway, connection string) erro
 			return nil
 		}
 	}
-	return fmt.Errorf("a connection of %s is not read, and %d events of %d bytes have not made it a slow consumer", g.id, slowEvents, slowPayload)
+	return fmt.Errorf("%s does not read a connection, but after %d events of %d bytes it is not a slow consumer", g.id, slowEvents, slowPayload)
 }
 
-// rotate gives a gateway a new token, which one member goes over to by itself and
-// the other when the old one is deleted.
+// rotate gives a gateway a new token. One member starts to use it by itself, the other after the
+// old token was deleted.
 func (s *soak) rotate(ctx context.Context) error {
 	g, err := s.pickConnected(ctx)
 	if err != nil {
@@ -219,7 +216,7 @@ func (s *soak) rotate(ctx context.Context) error {
 		return err
 	}
 	_, n = last.connection()
-	if err := s.platform.do(ctx, http.MethodDelete, "/gateways/"+g.id+"/tokens/"+former, "", http.StatusNoContent, nil); err != nil {
+	if err := s.platform.Do(ctx, http.MethodDelete, "/gateways/"+g.id+"/tokens/"+former, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
 	if err := last.back(ctx, n); err != nil {
@@ -228,14 +225,13 @@ func (s *soak) rotate(ctx context.Context) error {
 	return wantCode(last, client.ClosePolicyViolation)
 }
 
-// replace removes the gateway that has been there longest of those that come and
-// go, and has another come.
+// replace removes the oldest temporary gateway and registers another one.
 func (s *soak) replace(ctx context.Context) error {
 	s.mu.Lock()
 	former := s.passing[0]
 	s.mu.Unlock()
 	former.remove()
-	if err := s.platform.do(ctx, http.MethodDelete, "/gateways/"+former.id, "", http.StatusNoContent, nil); err != nil {
+	if err := s.platform.Do(ctx, http.MethodDelete, "/gateways/"+former.id, "", http.StatusNoContent, nil); err != nil {
 		return err
 	}
 	for _, m := range former.members {
@@ -256,14 +252,13 @@ func (s *soak) replace(ctx context.Context) error {
 	return await(ctx, g.id+" is connected", g.connected)
 }
 
-// certificate puts another certificate into the server's files and waits until
-// new connections get it.
+// certificate replaces the server's certificate and waits until new connections get the new one.
 func (s *soak) certificate(ctx context.Context) error {
 	der, err := s.pair.renew()
 	if err != nil {
 		return err
 	}
-	const between = 250 * time.Millisecond // handshakes cost
+	const between = 250 * time.Millisecond // handshakes cost CPU time
 	return awaitEvery(ctx, between, "the new certificate is used", func() bool {
 		conn, err := (&tls.Dialer{Config: s.target.TLS}).DialContext(ctx, "tcp", s.target.Gateways)
 		if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// A pair is the files of a server's certificate and its key.
+// A pair is the file names of a server's certificate and key.
 type pair struct{ cert, key string }
 
 func newPair(folder string) pair {
 	return pair{filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")}
 }
 
-// renew puts a new certificate into the files, and returns it in DER.
+// renew writes a new certificate into the files and returns it in DER.
 func (p pair) renew() (der []byte, err error) {
 	c := testenv.NewCertificate()
 	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
@@ -32,7 +32,7 @@ func (p pair) renew() (der []byte, err error) {
 	return c.Certificate[0], replace(p.cert, "CERTIFICATE", c.Certificate[0])
 }
 
-// replace replaces a file by one that is whole.
+// replace replaces a file atomically.
 func replace(name, kind string, der []byte) error {
 	next := name + ".new"
 	if err := os.WriteFile(next, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -10,16 +10,16 @@ import (
 	"sync"
 )
 
-// A gateway is one that was registered, with its members.
+// A gateway is a registered gateway and its members.
 type gateway struct {
 	id, group string
 	members   []*member
 
-	// busy is held by the actor that does something to the gateway, so that it sees
-	// what came of that and not of what another did.
+	// busy is held by the actor that changes the gateway, so that it sees only the effects of its
+	// own action.
 	busy sync.Mutex
-	// publishing is held for reading while something is published to the gateway
-	// alone. Who removes it holds it for writing.
+	// publishing is held for reading while something is published to this gateway alone, and for
+	// writing while the gateway is removed.
 	publishing sync.RWMutex
 
 	mu      sync.Mutex
@@ -28,7 +28,7 @@ type gateway struct {
 	removed bool
 }
 
-// members of each gateway, as replicas of one.
+// members is the number of clients per gateway.
 const members = 2
 
 const toAll = `"all":true`
@@ -37,14 +37,14 @@ func toGroup(name string) string { return fmt.Sprintf(`"group":%q`, name) }
 
 func (g *gateway) toIt() string { return fmt.Sprintf(`"gatewayId":%q`, g.id) }
 
-// audiences returns those that the gateway belongs to.
+// audiences returns the audiences that include the gateway.
 func (g *gateway) audiences() []string { return []string{g.toIt(), toGroup(g.group), toAll} }
 
-// join registers a gateway and has its members connect.
+// join registers a gateway and connects its members.
 func (s *soak) join(ctx context.Context, group string) (*gateway, error) {
 	var answer struct{ ID, Token, TokenID string }
 	body := fmt.Sprintf(`{"name":"soak","groups":[%q]}`, group)
-	if err := s.platform.do(ctx, http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
+	if err := s.platform.Do(ctx, http.MethodPost, "/gateways", body, http.StatusCreated, &answer); err != nil {
 		return nil, err
 	}
 	g := &gateway{id: answer.ID, group: group, token: answer.Token, tokenID: answer.TokenID}
@@ -58,10 +58,10 @@ func (s *soak) join(ctx context.Context, group string) (*gateway, error) {
 	return g, nil
 }
 
-// addToken gives the gateway a new token, and returns the id of the one before.
+// addToken makes a new token for the gateway, and returns the id of the previous one.
 func (s *soak) addToken(ctx context.Context, g *gateway) (former string, err error) {
 	var answer struct{ ID, Token string }
-	if err := s.platform.do(ctx, http.MethodPost, "/gateways/"+g.id+"/tokens", "{}", http.StatusCreated, &answer); err != nil {
+	if err := s.platform.Do(ctx, http.MethodPost, "/gateways/"+g.id+"/tokens", "{}", http.StatusCreated, &answer); err != nil {
 		return "", err
 	}
 	g.mu.Lock()
@@ -77,8 +77,8 @@ func (g *gateway) currentToken() string {
 	return g.token
 }
 
-// remove marks the gateway as removed, after the publishes to it that are under
-// way: one that comes later is refused.
+// remove marks the gateway as removed, after all publishes to it have ended: later ones are
+// refused.
 func (g *gateway) remove() {
 	g.publishing.Lock()
 	defer g.publishing.Unlock()
@@ -93,7 +93,7 @@ func (g *gateway) isRemoved() bool {
 	return g.removed
 }
 
-// connected reports whether all members are.
+// connected reports whether all members are connected.
 func (g *gateway) connected() bool {
 	for _, m := range g.members {
 		if !m.connected() {

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// gauges are what must not grow, in the order of a reading.
+// gauges are the values that must not grow, in the order of a reading.
 var gauges = [...]string{"RSS, MB", "live heap, MB", "goroutines", "descriptors"}
 
-// A reading is what the gauges show at one time.
+// A reading is the values of all gauges at one time.
 type reading [len(gauges)]float64
 
 const mb = 1 << 20
 
-// read reads the server's gauges.
+// read reads the gauges of the server.
 func (s *soak) read(ctx context.Context) (r reading, err error) {
-	values, err := s.platform.metrics(ctx)
+	values, err := s.platform.Metrics(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -29,8 +29,8 @@ func (s *soak) read(ctx context.Context) (r reading, err error) {
 		return r, err
 	}
 	descriptors, err := s.target.Process.Descriptors()
-	// The collector sets its next goal from what was alive after the last
-	// collection: it is that and GOGC percent of it.
+	// The garbage collector sets its next goal to the live heap after the last collection plus GOGC
+	// percent.
 	live := values["go_memstats_next_gc_bytes"] / (1 + values["go_gc_gogc_percent"]/100)
 	return reading{float64(memory.RSS) / mb, live / mb, values["go_goroutines"], float64(descriptors)}, err
 }
@@ -47,7 +47,7 @@ func (r *record) add(at time.Duration, values reading) {
 	}
 }
 
-// span returns the time between the first samples and the last.
+// span returns the time between the first and the last sample.
 func (r *record) span() time.Duration {
 	list := r.samples[0]
 	if len(list) == 0 {
@@ -56,7 +56,7 @@ func (r *record) span() time.Duration {
 	return list[len(list)-1].at - list[0].at
 }
 
-// write writes the trends, and returns which gauges are not flat.
+// write writes the trends, and returns the names of the gauges that grow.
 func (r *record) write(w io.Writer) (rising []string) {
 	for i, name := range gauges {
 		if len(r.samples[i]) == 0 {

@@ -10,29 +10,28 @@ import (
 	"sync"
 )
 
-// A ledger has what was published and not yet been checked against what was
-// received. It forgets what every chain is past, so that it does not grow with
-// time. Goroutines may share it.
+// A ledger compares what was published with what was received. It drops what all chains have
+// passed, so that it does not grow. Goroutines can share it.
 type ledger struct {
 	mu       sync.Mutex
-	receipts map[string][]uint64 // sequences by audience, in no order
+	receipts map[string][]uint64 // sequences by audience, unordered
 	flying   map[*flight]struct{}
-	highest  uint64 // sequence of all receipts
+	highest  uint64 // highest sequence of all receipts
 	chains   map[*chain]struct{}
-	bound    uint64 // at the last check every chain was past it
+	bound    uint64 // position that all chains had passed at the last check
 	totals   totals
 	faults   []string
 }
 
-// totals count events, but for published deliveries of them.
+// totals are numbers of deliveries; only published is a number of events.
 type totals struct {
 	published  int
 	received   int
-	checked    int // deliveries that were owed and have come, once and in order
+	checked    int // expected deliveries that arrived once and in order
 	lost       int
-	doubled    int // came again on the same chain
-	disordered int // came behind a later one
-	foreign    int // were for somebody else, or nobody published them
+	doubled    int // arrived twice on the same chain
+	disordered int // arrived after a later event
+	foreign    int // for another gateway, or not published
 }
 
 func (t totals) String() string {
@@ -42,7 +41,7 @@ func (t totals) String() string {
 
 func (t totals) wrong() int { return t.lost + t.doubled + t.disordered + t.foreign }
 
-// maxFaults bounds the faults that are told; the rest is counted.
+// maxFaults is the number of faults that are reported; more are only counted.
 const maxFaults = 20
 
 func newLedger() *ledger {
@@ -53,10 +52,10 @@ func newLedger() *ledger {
 	}
 }
 
-// A flight is a publish that has no receipt yet. Its event comes behind floor.
+// A flight is a publish without a receipt yet. Its event has a sequence after floor.
 type flight struct{ floor uint64 }
 
-// begin is called ahead of a publish.
+// begin starts a publish.
 func (l *ledger) begin() *flight {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +64,7 @@ func (l *ledger) begin() *flight {
 	return f
 }
 
-// enter enters the receipt of a publish.
+// enter adds the receipt of a publish.
 func (l *ledger) enter(f *flight, audience string, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,14 +74,14 @@ func (l *ledger) enter(f *flight, audience string, seq uint64) {
 	l.totals.published++
 }
 
-// abandon gives a publish up: nobody knows whether there is an event.
+// abandon ends a publish without a receipt: its event may exist or not.
 func (l *ledger) abandon(f *flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.flying, f)
 }
 
-// horizon returns up to where all receipts are in.
+// horizon returns the sequence up to which all receipts are known.
 func (l *ledger) horizon() uint64 {
 	h := l.highest
 	for f := range l.flying {
@@ -91,20 +90,20 @@ func (l *ledger) horizon() uint64 {
 	return h
 }
 
-// A chain is what one client receives over connections each of which goes on
-// where the one before ended. Its fields are its ledger's.
+// A chain is what one client receives over several connections, each of which resumes after the one
+// before. Its fields belong to its ledger.
 type chain struct {
 	l         *ledger
 	name      string
 	audiences []string
-	checked   uint64   // all up to here is checked, or was before the chain
-	last      uint64   // the latest event received
-	got       []uint64 // behind checked, in order
-	history   []string // of its connections, the latest
-	retired   bool     // nothing more will come
+	checked   uint64   // sequence up to which everything was checked
+	last      uint64   // sequence of the newest event received
+	got       []uint64 // sequences after checked, in order
+	history   []string // of its connections, the newest notes
+	retired   bool     // no more events follow
 }
 
-// open begins a chain behind a place in the log.
+// open starts a chain at a position of the log.
 func (l *ledger) open(name string, audiences []string, start uint64) *chain {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +112,7 @@ func (l *ledger) open(name string, audiences []string, start uint64) *chain {
 	return c
 }
 
-// take notes an event that was received.
+// take records a received event.
 func (c *chain) take(seq uint64) {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
@@ -122,28 +121,28 @@ func (c *chain) take(seq uint64) {
 	switch {
 	case had || seq <= c.checked:
 		c.l.totals.doubled++
-		c.fault("event %d came again, behind %d", seq, c.last)
+		c.fault("event %d is a duplicate, after event %d", seq, c.last)
 	case seq < c.last:
 		c.l.totals.disordered++
-		c.fault("event %d came behind %d", seq, c.last)
-		c.got = slices.Insert(c.got, at, seq) // it is late and not lost
+		c.fault("event %d arrived after event %d", seq, c.last)
+		c.got = slices.Insert(c.got, at, seq) // it is late, but not lost
 	default:
 		c.got = append(c.got, seq)
 		c.last = seq
 	}
 }
 
-// retire says that nothing more will come.
+// retire ends the chain: no more events follow.
 func (c *chain) retire() {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	c.retired = true
 }
 
-// maxHistory is how many notes of a chain are kept.
+// maxHistory is the number of notes of a chain.
 const maxHistory = 6
 
-// note keeps what happened to the chain's connection, to be told with a fault.
+// note records what happened to the chain's connection, for the report of a fault.
 func (c *chain) note(what string) {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
@@ -153,22 +152,21 @@ func (c *chain) note(what string) {
 	c.history = append(c.history, what)
 }
 
-// fault tells what is wrong with a chain. The ledger is locked.
+// fault reports a fault of the chain. The ledger is locked.
 func (c *chain) fault(format string, args ...any) {
 	if len(c.l.faults) < maxFaults {
 		c.l.faults = append(c.l.faults, fmt.Sprintf("%s: %s; its connections: %q", c.name, fmt.Sprintf(format, args...), c.history))
 	}
 }
 
-// check compares what chains have received with what there are receipts for, as
-// far as both are known.
+// check compares the received events with the receipts, as far as both are complete.
 func (l *ledger) check() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	horizon := l.horizon()
 	bound := horizon
 	for c := range l.chains {
-		// Events of a chain come in order, so those ahead of its last have come.
+		// A chain receives events in order, so all events before its last one have arrived.
 		c.checkTo(min(horizon, c.last))
 		if c.retired && c.checked == c.last {
 			delete(l.chains, c)
@@ -176,13 +174,12 @@ func (l *ledger) check() {
 		}
 		bound = min(bound, c.checked)
 	}
-	// Not up to the new bound: a chain that opens now may begin a little before.
+	// Not up to the new bound: a chain that opens now can begin slightly before it.
 	l.forget(l.bound)
 	l.bound = bound
 }
 
-// finish checks everything: nothing more will be published, and what has not
-// come is lost.
+// finish checks everything. No more events are published, and what has not arrived is lost.
 func (l *ledger) finish() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,31 +193,31 @@ func (l *ledger) finish() {
 	clear(l.chains)
 }
 
-// settled reports whether every chain has got the last event that it is owed.
+// settled reports whether each chain has received the last event expected on it.
 func (l *ledger) settled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.chains {
-		if !c.retired && len(l.owed(c, c.last, math.MaxUint64)) > 0 {
+		if !c.retired && len(l.expected(c, c.last, math.MaxUint64)) > 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// state returns the totals and the faults up to now.
+// state returns the totals and faults so far.
 func (l *ledger) state() (totals, []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.totals, slices.Clone(l.faults)
 }
 
-// owed returns the events that a chain is to get, behind a place and up to
-// another, in order.
-func (l *ledger) owed(c *chain, behind, upTo uint64) (seqs []uint64) {
+// expected returns, in order, the events after one position and up to another that a chain must
+// receive.
+func (l *ledger) expected(c *chain, after, upTo uint64) (seqs []uint64) {
 	for _, audience := range c.audiences {
 		for _, seq := range l.receipts[audience] {
-			if seq > behind && seq <= upTo {
+			if seq > after && seq <= upTo {
 				seqs = append(seqs, seq)
 			}
 		}
@@ -229,31 +226,31 @@ func (l *ledger) owed(c *chain, behind, upTo uint64) (seqs []uint64) {
 	return seqs
 }
 
-// checkTo compares up to a place, if the chain is not there yet.
-func (c *chain) checkTo(place uint64) {
-	if place <= c.checked {
+// checkTo compares up to a position, unless the chain has passed it.
+func (c *chain) checkTo(position uint64) {
+	if position <= c.checked {
 		return
 	}
-	owed := c.l.owed(c, c.checked, place)
-	n, exact := slices.BinarySearch(c.got, place)
+	owed := c.l.expected(c, c.checked, position)
+	n, exact := slices.BinarySearch(c.got, position)
 	if exact {
 		n++
 	}
 	lost, foreign := difference(owed, c.got[:n]), difference(c.got[:n], owed)
 	if len(lost) > 0 {
 		c.l.totals.lost += len(lost)
-		c.fault("events %v did not come; the last to come is %d", lost[:min(len(lost), maxFaults)], c.last)
+		c.fault("events %v were not received; the last to come is %d", lost[:min(len(lost), maxFaults)], c.last)
 	}
 	if len(foreign) > 0 {
 		c.l.totals.foreign += len(foreign)
-		c.fault("events %v came and were not for it", foreign[:min(len(foreign), maxFaults)])
+		c.fault("events %v were for another gateway", foreign[:min(len(foreign), maxFaults)])
 	}
 	c.l.totals.checked += n - len(foreign)
 	c.got = append(c.got[:0], c.got[n:]...)
-	c.checked = place
+	c.checked = position
 }
 
-// difference returns what is in a and not in b, both in order.
+// difference returns the elements of a that are not in b. Both are sorted.
 func difference(a, b []uint64) (only []uint64) {
 	for _, v := range a {
 		if _, ok := slices.BinarySearch(b, v); !ok {
@@ -263,10 +260,10 @@ func difference(a, b []uint64) (only []uint64) {
 	return only
 }
 
-// forget drops receipts up to a place.
-func (l *ledger) forget(place uint64) {
+// forget drops receipts up to a position.
+func (l *ledger) forget(position uint64) {
 	for audience, seqs := range l.receipts {
-		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool { return seq <= place })
+		seqs = slices.DeleteFunc(seqs, func(seq uint64) bool { return seq <= position })
 		if len(seqs) == 0 {
 			delete(l.receipts, audience)
 			continue

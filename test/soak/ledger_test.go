@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// publish publishes events, in order.
+// publish adds receipts, in order.
 func (l *ledger) publish(audience string, seqs ...uint64) {
 	for _, seq := range seqs {
 		l.enter(l.begin(), audience, seq)
@@ -25,19 +25,19 @@ func (c *chain) takeAll(seqs ...uint64) {
 
 func TestLedgerVerdict(t *testing.T) {
 	for name, test := range map[string]struct {
-		got  []uint64 // of 11 to it, 12 to its group, 13 to another, 14 to all
-		want totals
-		says string
+		got   []uint64 // of: 11 to the gateway, 12 to its group, 13 to another gateway, 14 to all
+		want  totals
+		fault string
 	}{
-		"all":            {got: []uint64{11, 12, 14}, want: totals{received: 3, checked: 3}},
-		"one is missing": {got: []uint64{11, 14}, want: totals{received: 2, checked: 2, lost: 1}, says: "events [12] did not come"},
-		"the end is":     {got: []uint64{11}, want: totals{received: 1, checked: 1, lost: 2}, says: "events [12 14] did not come"},
-		"nothing came":   {want: totals{lost: 3}, says: "events [11 12 14] did not come"},
-		"one twice":      {got: []uint64{11, 12, 12, 14}, want: totals{received: 4, checked: 3, doubled: 1}, says: "event 12 came again"},
-		"one late again": {got: []uint64{11, 12, 14, 11}, want: totals{received: 4, checked: 3, doubled: 1}, says: "event 11 came again, behind 14"},
-		"turned":         {got: []uint64{11, 14, 12}, want: totals{received: 3, checked: 3, disordered: 1}, says: "event 12 came behind 14"},
-		"another's":      {got: []uint64{11, 12, 13, 14}, want: totals{received: 4, checked: 3, foreign: 1}, says: "events [13] came and were not for it"},
-		"from before":    {got: []uint64{9, 11, 12, 14}, want: totals{received: 4, checked: 3, doubled: 1}, says: "event 9 came again"},
+		"all":                   {got: []uint64{11, 12, 14}, want: totals{received: 3, checked: 3}},
+		"one missing":           {got: []uint64{11, 14}, want: totals{received: 2, checked: 2, lost: 1}, fault: "events [12] were not received"},
+		"the last ones missing": {got: []uint64{11}, want: totals{received: 1, checked: 1, lost: 2}, fault: "events [12 14] were not received"},
+		"nothing received":      {want: totals{lost: 3}, fault: "events [11 12 14] were not received"},
+		"one duplicate":         {got: []uint64{11, 12, 12, 14}, want: totals{received: 4, checked: 3, doubled: 1}, fault: "event 12 is a duplicate"},
+		"one late duplicate":    {got: []uint64{11, 12, 14, 11}, want: totals{received: 4, checked: 3, doubled: 1}, fault: "event 11 is a duplicate, after event 14"},
+		"out of order":          {got: []uint64{11, 14, 12}, want: totals{received: 3, checked: 3, disordered: 1}, fault: "event 12 arrived after event 14"},
+		"for another gateway":   {got: []uint64{11, 12, 13, 14}, want: totals{received: 4, checked: 3, foreign: 1}, fault: "events [13] were for another gateway"},
+		"from before the chain": {got: []uint64{9, 11, 12, 14}, want: totals{received: 4, checked: 3, doubled: 1}, fault: "event 9 is a duplicate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLedger()
@@ -55,15 +55,15 @@ func TestLedgerVerdict(t *testing.T) {
 			if got != test.want {
 				t.Errorf("got %+v\nwant %+v", got, test.want)
 			}
-			if test.says == "" && len(faults) > 0 || !strings.Contains(strings.Join(faults, "\n"), test.says) {
-				t.Errorf("faults %q, want %q", faults, test.says)
+			if test.fault == "" && len(faults) > 0 || !strings.Contains(strings.Join(faults, "\n"), test.fault) {
+				t.Errorf("faults %q, want %q", faults, test.fault)
 			}
 		})
 	}
 }
 
-// What has no receipt yet is not foreign, and what is behind the last event of a
-// chain is not lost yet.
+// An event without a receipt yet is not foreign. An event after the last one of a chain is not lost
+// yet.
 func TestLedgerCheckWaits(t *testing.T) {
 	l := newLedger()
 	c := l.open("edge", []string{"edge"}, 0)
@@ -77,7 +77,7 @@ func TestLedgerCheckWaits(t *testing.T) {
 	l.enter(early, "edge", 1)
 	l.check()
 	if got, _ := l.state(); got != (totals{published: 3, received: 2, checked: 2}) {
-		t.Errorf("with event 3 under way: %+v", got)
+		t.Errorf("before event 3 arrived: %+v", got)
 	}
 	if l.settled() {
 		t.Error("settled without event 3")
@@ -88,7 +88,7 @@ func TestLedgerCheckWaits(t *testing.T) {
 	}
 }
 
-// A chain that has left is owed nothing behind its last event.
+// A retired chain expects no events after its last one.
 func TestLedgerRetired(t *testing.T) {
 	l := newLedger()
 	whole, broken := l.open("whole", []string{"all"}, 0), l.open("broken", []string{"all"}, 0)
@@ -98,7 +98,7 @@ func TestLedgerRetired(t *testing.T) {
 	whole.retire()
 	broken.retire()
 	if !l.settled() {
-		t.Error("not settled, with nobody to wait for")
+		t.Error("not settled, although no chain is open")
 	}
 	l.check()
 	if len(l.chains) > 0 {
@@ -109,7 +109,7 @@ func TestLedgerRetired(t *testing.T) {
 	}
 }
 
-// However long it goes on, the ledger holds what is between two checks only.
+// The ledger keeps only what lies between two checks.
 func TestLedgerForgets(t *testing.T) {
 	l := newLedger()
 	slow, fast := l.open("slow", []string{"all"}, 0), l.open("fast", []string{"all"}, 0)
@@ -118,7 +118,7 @@ func TestLedgerForgets(t *testing.T) {
 		for seq := first; seq < first+round; seq++ {
 			l.publish("all", seq)
 			fast.take(seq)
-			if seq > round { // a round behind
+			if seq > round { // one round late
 				slow.take(seq - round)
 			}
 		}
@@ -135,8 +135,8 @@ func TestLedgerForgets(t *testing.T) {
 	}
 }
 
-// Receipts of publishes at the same time come in any order; what the checks find
-// does not depend on it, nor on when they are made.
+// Receipts of concurrent publishes arrive in any order. The result does not depend on it, nor on
+// the times of the checks.
 func TestLedgerAnyOrder(t *testing.T) {
 	for range 200 {
 		l := newLedger()

@@ -1,20 +1,18 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command soak keeps a gatecast busy for minutes or days with all that happens to
-// one at the same time, and checks that nothing of it adds up. The server is the
-// real binary in a process of its own, with a log that retention takes from all
-// the while; the gateways are real clients, that come, go, die, resume, read
-// nothing, are kicked, rotated and removed.
+// Command soak runs a node for minutes or days under all kinds of load at the same time, and checks
+// that no event is lost and nothing grows. The node is the real binary in another process, with a
+// log whose retention removes events all the time. The gateways are real clients that connect,
+// disconnect, crash, resume, stop reading, are kicked, get new tokens and are removed.
 //
-// Events that a publisher has a receipt for and a chain of connections did not
-// get, got twice, or got out of order must be none, at every moment and for each
-// gateway; and memory, goroutines and descriptors must be flat.
+// At each moment and for each gateway, no event with a receipt may be lost, duplicated or out of
+// order. Memory, goroutines and descriptors must stay constant.
 //
 //	go run ./test/soak --for 2h [--connections 400] [--rate 300]
 //
-// It prints a line a minute, ends with 1 if something was wrong, or if one of the
-// actors never did its thing, and stops by itself.
+// It prints one line per minute and stops by itself. The exit code is 1 if something was wrong, or
+// if one of the actors never succeeded.
 package main
 
 import (
@@ -31,11 +29,11 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// A config says how much of it, and for how long.
+// A config is the size and duration of a run.
 type config struct {
 	length      time.Duration
-	connections int // of lasting gateways
-	rate        int // events a second
+	connections int // of the permanent gateways
+	rate        int // events per second
 }
 
 func main() {
@@ -55,7 +53,7 @@ func main() {
 func (c config) check() error {
 	switch {
 	case c.length <= 0:
-		return fmt.Errorf("--for is %v: want a time, as in 10m", c.length)
+		return fmt.Errorf("--for is %v: want a duration, for example 10m", c.length)
 	case c.connections < 2*leastGateways:
 		return fmt.Errorf("--connections is %d: want %d or more", c.connections, 2*leastGateways)
 	case c.rate < 1:
@@ -64,7 +62,7 @@ func (c config) check() error {
 	return bench.CheckDescriptors(c.connections + passing*members)
 }
 
-// run builds a server of the source tree at root, starts it, and soaks it.
+// run builds a node from the source tree at root, starts it and soaks it.
 func run(ctx context.Context, root string, c config, out io.Writer) (err error) {
 	if err := c.check(); err != nil {
 		return err
@@ -82,10 +80,10 @@ func run(ctx context.Context, root string, c config, out io.Writer) (err error) 
 	if _, err := pair.renew(); err != nil {
 		return err
 	}
-	// Not ctx: a soak that is interrupted still says what it has found.
+	// Not ctx: an interrupted soak still prints its verdict.
 	server, err := bench.StartServer(context.WithoutCancel(ctx), bench.ServerConfig{
 		Binary: binary, Folder: folder,
-		Connections: 2 * (c.connections + passing*members), // those that are closing count too
+		Connections: 2 * (c.connections + passing*members), // closing connections count too
 		Flags:       serverFlags(pair),
 	})
 	if err != nil {
@@ -94,13 +92,12 @@ func run(ctx context.Context, root string, c config, out io.Writer) (err error) 
 	s := newSoak(server, pair, c, out)
 	err = s.run(ctx)
 	if stopErr := server.Stop(); stopErr != nil {
-		err = errors.Join(err, fmt.Errorf("%w; it ends with\n%s", stopErr, server.LogTail()))
+		err = errors.Join(err, fmt.Errorf("%w; the end of its log:\n%s", stopErr, server.LogTail()))
 	}
 	return err
 }
 
-// serverFlags sets bounds so low that they are reached within seconds: what is
-// never full is not soaked.
+// serverFlags sets limits that are so low that they are reached within seconds.
 func serverFlags(p pair) []string {
 	return []string{
 		"--tls-cert", p.cert, "--tls-key", p.key,

@@ -16,36 +16,36 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A member is one client of a gateway: it connects whenever it has no connection,
-// and goes on from the last event it got unless it is told to begin anew.
+// A member is one client of a gateway. It reconnects when it has no connection, and resumes after
+// the last event, unless it starts a new chain.
 type member struct {
 	s    *soak
 	g    *gateway
-	acks bool // it acks what it receives
+	acks bool // ack each event
 	done chan struct{}
 
-	// Of the goroutine that runs the member.
-	chain    *chain // nil: the next connection begins one
-	position string // of the chain, for the server
+	// Owned by the goroutine that runs the member.
+	chain    *chain // nil: the next connection starts a chain
+	position string // of the chain, to resume from
 
-	mu    sync.Mutex
-	conn  *client.Conn // nil while there is none
-	tcp   *net.TCPConn // under conn
-	up    int          // connections so far
-	ended client.CloseCode
-	anew  bool          // the chain ends with the connection
-	away  chan struct{} // no connection is made until it is closed; nil: at any time
-	deaf  chan struct{} // nothing is read until it is closed; nil: all is
+	mu       sync.Mutex
+	conn     *client.Conn // nil while disconnected
+	tcp      *net.TCPConn // the TCP connection of conn
+	up       int          // number of connections so far
+	ended    client.CloseCode
+	newChain bool          // the chain ends with the connection
+	away     chan struct{} // no connection is made before it is closed; nil: connect at any time
+	deaf     chan struct{} // nothing is read before it is closed; nil: read all
 }
 
 func newMember(s *soak, g *gateway, number int) *member {
 	return &member{s: s, g: g, acks: number == 0, done: make(chan struct{})}
 }
 
-// noCode says that a connection ended without a close code of the server's.
+// noCode is the code of a connection that ended without a close frame from the server.
 const noCode client.CloseCode = 0
 
-// run connects until ctx ends, or the gateway is no more.
+// run reconnects until ctx ends or the gateway is removed.
 func (m *member) run(ctx context.Context) {
 	defer close(m.done)
 	for ctx.Err() == nil && !m.g.isRemoved() {
@@ -57,10 +57,10 @@ func (m *member) run(ctx context.Context) {
 		case err == nil:
 			m.disconnected(conn, m.receive(ctx, conn))
 		case ctx.Err() == nil:
-			m.s.tell(fmt.Errorf("%s cannot connect: %w", m.g.id, err))
+			m.s.report(fmt.Errorf("%s cannot connect: %w", m.g.id, err))
 		}
-		// Real gateways come back without delay; a little keeps a refusal from
-		// becoming a storm.
+		// Real gateways reconnect without delay. A short delay keeps a refusal from becoming a
+		// storm.
 		if pause(ctx, time.Duration(5+rand.IntN(50))*time.Millisecond) != nil {
 			return
 		}
@@ -77,7 +77,7 @@ func (m *member) gone() bool {
 	}
 }
 
-// wait waits for a channel to be closed, if there is one.
+// wait waits until a channel is closed; it does not wait for nil.
 func wait(ctx context.Context, closed <-chan struct{}) error {
 	if closed == nil {
 		return nil
@@ -96,14 +96,14 @@ func (m *member) stayAway() chan struct{} {
 	return m.away
 }
 
-// clientBuffer is what a member holds of events that it has not taken, in bytes.
+// clientBuffer is the size of a member's event buffer, in bytes.
 const clientBuffer = 64 << 10
 
-// socketBuffer is a member's receive buffer: what a deaf one takes before the
-// server has to keep the rest.
+// socketBuffer is the receive buffer of a member, in bytes. When a member stops reading, the server
+// must keep what does not fit.
 const socketBuffer = 32 << 10
 
-// connect makes a connection.
+// connect opens a connection.
 func (m *member) connect(ctx context.Context) (*client.Conn, error) {
 	var tcp *net.TCPConn
 	conn, err := client.Dial(ctx, client.Config{
@@ -134,7 +134,7 @@ func (m *member) connect(ctx context.Context) (*client.Conn, error) {
 	case ack.Resumed:
 		m.s.resumed.Add(1)
 	default:
-		m.s.tell(fmt.Errorf("%s does not go on from %s, says its ack", m.g.id, m.position))
+		m.s.report(fmt.Errorf("the ack of %s does not resume from %s", m.g.id, m.position))
 	}
 	m.chain.note(fmt.Sprintf("%s at %d from %s, resumed %v", ack.ConnectionID, cursor.Seq, m.position, ack.Resumed))
 	m.mu.Lock()
@@ -155,8 +155,8 @@ func (m *member) receive(ctx context.Context, conn *client.Conn) error {
 			return err
 		}
 		if r, ok := e.Resync(); ok {
-			m.s.tell(fmt.Errorf("%s was away for seconds and is to resync: %s", m.g.id, r.Reason))
-			m.position = r.Cursor // what it misses thereby the ledger finds
+			m.s.report(fmt.Errorf("%s was disconnected for seconds and must resync: %s", m.g.id, r.Reason))
+			m.position = r.Cursor // the ledger finds the missed events
 			continue
 		}
 		c, err := event.ParseCursor(e.ID)
@@ -166,7 +166,7 @@ func (m *member) receive(ctx context.Context, conn *client.Conn) error {
 		m.chain.take(c.Seq)
 		m.position = e.ID
 		if m.acks {
-			_ = conn.AckEvent(e.ID) // Next says why the connection ended
+			_ = conn.AckEvent(e.ID) // Next returns why the connection ended
 		}
 	}
 }
@@ -177,9 +177,9 @@ func (m *member) deafness() chan struct{} {
 	return m.deaf
 }
 
-// disconnected notes the end of a connection.
+// disconnected records the end of a connection.
 func (m *member) disconnected(conn *client.Conn, why error) {
-	_ = conn.Close() // it has ended, or ctx has
+	_ = conn.Close() // the connection or ctx has ended
 	code := noCode
 	if closed, ok := errors.AsType[*client.CloseError](why); ok {
 		code = closed.Code
@@ -190,13 +190,13 @@ func (m *member) disconnected(conn *client.Conn, why error) {
 	m.conn, m.tcp = nil, nil
 	m.ended = code
 	m.s.count(code)
-	if m.anew || m.g.isRemoved() {
+	if m.newChain || m.g.isRemoved() {
 		m.chain.retire()
-		m.chain, m.position, m.anew = nil, "", false
+		m.chain, m.position, m.newChain = nil, "", false
 	}
 }
 
-// connection returns the connection, nil if there is none, and its number.
+// connection returns the connection, or nil, and its number.
 func (m *member) connection() (*client.Conn, int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,14 +218,14 @@ func (m *member) connected() bool {
 	return conn != nil
 }
 
-// lastCode returns how the connection before this one ended.
+// lastCode returns the close code of the previous connection.
 func (m *member) lastCode() client.CloseCode {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ended
 }
 
-// back waits until there is a connection behind the one of a number.
+// back waits for a connection with a higher number.
 func (m *member) back(ctx context.Context, number int) error {
 	return await(ctx, m.g.id+" is back", func() bool {
 		conn, n := m.connection()
@@ -233,38 +233,37 @@ func (m *member) back(ctx context.Context, number int) error {
 	})
 }
 
-// leave ends the connection with a goodbye, and the chain with it if the next is
-// to begin anew.
-func (m *member) leave(anew bool) {
+// leave closes the connection normally. With newChain it also ends the chain.
+func (m *member) leave(newChain bool) {
 	m.mu.Lock()
 	conn := m.conn
-	m.anew = anew && conn != nil
+	m.newChain = newChain && conn != nil
 	m.mu.Unlock()
 	if conn != nil {
-		_ = conn.Close() // returns nothing else
+		_ = conn.Close() // always returns nil
 	}
 }
 
-// vanish resets the connection, as a process that dies does.
-func (m *member) vanish(anew bool) {
+// reset resets the connection, as a crashing process does. With newChain it also ends the chain.
+func (m *member) reset(newChain bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tcp == nil {
 		return
 	}
-	m.anew = anew
-	_ = m.tcp.SetLinger(0) // the peer may have closed it
+	m.newChain = newChain
+	_ = m.tcp.SetLinger(0) // fails if the connection is closed
 	_ = m.tcp.Close()
 }
 
-// keepAway has the member make no connection until it is told to come back.
+// keepAway disables connecting until comeBack is called.
 func (m *member) keepAway() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.away = make(chan struct{})
 }
 
-// comeBack ends keepAway, if it has not ended.
+// comeBack enables connecting again.
 func (m *member) comeBack() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,19 +273,19 @@ func (m *member) comeBack() {
 	}
 }
 
-// deafen has the member read nothing until it is told to listen.
+// deafen makes the member stop reading until listen is called.
 func (m *member) deafen() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.deaf = make(chan struct{})
 }
 
-// listen ends deafen.
+// listen makes the member read again.
 func (m *member) listen() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tcp != nil {
-		_ = m.tcp.SetReadBuffer(1 << 20) // it has much to catch up with
+		_ = m.tcp.SetReadBuffer(1 << 20) // it has many events to read
 	}
 	close(m.deaf)
 	m.deaf = nil

@@ -22,23 +22,23 @@ import (
 
 const (
 	groups        = 10
-	passing       = 5  // gateways that come and go, at a time
-	leastGateways = 10 // lasting ones: more than there are actors
+	passing       = 5  // temporary gateways at the same time
+	leastGateways = 10 // permanent gateways: more than actors
 	publishers    = 4
 
 	retention = 2 * time.Minute
-	// warmUp is longer than the retention and the two minutes for which keys of
-	// publishes are remembered: until then memory grows because it should.
+	// warmUp is longer than the retention, and than the two minutes for which idempotency keys are
+	// kept. Before that, memory grows as expected.
 	warmUp = 3 * time.Minute
-	// leastMeasured is how long gauges are read, after that, before their trends
-	// are judged.
+	// leastMeasured is the time after the warm-up for which gauges are read before their trends are
+	// judged.
 	leastMeasured = 5 * time.Minute
 
 	checkEvery = 5 * time.Second
 	readEvery  = time.Second
 	lineEvery  = time.Minute
 
-	// maxServerLog bounds the server's log. A publish is a line of it.
+	// maxServerLog bounds the log of the server, which has a line per publish.
 	maxServerLog = 64 << 20
 )
 
@@ -54,20 +54,20 @@ type soak struct {
 	out      io.Writer
 	begun    time.Time
 	warmUp   time.Duration
-	record   record // of the goroutine that watches, until that ends
+	record   record // owned by the goroutine of watch until it ends
 
-	ctx     context.Context // of all that speaks to the server
+	ctx     context.Context // of everything that uses the server
 	stop    context.CancelCauseFunc
-	running sync.WaitGroup // members
+	running sync.WaitGroup // of the members
 
 	keys    atomic.Int64
-	resumed atomic.Int64 // connections that went on where another ended
+	resumed atomic.Int64 // connections that resumed
 
 	mu       sync.Mutex
 	passing  []*gateway
-	ends     map[client.CloseCode]int // connections by how they ended
+	ends     map[client.CloseCode]int // numbers of connections by close code
 	failures int
-	told     []error // the first of the failures
+	errors   []error // the first failures
 }
 
 func newSoak(server *bench.Server, p pair, c config, out io.Writer) *soak {
@@ -81,13 +81,13 @@ func newSoak(server *bench.Server, p pair, c config, out io.Writer) *soak {
 
 func groupName(i int) string { return fmt.Sprintf("group-%d", i%groups) }
 
-// tell notes what went wrong besides events.
-func (s *soak) tell(err error) {
+// report records a failure that is not about events.
+func (s *soak) report(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures++
-	if len(s.told) < maxFaults {
-		s.told = append(s.told, err)
+	if len(s.errors) < maxFaults {
+		s.errors = append(s.errors, err)
 	}
 }
 
@@ -98,7 +98,7 @@ func (s *soak) count(code client.CloseCode) {
 	s.ends[code]++
 }
 
-// run soaks until the time is over or ctx ends, and returns what was wrong.
+// run soaks for the configured time or until ctx ends, and returns what was wrong.
 func (s *soak) run(ctx context.Context) error {
 	defer s.platform.close()
 	defer s.running.Wait()
@@ -109,7 +109,7 @@ func (s *soak) run(ctx context.Context) error {
 	s.begun = time.Now()
 	over, cancel := context.WithTimeout(ctx, s.c.length)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)() // when the server is gone, the time is over
+	defer context.AfterFunc(s.ctx, cancel)() // ends the run when the server has ended
 	actors := s.actors()
 	watching, endWatch := context.WithCancel(s.ctx)
 	var watch, work sync.WaitGroup
@@ -118,7 +118,7 @@ func (s *soak) run(ctx context.Context) error {
 		work.Go(func() { s.publishUntil(over) })
 	}
 	for _, a := range actors {
-		work.Go(func() { a.run(s.ctx, over, s.tell) })
+		work.Go(func() { a.run(s.ctx, over, s.report) })
 	}
 	work.Wait()
 	endWatch()
@@ -127,8 +127,8 @@ func (s *soak) run(ctx context.Context) error {
 		s.printLine(actors)
 		return context.Cause(s.ctx)
 	}
-	if err := await(s.ctx, "everybody has everything", s.ledger.settled); err != nil {
-		s.tell(err)
+	if err := await(s.ctx, "all expected events have arrived", s.ledger.settled); err != nil {
+		s.report(err)
 	}
 	s.ledger.finish()
 	return s.verdict(actors)
@@ -140,7 +140,7 @@ func (s *soak) assemble() error {
 	for i := range n + passing {
 		g, err := s.join(s.ctx, groupName(i))
 		if err != nil {
-			return fmt.Errorf("register a gateway: %w", err)
+			return fmt.Errorf("cannot register a gateway: %w", err)
 		}
 		if i < n {
 			s.lasting = append(s.lasting, g)
@@ -148,7 +148,7 @@ func (s *soak) assemble() error {
 			s.passing = append(s.passing, g)
 		}
 	}
-	return await(s.ctx, "everybody is connected", func() bool {
+	return await(s.ctx, "all gateways are connected", func() bool {
 		for _, g := range slices.Concat(s.lasting, s.passing) {
 			if !g.connected() {
 				return false
@@ -158,8 +158,8 @@ func (s *soak) assemble() error {
 	})
 }
 
-// publishUntil publishes a publisher's part of the rate until over ends. What it has
-// begun it finishes.
+// publishUntil publishes one publisher's share of the rate until over ends. It completes the last
+// publish.
 func (s *soak) publishUntil(over context.Context) {
 	tick := time.NewTicker(time.Second * publishers / time.Duration(s.c.rate))
 	defer tick.Stop()
@@ -170,18 +170,18 @@ func (s *soak) publishUntil(over context.Context) {
 			return
 		}
 		if err := s.publishAnyone(s.ctx); err != nil {
-			s.tell(fmt.Errorf("publish: %w", err))
+			s.report(fmt.Errorf("publish: %w", err))
 		}
 	}
 }
 
-// Of 100 events this many are for all, and for a group; the rest for one gateway.
+// Of 100 events, so many are for all and for a group. The others are for one gateway.
 const (
 	percentToAll   = 1
 	percentToGroup = 9
 )
 
-// publishAnyone publishes an event for whom chance says.
+// publishAnyone publishes an event for a random audience.
 func (s *soak) publishAnyone(ctx context.Context) error {
 	size := 100 + rand.IntN(800)
 	switch n := rand.IntN(100); {
@@ -209,7 +209,7 @@ func (s *soak) anyone() *gateway {
 	return s.passing[i-len(s.lasting)]
 }
 
-// publish publishes an event and enters its receipt.
+// publish publishes an event and adds its receipt to the ledger.
 func (s *soak) publish(ctx context.Context, audience string, size int) error {
 	payload := make([]byte, size)
 	for i := range payload {
@@ -226,8 +226,8 @@ func (s *soak) publish(ctx context.Context, audience string, size int) error {
 	return nil
 }
 
-// watch reads the gauges, has the ledger check, and prints a line a minute. When
-// the server cannot be read it ends all.
+// watch reads the gauges, checks the ledger, and prints one line per minute. If it cannot read the
+// server it ends the run.
 func (s *soak) watch(ctx context.Context, actors []*actor) {
 	read, check, line := time.NewTicker(readEvery), time.NewTicker(checkEvery), time.NewTicker(lineEvery)
 	defer read.Stop()
@@ -244,7 +244,7 @@ func (s *soak) watch(ctx context.Context, actors []*actor) {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				s.stop(fmt.Errorf("the server cannot be watched: %w", err))
+				s.stop(fmt.Errorf("cannot read the server's state: %w", err))
 				return
 			case at >= s.warmUp:
 				s.record.add(at, r)
@@ -267,7 +267,7 @@ func (s *soak) printLine(actors []*actor) {
 		acts += a.done.Load()
 	}
 	r := s.record.latest
-	fmt.Fprintf(s.out, "%6v %v; %d acts, %d failures; RSS %.1f MB, heap %.1f MB, %.0f goroutines, %.0f descriptors\n",
+	fmt.Fprintf(s.out, "%6v %v; %d actions, %d failures; RSS %.1f MB, heap %.1f MB, %.0f goroutines, %.0f descriptors\n",
 		time.Since(s.begun).Round(time.Second), t, acts, s.failed(), r[0], r[1], r[2], r[3])
 }
 
@@ -277,18 +277,18 @@ func (s *soak) failed() int {
 	return s.failures
 }
 
-// allTold returns the failures, as far as they were kept.
-func (s *soak) allTold() []error {
+// allErrors returns the recorded failures.
+func (s *soak) allErrors() []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := slices.Clone(s.told)
+	list := slices.Clone(s.errors)
 	if more := s.failures - len(list); more > 0 {
-		list = append(list, fmt.Errorf("%d failures more", more))
+		list = append(list, fmt.Errorf("%d more failures", more))
 	}
 	return list
 }
 
-// verdict prints what there was, and returns what of it is wrong.
+// verdict prints a report and returns what was wrong.
 func (s *soak) verdict(actors []*actor) error {
 	s.printLine(actors)
 	t, faults := s.ledger.state()
@@ -302,24 +302,24 @@ func (s *soak) verdict(actors []*actor) error {
 	for _, a := range actors {
 		fmt.Fprintf(s.out, "  %-26s %d times\n", a.name, a.done.Load())
 		if a.done.Load() == 0 {
-			wrong = append(wrong, fmt.Errorf("%s: it never came to that", a.name))
+			wrong = append(wrong, fmt.Errorf("%s: never succeeded", a.name))
 		}
 	}
 	fmt.Fprintf(s.out, "  connections that resumed   %d\n  connections by close code  %s\n", s.resumed.Load(), s.codes())
-	wrong = append(wrong, s.allTold()...)
-	fmt.Fprintf(s.out, "trends, after a warm-up of %v (retention is %v, keys of publishes are remembered for 2m: until then memory grows because it should);\n"+
-		"rising is what has grown by more than %.0f%% of its mean, by least squares, with a slope less by twice its standard error:\n", s.warmUp, retention, 100*maxGrowth)
+	wrong = append(wrong, s.allErrors()...)
+	fmt.Fprintf(s.out, "trends, after a warm-up of %v (retention is %v, idempotency keys are kept for 2m: before that memory grows as expected);\n"+
+		"rising is a growth of more than %.0f%% of the mean, by least squares, minus twice the standard error of the slope:\n", s.warmUp, retention, 100*maxGrowth)
 	rising := s.record.write(s.out)
 	switch {
 	case s.warmUp < warmUp || s.record.span() < leastMeasured:
-		fmt.Fprintf(s.out, "they are not judged: that takes %v after a warm-up of %v (--for %v or more)\n", leastMeasured, warmUp, 3*warmUp)
+		fmt.Fprintf(s.out, "not judged: that takes %v after a warm-up of %v (--for %v or more)\n", leastMeasured, warmUp, 3*warmUp)
 	case len(rising) > 0:
 		wrong = append(wrong, fmt.Errorf("rising: %s", strings.Join(rising, ", ")))
 	}
 	return errors.Join(wrong...)
 }
 
-// codes says how connections ended.
+// codes returns how many connections ended with each close code.
 func (s *soak) codes() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,7 +327,7 @@ func (s *soak) codes() string {
 	for _, code := range slices.Sorted(maps.Keys(s.ends)) {
 		name := fmt.Sprint(code)
 		if code == noCode {
-			name = "none of the server's"
+			name = "none"
 		}
 		list = append(list, fmt.Sprintf("%s: %d", name, s.ends[code]))
 	}

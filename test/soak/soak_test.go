@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Everything happens at least once, and nothing is lost by it.
+// In a short soak, each actor succeeds at least once and no event is lost.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and soaks a server for some seconds")
@@ -21,7 +21,7 @@ func TestSoak(t *testing.T) {
 	if err := run(t.Context(), "../..", config{length: 3 * time.Second, connections: 40, rate: 100}, &out); err != nil {
 		t.Error(err)
 	}
-	for _, part := range []string{"0 lost, 0 twice, 0 out of order, 0 foreign", "certificate", "descriptors ", "are not judged"} {
+	for _, part := range []string{"0 lost, 0 twice, 0 out of order, 0 foreign", "certificate", "descriptors ", "not judged"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("the report has no %q", part)
 		}
@@ -48,8 +48,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// judged returns what a soak says that has lasted long enough, in which each actor
-// did its thing and all gauges stood still; change makes it another one.
+// judged returns the verdict of a long soak in which each actor succeeded and all gauges were
+// constant, after change modified it.
 func judged(change func(*soak, []*actor)) error {
 	s := &soak{ledger: newLedger(), out: new(bytes.Buffer), warmUp: warmUp}
 	c := s.ledger.open("edge", []string{"all"}, 0)
@@ -72,15 +72,15 @@ func TestVerdict(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*soak, []*actor){
-		"1 lost":                  func(s *soak, _ []*actor) { s.ledger.publish("all", 2) },
-		"0 checked":               func(s *soak, _ []*actor) { s.ledger = newLedger() },
-		"kick: it never came":     func(_ *soak, list []*actor) { named(list, "kick").done.Store(0) },
-		"no receipt":              func(s *soak, _ []*actor) { s.tell(errors.New("no receipt")) },
-		"rising: goroutines":      func(s *soak, _ []*actor) { leak(s, 2) },
-		"rising: descriptors":     func(s *soak, _ []*actor) { leak(s, 3) },
-		"rising: RSS, MB":         func(s *soak, _ []*actor) { leak(s, 0) },
-		"10 failures more":        func(s *soak, _ []*actor) { fail(s, maxFaults+10) },
-		"certificate: it never c": func(_ *soak, list []*actor) { named(list, "certificate").done.Store(0) },
+		"1 lost":                 func(s *soak, _ []*actor) { s.ledger.publish("all", 2) },
+		"0 checked":              func(s *soak, _ []*actor) { s.ledger = newLedger() },
+		"kick: never succeeded":  func(_ *soak, list []*actor) { named(list, "kick").done.Store(0) },
+		"no receipt":             func(s *soak, _ []*actor) { s.report(errors.New("no receipt")) },
+		"rising: goroutines":     func(s *soak, _ []*actor) { leak(s, 2) },
+		"rising: descriptors":    func(s *soak, _ []*actor) { leak(s, 3) },
+		"rising: RSS, MB":        func(s *soak, _ []*actor) { leak(s, 0) },
+		"10 more failures":       func(s *soak, _ []*actor) { fail(s, maxFaults+10) },
+		"certificate: never suc": func(_ *soak, list []*actor) { named(list, "certificate").done.Store(0) },
 	} {
 		if err := judged(change); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -88,7 +88,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// What rises while memory should, or for a moment only, is printed and not judged.
+// A gauge that rises during the warm-up, or for a moment, is printed and not judged.
 func TestTrendsAreNotJudgedTooSoon(t *testing.T) {
 	for name, change := range map[string]func(*soak, []*actor){
 		"a short warm-up": func(s *soak, _ []*actor) { s.warmUp-- },
@@ -120,7 +120,7 @@ func named(list []*actor, name string) *actor {
 	panic("BUG: no actor " + name)
 }
 
-// leak has a gauge rise from the first sample on.
+// leak makes a gauge rise from the first sample on.
 func leak(s *soak, gauge int) {
 	list := s.record.samples[gauge]
 	for i := range list {
@@ -130,23 +130,23 @@ func leak(s *soak, gauge int) {
 
 func fail(s *soak, n int) {
 	for range n {
-		s.tell(errors.New("no receipt"))
+		s.report(errors.New("no receipt"))
 	}
 }
 
-// An actor acts once also when the time is over already.
+// An actor acts once even if the time is over already.
 func TestActorActsAtLeastOnce(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	var s soak
 	works := actor{name: "works", every: time.Hour, act: func(ctx context.Context) error { return ctx.Err() }}
-	works.run(t.Context(), over, s.tell)
+	works.run(t.Context(), over, s.report)
 	if works.done.Load() != 1 || s.failures > 0 {
-		t.Errorf("done %d times, failures %v", works.done.Load(), s.told)
+		t.Errorf("done %d times, failures %v", works.done.Load(), s.errors)
 	}
 	fails := actor{name: "fails", every: time.Hour, act: func(context.Context) error { return errors.New("no such connection") }}
-	fails.run(t.Context(), over, s.tell)
-	if fails.done.Load() != 0 || s.failures != 1 || !strings.Contains(s.told[0].Error(), "fails: no such connection") {
-		t.Errorf("done %d times, failures %v", fails.done.Load(), s.told)
+	fails.run(t.Context(), over, s.report)
+	if fails.done.Load() != 0 || s.failures != 1 || !strings.Contains(s.errors[0].Error(), "fails: no such connection") {
+		t.Errorf("done %d times, failures %v", fails.done.Load(), s.errors)
 	}
 }

@@ -9,26 +9,25 @@ import (
 	"time"
 )
 
-// A sample is what a gauge showed at a time.
+// A sample is the value of a gauge at one time.
 type sample struct {
 	at    time.Duration // since the start
 	value float64
 }
 
-// A trend is what samples of a gauge have in common.
+// A trend is the linear regression of a gauge's samples.
 type trend struct {
-	slope             float64 // an hour, by least squares
-	err               float64 // of the slope: its standard error
+	slope             float64 // per hour, by least squares
+	err               float64 // standard error of the slope
 	least, most, mean float64
-	span              time.Duration // from the first sample to the last
+	span              time.Duration // between the first and the last sample
 }
 
-// parts is in how many parts of equal time samples are averaged for the error of
-// the slope. A gauge swings over many samples, which therefore tell little more
-// than one.
+// parts is the number of intervals over which samples are averaged for the standard error of the
+// slope. A gauge varies slowly, so neighbouring samples are not independent.
 const parts = 10
 
-// newTrend returns the trend of samples, of which there is at least one.
+// newTrend returns the trend of at least one sample.
 func newTrend(samples []sample) trend {
 	first, last := samples[0], samples[len(samples)-1]
 	t := trend{least: first.value, most: first.value, span: last.at - first.at}
@@ -52,11 +51,11 @@ func newTrend(samples []sample) trend {
 	return t
 }
 
-// regress returns the slope of samples an hour, by least squares, and its standard
-// error; 0 where there are too few to tell.
+// regress returns the slope per hour of samples, by least squares, and its standard error. Both are
+// 0 for too few samples.
 func regress(samples []sample) (slope, err float64) {
 	n := float64(len(samples))
-	var at, value float64 // means
+	var at, value float64 // mean values
 	for _, s := range samples {
 		at += s.at.Hours() / n
 		value += s.value / n
@@ -81,12 +80,12 @@ func regress(samples []sample) (slope, err float64) {
 	return slope, err
 }
 
-// maxGrowth is how much a gauge may rise over the time that is measured, as a part
-// of its mean. It is generous: what leaks in a soak of hours passes it.
+// maxGrowth is the allowed growth over the measured time, as a fraction of the mean. It is
+// generous, but a leak in a soak of hours exceeds it.
 const maxGrowth = 0.25
 
-// flat reports whether the gauge may have risen by no more than that, with the slope
-// less by twice its error: caches come and go for minutes.
+// flat reports whether the growth is within maxGrowth. It subtracts twice the standard error from
+// the slope, because caches grow and shrink for minutes.
 func (t trend) flat() bool { return (t.slope-2*t.err)*t.span.Hours() <= maxGrowth*t.mean }
 
 func (t trend) String() string {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// line returns samples of a second each, of a gauge that rises by so much an hour
-// and swings by so much.
+// line returns one sample per second of a gauge that grows by slope per hour and swings by swing.
 func line(n int, start, slope, swing float64) (samples []sample) {
 	for i := range n {
 		at := time.Hour + time.Duration(i)*time.Second
@@ -52,8 +51,8 @@ func TestTrend(t *testing.T) {
 	}
 }
 
-// A gauge that swings over minutes has a slope over any short time, and one that is
-// too uncertain to be called rising.
+// A gauge that swings over minutes has a slope over any short time, but with a standard error that
+// is too large to be judged as rising.
 func TestTrendError(t *testing.T) {
 	wave := func(slope float64) (samples []sample) {
 		for i, s := range line(420, 70, slope, 0) {
@@ -63,7 +62,7 @@ func TestTrendError(t *testing.T) {
 	}
 	swings, leaks := newTrend(wave(0)), newTrend(wave(2000))
 	if swings.slope*swings.span.Hours() < maxGrowth*swings.mean || swings.err == 0 {
-		t.Errorf("%v: want a slope that is steep by chance", swings)
+		t.Errorf("%v: want a steep slope", swings)
 	}
 	if !swings.flat() {
 		t.Errorf("%v: want it flat", swings)

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// Certificate returns a self-signed certificate for servers whose clients do not
-// verify it, always the same.
+// Certificate returns a self-signed certificate for servers whose clients do not verify it. It is
+// the same for the whole process.
 var Certificate = sync.OnceValue(NewCertificate)
 
-// NewCertificate makes another one. It is valid for an hour.
+// NewCertificate returns a new certificate, valid for an hour.
 func NewCertificate() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,5 +1,6 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package testenv tells tests what they run under, and gives them what several need.
+// Package testenv is the shared vocabulary of tests: the binary under test, a client of a node's
+// internal listener, logs without secrets, TLS records, small disks, and waiting for a condition.
 package testenv

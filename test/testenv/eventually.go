@@ -8,15 +8,18 @@ import (
 	"time"
 )
 
-// Eventually waits until a condition is true, and fails the test after 20 seconds. What says in
-// the message what was expected, as a sentence.
-func Eventually(t testing.TB, what string, is func() bool) {
+// eventuallyTimeout is much longer than any condition takes, also on a busy machine.
+const eventuallyTimeout = time.Minute
+
+// Eventually waits until a condition holds, and fails the test after a minute. what describes the
+// condition as a sentence.
+func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); !is(); <-tick.C {
+	for deadline := time.Now().Add(eventuallyTimeout); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("want: %s", what)
+			t.Fatalf("timed out waiting: %s", what)
 		}
 	}
 }

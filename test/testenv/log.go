@@ -22,33 +22,31 @@ import (
 	"testing"
 )
 
-// A Log keeps what is logged under a test, and fails the test at its end for each
-// secret that is in it, in one of the forms that programs write secrets in. The
-// tokens that gatecast makes, and keys in PEM, need not be told to it. Goroutines
-// may share it.
+// A Log collects what is logged during a test. At the end it fails the test for each secret in the
+// log, in any form in which programs write secrets. Tokens made by gatecast and PEM keys are always
+// secret; others are added with the Hide methods. Goroutines can share it.
 type Log struct {
 	mu       sync.Mutex
 	text     []byte
 	files    []string
-	forms    map[string]string // what each is
+	forms    map[string]string // name of each secret, by the forms to look for
 	problems []string
 }
 
 const (
-	// minSecret is what a secret must have to be told from the words of a log.
+	// minSecret is the length below which a secret could be part of an ordinary word.
 	minSecret = 6
-	maxLeaks  = 5 // that are shown
+	maxLeaks  = 5 // number of leaks in a report
 )
 
 var alwaysSecret = regexp.MustCompile(`gc_[A-Za-z0-9_-]{43}|-----BEGIN [A-Z ]*PRIVATE KEY`)
 
-// NewLog returns a Log that is looked through when what the test starts from now on
-// has ended.
+// NewLog returns a Log that is checked at the end of the test, after the cleanups registered later.
 func NewLog(t testing.TB) *Log {
 	l := &Log{forms: make(map[string]string)}
 	t.Cleanup(func() {
 		for _, leak := range l.leaks() {
-			t.Errorf("a secret is logged: %s", leak)
+			t.Errorf("the log contains a secret: %s", leak)
 		}
 	})
 	return l
@@ -68,25 +66,25 @@ func (l *Log) String() string {
 	return string(l.text)
 }
 
-// Logger returns a logger of every level to the log.
+// Logger returns a logger of all levels to the log.
 func (l *Log) Logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// File has a file be part of the log, as it is at the test's end.
+// File makes a file part of the log, with its content at the end of the test.
 func (l *Log) File(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.files = append(l.files, name)
 }
 
-// Hide says what must not be in the log. An empty secret is none.
+// Hide adds a secret that must not be in the log. An empty secret is ignored.
 func (l *Log) Hide(what, secret string) {
 	if secret == "" {
 		return
 	}
 	if len(secret) < minSecret {
-		l.problem("%s of %d bytes is too short to be looked for; give it %d", what, len(secret), minSecret)
+		l.problem("%s of %d bytes is too short to look for: want at least %d", what, len(secret), minSecret)
 		return
 	}
 	text, _ := json.Marshal(secret)
@@ -95,9 +93,9 @@ func (l *Log) Hide(what, secret string) {
 	l.hideBytes(what, []byte(secret))
 }
 
-// HideTokens hides the tokens of a file of admin tokens.
+// HideTokens adds the tokens of an admin token file.
 func (l *Log) HideTokens(file string) {
-	text, _ := os.ReadFile(file) // none is no token
+	text, _ := os.ReadFile(file) // a missing file has no tokens
 	for line := range strings.Lines(string(text)) {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") || strings.HasPrefix(words[len(words)-1], "sha256:") {
@@ -107,9 +105,9 @@ func (l *Log) HideTokens(file string) {
 	}
 }
 
-// HidePEM hides the private keys of a PEM file.
+// HidePEM adds the private keys of a PEM file.
 func (l *Log) HidePEM(file string) {
-	text, _ := os.ReadFile(file) // none is no key
+	text, _ := os.ReadFile(file) // a missing file has no keys
 	for {
 		var b *pem.Block
 		if b, text = pem.Decode(text); b == nil {
@@ -123,12 +121,12 @@ func (l *Log) HidePEM(file string) {
 	}
 }
 
-// HideKey hides a private key.
+// HideKey adds a private key.
 func (l *Log) HideKey(key any) {
 	const what = "a private key"
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		l.problem("a key cannot be hidden: %v", err)
+		l.problem("cannot encode a key: %v", err)
 		return
 	}
 	l.hideBytes(what, der)
@@ -139,14 +137,14 @@ func (l *Log) HideKey(key any) {
 	}
 	if ec, ok := key.(*ecdsa.PrivateKey); ok {
 		if scalar, err := ec.Bytes(); err == nil {
-			l.hide(what, new(big.Int).SetBytes(scalar).String()) // as %v writes it
+			l.hide(what, new(big.Int).SetBytes(scalar).String()) // the form of %v
 			l.hideBytes(what, scalar)
 		}
 	}
 }
 
-// KeyLog returns the [crypto/tls.Config.KeyLogWriter] of a client, which hides the
-// secrets of its connections.
+// KeyLog returns a KeyLogWriter for the [crypto/tls.Config] of a client. It adds the secrets of the
+// client's connections.
 func (l *Log) KeyLog() io.Writer { return keyLog{l} }
 
 type keyLog struct{ *Log }
@@ -155,7 +153,7 @@ func (k keyLog) Write(line []byte) (int, error) {
 	words := strings.Fields(string(line))
 	secret, err := hex.DecodeString(words[len(words)-1])
 	if err != nil {
-		k.problem("a key log's line cannot be read: %v", err)
+		k.problem("cannot parse a line of the key log: %v", err)
 	}
 	k.hideBytes("TLS's "+words[0], secret)
 	return len(line), nil
@@ -180,7 +178,7 @@ func (l *Log) problem(format string, args ...any) {
 	l.problems = append(l.problems, fmt.Sprintf(format, args...))
 }
 
-// leaks returns the lines with secrets, which have words in their place.
+// leaks returns the lines with secrets, and the name of each secret in its place.
 func (l *Log) leaks() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

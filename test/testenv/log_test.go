@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// A witness is a test whose end is told, and what it failed with.
+// A witness records the cleanups and errors of a test.
 type witness struct {
 	testing.TB
 	ends   []func()
@@ -32,8 +32,8 @@ func (w *witness) Errorf(format string, args ...any) {
 	w.errors = append(w.errors, fmt.Sprintf(format, args...))
 }
 
-// testimony is what a test fails with in whose log something is.
-func testimony(t *testing.T, use func(*Log)) []string {
+// failures returns the errors of a test that uses a Log.
+func failures(t *testing.T, use func(*Log)) []string {
 	w := &witness{TB: t}
 	use(NewLog(w))
 	for _, end := range w.ends {
@@ -44,7 +44,7 @@ func testimony(t *testing.T, use func(*Log)) []string {
 
 const secret = `s3cr/et "wörd"+`
 
-// Every form that a secret may be logged in fails the test, which does not show it.
+// Every form of a secret in the log fails the test, and the failure does not show the secret.
 func TestLogShowsSecrets(t *testing.T) {
 	cert := Certificate()
 	key := cert.PrivateKey.(*ecdsa.PrivateKey)
@@ -72,7 +72,7 @@ func TestLogShowsSecrets(t *testing.T) {
 	hidden := func(text string) func(*Log) {
 		return func(l *Log) {
 			l.Logger().Debug("before")
-			l.Logger().Debug("told", "text", text)
+			l.Logger().Debug("message", "text", text)
 			l.Hide("the word", secret)
 			l.HideKey(cert.PrivateKey)
 			l.HideTokens(tokens)
@@ -81,7 +81,7 @@ func TestLogShowsSecrets(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		use  func(*Log)
-		says string // none: the test does not fail
+		want string // part of the failure; empty: the test does not fail
 		not  string
 	}{
 		{"nothing", hidden("a line of a log; key sha256:0123456789abcdef"), "", ""},
@@ -95,35 +95,34 @@ func TestLogShowsSecrets(t *testing.T) {
 		{"as %X", hidden(fmt.Sprintf("%X", secret)), "<the word>", "7333"},
 		{"in base64", hidden(base64.StdEncoding.EncodeToString([]byte(secret))), "<the word>", "czNj"},
 		{"in a file", func(l *Log) { hidden("")(l); l.File(write("log", "a line\nand "+secret)) }, "and <the word>", secret},
-		{"a file that is not there", func(l *Log) { l.File(filepath.Join(dir, "none")) }, "no such file", ""},
+		{"a missing file", func(l *Log) { l.File(filepath.Join(dir, "none")) }, "no such file", ""},
 		{"a line of a key's PEM", hidden(strings.Split(string(keyPEM), "\n")[2]), "<a private key>", ""},
 		{"a key as %+v", hidden(fmt.Sprintf("%+v", key)), "<a private key>", number},
 		{"a key of a file", func(l *Log) { l.HidePEM(keyFile); fmt.Fprintf(l, "%x", der) }, "<a private key>", ""},
 		{"an admin token", hidden("the-token-of-ops"), "<an admin token>", "of-ops"},
-		{"an admin token that may do everything", hidden("the-token-of-root"), "<an admin token>", "of-root"},
-		{"a token that nobody has told of", hidden(made), "<a token or a key>", made},
-		{"a key that nobody has told of", func(l *Log) { l.Write(keyPEM) }, "<a token or a key>", ""},
-		{"TLS's own", func(l *Log) {
+		{"an admin token without a scope", hidden("the-token-of-root"), "<an admin token>", "of-root"},
+		{"a token that was not added", hidden(made), "<a token or a key>", made},
+		{"a key that was not added", func(l *Log) { l.Write(keyPEM) }, "<a token or a key>", ""},
+		{"a TLS secret", func(l *Log) {
 			line := handshake(t, cert, l)
 			l.Logger().Debug("keys", "secret", line[len(line)-1])
 		}, "<TLS's CLIENT_HANDSHAKE_TRAFFIC_SECRET>", ""},
-		{"too short to be found", func(l *Log) { l.Hide("a word", "x") }, "too short", ""},
+		{"too short", func(l *Log) { l.Hide("a word", "x") }, "too short", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := testimony(t, c.use)
+			got := failures(t, c.use)
 			switch {
-			case c.says == "" && len(got) > 0:
+			case c.want == "" && len(got) > 0:
 				t.Errorf("fails with %q", got)
-			case c.says == "":
-			case len(got) != 1 || !strings.Contains(got[0], c.says) || c.not != "" && strings.Contains(got[0], c.not):
-				t.Errorf("fails with %q, want one that says %s", got, c.says)
+			case c.want == "":
+			case len(got) != 1 || !strings.Contains(got[0], c.want) || c.not != "" && strings.Contains(got[0], c.not):
+				t.Errorf("fails with %q, want one failure with %s", got, c.want)
 			}
 		})
 	}
 }
 
-// handshake does one, of which the log knows the keys, and returns the words of the
-// first.
+// handshake does a TLS handshake with l as the key log, and returns the fields of the first line.
 func handshake(t *testing.T, cert tls.Certificate, l *Log) []string {
 	t.Helper()
 	var lines strings.Builder
@@ -138,9 +137,9 @@ func handshake(t *testing.T, cert tls.Certificate, l *Log) []string {
 	return strings.Fields(first)
 }
 
-// A test with many leaks shows the first.
+// A test with many leaks shows the first ones.
 func TestLogShowsSome(t *testing.T) {
-	got := testimony(t, func(l *Log) {
+	got := failures(t, func(l *Log) {
 		l.Hide("the word", secret)
 		l.Write([]byte(strings.Repeat(secret+"\n", 100)))
 	})

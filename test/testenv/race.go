@@ -5,6 +5,6 @@
 
 package testenv
 
-// Race reports whether the race detector is on. With it sync.Pool drops what it
-// is given at random, so that allocations cannot be counted.
+// Race reports whether the race detector is on. With it sync.Pool drops values at random, so
+// allocations cannot be counted.
 const Race = true

@@ -22,13 +22,13 @@ const (
 	RecordData      = 23
 )
 
-// Records seals and opens a client's records after a handshake of crypto/tls, so
-// that a test can send what crypto/tls does not. It speaks TLS_AES_128_GCM_SHA256
-// alone. It is given the secrets as the KeyLogWriter of the client's tls.Config,
-// and nothing may have been written by the tls.Conn.
+// Records encrypts and decrypts the TLS records of a client after a handshake of crypto/tls, so
+// that a test can send what crypto/tls does not. It supports only TLS_AES_128_GCM_SHA256. It gets
+// the secrets as the KeyLogWriter of the client's tls.Config. The tls.Conn must not have sent
+// application data.
 type Records struct{ out, in *recordKeys }
 
-// Write takes a line of the key log.
+// Write parses a line of the key log.
 func (r *Records) Write(line []byte) (int, error) {
 	fields := bytes.Fields(line)
 	secret, err := hex.DecodeString(string(fields[2]))
@@ -44,37 +44,37 @@ func (r *Records) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Seal returns a record.
+// Seal returns an encrypted record.
 func (r *Records) Seal(contentType byte, content []byte) []byte {
 	k := r.out
 	header := binary.BigEndian.AppendUint16([]byte{RecordData, 3, 3}, uint16(len(content)+1+k.aead.Overhead()))
 	return k.aead.Seal(header, k.nonce(), append(bytes.Clone(content), contentType), header)
 }
 
-// KeyUpdate returns the record of a key update, after which the keys are new.
+// KeyUpdate returns the record of a key update, and then uses the new keys.
 func (r *Records) KeyUpdate(request byte) []byte {
 	record := r.Seal(RecordHandshake, []byte{24, 0, 0, 1, request})
 	r.out = r.out.next()
 	return record
 }
 
-// Open opens a record of the server's and follows its key updates.
+// Open decrypts a record of the server, and follows its key updates.
 func (r *Records) Open(header, fragment []byte) (contentType byte, content []byte, err error) {
 	inner, err := r.in.aead.Open(nil, r.in.nonce(), fragment, header)
 	if err != nil {
-		return 0, nil, fmt.Errorf("the server's record does not open: %w", err)
+		return 0, nil, fmt.Errorf("cannot decrypt a record of the server: %w", err)
 	}
 	contentType, content = inner[len(inner)-1], inner[:len(inner)-1]
 	if contentType == RecordHandshake {
 		if !bytes.Equal(content, []byte{24, 0, 0, 1, 0}) {
-			return 0, nil, fmt.Errorf("a handshake message that is no key update: %x", content)
+			return 0, nil, fmt.Errorf("a handshake message that is not a key update: %x", content)
 		}
 		r.in = r.in.next()
 	}
 	return contentType, content, nil
 }
 
-// recordKeys are those of one direction.
+// recordKeys are the keys of one direction.
 type recordKeys struct {
 	secret []byte
 	aead   cipher.AEAD
@@ -107,7 +107,7 @@ func (k *recordKeys) nonce() []byte {
 	return nonce
 }
 
-// expandLabel is RFC 8446's HKDF-Expand-Label (section 7.1), without a context.
+// expandLabel is HKDF-Expand-Label (RFC 8446 section 7.1) with an empty context.
 func expandLabel(secret []byte, label string, n int) []byte {
 	label = "tls13 " + label
 	info := slices.Concat([]byte{0, byte(n), byte(len(label))}, []byte(label), []byte{0})
