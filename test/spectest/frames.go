@@ -17,8 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A direction is one way of the WebSocket: the schemas of what is sent on it, by the
-// names of the messages.
+// A direction is one direction of the WebSocket: the schemas of its messages, by message name.
 type direction map[string]*jsonschema.Schema
 
 var (
@@ -26,24 +25,23 @@ var (
 	fromGateway = sync.OnceValue(func() direction { return messagesOf("receive") })
 )
 
-// CheckServerFrame holds a frame of the server's to the AsyncAPI document.
+// CheckServerFrame checks a frame of the server against the AsyncAPI document.
 func CheckServerFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromServer().check(text); err != nil {
-		t.Errorf("the server's frame %.500s is not as asyncapi.yaml says: %v", text, err)
+		t.Errorf("the server's frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
-// CheckGatewayFrame holds a frame of a gateway's to the AsyncAPI document.
+// CheckGatewayFrame checks a frame of a gateway against the AsyncAPI document.
 func CheckGatewayFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromGateway().check(text); err != nil {
-		t.Errorf("the gateway's frame %.500s is not as asyncapi.yaml says: %v", text, err)
+		t.Errorf("the gateway's frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
-// CheckCloseCode holds the code of a close frame of the server's to the AsyncAPI
-// document.
+// CheckCloseCode checks that the AsyncAPI document has a close code of the server.
 func CheckCloseCode(t T, code int) {
 	t.Helper()
 	if !closeCodes()[strconv.Itoa(code)] {
@@ -59,7 +57,7 @@ var closeCodes = sync.OnceValue(func() map[string]bool {
 	return codes
 })
 
-// check returns nil when the frame is one of the messages.
+// check returns nil if the frame is one of the messages.
 func (d direction) check(text []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -80,7 +78,7 @@ func (d direction) check(text []byte) error {
 func messagesOf(action string) direction {
 	doc := asyncAPI()
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI's schemas are a superset of it
+	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI schemas are a superset of it
 	c.AssertFormat()
 	if err := c.AddResource("asyncapi.json", doc); err != nil {
 		panic("asyncapi.yaml: " + err.Error())
@@ -99,7 +97,7 @@ func messagesOf(action string) direction {
 	return d
 }
 
-// asyncAPI returns the document as JSON has it.
+// asyncAPI returns the document as decoded JSON.
 func asyncAPI() any {
 	var doc any
 	err := yaml.Unmarshal([]byte(spec.AsyncAPI), &doc)
@@ -125,7 +123,7 @@ func at(object any, name string) any {
 	return v
 }
 
-// follow returns what v refers to, or v.
+// follow returns the value that v refers to, or v.
 func follow(doc, v any) any {
 	for {
 		ref, ok := v.(map[string]any)["$ref"].(string)

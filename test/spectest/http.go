@@ -35,7 +35,7 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 	}
 	for _, schema := range doc.Components.Schemas {
 		for _, property := range schema.Value.Properties {
-			// Without a type it takes anything; to kin-openapi, anything but null.
+			// A schema without a type accepts any value, but kin-openapi refuses null.
 			property.Value.Nullable = property.Value.Nullable || property.Value.Type == nil
 		}
 	}
@@ -43,7 +43,8 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
-	// Of RFC 3339, as JSON Schema says; kin-openapi knows no small letters and counts no days.
+	// RFC 3339 as in JSON Schema. kin-openapi's own format accepts no lower case and no invalid
+	// days.
 	openapi3.DefineStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
 		_, err := strict.Time(s)
 		return err
@@ -51,7 +52,7 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 	return doc
 })
 
-// Operations returns the operations that are described, as "GET /path", in order.
+// Operations returns the described operations as "GET /path", sorted.
 func Operations() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method := range item.Operations() {
@@ -62,18 +63,17 @@ func Operations() (list []string) {
 	return list
 }
 
-// IsOpen reports whether an operation is described as one that needs no token.
+// IsOpen reports whether an operation needs no token.
 func IsOpen(operation string) bool {
 	method, path, _ := strings.Cut(operation, " ")
 	security := openAPI().Paths.Value(path).GetOperation(method).Security
 	return security != nil && len(*security) == 0
 }
 
-// seen are the answers that were checked, as "GET /path 200".
+// seen are the responses that were checked, as "GET /path 200".
 var seen sync.Map
 
-// Unseen returns the answers that are described and that no request has been given
-// in this process, but for 500, which any has in store.
+// Unseen returns the described responses that no request in this process received, except 500.
 func Unseen() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method, op := range item.Operations() {
@@ -89,13 +89,13 @@ func Unseen() (list []string) {
 	return list
 }
 
-// kept is how much of an answer is kept to be looked at, in bytes. A longer one is as
-// one that is not read to its end.
+// kept is the number of bytes of a response that are checked. A longer response is handled like one
+// that is not read to its end.
 const kept = 1 << 20
 
-// A Transport holds the answers that come by it to the OpenAPI document, when they
-// have been read: of one that is not read to its end, the status, the headers and the
-// lines so far. A request that is answered by 2xx is held to it too.
+// A Transport checks the responses that pass it against the OpenAPI document, after they were read.
+// Of a response that is not read to its end, it checks the status, the headers and the complete
+// lines. It also checks requests that are answered with 2xx.
 type Transport struct {
 	T    T
 	Base http.RoundTripper
@@ -107,21 +107,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		resp.Body = &watched{ReadCloser: resp.Body, done: func(body []byte, whole bool) {
 			if err := checkAnswer(req, resp, body, whole); err != nil {
-				t.T.Errorf("%s %s is not as openapi.yaml says: %v", req.Method, req.URL, err)
+				t.T.Errorf("%s %s does not match openapi.yaml: %v", req.Method, req.URL, err)
 			}
 		}}
 	}
 	return resp, err
 }
 
-// CloseIdleConnections is for http.Client's.
+// CloseIdleConnections implements the method that [http.Client.CloseIdleConnections] calls.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.Base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// A watched body is looked at when it has been read.
+// A watched body is checked after it was read.
 type watched struct {
 	io.ReadCloser
 	done func(body []byte, whole bool)
@@ -143,7 +143,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close is the end of an answer that broke off, or that nobody wants to read on.
+// Close checks a response that was not read to its end.
 func (w *watched) Close() error {
 	w.end(false)
 	return w.ReadCloser.Close()
@@ -157,12 +157,12 @@ func (w *watched) end(whole bool) {
 	}
 }
 
-// CheckAnswer holds an answer to the OpenAPI document. req is nil when what was sent
-// is no request.
+// CheckAnswer checks a response against the OpenAPI document. req is nil if the sent bytes are not
+// a request.
 func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	if err := checkAnswer(req, resp, body, true); err != nil {
-		t.Errorf("an answer is not as openapi.yaml says: %v", err)
+		t.Errorf("a response does not match openapi.yaml: %v", err)
 	}
 }
 
@@ -193,12 +193,12 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool
 	return nil
 }
 
-// brief leaves out the schema and the value.
+// brief returns the error without the schema and the value.
 func brief(err *openapi3.SchemaError) string {
 	return fmt.Sprintf("at /%s: %s", strings.Join(err.JSONPointer(), "/"), err.Reason)
 }
 
-// find returns the operation of a request, nil when there is none; HEAD is GET's.
+// find returns the operation of a request, or nil. HEAD has the operation of GET.
 func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	if req.URL == nil {
 		return nil, nil
@@ -219,7 +219,7 @@ func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	return nil, nil
 }
 
-// match matches a path with a template's.
+// match matches a path against a template.
 func match(template, path string) (params map[string]string, ok bool) {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
@@ -238,7 +238,7 @@ func match(template, path string) (params map[string]string, ok bool) {
 	return params, true
 }
 
-// stray are the answers to what has no operation, by status.
+// stray are the responses without an operation, by status.
 var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 	refs, ok := openAPI().Extensions["x-without-operation"].(map[string]any)
 	if !ok {
@@ -254,14 +254,14 @@ var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 	return list
 })
 
-// checkStray checks the answer to a request that has no operation.
+// checkStray checks the response to a request without an operation.
 func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
-		return nil // of no path
+		return nil // it has no path
 	}
 	described := stray()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
-		return fmt.Errorf("no operation is described that answers %d %.500q", resp.StatusCode, body)
+		return fmt.Errorf("no operation has the response %d %.500q", resp.StatusCode, body)
 	}
 	var responses openapi3.Responses
 	responses.Set(strconv.Itoa(resp.StatusCode), described)
@@ -272,8 +272,8 @@ func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 	return checkResponse(input, resp, body, true)
 }
 
-// plumbing are the headers that need no description: HTTP's own, and those for
-// browsers that every answer has.
+// plumbing are headers that are not described: those of HTTP itself, and those for browsers in
+// every response.
 var plumbing = []string{
 	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
 	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
@@ -301,7 +301,7 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 		return checkLines(media.Schema.Value, body)
 	}
 	if whole && resp.Header.Get("Content-Type") == "application/json" && !json.Valid(body) {
-		return errors.New("it is not JSON") // kin-openapi reads the first value only
+		return errors.New("it is not JSON") // kin-openapi reads only the first value
 	}
 	options := *input.Options
 	options.ExcludeResponseBody = !whole
@@ -311,11 +311,11 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 	})
 }
 
-// checkLines checks newline-delimited JSON, up to its last end of a line.
+// checkLines checks newline-delimited JSON, up to the last line feed.
 func checkLines(schema *openapi3.Schema, body []byte) error {
 	for line := range bytes.Lines(body) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // the rest was not kept
+			break // the rest was not recorded
 		}
 		if err := checkLine(schema, line); err != nil {
 			return err
@@ -324,13 +324,13 @@ func checkLines(schema *openapi3.Schema, body []byte) error {
 	return nil
 }
 
-// CheckLine holds a line of a bulk publish's answer to the OpenAPI document.
+// CheckLine checks a line of a bulk publish response against the OpenAPI document.
 func CheckLine(t T, line string) {
 	t.Helper()
 	publish := openAPI().Paths.Value("/api/internal/v1/events").Post
 	schema := publish.Responses.Status(http.StatusOK).Value.Content["application/x-ndjson"].Schema.Value
 	if err := checkLine(schema, []byte(line)); err != nil {
-		t.Errorf("a line is not as openapi.yaml says: %v", err)
+		t.Errorf("a line does not match openapi.yaml: %v", err)
 	}
 }
 
@@ -345,8 +345,7 @@ func checkLine(schema *openapi3.Schema, line []byte) error {
 	return nil
 }
 
-// CheckValue returns what is wrong with a JSON text that is to be of a schema of the
-// OpenAPI document.
+// CheckValue returns an error if a JSON text does not match a schema of the OpenAPI document.
 func CheckValue(schema, text string) error {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -355,13 +354,13 @@ func CheckValue(schema, text string) error {
 	return openAPI().Components.Schemas[schema].Value.VisitJSON(v)
 }
 
-// checkRequest checks a request that the listener took.
+// checkRequest checks a request that the listener accepted.
 func checkRequest(input *openapi3filter.RequestValidationInput) error {
 	req := input.Request.Clone(context.Background())
-	req.Body = http.NoBody // it is sent
+	req.Body = http.NoBody // it was sent
 	options := *input.Options
 	options.ExcludeRequestBody = true
-	repeat := req.Header.Get("Idempotency-Key") != "" // perhaps, and of one only the key is read
+	repeat := req.Header.Get("Idempotency-Key") != "" // possibly a repeat, of which the listener reads only the key
 	if req.GetBody != nil && !isNDJSON(req.Header) && !repeat {
 		body, err := req.GetBody()
 		if err != nil {
@@ -371,8 +370,8 @@ func checkRequest(input *openapi3filter.RequestValidationInput) error {
 		if err != nil {
 			return err
 		}
-		req.Header.Set("Content-Type", "application/json") // the listener takes it for that without
-		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // which JSON does not have, and readers may pass over
+		req.Header.Set("Content-Type", "application/json") // the listener's default
+		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // not part of JSON, but readers can ignore it
 		req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
 		options.ExcludeRequestBody = len(text) > kept || input.Route.Operation.RequestBody == nil
 	}

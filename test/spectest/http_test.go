@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// complaints are what a test was told.
+// complaints are the errors that a test received.
 type complaints []string
 
 func (*complaints) Helper() {}
@@ -20,7 +20,7 @@ func (c *complaints) Errorf(format string, args ...any) {
 	*c = append(*c, fmt.Sprintf(format, args...))
 }
 
-// expect fails unless there is no complaint, or one with the words that are wanted.
+// expect fails the test unless the complaints contain want, or there are none if want is empty.
 func (c *complaints) expect(t *testing.T, want string) {
 	t.Helper()
 	all := strings.Join(*c, "\n")
@@ -29,7 +29,7 @@ func (c *complaints) expect(t *testing.T, want string) {
 	}
 }
 
-// canned answers everything with one text.
+// canned answers every request with one text.
 type canned struct {
 	status int
 	header string // NAME: VALUE
@@ -54,7 +54,7 @@ func TestAnswers(t *testing.T) {
 	tests := []struct {
 		name, operation, sent string
 		answer                canned
-		want                  string // "": nothing
+		want                  string // "": no error
 	}{
 		{"as described", events, publish, canned{202, "", receipt}, ""},
 		{"a field that is not described", events, publish, canned{202, "", strings.Replace(receipt, `"targets"`, `"node":"n1","targets"`, 1)}, `property "node" is unsupported`},
@@ -74,7 +74,7 @@ func TestAnswers(t *testing.T) {
 		{"lines", events, publish, canned{200, lines, receipt + "\n" + `{"line":2,"error":"not_found","message":""}` + "\n"}, ""},
 		{"a line that is not described", events, publish, canned{200, lines, receipt + "\n{}\n"}, `"{}\n"`},
 		{"no route", "GET /nope", "", canned{404, "", `{"error":"not_found","message":""}`}, ""},
-		{"a route that is not described", "GET /nope", "", canned{200, "", "{}"}, "no operation is described"},
+		{"a route that is not described", "GET /nope", "", canned{200, "", "{}"}, "no operation has the response"},
 		{"a method that is not described", "PUT /health", "", canned{405, "Allow: GET", `{"error":"method_not_allowed","message":""}`}, ""},
 		{"a method, without Allow", "PUT /health", "", canned{405, "", `{"error":"method_not_allowed","message":""}`}, `"Allow" missing`},
 		{"the head alone", "HEAD /health", "", canned{200, "", ""}, ""},
@@ -118,7 +118,7 @@ func TestAnswersThatAreNotReadToTheirEnd(t *testing.T) {
 	}
 }
 
-// Of an answer that is too long to keep, the lines that were kept are checked.
+// The complete lines of a response that is too long to record are checked.
 func TestLongAnswers(t *testing.T) {
 	for _, tt := range []struct{ first, want string }{
 		{`{"line":1,"error":"not_found","message":""}`, ""}, {`{}`, `"{}\n"`},
