@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // asProgram, in the environment, has the test binary be gatecast itself.
 const asProgram = "GATECAST_TEST_AS_PROGRAM"
+
+// update has tests write golden files and documents in place of comparing them.
+var update = flag.Bool("update", false, "write testdata and docs/reference from the source")
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -20,8 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
-
-var update = flag.Bool("update", false, "write what top shows into testdata")
 
 var topStart = time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC)
 

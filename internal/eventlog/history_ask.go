@@ -85,26 +85,26 @@ func (h *history) join(ctx context.Context) error {
 			base = firstEpoch(h.first)
 		}
 		if refused != nil && found != nil && !found.equal(refused) { // appended while this node watched
-			h.take(found, info.Last, false)
+			h.adopt(found, info.Last, false)
 			return nil
 		}
 		var confirmed *Lineage
-		others := none
+		nodes := noAnswer
 		if h.name == streamName || !h.log.alone { // else the answer is that of a moment ago, for the events
-			confirmed, others, err = h.ask(ctx, base, found, &info)
+			confirmed, nodes, err = h.ask(ctx, base, found, &info)
 		}
 		if h.name == streamName {
-			h.log.alone = confirmed == nil && others == none
+			h.log.alone = confirmed == nil && nodes == noAnswer
 		}
 		switch {
 		case err != nil:
 			return err
 		case confirmed != nil:
 			return h.resume(ctx, confirmed, found, &info)
-		case others == disagree && time.Now().Before(deadline):
+		case nodes == disagree && time.Now().Before(deadline):
 			sleep(ctx, recheck)
 			continue
-		case others == older:
+		case nodes == older:
 			return h.resume(ctx, base, found, &info)
 		}
 		l, err := h.mark(ctx, base.next(newEpoch(base.Epoch()), info.Last), storage.Expect{Last: &info.Last})
@@ -115,32 +115,32 @@ func (h *history) join(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("begin an epoch: %w", err)
 		}
-		h.take(l, l.marker, false)
+		h.adopt(l, l.marker, false)
 		return nil
 	}
 }
 
 // resume takes a lineage that is not new, and appends its marker again if it is gone.
 func (h *history) resume(ctx context.Context, l, found *Lineage, info *storage.Info) error {
-	h.take(l, info.Last, false)
+	h.adopt(l, info.Last, false)
 	if found == nil && l.marker > 0 {
 		return h.renew(ctx, l, nil)
 	}
 	return nil
 }
 
-// others is what the other nodes have answered.
-type others int
+// otherNodes is what the other nodes have answered.
+type otherNodes int
 
 const (
-	none     others = iota // no other node uses the stream
-	older                  // nodes of a version before markers do
-	disagree               // a node has seen another history, or is checking the stream
+	noAnswer otherNodes = iota // no other node uses the stream
+	older                      // nodes of a version before markers do
+	disagree                   // a node has seen another history, or is checking the stream
 )
 
 // ask asks the other nodes for a stream's lineage. Base is that of the stream; found is that of
 // its newest marker, or nil if it has none.
-func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.Info) (confirmed *Lineage, said others, err error) {
+func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.Info) (confirmed *Lineage, nodes otherNodes, err error) {
 	q, err := json.Marshal(lineageQuestion{h.log.run, h.name})
 	if err != nil {
 		panic("BUG: a question does not marshal: " + err.Error())
@@ -156,22 +156,22 @@ func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.I
 		case l != nil:
 			confirmed = l
 		default:
-			said = disagree
+			nodes = disagree
 		}
 		return confirmed != nil
 	})
-	if confirmed != nil || said == disagree || failed != nil || err != nil {
-		return confirmed, said, errors.Join(failed, err)
+	if confirmed != nil || nodes == disagree || failed != nil || err != nil {
+		return confirmed, nodes, errors.Join(failed, err)
 	}
 	wait, cancel = context.WithTimeout(ctx, askFor)
 	defer cancel()
 	err = h.log.Bus().Ask(wait, anyNode, nil, func(node []byte) bool {
 		if string(node) != h.log.cfg.Node { // this node answers too
-			said = older
+			nodes = older
 		}
-		return said == older
+		return nodes == older
 	})
-	return nil, said, err
+	return nil, nodes, err
 }
 
 // readLineageAnswer reads an answer and the lineage in it. The lineage is nil if the node is

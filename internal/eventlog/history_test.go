@@ -72,8 +72,8 @@ func (w *world) open(i int) {
 		known, at := l.Lineage(), uint64(0)
 		for ctx.Err() == nil {
 			_ = l.Follow(ctx, known, at, Follower{
-				Event:  func(e Entry) { w.sees(e); at = e.Cursor.Seq },
-				Turned: func(to *Lineage, common uint64) { known, at = to, min(at, common) },
+				Event:          func(e Entry) { w.sees(e); at = e.Cursor.Seq },
+				LineageChanged: func(to *Lineage, common uint64) { known, at = to, min(at, common) },
 			})
 			sleep(ctx, 20*time.Millisecond)
 		}

@@ -48,6 +48,9 @@ func (j *Journal) Follow(ctx context.Context, after uint64, synced func(), f fun
 	return j.follow(ctx, after, synced, f)
 }
 
+// follow is Follow inside a call of Log.reading. When the history goes back, it continues after
+// the last sequence that both histories have in common. So a record can come twice, with
+// different ids; none is missed.
 func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f func(Record)) error {
 	for known := (*Lineage)(nil); ; {
 		lineage, branched := j.watch()
@@ -104,7 +107,7 @@ func (j *Journal) read(ctx context.Context, after *uint64, synced func(), f func
 		switch r := j.record(m); {
 		case m.Subject == j.marker:
 			if j.shared {
-				j.saw(m.Data, r.Seq)
+				j.readMarker(m.Data, r.Seq)
 			}
 		case j.valid(r):
 			f(r)
@@ -120,6 +123,7 @@ func (j *Journal) read(ctx context.Context, after *uint64, synced func(), f func
 	})
 }
 
+// isClosed reports whether a channel is closed that nobody sends to.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -357,7 +357,7 @@ func TestJournalAppendAgain(t *testing.T) {
 	if err != nil || first != 2 {
 		t.Fatal(first, err)
 	}
-	last, err := j.Append(t.Context(), records...) // the answers are said to be lost
+	last, err := j.Append(t.Context(), records...) // the answers are nodes to be lost
 	if err != nil || last != 3 {
 		t.Fatal(last, err)
 	}

@@ -41,7 +41,7 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	branch := l.Lineage().branch
 	_, last, err := l.Bounds(ctx)
 	if err == nil {
-		err = l.history.settle(ctx, last)
+		err = l.history.awaitIDs(ctx, last)
 	}
 	if err != nil {
 		return nil, event.Cursor{}, false, err
@@ -85,7 +85,7 @@ func (s *listing) add(ctx context.Context, m storage.Message) bool {
 		s.more = true
 		return false
 	}
-	if s.err = s.log.history.settle(ctx, m.Seq); s.err != nil {
+	if s.err = s.log.history.awaitIDs(ctx, m.Seq); s.err != nil {
 		return false
 	}
 	s.at = m.Seq

@@ -114,6 +114,7 @@ func (l *Log) start(ctx context.Context) error {
 // requestTimeout bounds one try of a request to a cluster whose leader can be missing.
 const requestTimeout = 3 * time.Second
 
+// streamConfig returns what the stream of events keeps.
 func (l *Log) streamConfig() storage.StreamConfig {
 	return storage.StreamConfig{
 		Name:        streamName,

@@ -67,7 +67,7 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 	case err != nil:
 		return Entry{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := l.history.settle(ctx, seq); err != nil {
+	if err := l.history.awaitIDs(ctx, seq); err != nil {
 		return Entry{}, err
 	}
 	e, err := l.entry(&m)

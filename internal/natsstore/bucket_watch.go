@@ -171,6 +171,7 @@ type watcher struct {
 	f     func(auth.Change)
 }
 
+// synced reports that every key that exists has been passed on.
 func (w *watcher) synced() {
 	w.known = nil
 	w.f(auth.Change{Synced: true})

@@ -52,6 +52,7 @@ func (s *Store) connectPatiently(ctx context.Context) (*nats.Conn, error) {
 	}
 }
 
+// connect connects once. The handlers run on goroutines of the connection, in order.
 func (s *Store) connect() (*nats.Conn, error) {
 	url, options := s.backend.address()
 	options = append(options, s.cfg.Options...)
@@ -72,6 +73,7 @@ func (s *Store) connect() (*nats.Conn, error) {
 	)...)
 }
 
+// regained is called after each reconnect, not after the first connect.
 func (s *Store) regained(*nats.Conn) {
 	s.cfg.Logger.Info("event log: reconnected to " + s.String())
 	s.link.gained()
@@ -80,6 +82,8 @@ func (s *Store) regained(*nats.Conn) {
 	}
 }
 
+// lost is called when the connection is lost. Readers end first, so that none of them reads
+// from the next connection what belongs to a checked history.
 func (s *Store) lost(_ *nats.Conn, err error) {
 	s.link.lost()
 	if err != nil {

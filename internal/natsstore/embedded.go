@@ -37,6 +37,7 @@ type embedded struct {
 	folder *check.Folder // nil for a server in memory, whose dir is temporary
 }
 
+// startServer opens the folder and starts a server on it.
 func startServer(cfg Config) (*embedded, error) {
 	e := &embedded{dir: cfg.Dir, log: newServerLog(cfg.Logger)}
 	var err error
@@ -59,6 +60,8 @@ func startServer(cfg Config) (*embedded, error) {
 // two minutes.
 const syncInterval = 2 * time.Second
 
+// run starts the server. It returns when the server has read its streams and accepts
+// connections.
 func (e *embedded) run(cfg Config) error {
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "gatecast",

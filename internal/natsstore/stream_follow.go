@@ -22,6 +22,7 @@ const (
 	heartbeat = 5 * time.Second
 )
 
+// heartbeat returns the interval of heartbeats to a reader. Only a cluster can lose a server.
 func (s *Store) heartbeat() time.Duration {
 	if s.Shared() {
 		return clusterHeartbeat
@@ -76,6 +77,7 @@ func (s *Store) follow(ctx context.Context, stream string, cfg jetstream.Consume
 	}
 }
 
+// delivered converts a message of a consumer.
 func delivered(m jetstream.Msg, meta *jetstream.MsgMetadata) storage.Message {
 	return storage.Message{
 		Subject: m.Subject(), Header: storage.Header(m.Headers()), Data: m.Data(),

@@ -41,6 +41,8 @@ func consumerConfig(r storage.Range) jetstream.ConsumerConfig {
 	return transient(cfg)
 }
 
+// transient returns a consumer as one that is not worth keeping: the reader starts again at its
+// own position.
 func transient(cfg jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	cfg.AckPolicy = jetstream.AckNonePolicy
 	cfg.MemoryStorage, cfg.Replicas = true, 1

@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 		{"a certificate without TLS", func(s *Settings) { s.Plaintext, s.TLSCert, s.TLSKey = true, "x", "x" }, "plaintext", "--tls-cert"},
 		{"authorities without TLS", func(s *Settings) { s.Plaintext, s.TLSClientCA = true, "x" }, "tls-client-ca", "--plaintext"},
 		{"an authority of nothing", func(s *Settings) { s.PlatformCA = "x" }, "platform-ca", "needs --platform-url or --verify-url"},
-		{"replicas of a file", func(s *Settings) { s.LogReplicas = 3 }, "log-replicas", "3 needs --log nats://"},
+		{"replicas of a file", func(s *Settings) { s.LogReplicas = 3 }, "log-replicas", "needs --log nats://"},
 		{"sync of memory", func(s *Settings) { s.Log, s.LogSync = LogMemory, SyncAlways }, "log-sync", "contradicts --log memory"},
 		{"sync of NATS", func(s *Settings) { s.Log, s.LogSync = "tls://x", SyncAlways }, "log-sync", "contradicts --log nats://"},
 		{"repair of memory", func(s *Settings) { s.Log, s.Repair = LogMemory, true }, "repair", "needs --log file"},

@@ -14,7 +14,7 @@ type Setting struct {
 	Name    string // the flag without dashes, and the key in a configuration file
 	Env     string // the environment variable
 	Default string // as a user writes it; empty: see Help
-	Unit    string // of a value without one: seconds, bytes; empty: none
+	Kind    string // of value: size, seconds, duration, CIDRs, file, switch, …
 	Group   string // its topic
 	Help    string
 
@@ -23,10 +23,19 @@ type Setting struct {
 	index []int  // of the field
 }
 
-// units of the values of each tag type.
-var units = map[string]string{
-	"size": "bytes; KiB, MiB or GiB", "seconds": "seconds, or with a unit as in 1m30s", "duration": "time with a unit, as in 1h30m",
-	"cidrs": "CIDRs, separated by commas", "list": "separated by commas",
+// kindOf returns the kind of a field's values, for people.
+func kindOf(f reflect.StructField) string {
+	switch typ := f.Tag.Get("type"); {
+	case f.Type.Kind() == reflect.Bool:
+		return "switch"
+	case f.Tag.Get("placeholder") == "FILE":
+		return "file"
+	case typ == "cidrs":
+		return "CIDRs"
+	case typ == "size", typ == "seconds", typ == "duration", typ == "list":
+		return typ
+	}
+	return ""
 }
 
 // All returns every setting, in the order of [Settings]. The slice is shared.
@@ -35,11 +44,10 @@ var All = sync.OnceValue(func() (list []Setting) {
 		if f.Anonymous {
 			continue
 		}
-		typ := f.Tag.Get("type")
 		list = append(list, Setting{
-			Name: f.Tag.Get("name"), Env: f.Tag.Get("env"), Default: f.Tag.Get("default"), Unit: units[typ],
+			Name: f.Tag.Get("name"), Env: f.Tag.Get("env"), Default: f.Tag.Get("default"), Kind: kindOf(f),
 			Group: f.Tag.Get("group"), Help: f.Tag.Get("help"),
-			tag: f.Tag, typ: typ, index: f.Index,
+			tag: f.Tag, typ: f.Tag.Get("type"), index: f.Index,
 		})
 	}
 	return list

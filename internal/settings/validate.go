@@ -101,21 +101,45 @@ func (s *Settings) checkEach() error {
 	)
 }
 
-// checkTogether has the checks of settings that contradict or need each other.
+// A relation is a rule about settings that contradict or need each other.
+type relation struct {
+	setting string // the one that an error names
+	text    string // what is wrong and what to do
+	ok      func(*Settings) bool
+}
+
+var relations = []relation{
+	{"tls-cert", "needs --tls-key too", func(s *Settings) bool { return s.TLSCert == "" || s.TLSKey != "" }},
+	{"tls-key", "needs --tls-cert too", func(s *Settings) bool { return s.TLSKey == "" || s.TLSCert != "" }},
+	{"internal-tls-cert", "needs --internal-tls-key too", func(s *Settings) bool { return s.InternalTLSCert == "" || s.InternalTLSKey != "" }},
+	{"internal-tls-key", "needs --internal-tls-cert too", func(s *Settings) bool { return s.InternalTLSKey == "" || s.InternalTLSCert != "" }},
+	{"plaintext", "contradicts --tls-cert; leave one of them out", func(s *Settings) bool { return !s.Plaintext || s.TLSCert == "" }},
+	{"tls-client-ca", "contradicts --plaintext, which has no certificates; leave one of them out", func(s *Settings) bool { return !s.Plaintext || s.TLSClientCA == "" }},
+	{"platform-ca", "needs --platform-url or --verify-url", func(s *Settings) bool { return s.PlatformCA == "" || s.PlatformURL != "" || s.VerifyURL != "" }},
+	{"event-types-strict", "needs --event-types", func(s *Settings) bool { return !s.EventTypesStrict || s.EventTypes != "" }},
+	{"log-replicas", "needs --log nats://…; a log on this machine has one copy", func(s *Settings) bool { return s.LogReplicas == 0 || s.LogURL() != "" }},
+	{"log-sync", "always contradicts --log memory, which writes nothing to disk; leave one of them out", func(s *Settings) bool { return s.Log != LogMemory || s.LogSync != SyncAlways }},
+	{"log-sync", "always contradicts --log nats://…, whose servers have their own setting for it; leave one of them out", func(s *Settings) bool { return s.LogURL() == "" || s.LogSync != SyncAlways }},
+	{"repair", "needs --log file; no other log is on this machine", func(s *Settings) bool { return !s.Repair || s.Log == LogFile }},
+}
+
+// Relations returns the rules about several settings, as the name of a setting and what
+// it needs or contradicts.
+func Relations() (list [][2]string) {
+	for _, r := range relations {
+		list = append(list, [2]string{r.setting, r.text})
+	}
+	return list
+}
+
+// checkTogether checks settings that contradict or need each other.
 func (s *Settings) checkTogether() error {
-	const onlyOne = ": leave one of them out"
-	return cmp.Or(
-		checkPair("tls-cert", "tls-key", s.TLSCert, s.TLSKey),
-		checkPair("internal-tls-cert", "internal-tls-key", s.InternalTLSCert, s.InternalTLSKey),
-		together(!s.Plaintext || s.TLSCert == "", "plaintext", "contradicts --tls-cert"+onlyOne),
-		together(!s.Plaintext || s.TLSClientCA == "", "tls-client-ca", "contradicts --plaintext, which has no certificates"+onlyOne),
-		together(s.PlatformCA == "" || s.PlatformURL != "" || s.VerifyURL != "", "platform-ca", "needs --platform-url or --verify-url"),
-		together(s.LogReplicas == 0 || s.LogURL() != "", "log-replicas", fmt.Sprintf("%d needs --log nats://…: a log on this machine has one copy", s.LogReplicas)),
-		together(s.Log != LogMemory || s.LogSync != SyncAlways, "log-sync", "always contradicts --log memory, which writes nothing to disk"+onlyOne),
-		together(s.LogURL() == "" || s.LogSync != SyncAlways, "log-sync", "always contradicts --log nats://…, whose servers have their own setting for it"+onlyOne),
-		together(!s.Repair || s.Log == LogFile, "repair", "needs --log file: no other log is on this machine"),
-		together(!s.EventTypesStrict || s.EventTypes != "", "event-types-strict", "needs --event-types"),
-	)
+	for _, r := range relations {
+		if !r.ok(s) {
+			return &Error{r.setting, r.text}
+		}
+	}
+	return nil
 }
 
 // LogURL returns the URLs of the NATS servers that store the log, or "".
@@ -139,14 +163,6 @@ func check(ok bool, setting, problem string) error {
 		return nil
 	}
 	return lookup(setting).wrong(problem)
-}
-
-// together returns the error about a setting beside others; problem has the remedy.
-func together(ok bool, setting, problem string) error {
-	if ok {
-		return nil
-	}
-	return &Error{setting, problem}
 }
 
 func checkAddress(setting, address string) error {
@@ -174,13 +190,6 @@ func checkBaseURL(setting, text string) error {
 func validPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
-}
-
-func checkPair(certSetting, keySetting, cert, key string) error {
-	return cmp.Or(
-		together(cert == "" || key != "", certSetting, "needs --"+keySetting+" too"),
-		together(key == "" || cert != "", keySetting, "needs --"+certSetting+" too"),
-	)
 }
 
 func checkOrigins(setting string, origins []string) error {

@@ -96,6 +96,7 @@ func (f *Folder) begin(cfg Config) (err error) {
 
 var errLocked = errors.New("locked by another process")
 
+// lockFile opens a file and locks it. The lock ends with the process, also after kill -9.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

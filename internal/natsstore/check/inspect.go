@@ -176,6 +176,7 @@ func (i *inspection) compare(file string, size int64, sizes map[string]int64) {
 	}
 }
 
+// spans returns where the good records of a block are, nil if it cannot be read.
 func (i *inspection) spans(stream, file string) []span {
 	b, err := os.ReadFile(filepath.Join(i.dir, file))
 	if err != nil {
@@ -216,6 +217,7 @@ func (i *inspection) meta(stream string) error {
 	return nil
 }
 
+// metaSum returns the content of meta.sum for a stream's meta.inf.
 func metaSum(stream string, b []byte) string {
 	sum := newSum(stream)
 	_, _ = sum.Write(b)
