@@ -25,6 +25,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
+// openAPI is the document, validated with its examples.
 var openAPI = sync.OnceValue(func() *openapi3.T {
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(spec.OpenAPI))
 	if err == nil {
@@ -34,8 +35,12 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		panic("openapi.yaml: " + err.Error())
 	}
 	for _, schema := range doc.Components.Schemas {
+		// A schema without a type accepts any value; kin-openapi makes an exception of null.
 		for _, property := range schema.Value.Properties {
+<<<<<<< HEAD
 			// A schema without a type accepts any value, but kin-openapi refuses null.
+=======
+>>>>>>> main
 			property.Value.Nullable = property.Value.Nullable || property.Value.Type == nil
 		}
 	}
@@ -43,8 +48,13 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
+<<<<<<< HEAD
 	// RFC 3339 as in JSON Schema. kin-openapi's own format accepts no lower case and no invalid
 	// days.
+=======
+	// RFC 3339, as JSON Schema demands. kin-openapi accepts no lower case letters and does not
+	// check the day of the month.
+>>>>>>> main
 	openapi3.DefineStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
 		_, err := strict.Time(s)
 		return err
@@ -52,7 +62,11 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 	return doc
 })
 
+<<<<<<< HEAD
 // Operations returns the described operations as "GET /path", sorted.
+=======
+// Operations returns all operations of the document, as "GET /path", sorted.
+>>>>>>> main
 func Operations() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method := range item.Operations() {
@@ -63,23 +77,36 @@ func Operations() (list []string) {
 	return list
 }
 
+<<<<<<< HEAD
 // IsOpen reports whether an operation needs no token.
+=======
+// IsOpen reports whether an operation of the document needs no token.
+>>>>>>> main
 func IsOpen(operation string) bool {
 	method, path, _ := strings.Cut(operation, " ")
 	security := openAPI().Paths.Value(path).GetOperation(method).Security
 	return security != nil && len(*security) == 0
 }
 
+<<<<<<< HEAD
 // seen are the responses that were checked, as "GET /path 200".
 var seen sync.Map
 
 // Unseen returns the described responses that no request in this process received, except 500.
 func Unseen() (list []string) {
+=======
+// checkedAnswers are the answers that were checked in this process, as "GET /path 200".
+var checkedAnswers sync.Map
+
+// Unchecked returns the documented answers that no test of this process has checked. It leaves
+// out status 500, which every operation can answer with.
+func Unchecked() (list []string) {
+>>>>>>> main
 	for path, item := range openAPI().Paths.Map() {
 		for method, op := range item.Operations() {
 			for status := range op.Responses.Map() {
 				answer := method + " " + path + " " + status
-				if _, ok := seen.Load(answer); !ok && status != "500" {
+				if _, ok := checkedAnswers.Load(answer); !ok && status != "500" {
 					list = append(list, answer)
 				}
 			}
@@ -89,6 +116,7 @@ func Unseen() (list []string) {
 	return list
 }
 
+<<<<<<< HEAD
 // kept is the number of bytes of a response that are checked. A longer response is handled like one
 // that is not read to its end.
 const kept = 1 << 20
@@ -96,6 +124,15 @@ const kept = 1 << 20
 // A Transport checks the responses that pass it against the OpenAPI document, after they were read.
 // Of a response that is not read to its end, it checks the status, the headers and the complete
 // lines. It also checks requests that are answered with 2xx.
+=======
+// maxKept is how many bytes of a body are kept for the check. A longer body is treated like one
+// that was not read to its end.
+const maxKept = 1 << 20
+
+// A Transport checks the answers that pass through it against the OpenAPI document, after the
+// test has read them. If the test does not read to the end, it checks status, headers and
+// complete lines. It also checks requests that were answered with 2xx.
+>>>>>>> main
 type Transport struct {
 	T    T
 	Base http.RoundTripper
@@ -105,7 +142,7 @@ type Transport struct {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.Base.RoundTrip(req)
 	if err == nil {
-		resp.Body = &watched{ReadCloser: resp.Body, done: func(body []byte, whole bool) {
+		resp.Body = &observedBody{ReadCloser: resp.Body, onEnd: func(body []byte, whole bool) {
 			if err := checkAnswer(req, resp, body, whole); err != nil {
 				t.T.Errorf("%s %s does not match openapi.yaml: %v", req.Method, req.URL, err)
 			}
@@ -114,27 +151,36 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+<<<<<<< HEAD
 // CloseIdleConnections implements the method that [http.Client.CloseIdleConnections] calls.
+=======
+// CloseIdleConnections is called by http.Client.
+>>>>>>> main
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.Base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
+<<<<<<< HEAD
 // A watched body is checked after it was read.
 type watched struct {
+=======
+// An observedBody calls onEnd when it was read to its end or closed.
+type observedBody struct {
+>>>>>>> main
 	io.ReadCloser
-	done func(body []byte, whole bool)
+	onEnd func(body []byte, whole bool)
 
 	body  []byte
 	size  int
 	ended bool
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *observedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	w.size += n
-	if room := kept - len(w.body); room > 0 {
+	if room := maxKept - len(w.body); room > 0 {
 		w.body = append(w.body, p[:min(n, room)]...)
 	}
 	if err == io.EOF {
@@ -143,38 +189,54 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
+<<<<<<< HEAD
 // Close checks a response that was not read to its end.
 func (w *watched) Close() error {
+=======
+// Close also ends the observation of a body that was not read to its end.
+func (w *observedBody) Close() error {
+>>>>>>> main
 	w.end(false)
 	return w.ReadCloser.Close()
 }
 
-func (w *watched) end(whole bool) {
+func (w *observedBody) end(whole bool) {
 	if !w.ended {
 		w.ended = true
-		w.done(w.body, whole)
+		w.onEnd(w.body, whole)
 		w.body = nil
 	}
 }
 
+<<<<<<< HEAD
 // CheckAnswer checks a response against the OpenAPI document. req is nil if the sent bytes are not
 // a request.
 func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	if err := checkAnswer(req, resp, body, true); err != nil {
 		t.Errorf("a response does not match openapi.yaml: %v", err)
+=======
+// CheckAnswer checks an answer against the OpenAPI document. req is nil if the client did not
+// send a valid request.
+func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
+	t.Helper()
+	if err := checkAnswer(req, resp, body, true); err != nil {
+		t.Errorf("answer does not match openapi.yaml: %v", err)
+>>>>>>> main
 	}
 }
 
+// checkAnswer returns the first difference between an answer and the document. whole says that
+// body is complete.
 func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool) error {
 	if req == nil {
 		req = &http.Request{Method: "NONE"}
 	}
 	route, params := find(req)
 	if route == nil {
-		return checkStray(req, resp, body)
+		return checkWithoutOperation(req, resp, body)
 	}
-	seen.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
+	checkedAnswers.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
 	input := &openapi3filter.RequestValidationInput{
 		Request: req, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{
@@ -187,18 +249,27 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool
 	}
 	if resp.StatusCode < 300 {
 		if err := checkRequest(input); err != nil {
-			return fmt.Errorf("it is answered by %d: %w", resp.StatusCode, err)
+			return fmt.Errorf("the request was answered with %d: %w", resp.StatusCode, err)
 		}
 	}
 	return nil
 }
 
+<<<<<<< HEAD
 // brief returns the error without the schema and the value.
+=======
+// brief formats an error without the schema and the value.
+>>>>>>> main
 func brief(err *openapi3.SchemaError) string {
 	return fmt.Sprintf("at /%s: %s", strings.Join(err.JSONPointer(), "/"), err.Reason)
 }
 
+<<<<<<< HEAD
 // find returns the operation of a request, or nil. HEAD has the operation of GET.
+=======
+// find returns the operation of a request and its path parameters, or nil. HEAD has the operation
+// of GET.
+>>>>>>> main
 func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	if req.URL == nil {
 		return nil, nil
@@ -219,7 +290,11 @@ func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	return nil, nil
 }
 
+<<<<<<< HEAD
 // match matches a path against a template.
+=======
+// match matches a path with the template of a path.
+>>>>>>> main
 func match(template, path string) (params map[string]string, ok bool) {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
@@ -238,8 +313,13 @@ func match(template, path string) (params map[string]string, ok bool) {
 	return params, true
 }
 
+<<<<<<< HEAD
 // stray are the responses without an operation, by status.
 var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
+=======
+// answersWithoutOperation are the answers in x-without-operation, by status.
+var answersWithoutOperation = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
+>>>>>>> main
 	refs, ok := openAPI().Extensions["x-without-operation"].(map[string]any)
 	if !ok {
 		panic("openapi.yaml: no x-without-operation")
@@ -254,14 +334,25 @@ var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 	return list
 })
 
+<<<<<<< HEAD
 // checkStray checks the response to a request without an operation.
 func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
 		return nil // it has no path
+=======
+// checkWithoutOperation checks the answer to a request that has no operation.
+func checkWithoutOperation(req *http.Request, resp *http.Response, body []byte) error {
+	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
+		return nil // OPTIONS * has no path
+>>>>>>> main
 	}
-	described := stray()[strconv.Itoa(resp.StatusCode)]
+	described := answersWithoutOperation()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
+<<<<<<< HEAD
 		return fmt.Errorf("no operation has the response %d %.500q", resp.StatusCode, body)
+=======
+		return fmt.Errorf("no documented operation answers with %d %.500q", resp.StatusCode, body)
+>>>>>>> main
 	}
 	var responses openapi3.Responses
 	responses.Set(strconv.Itoa(resp.StatusCode), described)
@@ -272,27 +363,34 @@ func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 	return checkResponse(input, resp, body, true)
 }
 
+<<<<<<< HEAD
 // plumbing are headers that are not described: those of HTTP itself, and those for browsers in
 // every response.
 var plumbing = []string{
+=======
+// undocumentedHeaders are headers that need no documentation: those of HTTP itself, and those for
+// browsers that every answer has.
+var undocumentedHeaders = []string{
+>>>>>>> main
 	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
 	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
 }
 
+// checkResponse compares status, headers and body with the documented response.
 func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Response, body []byte, whole bool) error {
 	ref := input.Route.Operation.Responses.Status(resp.StatusCode)
 	if ref == nil {
-		return errors.New("the status is not described")
+		return errors.New("the status is not documented")
 	}
 	for name := range maps.Keys(resp.Header) {
 		described := slices.ContainsFunc(slices.Collect(maps.Keys(ref.Value.Headers)), func(d string) bool { return strings.EqualFold(d, name) })
-		if !described && !slices.Contains(plumbing, name) {
-			return fmt.Errorf("header %s: %s is not described", name, resp.Header.Get(name))
+		if !described && !slices.Contains(undocumentedHeaders, name) {
+			return fmt.Errorf("header %s: %s is not documented", name, resp.Header.Get(name))
 		}
 	}
 	if input.Request.Method == http.MethodHead || len(ref.Value.Content) == 0 {
 		if len(body) > 0 {
-			return errors.New("no body is described")
+			return errors.New("no body is documented")
 		}
 		return nil
 	}
@@ -311,11 +409,19 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 	})
 }
 
+<<<<<<< HEAD
 // checkLines checks newline-delimited JSON, up to the last line feed.
 func checkLines(schema *openapi3.Schema, body []byte) error {
 	for line := range bytes.Lines(body) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // the rest was not recorded
+=======
+// checkLines checks complete lines of newline-delimited JSON.
+func checkLines(schema *openapi3.Schema, body []byte) error {
+	for line := range bytes.Lines(body) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // the end of the line was not kept
+>>>>>>> main
 		}
 		if err := checkLine(schema, line); err != nil {
 			return err
@@ -324,13 +430,21 @@ func checkLines(schema *openapi3.Schema, body []byte) error {
 	return nil
 }
 
+<<<<<<< HEAD
 // CheckLine checks a line of a bulk publish response against the OpenAPI document.
+=======
+// CheckLine checks one line of the answer to a bulk publish.
+>>>>>>> main
 func CheckLine(t T, line string) {
 	t.Helper()
 	publish := openAPI().Paths.Value("/api/internal/v1/events").Post
 	schema := publish.Responses.Status(http.StatusOK).Value.Content["application/x-ndjson"].Schema.Value
 	if err := checkLine(schema, []byte(line)); err != nil {
+<<<<<<< HEAD
 		t.Errorf("a line does not match openapi.yaml: %v", err)
+=======
+		t.Errorf("line does not match openapi.yaml: %v", err)
+>>>>>>> main
 	}
 }
 
@@ -345,7 +459,11 @@ func checkLine(schema *openapi3.Schema, line []byte) error {
 	return nil
 }
 
+<<<<<<< HEAD
 // CheckValue returns an error if a JSON text does not match a schema of the OpenAPI document.
+=======
+// CheckValue returns why a JSON text does not match a schema of the OpenAPI document, or nil.
+>>>>>>> main
 func CheckValue(schema, text string) error {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -354,13 +472,21 @@ func CheckValue(schema, text string) error {
 	return openAPI().Components.Schemas[schema].Value.VisitJSON(v)
 }
 
+<<<<<<< HEAD
 // checkRequest checks a request that the listener accepted.
+=======
+// checkRequest checks a request that the listener has accepted.
+>>>>>>> main
 func checkRequest(input *openapi3filter.RequestValidationInput) error {
 	req := input.Request.Clone(context.Background())
 	req.Body = http.NoBody // it was sent
 	options := *input.Options
 	options.ExcludeRequestBody = true
+<<<<<<< HEAD
 	repeat := req.Header.Get("Idempotency-Key") != "" // possibly a repeat, of which the listener reads only the key
+=======
+	repeat := req.Header.Get("Idempotency-Key") != "" // a repeat is answered without reading its body
+>>>>>>> main
 	if req.GetBody != nil && !isNDJSON(req.Header) && !repeat {
 		body, err := req.GetBody()
 		if err != nil {
@@ -370,10 +496,15 @@ func checkRequest(input *openapi3filter.RequestValidationInput) error {
 		if err != nil {
 			return err
 		}
+<<<<<<< HEAD
 		req.Header.Set("Content-Type", "application/json") // the listener's default
 		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // not part of JSON, but readers can ignore it
+=======
+		req.Header.Set("Content-Type", "application/json") // the listener takes it for that without
+		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // the listener skips it
+>>>>>>> main
 		req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
-		options.ExcludeRequestBody = len(text) > kept || input.Route.Operation.RequestBody == nil
+		options.ExcludeRequestBody = len(text) > maxKept || input.Route.Operation.RequestBody == nil
 	}
 	checked := *input
 	checked.Request, checked.Options = req, &options
