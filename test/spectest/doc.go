@@ -1,21 +1,12 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-<<<<<<< HEAD
-// Package spectest checks what tests observe against the documents of package spec: responses of
-// the internal listener against the OpenAPI document, and WebSocket frames against the AsyncAPI
-// document. Only tests import it.
-package spectest
-
-// A T receives the errors, usually a test. Goroutines can share it.
-=======
 // Package spectest compares what the program does with the documents of package spec: answers of
 // the internal HTTP API with the OpenAPI document, frames and close codes of the WebSocket with
 // the AsyncAPI document. Only tests import it.
 package spectest
 
 // A T reports differences; *testing.T is one. Any goroutine may call it.
->>>>>>> main
 type T interface {
 	Helper()
 	Errorf(format string, args ...any)

@@ -17,13 +17,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-<<<<<<< HEAD
-// A direction is one direction of the WebSocket: the schemas of its messages, by message name.
-type direction map[string]*jsonschema.Schema
-=======
 // messages are the schemas of the messages of one direction, by message name.
 type messages map[string]*jsonschema.Schema
->>>>>>> main
 
 var (
 	fromServer  = sync.OnceValue(func() messages { return messagesOf("send") })
@@ -34,11 +29,7 @@ var (
 func CheckServerFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromServer().check(text); err != nil {
-<<<<<<< HEAD
-		t.Errorf("the server's frame %.500s does not match asyncapi.yaml: %v", text, err)
-=======
 		t.Errorf("server frame %.500s does not match asyncapi.yaml: %v", text, err)
->>>>>>> main
 	}
 }
 
@@ -46,19 +37,11 @@ func CheckServerFrame(t T, text []byte) {
 func CheckGatewayFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromGateway().check(text); err != nil {
-<<<<<<< HEAD
-		t.Errorf("the gateway's frame %.500s does not match asyncapi.yaml: %v", text, err)
-	}
-}
-
-// CheckCloseCode checks that the AsyncAPI document has a close code of the server.
-=======
 		t.Errorf("gateway frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
 // CheckCloseCode checks that the AsyncAPI document has the code of a close frame of the server.
->>>>>>> main
 func CheckCloseCode(t T, code int) {
 	t.Helper()
 	if !closeCodes()[strconv.Itoa(code)] {
@@ -75,13 +58,8 @@ var closeCodes = sync.OnceValue(func() map[string]bool {
 	return codes
 })
 
-<<<<<<< HEAD
-// check returns nil if the frame is one of the messages.
-func (d direction) check(text []byte) error {
-=======
 // check returns nil if the frame matches one of the messages, else why it matches none.
 func (d messages) check(text []byte) error {
->>>>>>> main
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return err
@@ -101,11 +79,7 @@ func (d messages) check(text []byte) error {
 func messagesOf(action string) messages {
 	doc := asyncAPI()
 	c := jsonschema.NewCompiler()
-<<<<<<< HEAD
-	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI schemas are a superset of it
-=======
 	c.DefaultDraft(jsonschema.Draft7) // the schemas of AsyncAPI extend it
->>>>>>> main
 	c.AssertFormat()
 	if err := c.AddResource("asyncapi.json", doc); err != nil {
 		panic("asyncapi.yaml: " + err.Error())
@@ -124,11 +98,7 @@ func messagesOf(action string) messages {
 	return d
 }
 
-<<<<<<< HEAD
-// asyncAPI returns the document as decoded JSON.
-=======
 // asyncAPI returns the document as encoding/json would decode it.
->>>>>>> main
 func asyncAPI() any {
 	var doc any
 	err := yaml.Unmarshal([]byte(spec.AsyncAPI), &doc)
@@ -154,13 +124,8 @@ func at(object any, name string) any {
 	return v
 }
 
-<<<<<<< HEAD
-// follow returns the value that v refers to, or v.
-func follow(doc, v any) any {
-=======
 // resolve returns what v refers to, or v if it is no reference.
 func resolve(doc, v any) any {
->>>>>>> main
 	for {
 		ref, ok := v.(map[string]any)["$ref"].(string)
 		if !ok {

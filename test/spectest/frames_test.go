@@ -11,7 +11,7 @@ func TestFrames(t *testing.T) {
 		name  string
 		check func(T, []byte)
 		text  string
-		want  string // "": no error
+		want  string // "": nothing
 	}{
 		{"an event", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":null,` + time + `,"correlationId":"c"}`, ""},
 		{"an event with an empty gateway", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"gatewayId":"",` + time + `,"correlationId":"c"}`, "gatewayId"},

@@ -37,10 +37,6 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 	for _, schema := range doc.Components.Schemas {
 		// A schema without a type accepts any value; kin-openapi makes an exception of null.
 		for _, property := range schema.Value.Properties {
-<<<<<<< HEAD
-			// A schema without a type accepts any value, but kin-openapi refuses null.
-=======
->>>>>>> main
 			property.Value.Nullable = property.Value.Nullable || property.Value.Type == nil
 		}
 	}
@@ -48,13 +44,8 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
-<<<<<<< HEAD
-	// RFC 3339 as in JSON Schema. kin-openapi's own format accepts no lower case and no invalid
-	// days.
-=======
 	// RFC 3339, as JSON Schema demands. kin-openapi accepts no lower case letters and does not
 	// check the day of the month.
->>>>>>> main
 	openapi3.DefineStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
 		_, err := strict.Time(s)
 		return err
@@ -62,11 +53,7 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 	return doc
 })
 
-<<<<<<< HEAD
-// Operations returns the described operations as "GET /path", sorted.
-=======
 // Operations returns all operations of the document, as "GET /path", sorted.
->>>>>>> main
 func Operations() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method := range item.Operations() {
@@ -77,31 +64,19 @@ func Operations() (list []string) {
 	return list
 }
 
-<<<<<<< HEAD
-// IsOpen reports whether an operation needs no token.
-=======
 // IsOpen reports whether an operation of the document needs no token.
->>>>>>> main
 func IsOpen(operation string) bool {
 	method, path, _ := strings.Cut(operation, " ")
 	security := openAPI().Paths.Value(path).GetOperation(method).Security
 	return security != nil && len(*security) == 0
 }
 
-<<<<<<< HEAD
-// seen are the responses that were checked, as "GET /path 200".
-var seen sync.Map
-
-// Unseen returns the described responses that no request in this process received, except 500.
-func Unseen() (list []string) {
-=======
 // checkedAnswers are the answers that were checked in this process, as "GET /path 200".
 var checkedAnswers sync.Map
 
 // Unchecked returns the documented answers that no test of this process has checked. It leaves
 // out status 500, which every operation can answer with.
 func Unchecked() (list []string) {
->>>>>>> main
 	for path, item := range openAPI().Paths.Map() {
 		for method, op := range item.Operations() {
 			for status := range op.Responses.Map() {
@@ -116,15 +91,6 @@ func Unchecked() (list []string) {
 	return list
 }
 
-<<<<<<< HEAD
-// kept is the number of bytes of a response that are checked. A longer response is handled like one
-// that is not read to its end.
-const kept = 1 << 20
-
-// A Transport checks the responses that pass it against the OpenAPI document, after they were read.
-// Of a response that is not read to its end, it checks the status, the headers and the complete
-// lines. It also checks requests that are answered with 2xx.
-=======
 // maxKept is how many bytes of a body are kept for the check. A longer body is treated like one
 // that was not read to its end.
 const maxKept = 1 << 20
@@ -132,7 +98,6 @@ const maxKept = 1 << 20
 // A Transport checks the answers that pass through it against the OpenAPI document, after the
 // test has read them. If the test does not read to the end, it checks status, headers and
 // complete lines. It also checks requests that were answered with 2xx.
->>>>>>> main
 type Transport struct {
 	T    T
 	Base http.RoundTripper
@@ -151,24 +116,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-<<<<<<< HEAD
-// CloseIdleConnections implements the method that [http.Client.CloseIdleConnections] calls.
-=======
 // CloseIdleConnections is called by http.Client.
->>>>>>> main
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.Base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-<<<<<<< HEAD
-// A watched body is checked after it was read.
-type watched struct {
-=======
 // An observedBody calls onEnd when it was read to its end or closed.
 type observedBody struct {
->>>>>>> main
 	io.ReadCloser
 	onEnd func(body []byte, whole bool)
 
@@ -189,13 +145,8 @@ func (w *observedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-<<<<<<< HEAD
-// Close checks a response that was not read to its end.
-func (w *watched) Close() error {
-=======
 // Close also ends the observation of a body that was not read to its end.
 func (w *observedBody) Close() error {
->>>>>>> main
 	w.end(false)
 	return w.ReadCloser.Close()
 }
@@ -208,21 +159,12 @@ func (w *observedBody) end(whole bool) {
 	}
 }
 
-<<<<<<< HEAD
-// CheckAnswer checks a response against the OpenAPI document. req is nil if the sent bytes are not
-// a request.
-func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
-	t.Helper()
-	if err := checkAnswer(req, resp, body, true); err != nil {
-		t.Errorf("a response does not match openapi.yaml: %v", err)
-=======
 // CheckAnswer checks an answer against the OpenAPI document. req is nil if the client did not
 // send a valid request.
 func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	if err := checkAnswer(req, resp, body, true); err != nil {
 		t.Errorf("answer does not match openapi.yaml: %v", err)
->>>>>>> main
 	}
 }
 
@@ -255,21 +197,13 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool
 	return nil
 }
 
-<<<<<<< HEAD
-// brief returns the error without the schema and the value.
-=======
 // brief formats an error without the schema and the value.
->>>>>>> main
 func brief(err *openapi3.SchemaError) string {
 	return fmt.Sprintf("at /%s: %s", strings.Join(err.JSONPointer(), "/"), err.Reason)
 }
 
-<<<<<<< HEAD
-// find returns the operation of a request, or nil. HEAD has the operation of GET.
-=======
 // find returns the operation of a request and its path parameters, or nil. HEAD has the operation
 // of GET.
->>>>>>> main
 func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	if req.URL == nil {
 		return nil, nil
@@ -290,11 +224,7 @@ func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	return nil, nil
 }
 
-<<<<<<< HEAD
-// match matches a path against a template.
-=======
 // match matches a path with the template of a path.
->>>>>>> main
 func match(template, path string) (params map[string]string, ok bool) {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
@@ -313,13 +243,8 @@ func match(template, path string) (params map[string]string, ok bool) {
 	return params, true
 }
 
-<<<<<<< HEAD
-// stray are the responses without an operation, by status.
-var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
-=======
 // answersWithoutOperation are the answers in x-without-operation, by status.
 var answersWithoutOperation = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
->>>>>>> main
 	refs, ok := openAPI().Extensions["x-without-operation"].(map[string]any)
 	if !ok {
 		panic("openapi.yaml: no x-without-operation")
@@ -334,25 +259,14 @@ var answersWithoutOperation = sync.OnceValue(func() map[string]*openapi3.Respons
 	return list
 })
 
-<<<<<<< HEAD
-// checkStray checks the response to a request without an operation.
-func checkStray(req *http.Request, resp *http.Response, body []byte) error {
-	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
-		return nil // it has no path
-=======
 // checkWithoutOperation checks the answer to a request that has no operation.
 func checkWithoutOperation(req *http.Request, resp *http.Response, body []byte) error {
 	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
 		return nil // OPTIONS * has no path
->>>>>>> main
 	}
 	described := answersWithoutOperation()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
-<<<<<<< HEAD
-		return fmt.Errorf("no operation has the response %d %.500q", resp.StatusCode, body)
-=======
 		return fmt.Errorf("no documented operation answers with %d %.500q", resp.StatusCode, body)
->>>>>>> main
 	}
 	var responses openapi3.Responses
 	responses.Set(strconv.Itoa(resp.StatusCode), described)
@@ -363,15 +277,9 @@ func checkWithoutOperation(req *http.Request, resp *http.Response, body []byte) 
 	return checkResponse(input, resp, body, true)
 }
 
-<<<<<<< HEAD
-// plumbing are headers that are not described: those of HTTP itself, and those for browsers in
-// every response.
-var plumbing = []string{
-=======
 // undocumentedHeaders are headers that need no documentation: those of HTTP itself, and those for
 // browsers that every answer has.
 var undocumentedHeaders = []string{
->>>>>>> main
 	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
 	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
 }
@@ -399,7 +307,7 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 		return checkLines(media.Schema.Value, body)
 	}
 	if whole && resp.Header.Get("Content-Type") == "application/json" && !json.Valid(body) {
-		return errors.New("it is not JSON") // kin-openapi reads only the first value
+		return errors.New("it is not JSON") // kin-openapi reads the first value only
 	}
 	options := *input.Options
 	options.ExcludeResponseBody = !whole
@@ -409,19 +317,11 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 	})
 }
 
-<<<<<<< HEAD
-// checkLines checks newline-delimited JSON, up to the last line feed.
-func checkLines(schema *openapi3.Schema, body []byte) error {
-	for line := range bytes.Lines(body) {
-		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // the rest was not recorded
-=======
 // checkLines checks complete lines of newline-delimited JSON.
 func checkLines(schema *openapi3.Schema, body []byte) error {
 	for line := range bytes.Lines(body) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // the end of the line was not kept
->>>>>>> main
 		}
 		if err := checkLine(schema, line); err != nil {
 			return err
@@ -430,21 +330,13 @@ func checkLines(schema *openapi3.Schema, body []byte) error {
 	return nil
 }
 
-<<<<<<< HEAD
-// CheckLine checks a line of a bulk publish response against the OpenAPI document.
-=======
 // CheckLine checks one line of the answer to a bulk publish.
->>>>>>> main
 func CheckLine(t T, line string) {
 	t.Helper()
 	publish := openAPI().Paths.Value("/api/internal/v1/events").Post
 	schema := publish.Responses.Status(http.StatusOK).Value.Content["application/x-ndjson"].Schema.Value
 	if err := checkLine(schema, []byte(line)); err != nil {
-<<<<<<< HEAD
-		t.Errorf("a line does not match openapi.yaml: %v", err)
-=======
 		t.Errorf("line does not match openapi.yaml: %v", err)
->>>>>>> main
 	}
 }
 
@@ -459,11 +351,7 @@ func checkLine(schema *openapi3.Schema, line []byte) error {
 	return nil
 }
 
-<<<<<<< HEAD
-// CheckValue returns an error if a JSON text does not match a schema of the OpenAPI document.
-=======
 // CheckValue returns why a JSON text does not match a schema of the OpenAPI document, or nil.
->>>>>>> main
 func CheckValue(schema, text string) error {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -472,21 +360,13 @@ func CheckValue(schema, text string) error {
 	return openAPI().Components.Schemas[schema].Value.VisitJSON(v)
 }
 
-<<<<<<< HEAD
-// checkRequest checks a request that the listener accepted.
-=======
 // checkRequest checks a request that the listener has accepted.
->>>>>>> main
 func checkRequest(input *openapi3filter.RequestValidationInput) error {
 	req := input.Request.Clone(context.Background())
-	req.Body = http.NoBody // it was sent
+	req.Body = http.NoBody // it is sent
 	options := *input.Options
 	options.ExcludeRequestBody = true
-<<<<<<< HEAD
-	repeat := req.Header.Get("Idempotency-Key") != "" // possibly a repeat, of which the listener reads only the key
-=======
 	repeat := req.Header.Get("Idempotency-Key") != "" // a repeat is answered without reading its body
->>>>>>> main
 	if req.GetBody != nil && !isNDJSON(req.Header) && !repeat {
 		body, err := req.GetBody()
 		if err != nil {
@@ -496,13 +376,8 @@ func checkRequest(input *openapi3filter.RequestValidationInput) error {
 		if err != nil {
 			return err
 		}
-<<<<<<< HEAD
-		req.Header.Set("Content-Type", "application/json") // the listener's default
-		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // not part of JSON, but readers can ignore it
-=======
 		req.Header.Set("Content-Type", "application/json") // the listener takes it for that without
 		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // the listener skips it
->>>>>>> main
 		req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
 		options.ExcludeRequestBody = len(text) > maxKept || input.Route.Operation.RequestBody == nil
 	}

@@ -11,13 +11,8 @@ import (
 	"testing"
 )
 
-<<<<<<< HEAD
-// complaints are the errors that a test received.
-type complaints []string
-=======
 // A recorder collects what a check reports.
 type recorder []string
->>>>>>> main
 
 func (*recorder) Helper() {}
 
@@ -25,13 +20,8 @@ func (c *recorder) Errorf(format string, args ...any) {
 	*c = append(*c, fmt.Sprintf(format, args...))
 }
 
-<<<<<<< HEAD
-// expect fails the test unless the complaints contain want, or there are none if want is empty.
-func (c *complaints) expect(t *testing.T, want string) {
-=======
 // expect fails unless the check reported text that contains want, or nothing if want is empty.
 func (c *recorder) expect(t *testing.T, want string) {
->>>>>>> main
 	t.Helper()
 	all := strings.Join(*c, "\n")
 	if (want == "") != (all == "") || !strings.Contains(all, want) {
@@ -39,13 +29,8 @@ func (c *recorder) expect(t *testing.T, want string) {
 	}
 }
 
-<<<<<<< HEAD
-// canned answers every request with one text.
-type canned struct {
-=======
 // A fixedAnswer is a RoundTripper that gives every request the same answer.
 type fixedAnswer struct {
->>>>>>> main
 	status int
 	header string // NAME: VALUE
 	body   string
@@ -68,33 +53,6 @@ func TestAnswers(t *testing.T) {
 	)
 	tests := []struct {
 		name, operation, sent string
-<<<<<<< HEAD
-		answer                canned
-		want                  string // "": no error
-	}{
-		{"as described", events, publish, canned{202, "", receipt}, ""},
-		{"a field that is not described", events, publish, canned{202, "", strings.Replace(receipt, `"targets"`, `"node":"n1","targets"`, 1)}, `property "node" is unsupported`},
-		{"a field that is missing", events, publish, canned{202, "", strings.Replace(receipt, `"correlationId":"c",`, "", 1)}, `"correlationId" is missing`},
-		{"a time of another form", events, publish, canned{202, "", strings.Replace(receipt, ".000000000Z", "Z", 1)}, "at /timestamp"},
-		{"a status that is not described", events, publish, canned{201, "", receipt}, "the status is not described"},
-		{"a type that is not described", events, publish, canned{202, "Content-Type: text/html", receipt}, "text/html"},
-		{"not JSON", events, publish, canned{202, "", receipt + "}"}, "not JSON"},
-		{"a header that is not described", events, publish, canned{202, "X-Node: n1", receipt}, "header X-Node: n1 is not described"},
-		{"a header that is missing", "GET /ready", "", canned{503, "", `{"error":"draining","message":""}`}, `header "Retry-After" missing`},
-		{"a header of another form", "GET /ready", "", canned{503, "Retry-After: soon", `{"error":"draining","message":""}`}, "Retry-After"},
-		{"a code that is not described", "GET /ready", "", canned{503, "Retry-After: 1", `{"error":"busy","message":""}`}, "at /error"},
-		{"a body where there is none", "DELETE /api/internal/v1/gateways/g", "", canned{204, "", "{}"}, "no body is described"},
-		{"a request that is not described", events, `{"gatewayId":"g","type":"t","tags":1}`, canned{202, "", receipt}, `property "tags" is unsupported`},
-		{"a parameter that is not as described", "GET /api/internal/v1/gateways?limit=2000", "", canned{200, "", `{"gateways":[]}`}, `"limit"`},
-		{"a request that is refused", events, `{`, canned{400, "", `{"error":"bad_request","message":"","field":"x"}`}, ""},
-		{"lines", events, publish, canned{200, lines, receipt + "\n" + `{"line":2,"error":"not_found","message":""}` + "\n"}, ""},
-		{"a line that is not described", events, publish, canned{200, lines, receipt + "\n{}\n"}, `"{}\n"`},
-		{"no route", "GET /nope", "", canned{404, "", `{"error":"not_found","message":""}`}, ""},
-		{"a route that is not described", "GET /nope", "", canned{200, "", "{}"}, "no operation has the response"},
-		{"a method that is not described", "PUT /health", "", canned{405, "Allow: GET", `{"error":"method_not_allowed","message":""}`}, ""},
-		{"a method, without Allow", "PUT /health", "", canned{405, "", `{"error":"method_not_allowed","message":""}`}, `"Allow" missing`},
-		{"the head alone", "HEAD /health", "", canned{200, "", ""}, ""},
-=======
 		answer                fixedAnswer
 		want                  string // "": nothing
 	}{
@@ -120,7 +78,6 @@ func TestAnswers(t *testing.T) {
 		{"a method that is not documented", "PUT /health", "", fixedAnswer{405, "Allow: GET", `{"error":"method_not_allowed","message":""}`}, ""},
 		{"a method, without Allow", "PUT /health", "", fixedAnswer{405, "", `{"error":"method_not_allowed","message":""}`}, `"Allow" missing`},
 		{"the head alone", "HEAD /health", "", fixedAnswer{200, "", ""}, ""},
->>>>>>> main
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,11 +118,7 @@ func TestAnswersNotReadToTheEnd(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
-// The complete lines of a response that is too long to record are checked.
-=======
 // The lines that were kept of a long answer are checked.
->>>>>>> main
 func TestLongAnswers(t *testing.T) {
 	for _, tt := range []struct{ first, want string }{
 		{`{"line":1,"error":"not_found","message":""}`, ""}, {`{}`, `"{}\n"`},
