@@ -104,7 +104,7 @@ func (s *system) resumesWith(token, gateway string, from []string, want ...strin
 // from before it was registered: by no position, from memory or from the log, before
 // and after a restart. Nothing of that counts as delivered to it either.
 func TestRegistrationIsABarrier(t *testing.T) {
-	t.Parallel() // mostly waits
+	t.Parallel()                                // mostly waits
 	for _, memory := range []int{64 << 20, 1} { // the window has all, and none
 		t.Run(fmt.Sprint("replay memory ", memory), func(t *testing.T) {
 			cfg := config(t)
