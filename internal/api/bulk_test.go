@@ -60,7 +60,7 @@ func TestBulk(t *testing.T) {
 				receipt(3),
 			}},
 		{"two events in a line", good + good + "\n" + good, []string{
-			`{"line":1,"error":"bad_request","message":"the body is not one JSON object: something follows it"}`, receipt(1)}},
+			`{"line":1,"error":"bad_request","message":"the body is not one JSON object: more text follows it"}`, receipt(1)}},
 		{"a line that is too long", good + "\n" + strings.Repeat("x", 500<<10) + "\n" + good, []string{
 			receipt(1), `{"line":2,"error":"payload_too_large","message":"the line is longer than 8192 bytes"}`, receipt(2)}},
 		{"an event that is too long", `{"all":true,"type":"t","correlationId":"c","payload":"` + strings.Repeat("x", 4096) + `"}`, []string{

@@ -54,7 +54,7 @@ func TestRoutes(t *testing.T) {
 		{"add a gateway by nothing", "POST", gateways, ``, 400,
 			`{"error":"bad_request","message":"the body is not one JSON object: it is empty"}`},
 		{"add a gateway by two objects", "POST", gateways, `{"name":"x"}{}`, 400,
-			`{"error":"bad_request","message":"the body is not one JSON object: something follows it"}`},
+			`{"error":"bad_request","message":"the body is not one JSON object: more text follows it"}`},
 		{"add a gateway by a long body", "POST", gateways, strings.Repeat(" ", 4096+bodySlack+1), 413,
 			`{"error":"payload_too_large","message":"the body is longer than 69632 bytes"}`},
 

@@ -19,6 +19,7 @@ import (
 )
 
 func TestCluster(t *testing.T) {
+	t.Parallel() // mostly waits
 	r := natsenv.StartCluster(t)
 	logs := openTogether(t, r)
 	for _, part := range []struct { // each needs the cluster as the one before leaves it
