@@ -152,6 +152,7 @@ func scanAck(text []byte) (event.Cursor, bool) {
 	return c, err == nil
 }
 
+// eventAck returns an event.ack.
 func eventAck(j *inboundJSON) Inbound {
 	c, err := event.ParseCursor(j.id)
 	if err != nil { // not an id of ours
@@ -162,6 +163,8 @@ func eventAck(j *inboundJSON) Inbound {
 	return m
 }
 
+// deploymentAck returns a deployment.ack. The payload is kept as it is; the members
+// that the node understands are read from it.
 func deploymentAck(j *inboundJSON) Inbound {
 	m := Inbound{Kind: event.DeploymentAck, Payload: bytes.Clone(j.payload)}
 	var status, code string
