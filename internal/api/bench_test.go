@@ -22,8 +22,10 @@ import (
 type confirmingLog struct{}
 
 func (l confirmingLog) AppendAsync(*event.Event, []byte) (Pending, error) { return l, nil }
-func (confirmingLog) Wait(context.Context) (event.Cursor, error)          { return event.Cursor{Epoch: 36, Seq: 1}, nil }
-func (confirmingLog) Duplicate() bool                                     { return false }
+func (confirmingLog) Wait(context.Context) (event.Cursor, error) {
+	return event.Cursor{Epoch: 36, Seq: 1}, nil
+}
+func (confirmingLog) Duplicate() bool { return false }
 
 func withoutLog(c *Config, _ *limits) { c.Log = confirmingLog{} }
 

@@ -211,11 +211,11 @@ func (r *rig) bulk(body io.Reader) []string {
 
 // A fakeRegistry is a registry in a map.
 type fakeRegistry struct {
-	mu       sync.Mutex
-	gateways map[string]auth.Gateway
-	tokens   map[string][]auth.Token
-	fail     error
-	catchUpErr   error // of CatchUp
+	mu         sync.Mutex
+	gateways   map[string]auth.Gateway
+	tokens     map[string][]auth.Token
+	fail       error
+	catchUpErr error // of CatchUp
 }
 
 func newFakeRegistry() *fakeRegistry {
