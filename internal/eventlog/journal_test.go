@@ -247,6 +247,7 @@ func TestJournalPurge(t *testing.T) {
 
 // Records that are never answered do not block others for ever.
 func TestJournalUnanswered(t *testing.T) {
+	t.Parallel() // mostly waits
 	l := open(t, config{InMemory: true})
 	j := openJournal(t, l, JournalConfig{})
 	if err := l.js.DeleteStream(t.Context(), j.name); err != nil {
