@@ -152,7 +152,7 @@ func (h *history) mark(ctx context.Context, l *Lineage, expect storage.Expect) (
 	return &marked, nil
 }
 
-// adopt makes l, whose marker is in the stream, the current lineage. If a sequence had another
+// adopt is the only function that changes current. It makes l, whose marker is in the stream, the current lineage. If a sequence had another
 // id before, or forced is set, the history has gone back: a new branch begins. Last is a
 // sequence of the stream before which l has every marker.
 func (h *history) adopt(l *Lineage, last uint64, forced bool) {
@@ -175,6 +175,8 @@ func (h *history) adopt(l *Lineage, last uint64, forced bool) {
 		h.known.advance(next.branch, last)
 		return
 	}
+	// The new branch begins. Everything that belongs to the old one must know before a
+	// sequence is used in the new one: footprints, appends, and then readers.
 	next.branch++
 	h.prints.removeAfter(common)
 	h.log.branch(h, func() {
@@ -223,7 +225,8 @@ func (h *history) advance(ctx context.Context, branch, from, seq uint64, at time
 	return nil
 }
 
-// awaitIDs waits until the ids of sequences up to seq are final.
+// awaitIDs waits until the ids of sequences up to seq are final: until no marker that this node has
+// not read can be before seq. Nothing gets an id before that.
 func (h *history) awaitIDs(ctx context.Context, seq uint64) error {
 	if !h.shared {
 		return nil
@@ -236,7 +239,8 @@ func (h *history) awaitIDs(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// refresh asks the stream for its newest marker.
+// refresh asks the stream for its newest marker. The state is requested first: a marker that comes
+// after it has a later sequence than those that become final here.
 func (h *history) refresh(ctx context.Context) error {
 	if h.unsure.Load() {
 		return errUnsure

@@ -15,6 +15,11 @@ import (
 )
 
 // This file asks the other nodes of a shared log what they know of a stream.
+//
+// A stream alone cannot prove its history: a restored backup looks like the original. A node that
+// has been connected all the time can: it has seen every message. So a node that starts, or was
+// cut off, asks. An answer has the node's lineage and the newest message that it has seen. The
+// lineage is confirmed if it is that of the stream, and the stream has that message.
 
 // A lineageQuestion asks the nodes that have a log open what they know of a stream.
 type lineageQuestion struct {
@@ -84,6 +89,8 @@ func (h *history) join(ctx context.Context) error {
 		if base == nil {
 			base = firstEpoch(h.first)
 		}
+		// Another node was faster with its marker, after this node had read the stream: so the
+		// stream has not gone back in between.
 		if refused != nil && found != nil && !found.equal(refused) { // appended while this node watched
 			h.adopt(found, info.Last, false)
 			return nil
@@ -107,6 +114,8 @@ func (h *history) join(ctx context.Context) error {
 		case nodes == older:
 			return h.resume(ctx, base, found, &info)
 		}
+		// Nobody has seen the end of the stream, so an epoch begins there. If another node
+		// appends anything first, the condition fails, and this node reads the stream again.
 		l, err := h.mark(ctx, base.next(newEpoch(base.Epoch()), info.Last), storage.Expect{Last: &info.Last})
 		switch {
 		case errors.Is(err, storage.ErrConflict) && time.Now().Before(deadline):
@@ -139,7 +148,9 @@ const (
 )
 
 // ask asks the other nodes for a stream's lineage. Base is that of the stream; found is that of
-// its newest marker, or nil if it has none.
+// its newest marker, or nil if it has none. One node that confirms is enough; others can be wrong
+// only if they are not up to date. If no node answers, ask looks for nodes of versions that do not
+// know the question: they answer another one.
 func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.Info) (confirmed *Lineage, nodes otherNodes, err error) {
 	q, err := json.Marshal(lineageQuestion{h.log.run, h.name})
 	if err != nil {
@@ -188,7 +199,8 @@ func readLineageAnswer(answer []byte) (a lineageAnswer, l *Lineage) {
 	return a, l
 }
 
-// agrees returns the lineage in a node's answer, or nil if it does not match the stream.
+// agrees returns the lineage in a node's answer, or nil if it does not match the stream. If the
+// answer is newer than info, it updates info.
 func (h *history) agrees(ctx context.Context, answer []byte, base, found *Lineage, info *storage.Info) (*Lineage, error) {
 	a, l := readLineageAnswer(answer)
 	if l == nil {

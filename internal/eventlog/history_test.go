@@ -238,12 +238,14 @@ func (w *world) check() {
 // Whatever happens to the stream and the nodes: no id belongs to two events, the nodes agree,
 // and a position is valid if and only if the stream has its event.
 func TestHistories(t *testing.T) {
+	t.Parallel() // mostly waits
 	if testing.Short() {
 		t.Skip("starts servers again and again")
 	}
 	for range 3 {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
 			w := newWorld(t, 2)
 			saved := filepath.Join(t.TempDir(), "saved")

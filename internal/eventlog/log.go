@@ -74,6 +74,7 @@ func Open(ctx context.Context, store storage.Store, cfg Config) (*Log, error) {
 	}
 	l.ctx, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
+	// Before the first stream is opened: a loss from then on can hide a change of its history.
 	store.OnConnection(l.disconnected, l.checkSoon)
 	if err := l.start(ctx); err != nil {
 		l.Close()
@@ -217,6 +218,7 @@ func (l *Log) Close() {
 	l.closing = true
 	l.mu.Unlock()
 
+	// First the appends, which need the store's answers; then what reads.
 	l.out.drain()
 	l.end(storage.ErrClosed)
 	l.readers.Wait()

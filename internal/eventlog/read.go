@@ -38,6 +38,7 @@ func (l *Log) ReadIn(ctx context.Context, in *Lineage, after uint64, f func(Entr
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Cancelling ctx ends the reader, but calls that are in progress still come.
 	var failed error
 	t := &tail{log: l, lineage: in, last: max(after, first-1), f: func(e Entry) {
 		if failed != nil {

@@ -64,6 +64,7 @@ func (b bus) Subscribe(subject string, f func(subject string, data []byte) (answ
 
 // Ask implements [storage.Bus]. The server itself answers when there are no subscribers.
 func (b bus) Ask(ctx context.Context, subject string, data []byte, f func(answer []byte) (enough bool)) error {
+	// A subject of its own for the answers, because there can be more than one.
 	inbox := b.conn.NewInbox()
 	s, err := b.conn.SubscribeSync(inbox)
 	if err != nil {

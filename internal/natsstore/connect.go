@@ -26,7 +26,8 @@ const (
 	authPatience = 5 * time.Second
 )
 
-// handlers are called when the connection changes.
+// handlers are called when the connection changes. The event log sets them when it is opened,
+// after the store has connected.
 type handlers struct {
 	lost     func(error)
 	regained func()

@@ -65,7 +65,7 @@ const syncInterval = 2 * time.Second
 func (e *embedded) run(cfg Config) error {
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "gatecast",
-		DontListen:             true,
+		DontListen:             true, // the only connection is a pipe inside the process
 		NoSigs:                 true,
 		NoLog:                  true,
 		JetStream:              true,
@@ -146,7 +146,8 @@ func (e *embedded) healthz(options *server.HealthzOptions) (problem string) {
 	return problem
 }
 
-// stop shuts the server down, waits for it and unlocks the folder.
+// stop shuts the server down, waits for it and unlocks the folder. The server is asked for its
+// health before: if a write has failed, the folder must not be recorded as closed in order.
 func (e *embedded) stop() error {
 	whole := false // everything that was written is in the files
 	if e.srv != nil {

@@ -31,6 +31,7 @@ func (s *Store) OpenStream(ctx context.Context, c storage.StreamConfig) (_ stora
 	cfg := s.streamConfig(c)
 	opened := &stream{store: s, name: c.Name}
 	err = s.Retry(ctx, openTry, func(ctx context.Context) (err error) {
+		// Each try reads the state again: another node can make the stream in the meantime.
 		if cfg.Replicas, made, err = s.replicasOf(ctx, cfg.Name); err != nil {
 			return err
 		}
@@ -136,6 +137,7 @@ func (s *stream) Info(ctx context.Context) (storage.Info, error) {
 	if err != nil {
 		return storage.Info{}, err
 	}
+	// JetStream's first sequence of a stream that was always empty is 0.
 	i := storage.Info{
 		Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq, LastTime: info.State.LastTime,
 		Messages: info.State.Msgs, Bytes: info.State.Bytes,
@@ -193,7 +195,7 @@ func (s *stream) Put(ctx context.Context, m storage.Outgoing, e storage.Expect) 
 	return ack.Sequence, nil
 }
 
-// isConflict reports that a message was not stored because another one was first.
+// isConflict reports, for the two error codes of the two conditions, that a message was not stored because another one was first.
 func isConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) &&

@@ -44,6 +44,7 @@ func (s *Store) follow(ctx context.Context, stream string, cfg jetstream.Consume
 		return err
 	}
 	defer func() {
+		// Without a connection the request would wait for its timeout, and the reader with it.
 		if !s.conn.IsConnected() {
 			return
 		}
@@ -59,6 +60,7 @@ func (s *Store) follow(ctx context.Context, stream string, cfg jetstream.Consume
 	defer stop()
 	defer messages.Stop()
 	begun(c.CachedInfo().NumPending)
+	// A consumer numbers what it delivers. A gap means that a message was lost on the way.
 	for next := uint64(1); ; next++ {
 		m, err := messages.Next()
 		if err != nil {

@@ -71,7 +71,8 @@ func Open(cfg Config) (*Folder, error) {
 	return f, nil
 }
 
-// begin checks the store, and begins the records of this process.
+// begin checks the store, and begins the records of this process. The order matters: the extents
+// and the store marker of the last process are read before they are replaced.
 func (f *Folder) begin(cfg Config) (err error) {
 	boot := bootID()
 	if err := checkStore(cfg, boot); err != nil {
@@ -112,7 +113,7 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// remedy says what to do when a folder cannot be used.
+// remedy says what to do when a folder cannot be used, to end an error with.
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EROFS):
@@ -198,7 +199,7 @@ func (f *Folder) NoteStream(stream string, last, messages uint64) {
 	f.extents.note(stream, e)
 }
 
-// Checkpoint records how many keys the buckets have that have changed, which it asks count
+// Checkpoint is called every few seconds while the log is open. It records how many keys the buckets have that have changed, which it asks count
 // for. At most once a minute it writes what has certainly reached the disk by now.
 func (f *Folder) Checkpoint(now time.Time, count func(stream string) (last, messages uint64, err error)) error {
 	if f == nil {
