@@ -32,14 +32,8 @@ type adminFlags struct {
 // It sends no request twice: a publish or a registration may have taken effect although no
 // response came.
 func (f *adminFlags) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
-	if f.route == nil {
-		client, err := f.client()
-		if err != nil {
-			return nil, err
-		}
-		if f.route, err = f.await(ctx, client, method != http.MethodGet); err != nil {
-			return nil, err
-		}
+	if err := f.connect(ctx, method != http.MethodGet); err != nil {
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, f.route.url+path, body)
 	if err != nil {
@@ -58,6 +52,20 @@ func (f *adminFlags) do(ctx context.Context, method, path, contentType string, b
 		return nil, responseError(resp)
 	}
 	return resp.Body, nil
+}
+
+// connect waits for the node, unless it has responded before. With changes, it waits until
+// the node is ready.
+func (f *adminFlags) connect(ctx context.Context, changes bool) error {
+	if f.route != nil {
+		return nil
+	}
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	f.route, err = f.await(ctx, client, changes)
+	return err
 }
 
 // responseError returns the error that the body of a response describes.
