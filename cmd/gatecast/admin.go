@@ -39,7 +39,7 @@ func (f *adminFlags) do(ctx context.Context, method, path, contentType string, b
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--internal-url: %w", err)}
 	}
-	req.Header.Set("Authorization", "Bearer "+f.route.token)
+	req.Header.Set("Authorization", "Bearer "+f.route.token) // never in an error: only the URL is
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
@@ -116,7 +116,8 @@ func printJSON(out io.Writer, in io.Reader) error {
 	return err
 }
 
-// pathOf joins segments to a path and escapes each of them.
+// pathOf returns "/a/b" for a and b, with each segment escaped: an id of the command line can
+// have any characters.
 func pathOf(segments ...string) string {
 	var b strings.Builder
 	for _, s := range segments {

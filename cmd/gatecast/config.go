@@ -44,6 +44,7 @@ func loadYAML(r io.Reader) (kong.Resolver, error) {
 	if !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the configuration file is not a YAML mapping of settings: %w; want lines of NAME: VALUE", err)
 	}
+	// Tags are checked so that a list or a missing value is an error and not text.
 	c := make(yamlConfig, len(raw))
 	for key, value := range raw {
 		tag := value.ShortTag()
@@ -76,6 +77,7 @@ func (c yamlConfig) Validate(*kong.Application) error {
 // Resolve implements [kong.Resolver]. Kong calls it for flags that are not on the command
 // line, also for those that a variable sets.
 func (c yamlConfig) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	// Kong would let the file precede the variable.
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {
 			return nil, nil

@@ -39,11 +39,12 @@ func (c *demoCmd) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) // also the log and the tokens: a demo leaves nothing
 	cfg := node.Defaults()
 	cfg.Listen, cfg.InternalListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", dir
 	cfg.Version = buildVersion()
 	cfg.ShutdownTimeout = 2 * time.Second
+	// Below errors, the log would repeat what the demo prints.
 	cfg.Logger = slog.New(slog.NewTextHandler(w.err, &slog.HandlerOptions{Level: slog.LevelError}))
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
@@ -65,17 +66,20 @@ func (c *demoCmd) Run(ctx context.Context, w world) error {
 	return d.totals()
 }
 
-// A demo is the platform and the gateways around a node.
+// A demo is the platform and the gateways around a node. Each replica has a goroutine, which
+// prints and counts under mu; the goroutine of Run publishes.
 type demo struct {
+	// Constant after the start; admin is used by the goroutine of Run.
+
 	out   io.Writer
-	url   string
+	url   string // of the gateway listener
 	admin adminFlags
 
 	mu        sync.Mutex           // also guards writes to out
 	sent      map[string]time.Time // time of each publish, by correlation id
 	published map[string][]string  // events by gateway, in order
 	replicas  []*demoReplica
-	latencies []time.Duration
+	latencies []time.Duration // of all deliveries, from publish to the handler
 }
 
 // A demoReplica is one connection of a gateway. Its demo's mu guards it.
@@ -104,6 +108,7 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 			d.replicas = append(d.replicas, r)
 			connected := make(chan struct{})
 			receiving.Go(func() { d.receive(replicas, r, token, sync.OnceFunc(func() { close(connected) })) })
+			// One after the other, so that the output is the same each time.
 			select {
 			case <-connected:
 			case <-ctx.Done():
@@ -173,6 +178,7 @@ func (d *demo) publish(ctx context.Context, n int) error {
 	gateway := demoGateways[n%len(demoGateways)].id
 	api, revision := demoAPIs[n%len(demoAPIs)], n/len(demoAPIs)+1
 	correlation := uuid.NewString()
+	// Before the request: the event can arrive before the receipt does.
 	d.mu.Lock()
 	fmt.Fprintf(d.out, "api.deployed %s r%d for %s\n", api, revision, gateway)
 	d.published[gateway] = append(d.published[gateway], correlation)

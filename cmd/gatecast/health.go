@@ -27,10 +27,11 @@ type healthCmd struct {
 
 	InternalURL string        `name:"internal-url" help:"Internal route of another node. None: the one on this machine." env:"GATECAST_INTERNAL_URL" placeholder:"URL" group:"Another node"`
 	InternalCA  string        `name:"internal-ca" help:"PEM certificates to trust at that URL. None: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE" group:"Another node"`
-	Timeout     time.Duration `help:"Time to wait for the answer." default:"2s" placeholder:"TIME"`
+	Timeout     time.Duration `help:"Time to wait for the response." default:"2s" placeholder:"TIME"`
 }
 
-// Run asks the node whether it is ready.
+// Run asks the node whether it is ready: GET /ready, which needs no token. It does not wait for
+// a node that is starting, unlike client commands: whoever runs the check repeats it.
 func (c *healthCmd) Run(ctx context.Context, k *kong.Context) error {
 	url, client, err := c.target(onCommandLine(k))
 	if err != nil {
@@ -59,7 +60,7 @@ func (c *healthCmd) target(given map[string]bool) (string, *http.Client, error) 
 	switch {
 	case given["internal-url"] && given["internal-listen"]:
 		return "", nil, &usageError{errors.New("--internal-url contradicts --internal-listen; leave one of them out")}
-	case c.InternalURL != "" && !given["internal-listen"]:
+	case c.InternalURL != "" && !given["internal-listen"]: // a flag precedes the variable of the other
 		client, err := (&adminFlags{InternalURL: c.InternalURL, InternalCA: c.InternalCA}).client()
 		return c.InternalURL, client, err
 	}
@@ -72,7 +73,7 @@ func (c *healthCmd) target(given map[string]bool) (string, *http.Client, error) 
 	client := &http.Client{Transport: &http.Transport{
 		DialContext:       dialFirst(addresses),
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives: true,
+		DisableKeepAlives: true, // the process ends after one request
 	}}
 	scheme := "http://"
 	if c.InternalTLSCert != "" {
@@ -91,6 +92,7 @@ func reachable(listen string) ([]string, error) {
 	if port == "0" || port == "" {
 		return nil, fmt.Errorf("%q has no fixed port; give --internal-url", listen)
 	}
+	// A machine can be without IPv4 or without IPv6, so there are two addresses to try.
 	four, six := net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)
 	ip, err := netip.ParseAddr(host)
 	switch {
@@ -104,7 +106,7 @@ func reachable(listen string) ([]string, error) {
 
 // dialFirst returns a dial function that tries the addresses in turn.
 func dialFirst(addresses []string) func(ctx context.Context, network, _ string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) { // the request's URL has addresses[0]
 		var list []error
 		for _, a := range addresses {
 			c, err := new(net.Dialer).DialContext(ctx, network, a)

@@ -17,12 +17,14 @@ import (
 	"golang.org/x/term"
 )
 
+// A topCmd shows the stats of one node: GET /stats and GET /ready, every interval.
 type topCmd struct {
 	adminFlags
 	Interval time.Duration `help:"Time between two updates, at least 100ms." default:"1s" placeholder:"TIME"`
 	Once     bool          `help:"Print once and exit, as without a terminal."`
 }
 
+// minInterval bounds what a viewer costs the node.
 const minInterval = 100 * time.Millisecond
 
 // Run shows the stats until a key or a signal ends it; without a terminal, once.
@@ -67,6 +69,7 @@ func (t *top) poll(ctx context.Context) error {
 	defer cancel()
 	v := &t.view
 	path := "/stats"
+	// The list decides by the last full one, since a short one has one connection.
 	full := len(v.busiest) <= manyConnections || v.polls%fullEvery == 0
 	if !full {
 		path += "?limit=1"
@@ -76,6 +79,7 @@ func (t *top) poll(ctx context.Context) error {
 		return err
 	}
 	v.notReady = ""
+	// A 503 is an error here; its message is the reason that the node gives.
 	if err := t.get(ctx, "/ready", new(struct{})); err != nil {
 		v.notReady = err.Error()
 	}
@@ -115,6 +119,7 @@ func (t *top) watch(ctx context.Context, screen *os.File, in io.Reader, interval
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if keys, ok := asTerminal(in); ok {
+		// Raw mode, so that a key needs no Enter. It must be undone on every way out.
 		old, err := term.MakeRaw(int(keys.Fd()))
 		if err != nil {
 			return err
@@ -128,7 +133,7 @@ func (t *top) watch(ctx context.Context, screen *os.File, in io.Reader, interval
 	defer func() { _, _ = io.WriteString(screen, leaveScreen) }()
 	next := time.NewTicker(interval)
 	defer next.Stop()
-	for {
+	for { // the first frame has what Run polled
 		if err := t.draw(screen); err != nil {
 			return err
 		}
@@ -146,6 +151,7 @@ func (t *top) watch(ctx context.Context, screen *os.File, in io.Reader, interval
 
 // draw overwrites the last frame, in one write.
 func (t *top) draw(screen *os.File) error {
+	// The size is read for each frame, so that no signal handler for changes is needed.
 	width, height, err := term.GetSize(int(screen.Fd()))
 	if err != nil {
 		return err
@@ -156,7 +162,7 @@ func (t *top) draw(screen *os.File) error {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(line + eraseLine)
+		b.WriteString(line + eraseLine) // the frame before may have had a longer line
 	}
 	b.WriteString(eraseBelow)
 	_, err = io.WriteString(screen, b.String())

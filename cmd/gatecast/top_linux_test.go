@@ -56,7 +56,7 @@ func TestTopView(t *testing.T) {
 		width, height int
 		make          func(v *topView)
 	}{
-		{"first-look", 0, 0, func(v *topView) { v.poll(t, statsText(25, 2, 800), true, 0) }},
+		{"first-poll", 0, 0, func(v *topView) { v.poll(t, statsText(25, 2, 800), true, 0) }},
 		{"rates", 100, 24, func(v *topView) {
 			v.poll(t, statsText(5, 2, 800), true, 0)
 			v.poll(t, statsText(5, 2, 2800), true, 2*time.Second)
@@ -81,7 +81,7 @@ func TestTopView(t *testing.T) {
 		}},
 		{"unreachable", 100, 24, func(v *topView) {
 			v.poll(t, statsText(1, 1, 800), true, 0)
-			v.failure, v.now = "no node answers\x1b[2J", topStart.Add(7*time.Second)
+			v.failure, v.now = "no node responds\x1b[2J", topStart.Add(7*time.Second)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestTopView(t *testing.T) {
 	}
 }
 
-// A fakeNode answers the stats.
+// A fakeNode serves stats.
 func fakeNode(t *testing.T, handler http.HandlerFunc) {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -136,7 +136,7 @@ func TestTopUsage(t *testing.T) {
 	}
 }
 
-// Of a node with many connections the list is not asked for at each look.
+// On a node with many connections, only some polls list all of them.
 func TestTopSparesTheNode(t *testing.T) {
 	var asked []string
 	fakeNode(t, func(w http.ResponseWriter, r *http.Request) {
@@ -241,7 +241,7 @@ func TestTopOnATerminal(t *testing.T) {
 	}
 }
 
-// A node that goes away is told of, and the last figures stay.
+// An unreachable node is reported, and the last figures stay.
 func TestTopGoesOn(t *testing.T) {
 	gone := make(chan struct{})
 	fakeNode(t, func(w http.ResponseWriter, r *http.Request) {
