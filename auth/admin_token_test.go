@@ -53,7 +53,7 @@ func matches(t AdminTokens, presented string) bool {
 	return ok
 }
 
-// Tokens have names and scopes; a file may hold digests of them only.
+// Tokens have names and scopes. A file can have only their digests.
 func TestAdminTokensOfMany(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.token")
 	sum := sha256.Sum256([]byte("the-token-of-grafana"))
@@ -80,7 +80,7 @@ func TestAdminTokensOfMany(t *testing.T) {
 		}
 	}
 	if first, err := ReadAdminToken(path); err != nil || first != "the-token-of-deployer" {
-		t.Errorf("programs present %q, error %v", first, err)
+		t.Errorf("programs send %q, error %v", first, err)
 	}
 	writeFile(t, path, "grafana read sha256:"+hex.EncodeToString(sum[:]), 0o600)
 	if _, err := ReadAdminToken(path); err == nil || !strings.Contains(err.Error(), "only digests") {
@@ -144,7 +144,7 @@ func TestAdminTokenRefuses(t *testing.T) {
 				t.Errorf("error %v; want one that says %q and names the file", err, test.says)
 			}
 			if text := strings.TrimSpace(test.text); text != "" && strings.Contains(err.Error(), text) {
-				t.Error("the error tells the token")
+				t.Error("the error contains the token")
 			}
 			if b, _ := os.ReadFile(path); string(b) != test.text {
 				t.Error("the file was changed")
@@ -153,7 +153,7 @@ func TestAdminTokenRefuses(t *testing.T) {
 	}
 }
 
-// Editors of Windows put a byte order mark before a file and end lines with two characters.
+// Windows editors write a byte order mark, and CR LF at the end of lines.
 func TestAdminTokenOfWindows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.token")
 	writeFile(t, path, "\ufeffa-token-of-ours!\r\nci read another-token-of-ours\r\n", 0o600)
@@ -168,8 +168,8 @@ func TestAdminTokenOfWindows(t *testing.T) {
 	}
 }
 
-// A Secret's volume in a pod with fsGroup: root owns the file, the pod's group may
-// read it, and two links lead to it.
+// The volume of a Secret in a pod with fsGroup: root owns the file, the pod's group can
+// read it, and its path has two symbolic links.
 func TestAdminTokenOfSecret(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
@@ -219,7 +219,7 @@ func TestReadAdminTokenMissing(t *testing.T) {
 	}
 }
 
-// Programs that start at once agree on one token.
+// Programs that start at the same time create one token.
 func TestAdminTokenTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.token")
 	var mu sync.Mutex

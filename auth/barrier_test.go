@@ -15,8 +15,8 @@ import (
 
 func at(seq uint64) event.Cursor { return event.Cursor{Epoch: 1, Seq: seq} }
 
-// What the platform says of a gateway from one verification to the next.
-func TestVerifiedRecordFollows(t *testing.T) {
+// The record follows the platform's answers, from one verification to the next.
+func TestVerifiedRecordNext(t *testing.T) {
 	first := func(groups ...string) Verified {
 		return Verified{GatewayID: "g", OrganizationID: "acme", Groups: groups}
 	}
@@ -59,9 +59,9 @@ func TestVerifiedRecordFollows(t *testing.T) {
 	}
 }
 
-// Of a gateway that a version before may have verified, nobody knows since when: in
-// the first hour of a registry with a log that has events, it is as old as that.
-func TestFirstVerified(t *testing.T) {
+// A gateway that an earlier version can have verified has no record. In the first hour
+// after the first open, its barrier is the position of the first open.
+func TestInitialBarrier(t *testing.T) {
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		name  string
@@ -84,7 +84,7 @@ func TestFirstVerified(t *testing.T) {
 	}
 }
 
-func TestBegins(t *testing.T) {
+func TestBarrierFor(t *testing.T) {
 	g := Gateway{ID: "g", Groups: []string{"x", "y"}, Barrier: Barrier{Own: at(1), All: at(2), Groups: []event.Cursor{at(3), at(4)}}}
 	plain := Gateway{ID: "g", Groups: []string{"x"}, Barrier: Barrier{Own: at(1), All: at(2)}}
 	for _, c := range []struct {
@@ -96,14 +96,13 @@ func TestBegins(t *testing.T) {
 		{&g, event.Target{Group: "x"}, 3}, {&g, event.Target{Group: "y"}, 4}, {&plain, event.Target{Group: "x"}, 2},
 	} {
 		if got := c.g.BarrierFor(c.t); got != at(c.want) {
-			t.Errorf("%+v begins at %v, want %d", c.t, got, c.want)
+			t.Errorf("the barrier of %+v is %v, want %d", c.t, got, c.want)
 		}
 	}
 }
 
-// What a gateway was granted ends before what it is granted next can be found, however
-// it is changed.
-func TestGrantsEndBeforeTheNext(t *testing.T) {
+// Every change of a gateway ends its old grants before the new ones can be found.
+func TestGrantsEndBeforeNewOnes(t *testing.T) {
 	r := newRig()
 	old, next := r.gateway(0), r.gateway(0)
 	next.RegisteredAt = at(7) // it differs in nothing else
@@ -111,7 +110,7 @@ func TestGrantsEndBeforeTheNext(t *testing.T) {
 	ended := 0
 	r.onRevoke = func(Revocation) {
 		if ended++; r.dir.grant(next.Tokens[0].SHA256) != nil {
-			t.Error("the next grant is there already")
+			t.Error("the new grant exists already")
 		}
 	}
 	r.put(next, 2, r.now)
@@ -120,9 +119,9 @@ func TestGrantsEndBeforeTheNext(t *testing.T) {
 	}
 }
 
-// A node that hears of a gateway from another knows its groups and barriers from the
-// record, whichever comes first.
-func TestVerifiedElsewhere(t *testing.T) {
+// A gateway that another node has verified gets groups and barriers from its record. The
+// record can arrive before and after the other node's report.
+func TestVerifiedByAnotherNode(t *testing.T) {
 	rec := (*verifiedRecord)(nil).next(Verified{GatewayID: "g", Groups: []string{"x"}}, at(7))
 	for name, steps := range map[string][]func(*rig){
 		"the record first": {

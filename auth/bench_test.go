@@ -15,11 +15,10 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// many is how many gateways the benchmarks have.
+// many is the number of gateways in the benchmarks.
 const many = 100_000
 
-// fill returns a store of so many gateways, each in one of a hundred groups, and
-// their secrets.
+// fill returns a store with gateways, each in one of a hundred groups, and their secrets.
 func fill(tb testing.TB, gateways int) (*memstore.Store, []string) {
 	tb.Helper()
 	s := memstore.New()
@@ -66,7 +65,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.ReportMetric(float64(heapOf(b, s))/many, "heap-bytes/gateway")
 }
 
-// heapOf returns what a registry of the store costs in memory.
+// heapOf returns the heap bytes of a registry of the store.
 func heapOf(b *testing.B, s auth.Store) uint64 {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -131,7 +130,7 @@ func BenchmarkReach(b *testing.B) {
 	}
 }
 
-// The order of ids is kept for List alone, and costs Add and Remove something.
+// BenchmarkIDs measures the ordered index of ids, which only List needs.
 func BenchmarkIDs(b *testing.B) {
 	for _, n := range []int{many, 1_000_000} {
 		r, _ := filled(b, n)
@@ -156,7 +155,7 @@ func BenchmarkIDs(b *testing.B) {
 	}
 }
 
-// What every connection and every publish asks allocates nothing.
+// What every connection and every publish calls does not allocate.
 func TestAllocations(t *testing.T) {
 	if testenv.Race {
 		t.Skip("the race detector allocates")

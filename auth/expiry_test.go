@@ -23,7 +23,7 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(2*time.Hour - time.Nanosecond)
 		synctest.Wait()
 		n[1].verify(t, soon)
-		n[1].wantStanding(t, soon)
+		n[1].wantValid(t, soon)
 		time.Sleep(time.Nanosecond)
 		n[1].refuse(t, soon) // whether or not the timer has run
 		synctest.Wait()
@@ -36,7 +36,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// A token that was revoked does not expire as well.
+// A revoked token does not expire later.
 func TestRevokedBeforeExpiry(t *testing.T) {
 	bubble(t, memstore.New(), 1, func(t *testing.T, n []*node) {
 		c := n[0].add(t, auth.NewGateway{Name: "n"})
@@ -48,7 +48,7 @@ func TestRevokedBeforeExpiry(t *testing.T) {
 	})
 }
 
-// When the clock is set forward, expiry does not wait for the old time.
+// After the clock was set forward, tokens expire by the new time.
 func TestExpiryClockJump(t *testing.T) {
 	bubble(t, memstore.New(), 1, func(t *testing.T, n []*node) {
 		c := n[0].add(t, auth.NewGateway{Name: "n"})
@@ -60,12 +60,12 @@ func TestExpiryClockJump(t *testing.T) {
 		synctest.Wait()
 		n[0].wantEnded(t, short, event.TokenExpired)
 		n[0].setSkew(0)
-		n[0].refuse(t, short) // its connections were told that it has ended
+		n[0].refuse(t, short) // its connections were closed when it expired
 		n[0].verify(t, c)
 	})
 }
 
-// An expired token that a start finds is refused, and nobody is told of its end.
+// A token that has expired before a start is refused, without a call of OnRevoke.
 func TestOpenWithExpired(t *testing.T) {
 	bubble(t, memstore.New(), 0, func(t *testing.T, _ []*node) {
 		s := memstore.New()
@@ -79,6 +79,6 @@ func TestOpenWithExpired(t *testing.T) {
 		second.verify(t, c)
 		second.refuse(t, short)
 		second.addToken(t, c, time.Time{}) // drops it
-		second.wantStanding(t, short)
+		second.wantValid(t, short)
 	})
 }

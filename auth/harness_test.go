@@ -24,18 +24,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A node is a registry as one node has it, with what it told its shards and its
-// log.
+// A node is the registry of one node, with its revocations and its log lines.
 type node struct {
 	*auth.Registry
 
 	mu    sync.Mutex
-	skew  time.Duration                  // how far its clock is ahead
+	skew  time.Duration                  // its clock minus the real one
 	ended map[string][]event.CloseReason // by token id
 	log   bytes.Buffer
 }
 
-// Write takes a line of the log.
+// Write appends a log line.
 func (n *node) Write(b []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -66,20 +65,20 @@ func (n *node) setSkew(d time.Duration) {
 	n.skew = d
 }
 
-// endings returns why a token's connections were ended on this node.
+// endings returns the reasons of a token's revocations on this node.
 func (n *node) endings(tokenID string) []event.CloseReason {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.ended[tokenID])
 }
 
-// fataler is what *testing.T and *rapid.T have in common.
+// A fataler is a *testing.T or a *rapid.T.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
 }
 
-// open returns a node that the caller closes.
+// open returns a node. The caller closes it.
 func open(t fataler, s auth.Store) *node {
 	t.Helper()
 	return openWith(t, s, auth.Options{})
@@ -98,8 +97,7 @@ func openWith(t fataler, s auth.Store, o auth.Options) *node {
 	return n
 }
 
-// bubble runs f with nodes of one store, on a clock that moves when all is
-// quiet.
+// bubble runs f with nodes of one store in a synctest bubble.
 func bubble(t *testing.T, s auth.Store, nodes int, f func(t *testing.T, n []*node)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +114,7 @@ func bubble(t *testing.T, s auth.Store, nodes int, f func(t *testing.T, n []*nod
 	})
 }
 
-// A credential is what Add and AddToken told.
+// A credential is a result of Add or AddToken.
 type credential struct {
 	gateway auth.Gateway
 	token   auth.Token
@@ -155,7 +153,7 @@ func (n *node) remove(t fataler, id string) {
 	}
 }
 
-// verify returns the grant of a credential that is good.
+// verify returns the grant of a valid credential.
 func (n *node) verify(t fataler, c credential) *auth.Grant {
 	t.Helper()
 	g, ok := n.Verify(c.secret)
@@ -175,7 +173,7 @@ func (n *node) refuse(t fataler, c credential) {
 	}
 }
 
-// wantEnded checks that a token's connections were ended once, for this reason.
+// wantEnded checks that a token was revoked once, for this reason.
 func (n *node) wantEnded(t fataler, c credential, why event.CloseReason) {
 	t.Helper()
 	if got := n.endings(c.token.ID); len(got) != 1 || got[0] != why {
@@ -183,10 +181,10 @@ func (n *node) wantEnded(t fataler, c credential, why event.CloseReason) {
 	}
 }
 
-func (n *node) wantStanding(t fataler, c credential) {
+func (n *node) wantValid(t fataler, c credential) {
 	t.Helper()
 	if got := n.endings(c.token.ID); len(got) != 0 {
-		t.Fatalf("token %s ended for %v; want it to stand", c.token.ID, got)
+		t.Fatalf("token %s ended for %v; want it valid", c.token.ID, got)
 	}
 }
 
@@ -218,13 +216,13 @@ func wantText(t fataler, got string, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		if !strings.Contains(got, w) {
-			t.Fatalf("%q does not say %q", got, w)
+			t.Fatalf("%q does not contain %q", got, w)
 		}
 	}
 }
 
-// A hooked is a store that calls tests before it does what it is asked. A hook
-// that returns an error has it returned.
+// A hooked is a store that calls hooks before each operation. An error of a hook is the
+// error of the operation.
 type hooked struct {
 	*memstore.Store
 
@@ -235,7 +233,7 @@ type hooked struct {
 type hooks struct {
 	get    func(key string) error
 	write  func(key string) error
-	change func(auth.Change) // before a watcher is told
+	change func(auth.Change) // before a change is reported
 	watch  func(context.Context) (context.Context, error)
 }
 

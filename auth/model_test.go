@@ -21,9 +21,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Two nodes that do whatever they like agree with a map of what there should
-// be: with each other, at all times that are quiet, and with the connections
-// that they ended.
+// Two nodes with random operations agree with a model, and with each other, whenever no
+// operation is in progress. They also agree on the revocations.
 func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(t *rapid.T) {
@@ -48,15 +47,14 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// A bubbled test does not show rapid the *testing.T, which has no deadline in a
-// bubble and panics when asked.
+// A bubbled hides the *testing.T from rapid: in a bubble its Deadline panics.
 type bubbled struct{ rapid.TB }
 
 type model struct {
 	store    auth.Store
 	nodes    []*node
 	gateways map[string]*modelGateway
-	tokens   []*modelToken // every one there ever was
+	tokens   []*modelToken // all tokens, also ended ones
 }
 
 type modelGateway struct {
@@ -66,8 +64,8 @@ type modelGateway struct {
 
 type modelToken struct {
 	credential
-	end  *event.CloseReason // nil: it stands
-	told map[*node]bool     // nodes that knew the token when it ended
+	end   *event.CloseReason // nil: valid
+	ended map[*node]bool     // nodes that knew the token when it ended
 }
 
 var modelIDs = []string{"a", "b", "c"}
@@ -84,9 +82,9 @@ func (g *modelGateway) live() (tokens []*modelToken) {
 	return tokens
 }
 
-// put notes a token that a registry gave.
+// put adds a token to the model.
 func (m *model) put(g *modelGateway, c credential) {
-	tok := &modelToken{credential: c, told: make(map[*node]bool)}
+	tok := &modelToken{credential: c, ended: make(map[*node]bool)}
 	g.tokens = append(g.live(), tok)
 	m.tokens = append(m.tokens, tok)
 }
@@ -97,7 +95,7 @@ func (m *model) end(tok *modelToken, why event.CloseReason) {
 	}
 	tok.end = &why
 	for _, n := range m.nodes {
-		tok.told[n] = true
+		tok.ended[n] = true
 	}
 }
 
@@ -209,7 +207,7 @@ func (m *model) restart(t *rapid.T) {
 	}
 }
 
-// race does one thing many times at once, on both nodes.
+// race calls one operation many times at once, on both nodes.
 func (m *model) race(t *rapid.T) {
 	id := rapid.SampledFrom(modelIDs).Draw(t, "id")
 	g := m.gateways[id]
@@ -244,7 +242,7 @@ func (m *model) race(t *rapid.T) {
 	}
 }
 
-// wonTokens notes tokens whose order the race has decided.
+// wonTokens adds tokens of a race to the model, in the order that the registry has.
 func (m *model) wonTokens(t *rapid.T, g *modelGateway, won []credential) {
 	synctest.Wait()
 	order := make(map[string]int)
@@ -257,8 +255,8 @@ func (m *model) wonTokens(t *rapid.T, g *modelGateway, won []credential) {
 	}
 }
 
-// together calls f at once on both nodes, and returns what those got that had no
-// error. There must be as many as wanted; the others have the error lost.
+// together calls f at once on both nodes, and returns the results without an error. There
+// must be want of them. The other calls must return the error lost.
 func (m *model) together(t *rapid.T, callers int, lost error, f func(*node) (credential, error), want int) (won []credential) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -277,7 +275,7 @@ func (m *model) together(t *rapid.T, callers int, lost error, f func(*node) (cre
 	}
 	wg.Wait()
 	if failed != nil || len(won) != want {
-		t.Fatalf("%d of %d callers got what they wanted, not %d; error %v", len(won), callers, want, failed)
+		t.Fatalf("%d of %d calls succeeded, want %d; error %v", len(won), callers, want, failed)
 	}
 	return won
 }
@@ -348,18 +346,18 @@ func (m *model) checkReach(t *rapid.T, n *node) {
 	}
 }
 
-// checkToken checks that a token is good for as long as it stands, and that the
-// node was told of its end once, if it was there then.
+// checkToken checks that a token is accepted while it is valid, and that a node that knew
+// the token when it ended was called once.
 func (m *model) checkToken(t *rapid.T, n *node, tok *modelToken) {
 	if tok.end == nil {
 		n.verify(t, tok.credential)
-		n.wantStanding(t, tok.credential)
+		n.wantValid(t, tok.credential)
 		return
 	}
 	n.refuse(t, tok.credential)
-	if tok.told[n] {
+	if tok.ended[n] {
 		n.wantEnded(t, tok.credential, *tok.end)
 	} else {
-		n.wantStanding(t, tok.credential)
+		n.wantValid(t, tok.credential)
 	}
 }

@@ -18,9 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A registration has the log's position in its record; without one there is no
-// registration.
-func TestAddTakesThePosition(t *testing.T) {
+// A registration has the log's position in its record. Without a position it fails.
+func TestAddStoresPosition(t *testing.T) {
 	var seq atomic.Uint64
 	unavailable := errors.New("no log")
 	position := func(context.Context) (event.Cursor, error) {
@@ -35,7 +34,7 @@ func TestAddTakesThePosition(t *testing.T) {
 	c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
 	_, _, _, err := n.Add(t.Context(), auth.NewGateway{ID: "h", Name: "n"})
 	if wantIs(t, err, unavailable); n.Lookup("h") != nil {
-		t.Error("it is registered without a position")
+		t.Error("the gateway is registered without a position")
 	}
 	n.addToken(t, c, time.Time{}) // which keeps the position
 	again := open(t, store)
@@ -48,8 +47,8 @@ func TestAddTakesThePosition(t *testing.T) {
 	}
 }
 
-// Two nodes that verify a gateway at once agree on where its events begin, and so does
-// one that starts later. A corrupt record is replaced.
+// Two nodes that verify a gateway at once agree on its barrier, and so does a node that
+// starts later. A corrupt record is replaced.
 func TestNodesAgreeOnVerified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New()
@@ -90,9 +89,9 @@ func TestNodesAgreeOnVerified(t *testing.T) {
 	})
 }
 
-// A registry opens though it cannot keep when it was first opened, as on a full disk,
-// or reads nonsense there.
-func TestOpensWithoutItsStart(t *testing.T) {
+// A registry opens also when it cannot store the time of its first open, for example on a
+// full disk, and when that entry is corrupt.
+func TestOpenWithoutFirstOpen(t *testing.T) {
 	full := hook()
 	full.set(func(h *hooks) { h.write = func(string) error { return errors.New("no space") } })
 	corrupt := memstore.New()

@@ -44,7 +44,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
-// What is stored today can be read tomorrow.
+// The format of stored records does not change.
 func TestRecordFormat(t *testing.T) {
 	got, err := parseRecord("a", []byte(`{"id":"a","name":"n","organizationId":"o","groups":["g"],`+created+`,"tokens":[`+
 		token(idOne, sumOne, created, `"expiresAt":"2027-01-01T00:00:00Z"`)+`],"unknown":1}`))
@@ -100,8 +100,7 @@ func TestParseRecordRefuses(t *testing.T) {
 	}
 }
 
-// Whatever can be read can be written, and reads the same again; and the rest of
-// the registry may rely on it.
+// A record that can be parsed can be encoded, and is then parsed as the same record.
 func FuzzParseRecord(f *testing.F) {
 	f.Add("a", []byte(recordWith()))
 	f.Add("a", []byte(recordWith(token(idOne, sumOne, created), token(idTwo, sumTwo, created, `"expiresAt":"2027-01-01T00:00:00+02:00"`))))
@@ -139,7 +138,7 @@ func TestParseUsage(t *testing.T) {
 	}
 }
 
-// What is read of an entry can be stored, and is read the same again.
+// A parsed entry can be encoded, and is then parsed as the same entry.
 func FuzzParseEntries(f *testing.F) {
 	for _, seed := range []string{``, `{}`, `[]`, `null`, "\xff", `{"t":"2026-01-01T00:00:00Z"}`, `{"t":"0001-01-01T00:00:00Z"}`, `{"id":"g","verifiedAt":"k-1","joinedAt":{"a":"k-2"}}`, `{"id":"g","joinedAt":{"a b":"k-2"}}`} {
 		f.Add([]byte(seed))

@@ -15,8 +15,8 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// A store that is lost is given back what the nodes know, and nobody notices.
-func TestStoreIsGivenBack(t *testing.T) {
+// The nodes restore a lost store. No connection ends.
+func TestRestoreLostStore(t *testing.T) {
 	s := memstore.New()
 	bubble(t, s, 2, func(t *testing.T, n []*node) {
 		kept := n[0].add(t, auth.NewGateway{ID: "kept", Name: "n", OrganizationID: "o", Groups: []string{"g", "h"}})
@@ -43,11 +43,11 @@ func TestStoreIsGivenBack(t *testing.T) {
 			}
 			for _, c := range []credential{kept, other, second} {
 				n.verify(t, c)
-				n.wantStanding(t, c)
+				n.wantValid(t, c)
 			}
 			n.refuse(t, gone)
 		}
-		// Everything can be changed again, from either.
+		// Both nodes can change everything again.
 		if err := n[1].RevokeToken(t.Context(), "other", second.token.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestStoreIsGivenBack(t *testing.T) {
 			n.verify(t, added)
 			n.verify(t, other)
 		}
-		// A node that starts now finds all of it.
+		// A node that starts later finds everything.
 		late := open(t, s)
 		defer late.Close()
 		late.verify(t, other)
@@ -74,9 +74,9 @@ func TestStoreIsGivenBack(t *testing.T) {
 	})
 }
 
-// A store that goes back to an older copy does not bring back what was revoked or
-// removed since, as long as a node knows of it.
-func TestStoreGoesBack(t *testing.T) {
+// An older copy of the store does not bring back revoked tokens and removed gateways, as
+// long as one node knows of the removal.
+func TestRestoreOlderCopy(t *testing.T) {
 	s := memstore.New()
 	bubble(t, s, 2, func(t *testing.T, n []*node) {
 		c := n[0].add(t, auth.NewGateway{ID: "a", Name: "n"})
@@ -93,7 +93,7 @@ func TestStoreGoesBack(t *testing.T) {
 		); err != nil {
 			t.Fatal(err)
 		}
-		anew := n[0].add(t, auth.NewGateway{ID: "again", Name: "n"})
+		readded := n[0].add(t, auth.NewGateway{ID: "again", Name: "n"})
 		newest := n[1].add(t, auth.NewGateway{ID: "newest", Name: "n"})
 		synctest.Wait()
 		s.Rollback(old)
@@ -105,7 +105,7 @@ func TestStoreGoesBack(t *testing.T) {
 			if !n.Synced() {
 				t.Errorf("node %d is not in sync", i)
 			}
-			for _, c := range []credential{c, same, anew, newest} {
+			for _, c := range []credential{c, same, readded, newest} {
 				n.verify(t, c)
 			}
 			for _, c := range []credential{revoked, removed, again} {
@@ -115,9 +115,9 @@ func TestStoreGoesBack(t *testing.T) {
 	})
 }
 
-// While the store cannot be written the node is not in sync; and what it knows is not
-// forgotten when the watch ends before all is given back.
-func TestStoreIsGivenBackLate(t *testing.T) {
+// While the store cannot be written, the node is not in sync. When the watch ends before
+// everything is restored, the node keeps what it knows.
+func TestRestoreRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := hook()
 		n := open(t, s)
@@ -150,8 +150,8 @@ func TestStoreIsGivenBackLate(t *testing.T) {
 	})
 }
 
-// Where the events of gateways begin is given back too.
-func TestBarriersAreGivenBack(t *testing.T) {
+// Barriers are restored too.
+func TestRestoreBarriers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
 		at := event.Cursor{Epoch: 1, Seq: 7}

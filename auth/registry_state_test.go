@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A rig is a state whose changes a test writes down.
+// A rig is a registryState that records its revocations.
 type rig struct {
 	*registryState
 	now   time.Time
@@ -45,8 +45,8 @@ func (r *rig) gateway(expiries ...time.Duration) *record {
 	return rec
 }
 
-// Changes of one gateway that arrive in any order, each any number of times, end
-// as the newest says.
+// Changes of a gateway arrive in any order, and each any number of times. The newest one
+// decides.
 func TestRegistryStateAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig()
@@ -67,7 +67,7 @@ func TestRegistryStateAnyOrder(t *testing.T) {
 		}
 		e := r.dir.entry("g")
 		if want := newest != 0 && !gone[newest]; (e != nil) != want {
-			t.Fatalf("the gateway is there: %t; want %t", e != nil, want)
+			t.Fatalf("the gateway exists: %t; want %t", e != nil, want)
 		}
 		if e != nil && len(e.grants) != newest%3 {
 			t.Fatalf("%d tokens; want those of revision %d", len(e.grants), newest)
@@ -75,7 +75,7 @@ func TestRegistryStateAnyOrder(t *testing.T) {
 	})
 }
 
-// A removal that is told before the change it came after stands.
+// A removal counts also when an older change is reported after it.
 func TestRegistryStateLateOwnWrite(t *testing.T) {
 	r := newRig()
 	rec := r.gateway(0)
@@ -90,7 +90,7 @@ func TestRegistryStateLateOwnWrite(t *testing.T) {
 	}
 }
 
-// Removals are remembered for a while, not for ever.
+// Removals are remembered for removalTTL.
 func TestRegistryStateForgetsRemovals(t *testing.T) {
 	r := newRig()
 	r.remove("g", 1, r.now)
@@ -104,8 +104,8 @@ func TestRegistryStateForgetsRemovals(t *testing.T) {
 	}
 }
 
-// A gateway that was removed and added again between two changes that the watch
-// told is another.
+// A gateway that was removed and added again between two reports of the watch is another
+// gateway.
 func TestRegistryStateReplaced(t *testing.T) {
 	r := newRig()
 	first, second := r.gateway(0), r.gateway(0)
@@ -120,7 +120,7 @@ func TestRegistryStateReplaced(t *testing.T) {
 		}
 	}
 	if targets, _, _ := r.dir.reach(event.Target{Group: "x"}); targets != 0 {
-		t.Error("the gateway is still in a group of the one before it")
+		t.Error("the gateway is still in a group of the old one")
 	}
 	if e.presence == old.presence || e.gateway == old.gateway {
 		t.Error("the gateways share something")
@@ -131,8 +131,7 @@ func TestRegistryStateReplaced(t *testing.T) {
 	}
 }
 
-// A token that another node dropped as expired has expired, whoever says it
-// first.
+// A token that another node dropped as expired ends with TokenExpired here too.
 func TestRegistryStateDroppedAsExpired(t *testing.T) {
 	r := newRig()
 	rec := r.gateway(time.Hour, 0)
@@ -148,8 +147,7 @@ func TestRegistryStateDroppedAsExpired(t *testing.T) {
 	}
 }
 
-// The store's order of keys is nobody's business: uses may come before their
-// gateway.
+// The store's order of keys does not matter: usages can arrive before their gateway.
 func TestRegistryStateEarlyUsage(t *testing.T) {
 	r := newRig()
 	r.loaded = false
@@ -166,12 +164,12 @@ func TestRegistryStateEarlyUsage(t *testing.T) {
 		t.Errorf("orphans are %v", orphans)
 	}
 	if len(r.dir.unsaved()) != 0 {
-		t.Error("what came from the store is to be stored")
+		t.Error("a use from the store would be stored again")
 	}
 }
 
-// Grants end in the order of their expiry and in time, those that end otherwise
-// leave the heap, and the state never sleeps past the next.
+// Grants end in the order of their expiry and in time. Grants that end for another reason
+// leave the heap. The state never sleeps longer than until the next expiry.
 func TestRegistryStateExpiry(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRig()
@@ -208,12 +206,12 @@ func checkHeap(t *rapid.T, r *rig, standing map[string]time.Time) {
 	}
 	for i, g := range r.expiries {
 		if g.heapIndex != i || !standing[g.Gateway.ID].Equal(g.expiresAt) {
-			t.Fatalf("the grant of %s at place %d thinks it is at %d", g.Gateway.ID, i, g.heapIndex)
+			t.Fatalf("the grant of %s has index %d in the heap, and heapIndex %d", g.Gateway.ID, i, g.heapIndex)
 		}
 	}
 }
 
-// Gateways that are gone leave nothing behind.
+// Nothing of a removed gateway stays in the directory.
 func TestDirectoryLeavesNothing(t *testing.T) {
 	r := newRig()
 	for i := range 100 {
@@ -226,6 +224,6 @@ func TestDirectoryLeavesNothing(t *testing.T) {
 	}
 	d := r.dir
 	if n := len(d.entries) + len(d.all) + len(d.grants) + len(d.groups) + d.registered.Len() + len(r.expiries); n != 0 {
-		t.Errorf("%d things are left", n)
+		t.Errorf("%d entries are left", n)
 	}
 }

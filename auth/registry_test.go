@@ -165,7 +165,7 @@ func TestRevokeToken(t *testing.T) {
 			n.refuse(t, old)
 			n.wantEnded(t, old, event.TokenRevoked)
 			n.verify(t, fresh)
-			n.wantStanding(t, fresh)
+			n.wantValid(t, fresh)
 			if why, revoked := grants[i].Revoked(); !revoked || why != event.TokenRevoked {
 				t.Errorf("node %d: the grant's end is %v, %t", i, why, revoked)
 			}
@@ -216,7 +216,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		err := n[0].RevokeToken(t.Context(), c.gateway.ID, c.secret)
 		wantIs(t, err, auth.ErrNotFound)
 		if strings.Contains(err.Error(), c.secret) {
-			t.Error("the error tells the secret")
+			t.Error("the error contains the secret")
 		}
 	})
 }
@@ -256,7 +256,7 @@ func TestRemoveAndAddAgain(t *testing.T) {
 		again := n[0].add(t, auth.NewGateway{ID: "g", Name: "n"})
 		for range 2 {
 			n[0].refuse(t, old)
-			n[0].wantStanding(t, again)
+			n[0].wantValid(t, again)
 			after := n[0].verify(t, again)
 			if after == before || after.Live == before.Live || after.Gateway == before.Gateway {
 				t.Error("the grants share something")
@@ -307,17 +307,17 @@ func TestAddTokenRefuses(t *testing.T) {
 	})
 }
 
-// The registry tells of a revocation only when the grant says so itself.
+// OnRevoke is called after Grant.Revoked has changed.
 func TestRevokedBeforeTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var grant *auth.Grant
-		told := 0
+		calls := 0
 		r, err := auth.Open(t.Context(), memstore.New(), auth.Options{OnRevoke: func(rev auth.Revocation) {
 			why, revoked := grant.Revoked()
 			if !revoked || why != rev.Reason || rev.GatewayID != "g" || rev.TokenID != grant.TokenID {
-				t.Errorf("told of %+v, and the grant says %v, %t", rev, why, revoked)
+				t.Errorf("called with %+v, and the grant has %v, %t", rev, why, revoked)
 			}
-			told++
+			calls++
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -328,8 +328,8 @@ func TestRevokedBeforeTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		grant, _ = r.Verify(secret)
-		if err := r.Remove(t.Context(), "g"); err != nil || told != 1 {
-			t.Errorf("error %v; told %d times when Remove returned", err, told)
+		if err := r.Remove(t.Context(), "g"); err != nil || calls != 1 {
+			t.Errorf("error %v; %d calls when Remove returned", err, calls)
 		}
 	})
 }

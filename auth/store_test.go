@@ -165,7 +165,7 @@ func TestCorruptLater(t *testing.T) {
 		}
 		synctest.Wait()
 		n[0].verify(t, c)
-		n[0].wantStanding(t, c)
+		n[0].wantValid(t, c)
 		wantText(t, n[0].logged(), "gateway.a", "level=ERROR")
 		_, _, err = n[0].AddToken(t.Context(), "a", time.Time{})
 		wantText(t, err.Error(), "gateway.a", "corrupt")
@@ -224,14 +224,14 @@ func TestStoreOutOfReach(t *testing.T) {
 			wantIs(t, err, gone)
 		}
 		n[0].verify(t, c)
-		n[0].wantStanding(t, c)
+		n[0].wantValid(t, c)
 		if n[0].Len() != 1 {
 			t.Error("a gateway was added that the store does not have")
 		}
 	})
 }
 
-// A gate lets a watch tell one change at a time, when the test says so.
+// A gate lets a watch report one change at a time.
 type gate struct {
 	mu   sync.Mutex
 	open bool
@@ -253,7 +253,7 @@ func (g *gate) set(open bool) {
 	g.mu.Unlock()
 }
 
-// A node knows its own changes at once, and what the watch tells later does not
+// A node knows its own changes at once, and what the watch reports later does not
 // take them back, even for a moment.
 func TestOwnChangesBeforeTheWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -283,13 +283,13 @@ func TestOwnChangesBeforeTheWatch(t *testing.T) {
 			n.verify(t, again)
 			n.wantEnded(t, c, event.TokenRevoked)
 			n.wantEnded(t, second, event.GatewayRemoved)
-			n.wantStanding(t, again)
+			n.wantValid(t, again)
 		}
 		g.set(true)
 	})
 }
 
-// A removed gateway does not come back when the watch tells late that it was
+// A removed gateway does not come back when the watch reports late that it was
 // added.
 func TestRemovedStaysRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -348,7 +348,7 @@ func TestWatchBreaks(t *testing.T) {
 		synctest.Wait()
 		for _, c := range []credential{stays, turned, comes} {
 			n.verify(t, c)
-			n.wantStanding(t, c)
+			n.wantValid(t, c)
 		}
 		if n.verify(t, stays) != grant {
 			t.Error("a gateway that stayed has another grant")
@@ -363,7 +363,7 @@ func TestWatchBreaks(t *testing.T) {
 	})
 }
 
-// An entry that is corrupt when a new watch tells it is not one that is gone.
+// An entry that is corrupt in a new watch does not count as removed.
 func TestCorruptWhileWatchBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := hook()
@@ -386,7 +386,7 @@ func TestCorruptWhileWatchBegins(t *testing.T) {
 		synctest.Wait()
 		wantText(t, n.logged(), "corrupt")
 		n.verify(t, c)
-		n.wantStanding(t, c)
+		n.wantValid(t, c)
 	})
 }
 
@@ -411,6 +411,6 @@ func TestRemoveWhileWatchBegins(t *testing.T) {
 		n.refuse(t, goes)
 		n.wantEnded(t, goes, event.GatewayRemoved)
 		n.verify(t, stays)
-		n.wantStanding(t, stays)
+		n.wantValid(t, stays)
 	})
 }

@@ -70,7 +70,7 @@ func TestLastUsedOnTwoNodes(t *testing.T) {
 	})
 }
 
-// Uses are written behind: at most once a minute, however many there are.
+// Last uses are stored once a minute at most.
 func TestLastUsedWrites(t *testing.T) {
 	s := hook()
 	var writes atomic.Int32

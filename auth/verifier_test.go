@@ -137,7 +137,7 @@ func TestVerifierChangesItsMind(t *testing.T) {
 		}
 		wantReason(t, h, event.TokenRevoked)
 		if got := n.endings(h.TokenID); !slices.Equal(got, []event.CloseReason{event.TokenRevoked, event.TokenRevoked}) {
-			t.Errorf("told of %v", got) // the two had one token
+			t.Errorf("revocations %v", got) // the two had one token
 		}
 	})
 }
@@ -156,7 +156,7 @@ func TestVerifierGroups(t *testing.T) {
 		wantReason(t, y, event.GatewayChanged)
 		wantGrant(t, y2, verify("y"))
 		if x.Live != y2.Live || x.QuotaUsed != y2.QuotaUsed {
-			t.Error("the gateway's connections are counted anew")
+			t.Error("the gateway's connections are counted from 0 again")
 		}
 		for group, want := range map[string]int{"a": 0, "c": 1} {
 			if got, _, _ := n.Reach(event.Target{Group: group}); got != want {

@@ -70,11 +70,11 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		var told []string
+		var reported []string
 		done := make(chan error)
 		go func() {
 			done <- s.Watch(ctx, func(c auth.Change) {
-				told = append(told, fmt.Sprintf("%s=%s@%d %t %t", c.Key, c.Value, c.Revision, c.Deleted, c.Synced))
+				reported = append(reported, fmt.Sprintf("%s=%s@%d %t %t", c.Key, c.Value, c.Revision, c.Deleted, c.Synced))
 			})
 		}()
 		synctest.Wait()
@@ -93,8 +93,8 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{"there=v@1 false false", "=@0 false true", "new=n@2 false false", "there=@3 true false"}
-		if !slices.Equal(told, want) {
-			t.Errorf("told %q\nwant %q", told, want)
+		if !slices.Equal(reported, want) {
+			t.Errorf("reported %q\nwant %q", reported, want)
 		}
 	})
 }
@@ -105,7 +105,7 @@ func TestEndedContext(t *testing.T) {
 	s := memstore.New()
 	_, _, getErr := s.Get(ctx, "k")
 	_, writeErr := s.Create(ctx, "k", nil)
-	for _, err := range []error{getErr, writeErr, s.Watch(ctx, func(auth.Change) { t.Error("told") })} {
+	for _, err := range []error{getErr, writeErr, s.Watch(ctx, func(auth.Change) { t.Error("reported") })} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}

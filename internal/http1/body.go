@@ -9,46 +9,45 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// ErrBody says that a body is not framed as RFC 9112 section 7.1 has it. What
-// follows it on the connection is not read.
+// ErrBody says that the chunks of a body are malformed (RFC 9112 section 7.1). The
+// connection is not read any further.
 var ErrBody = errors.New("http1: malformed chunks")
 
-// maxSizeLine bounds the line of a chunk's size, and maxTrailers the lines that
-// follow the last chunk, in bytes.
+// maxSizeLine limits the line of a chunk's size, and maxTrailers the lines after the last
+// chunk, in bytes.
 const (
 	maxSizeLine = 256
 	maxTrailers = MaxHead
 )
 
-// A body follows the framing of a request's body, to know where it ends. The zero
-// body has ended.
+// A body finds the end of a request's body. It has no I/O. The zero body has ended.
 type body struct {
 	state bodyState
-	left  int64 // bytes of the body, or of the chunk, still to come
-	line  int   // bytes of the line or of the trailers so far
-	digit int   // digits of the size so far
+	left  int64 // remaining bytes of the body, or of the chunk
+	line  int   // bytes of the current line, or of the trailers
+	digit int   // digits of the current size
 }
 
-// A bodyState says what comes next.
+// A bodyState says what is expected next.
 type bodyState uint8
 
 const (
 	ended     bodyState = iota
-	sized               // left bytes, then the end
+	sized               // left bytes of a body with a Content-Length
 	size                // the digits of a chunk's size
-	extension           // what follows them
+	extension           // a chunk extension, to the CR
 	sizeLF              // the LF of that line
 	data                // left bytes of a chunk
 	dataCR
 	dataLF
-	trailer      // the beginning of a line of the trailers
-	trailerName  // the rest of a field's name
-	trailerValue // what follows the colon
+	trailer      // the start of a trailer line
+	trailerName  // the rest of its name
+	trailerValue // the rest after the colon
 	trailerLF    // the LF that ends the line
 	lastLF       // the LF of the last, empty line
 )
 
-// begin begins the body of a request.
+// begin starts the body of a request. length is a [Head]'s Length.
 func (b *body) begin(length int64) {
 	switch {
 	case length == Chunked:
@@ -60,8 +59,8 @@ func (b *body) begin(length int64) {
 	}
 }
 
-// take returns how many bytes of p are of the body. ErrBody is about the byte
-// that follows them.
+// take returns the number of bytes of p that belong to the body. ErrBody is about the
+// byte after them.
 func (b *body) take(p []byte) (n int, err error) {
 	for n < len(p) && b.state != ended {
 		if b.state == sized || b.state == data {
@@ -76,7 +75,7 @@ func (b *body) take(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// skip takes up to n bytes of data.
+// skip takes up to n bytes of data, and returns their number.
 func (b *body) skip(n int) int {
 	n = int(min(int64(n), b.left))
 	if b.left -= int64(n); b.left == 0 {
@@ -89,9 +88,9 @@ func (b *body) skip(n int) int {
 	return n
 }
 
-// next takes one byte of what frames the data. It is stricter than the grammar
-// where servers differ: no white space around a size, no control characters in an
-// extension, no line without a CR.
+// next takes one byte of the framing, and reports whether it is valid. It is stricter than
+// the grammar where servers differ: no white space around a size, no control characters in
+// an extension, no line without a CR.
 func (b *body) next(c byte) bool {
 	b.line++
 	switch b.state {
@@ -132,9 +131,10 @@ func (b *body) next(c byte) bool {
 	}
 }
 
-// maxSizeDigits keeps a chunk's size below 2^60.
+// maxSizeDigits keeps the size of a chunk below 2^60.
 const maxSizeDigits = 15
 
+// nextOfSize takes one byte of a line with a size.
 func (b *body) nextOfSize(c byte) bool {
 	v, hex := hexDigit(c)
 	switch {
@@ -166,6 +166,7 @@ func hexDigit(c byte) (int64, bool) {
 	return 0, false
 }
 
+// nextOfTrailer takes one byte of a trailer line, or of the last, empty line.
 func (b *body) nextOfTrailer(c byte) bool {
 	switch {
 	case b.line > maxTrailers:

@@ -45,7 +45,7 @@ func TestLooksLikeRequestLine(t *testing.T) {
 	}
 }
 
-// A deadlineConn keeps the deadline for reads. Its reads fail.
+// A deadlineConn records the read deadline. Without text its reads fail.
 type deadlineConn struct {
 	net.Conn
 	deadline time.Time
@@ -63,8 +63,8 @@ func (c *deadlineConn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// A head has its own deadline from its first byte on; the server's counts again
-// afterwards. Empty lines are not a first byte.
+// A head has its own deadline from its first byte on. After it the server's deadline
+// counts again. Empty lines are not a first byte.
 func TestHeadTimeout(t *testing.T) {
 	under := &deadlineConn{}
 	refused := make([]*Error, 0)
@@ -96,8 +96,8 @@ func TestHeadTimeout(t *testing.T) {
 	}
 }
 
-// A server that reads ahead is given one byte of the next request, whole and vetted
-// when it is idle, and nothing of one that is malformed.
+// A server that reads ahead gets one byte of the next request, and the checked rest when
+// it is idle. Of a malformed request it gets no more than that byte.
 func TestReadAhead(t *testing.T) {
 	const first, second = "GET /1 HTTP/1.0\r\n\r\n", "GET /2 HTTP/1.0\r\n\r\n"
 	for _, slow := range []bool{false, true} {
@@ -129,23 +129,23 @@ func TestReadAhead(t *testing.T) {
 	}
 }
 
-// A taken connection is the taker's: closing it, as the server does, does nothing, and
-// one that was closed is not given away.
-func TestTake(t *testing.T) {
-	const head = "GET /take HTTP/1.0\r\n\r\n"
+// The server's Close and deadlines have no effect on a hijacked connection. A closed
+// connection is not hijacked.
+func TestHijack(t *testing.T) {
+	const head = "GET /hijack HTTP/1.0\r\n\r\n"
 	for _, closed := range []bool{false, true} {
 		near, far := net.Pipe()
 		defer far.Close()
 		go io.WriteString(far, head+"rest")
-		c := NewConn(near, &Rules{Hijacks: func(h *Head) bool { return h.URL.Path == "/take" }}, nil)
-		var taken, after string
-		c.OnHijack = func(h *Head, b []byte) { taken, after = h.Text(), string(b) }
+		c := NewConn(near, &Rules{Hijacks: func(h *Head) bool { return h.URL.Path == "/hijack" }}, nil)
+		var hijacked, after string
+		c.OnHijack = func(h *Head, b []byte) { hijacked, after = h.Text(), string(b) }
 		c.closed = closed
 		if n, err := c.Read(make([]byte, 100)); n != 0 || err != io.EOF {
 			t.Errorf("%d, %v", n, err)
 		}
-		if closed != (taken == "") || !closed && (taken != head || after != "rest") {
-			t.Errorf("closed %v: taken %q, and %q", closed, taken, after)
+		if closed != (hijacked == "") || !closed && (hijacked != head || after != "rest") {
+			t.Errorf("closed %v: hijacked %q, and %q", closed, hijacked, after)
 		}
 		if closed {
 			continue

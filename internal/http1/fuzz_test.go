@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A sentConn is a connection on which some bytes came.
+// A sentConn is a connection that has received some bytes.
 type sentConn struct {
 	net.Conn
 	io.Reader
@@ -29,14 +29,14 @@ func (c *sentConn) Write(b []byte) (int, error)      { return c.answers.Write(b)
 func (*sentConn) SetReadDeadline(time.Time) error    { return nil }
 func (*sentConn) SetWriteDeadline(t time.Time) error { return nil }
 
-// A served request is one as a server sees it.
+// A served is a request as the server sees it.
 type served struct {
 	method, target, host, body string
 	whole                      bool
 }
 
-// serve reads the requests of a connection as net/http does, and returns them and
-// what was answered instead of the last.
+// serve reads the requests of a connection as net/http does. It returns them, and the
+// response of the Conn that ended the connection.
 func serve(t *testing.T, r io.Reader) (requests []served, answer string) {
 	under := &sentConn{Reader: r}
 	refuse := func(bad *Error) []byte { return []byte(bad.Message) }
@@ -47,12 +47,12 @@ func serve(t *testing.T, r io.Reader) (requests []served, answer string) {
 		}
 		req, err := http.ReadRequest(br)
 		if err != nil {
-			t.Fatalf("net/http refuses what is vetted: %v", err)
+			t.Fatalf("net/http refuses a checked request: %v", err)
 		}
 		body, err := io.ReadAll(req.Body)
 		requests = append(requests, served{req.Method, req.RequestURI, req.Host, string(body), err == nil})
 		if req.ProtoAtLeast(1, 1) && req.Host == "" && !strings.Contains(req.RequestURI, "://") || len(req.TransferEncoding) > 0 && req.ContentLength != -1 {
-			t.Errorf("vetted: %+v", req)
+			t.Errorf("accepted: %+v", req)
 		}
 		if err != nil {
 			if under.answers.Len() > 0 {
@@ -63,8 +63,8 @@ func serve(t *testing.T, r io.Reader) (requests []served, answer string) {
 	}
 }
 
-// However a connection's bytes arrive, the server is given the same requests; and it
-// finds nothing wrong with their heads, nor with their bodies but that they break off.
+// The server gets the same requests in pieces of any size. It accepts all their heads, and
+// their bodies except that they can be truncated.
 func FuzzConn(f *testing.F) {
 	const get, host = "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "Host: h\r\n"
 	for _, text := range []string{
@@ -95,7 +95,7 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// A body that ends, ends where net/http's reader of chunks has it end.
+// A complete body ends where it ends for net/http's chunk reader.
 func FuzzBody(f *testing.F) {
 	for _, text := range []string{"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\nrest", "003;a=\"b\"\r\nabc\r\n0;x\r\nA: b\r\n\r\n", "fffffffffffffff\r\n", "0\r\nA:\r\n\r\n", "3\nabc\n0\n\n"} {
 		f.Add([]byte(text))

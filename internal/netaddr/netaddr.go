@@ -1,10 +1,9 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package netaddr has the one form in which IP addresses are compared and used as
-// keys: an IPv4 address that is mapped into IPv6 (::ffff:192.0.2.7) is the IPv4
-// address, and a zone (fe80::1%eth0) is not part of an address, as it means
-// something on one machine only.
+// Package netaddr brings IP addresses into one form, in which they are compared and used
+// as keys. An IPv4 address mapped into IPv6 (::ffff:192.0.2.7) becomes the IPv4 address.
+// A zone (fe80::1%eth0) is removed: it has a meaning on one machine only.
 package netaddr
 
 import (
@@ -14,19 +13,19 @@ import (
 	"strings"
 )
 
-// Canonical returns the form of an address to compare it by.
+// Canonical returns an address without IPv4 mapping and zone.
 func Canonical(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// mappedBits is the length of ::ffff:0:0/96, the prefix of mapped addresses.
+// mappedBits is the length of ::ffff:0:0/96, the prefix of mapped addresses, in bits.
 const mappedBits = 96
 
-// ParsePrefix parses a CIDR, or an address as a range of one. A range of mapped
-// addresses is the range of the IPv4 addresses.
+// ParsePrefix parses a CIDR, or an address as a range of one address. A range of mapped
+// addresses becomes the range of the IPv4 addresses.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		a, addrErr := netip.ParseAddr(s)
-		if addrErr != nil || strings.Contains(s, "/") { // a zone may hold a slash
+		if addrErr != nil || strings.Contains(s, "/") { // a zone can contain a slash
 			return netip.Prefix{}, err
 		}
 		a = Canonical(a)
@@ -36,13 +35,13 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 		return p.Masked(), nil
 	}
 	if p.Bits() < mappedBits {
-		return netip.Prefix{}, errors.New("it holds more than the IPv4-mapped addresses; name the IPv4 and the IPv6 range apart")
+		return netip.Prefix{}, errors.New("the range has more than the IPv4-mapped addresses; give the IPv4 and the IPv6 range separately")
 	}
 	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits).Masked(), nil
 }
 
-// Contains reports whether one of the ranges, in the form of [ParsePrefix], holds
-// an address.
+// Contains reports whether one of the ranges contains an address. The ranges are results
+// of [ParsePrefix].
 func Contains(ranges []netip.Prefix, a netip.Addr) bool {
 	a = Canonical(a)
 	for _, p := range ranges {
@@ -53,7 +52,7 @@ func Contains(ranges []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// Of returns a TCP address in netip's form, the zero one for any other.
+// Of returns a TCP address as a netip.AddrPort, and the zero value for any other address.
 func Of(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -63,10 +62,9 @@ func Of(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// ParseForwarded parses one element of X-Forwarded-For, as proxies write it: an
-// address, possibly in quotes, in brackets, or with a port. The port is 0 where
-// there is none. It reports false for anything else, as for "unknown" and the
-// obfuscated names of RFC 7239 section 6.3.
+// ParseForwarded parses one element of X-Forwarded-For: an address, possibly in quotes, in
+// brackets, or with a port. Without a port the port is 0. It reports false for anything
+// else, for example "unknown" and the obfuscated names of RFC 7239 section 6.3.
 func ParseForwarded(s string) (netip.AddrPort, bool) {
 	s = strings.Trim(s, " \t")
 	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {

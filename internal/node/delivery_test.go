@@ -41,6 +41,7 @@ func (s *system) messages() (list []struct{ Type, GatewayID, EventID string }) {
 // A gateway may answer before the node has done anything more with the event than
 // send it.
 func TestDeploymentAckAtOnce(t *testing.T) {
+	t.Parallel() // mostly waits
 	cfg := config(t)
 	cfg.Plaintext = true
 	s := start(t, cfg)
@@ -186,6 +187,7 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 // A gateway may get an event from one node and answer it to another, which has not seen
 // it yet.
 func TestAckToALateNode(t *testing.T) {
+	t.Parallel() // mostly waits
 	cfg := config(t)
 	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	late := start(t, cfg)
@@ -234,6 +236,7 @@ func TestAckToALateNode(t *testing.T) {
 // What a gateway skipped on one node is not claimed by another one, to which it comes at
 // once.
 func TestSkippedOnAnotherNode(t *testing.T) {
+	t.Parallel() // mostly waits
 	cfg := config(t)
 	cfg.Plaintext, cfg.Log, cfg.NodeID = true, natsenv.Start(t).URL(), "a"
 	a := start(t, cfg)

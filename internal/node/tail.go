@@ -47,7 +47,7 @@ func (t *tail) run(ctx context.Context, in *eventlog.Lineage) {
 	defer close(t.ended)
 	follower := eventlog.Follower{
 		Event: t.entry,
-		Turned: func(l *eventlog.Lineage, common uint64) {
+		LineageChanged: func(l *eventlog.Lineage, common uint64) {
 			in = l
 			t.at.Store(min(t.at.Load(), common))
 			t.turn(l, common)

@@ -7,5 +7,5 @@ package secretfile
 
 import "io/fs"
 
-// owner says that files have no owner whose id could be compared.
+// owner reports that files have no owner id on this system.
 func owner(fs.FileInfo) (uid uint32, known bool) { return 0, false }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// owner returns the id of the user that owns a file.
+// owner returns the user id of the owner of a file.
 func owner(info fs.FileInfo) (uid uint32, known bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

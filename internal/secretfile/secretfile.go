@@ -1,11 +1,10 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package secretfile says who may use a file that holds a secret, and reads one. One
-// rule holds for all of them: others than its owner and its group may neither read nor write
-// it, the group never writes it, and reads it only if root owns the file. That is how
-// Kubernetes mounts a Secret for a pod with fsGroup (root:GID, mode 0440), and how
-// Debian keeps keys (root:ssl-cert, mode 0640).
+// Package secretfile reads files with secrets, and checks their modes. Only the owner can
+// write such a file. Only the owner can read it, and its group if root owns the file.
+// Kubernetes mounts a Secret this way for a pod with fsGroup (root:GID, mode 0440), and
+// Debian keeps keys this way (root:ssl-cert, mode 0640).
 package secretfile
 
 import (
@@ -15,28 +14,29 @@ import (
 	"os"
 )
 
-// Check returns who may use a file and should not, nil if nobody. The info must be
-// of the file itself, not of a symbolic link to it.
+// Check returns an error when a user can read or write a file who must not. info is of the
+// file itself, not of a symbolic link. On systems without file modes it returns nil.
 func Check(info fs.FileInfo) error {
 	mode := info.Mode().Perm()
 	uid, known := owner(info)
 	switch {
-	case !known: // not a system with modes
+	case !known:
 		return nil
 	case mode&0o006 != 0:
-		return fmt.Errorf("every user of the machine may use it (mode %04o); run chmod 600 on it", mode)
+		return fmt.Errorf("every user of the machine can use it (mode %04o); run chmod 600 on it", mode)
 	case mode&0o020 != 0:
-		return fmt.Errorf("its group may write it (mode %04o); run chmod 600 on it", mode)
+		return fmt.Errorf("its group can write it (mode %04o); run chmod 600 on it", mode)
 	case mode&0o040 != 0 && uid != 0:
-		return fmt.Errorf("its group may read it (mode %04o), and user %d owns it; run chmod 600 on it, or have root own it", mode, uid)
+		return fmt.Errorf("its group can read it (mode %04o), and user %d owns it; run chmod 600 on it, or make root its owner", mode, uid)
 	}
 	return nil
 }
 
-// Read reads a file of at most so many bytes whose mode [Check] accepts. Symbolic
-// links are followed, as those of a Secret's volume.
+// Read reads a file of at most most bytes whose mode [Check] accepts. It follows symbolic
+// links, which the volume of a Kubernetes Secret has. Without the file the error matches
+// [fs.ErrNotExist].
 func Read(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path) // first, because opening a named pipe may never end
+	info, err := os.Stat(path) // before Open, which can block for ever on a named pipe
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func Read(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()      // it was only read
-	if info, err = f.Stat(); err != nil { // of what was opened: the path may name another by now
+	defer func() { _ = f.Close() }()      // only read from
+	if info, err = f.Stat(); err != nil { // again, of the opened file: the path can be another file by now
 		return nil, err
 	}
 	if err := Check(info); err != nil {
