@@ -251,7 +251,7 @@ func parseVerified(text []byte) (*Verified, error) {
 	o := strict.Read(text)
 	for o.Next() {
 		switch name := string(o.Name()); {
-		case o.Misspelt(verifiedNames...):
+		case o.WrongCase(verifiedNames...):
 			o.Fail("has the wrong case")
 		case o.Null():
 		case name == "gatewayId":

@@ -81,4 +81,5 @@ func checkPayload(m Message) *Error {
 	return nil
 }
 
+// notText is the error for text that is not UTF-8: close code 1007 (section 8.1).
 func notText() *Error { return &Error{CloseInvalidData, "text is not UTF-8"} }

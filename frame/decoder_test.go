@@ -218,7 +218,7 @@ func TestPayloadLiesInInput(t *testing.T) {
 	rest := slices.Clone(in[n:])
 	_ = append(m.Payload, '!')
 	if !bytes.Equal(in[n:], rest) {
-		t.Error("payload can grow into the bytes behind it")
+		t.Error("payload can grow into the bytes after it")
 	}
 }
 

@@ -96,6 +96,8 @@ var inflaters = sync.Pool{New: func() any { return &inflater{r: flate.NewReader(
 // maxScratch is how much scratch memory an idle inflater keeps, in bytes.
 const maxScratch = 128 << 10
 
+// inflate is the function inflate on one inflater. A message can be several deflate
+// streams (section 7.2.3.4).
 func (f *inflater) inflate(payload []byte, max int) (_ []byte, fail *Error) {
 	f.in.reset(payload)
 	f.out = f.out[:0]
@@ -144,6 +146,8 @@ func (f *inflater) stream(max int) *Error {
 	}
 }
 
+// corrupt is the error for bytes that are no deflate stream: close code 1007 (RFC 6455
+// section 7.4.1).
 func corrupt() *Error { return &Error{CloseInvalidData, "compressed message is corrupt"} }
 
 // A source is the bytes of a message followed by the ending that the reader needs. It
@@ -152,6 +156,7 @@ type source struct {
 	rest, tail []byte
 }
 
+// ending is what the sender has removed from a message, and a last block.
 var ending = []byte(flushTail + lastBlock)
 
 func (s *source) reset(b []byte) { s.rest, s.tail = b, ending }

@@ -14,4 +14,5 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (close code %d)", e.Reason, e.Code) }
 
+// protocolError returns an error with close code 1002 (section 7.4.1).
 func protocolError(reason string) *Error { return &Error{CloseProtocolError, reason} }

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A connection that epoll does not take, here because its descriptor is a file's, has
-// its keys wiped and its descriptor closed.
+// If epoll refuses a connection, here because its descriptor is a file's, Open wipes
+// its keys and closes its descriptor.
 func TestOpenThatFails(t *testing.T) {
-	_, c := handmake(t)
+	_, c := dialRawTLS(t)
 	if err := c.Detach(); err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +49,10 @@ func TestOpenThatFails(t *testing.T) {
 	}
 }
 
-// A connection that is given up before any loop has it has its keys wiped, at
-// whatever point, and is closed once.
-func TestGivenUpWipes(t *testing.T) {
+// Close before Open wipes the keys, before and after Detach, and closes once.
+func TestCloseBeforeOpenWipes(t *testing.T) {
 	for _, detached := range []bool{false, true} {
-		_, c := handmake(t)
+		_, c := dialRawTLS(t)
 		if detached {
 			if err := c.Detach(); err != nil {
 				t.Fatal(err)
@@ -63,15 +62,15 @@ func TestGivenUpWipes(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
-		_ = c.Close() // harmless, also when the number is another file's by now
+		_ = c.Close() // does nothing, even if the number is another file's by now
 		if session.Err() != tlsrecord.ErrClosed {
 			t.Errorf("detached %v: the session is not wiped: %v", detached, session.Err())
 		}
 	}
 }
 
-// Who closes says so, whether the peer has said it before or not, and at whatever
-// point: the peer reads an orderly end, and not that it was cut off.
+// Every close sends close_notify, whether the peer has sent one or not: the peer reads
+// an orderly end and not a truncation.
 func TestCloseNotify(t *testing.T) {
 	for _, form := range forms[1:] {
 		for name, closes := range map[string]func(t *testing.T, c *Conn, far net.Conn){
@@ -93,7 +92,7 @@ func TestCloseNotify(t *testing.T) {
 			"with its last words": func(t *testing.T, c *Conn, far net.Conn) {
 				r := newRig(t)
 				p := r.open(c, far)
-				r.do(p.stream.CloseWrite) // and not once more
+				r.do(p.stream.CloseWrite) // Close does not send it again
 				r.do(p.stream.Close)
 			},
 		} {
@@ -107,7 +106,7 @@ func TestCloseNotify(t *testing.T) {
 		}
 	}
 	t.Run("after it was detached", func(t *testing.T) {
-		h, c := handmake(t)
+		h, c := dialRawTLS(t)
 		if err := c.Detach(); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ package poller
 // of a loop that has an event to deliver. A nil semaphore has no limit.
 type handshakeSemaphore chan *netpollYielder
 
+// newHandshakeSemaphore returns a semaphore with n slots.
 func newHandshakeSemaphore(n int) handshakeSemaphore {
 	s := make(handshakeSemaphore, n)
 	for range n {

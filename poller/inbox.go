@@ -20,6 +20,7 @@ type Inbox[T any] struct {
 	top atomic.Pointer[inboxNode[T]]
 }
 
+// An inboxNode is one value of the stack.
 type inboxNode[T any] struct {
 	below *inboxNode[T]
 	value T

@@ -80,6 +80,7 @@ func Start(cfg Config) (_ *Loop, err error) {
 	return l, nil
 }
 
+// newTimer returns a timerfd that expires at an interval.
 func newTimer(every time.Duration) (fd int, err error) {
 	fd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
@@ -149,6 +150,7 @@ func (l *Loop) onWake(ev netpoll.EpollEvent) {
 	}
 }
 
+// onTimer runs a tick.
 func (l *Loop) onTimer(ev netpoll.EpollEvent) {
 	if ev&netpoll.EPOLLIN == 0 {
 		return

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// No ring is lost, and rings while one is pending cost no turn each.
+// No ring is lost, and rings while one is pending cause one turn.
 func TestRing(t *testing.T) {
 	var turns atomic.Int64
 	release, turned := make(chan struct{}), make(chan struct{}, 100)
@@ -61,8 +61,8 @@ func TestTurnAgain(t *testing.T) {
 	<-done
 }
 
-// Rings that come while a loop is closed, and later, do nothing: above all they write
-// to no descriptor, which may be another file by then.
+// Rings while a loop is closed, and later, do nothing. They write to no descriptor: its
+// number may be another file's by then.
 func TestRingAfterClose(t *testing.T) {
 	for range 10 {
 		loop, err := Start(Config{

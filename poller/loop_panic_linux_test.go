@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// panicVariable has the test binary be the process whose loop panics.
+// panicVariable makes the test binary the process whose loop panics.
 const panicVariable = "GATECAST_TEST_PANIC"
 
-// panicIn starts a loop that panics in its turn or in its tick, and waits for ever.
+// panicIn starts a loop that panics in its turn or in its tick, and waits.
 func panicIn(where string) {
 	every := 10 * time.Millisecond
 	if where == "turn" {
@@ -39,8 +39,8 @@ func panicIn(where string) {
 	select {}
 }
 
-// A panic on a loop ends the process, with what it was and where, so that a
-// supervisor starts it again: nobody recovers, and serves on with half a state.
+// A panic on a loop ends the process with a stack, so that a supervisor restarts it.
+// Nothing recovers and serves on with half a state.
 func TestPanicEndsProcess(t *testing.T) {
 	for _, where := range []string{"turn", "tick"} {
 		t.Run(where, func(t *testing.T) {

@@ -22,6 +22,8 @@ type netpollYielder struct {
 	raw syscall.RawConn // of the eventfd; nil when there is none
 }
 
+// newNetpollYielder returns a yielder. Without a free descriptor it yields by
+// Gosched only.
 func newNetpollYielder() *netpollYielder {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {

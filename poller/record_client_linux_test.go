@@ -12,28 +12,28 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// A handmade client has crypto/tls do its handshake, and seals and opens its
-// records itself: it can send what crypto/tls does not.
-type handmade struct {
+// A rawTLSClient does its handshake by crypto/tls, and seals and opens its records
+// itself: so it can send what crypto/tls does not.
+type rawTLSClient struct {
 	net.Conn // the socket
 	testenv.Records
 }
 
 // Write writes to the socket.
-func (h *handmade) Write(b []byte) (int, error) { return h.Conn.Write(b) }
+func (h *rawTLSClient) Write(b []byte) (int, error) { return h.Conn.Write(b) }
 
-// handmake returns a connection after its handshake, and a handmade far end.
-func handmake(t *testing.T) (*handmade, *Conn) {
+// dialRawTLS returns a connection after its handshake, and its client.
+func dialRawTLS(t *testing.T) (*rawTLSClient, *Conn) {
 	t.Helper()
-	h := new(handmade)
+	h := new(rawTLSClient)
 	only(t, tls.TLS_AES_128_GCM_SHA256)
 	c, far := shake(t, ownRecords, &tls.Config{InsecureSkipVerify: true, KeyLogWriter: &h.Records})
 	h.Conn = far.(*tls.Conn).NetConn()
 	return h, c
 }
 
-// receive reads a record, and follows the server's key updates.
-func (h *handmade) receive(t *testing.T) (contentType byte, content []byte) {
+// receive reads a record and applies the server's key updates.
+func (h *rawTLSClient) receive(t *testing.T) (contentType byte, content []byte) {
 	t.Helper()
 	header := readN(t, h, 5)
 	contentType, content, err := h.Open(header, readN(t, h, int(binary.BigEndian.Uint16(header[3:]))))

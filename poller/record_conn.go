@@ -174,6 +174,7 @@ func (r *recordConn) Close() error {
 	return r.conn.Close()
 }
 
+// wipe wipes the keys. A reader that follows gets an error.
 func (r *recordConn) wipe() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

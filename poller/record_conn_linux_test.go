@@ -19,7 +19,7 @@ import (
 	"github.com/gatecast/gatecast/internal/tlsrecord"
 )
 
-// A oneListener gives one connection, and then waits to be closed.
+// A oneListener accepts one connection, and then waits to be closed.
 type oneListener struct {
 	conn   chan net.Conn
 	closed chan struct{}
@@ -47,7 +47,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, r.URL.Path+" "+string(body))
 }
 
-// A rewound connection gives what was read of it once more.
+// A rewound returns what was read of a connection once more.
 type rewound struct {
 	net.Conn
 	again []byte
@@ -62,8 +62,8 @@ func (r *rewound) Read(b []byte) (int, error) {
 	return r.Conn.Read(b)
 }
 
-// What was read of a connection, and what was not, is net/http's after a rewind,
-// and the connection goes on for as many requests as there are.
+// After a rewind net/http gets what was read of a connection and what was not, and the
+// connection serves further requests.
 func TestRewindToHTTP(t *testing.T) {
 	eachForm(t, func(t *testing.T, form form) {
 		near, far := dial(t)
@@ -117,8 +117,8 @@ func post(t *testing.T, client *http.Transport, body string) (answer string, reu
 	return string(b), reused
 }
 
-// What has been written cannot be taken back: crypto/tls would begin again with
-// record 0.
+// After a write a connection cannot be rewound: crypto/tls would begin with record 0
+// again.
 func TestRewindAfterAnyWrite(t *testing.T) {
 	for name, write := range map[string]func(*Conn) error{
 		"Write":      func(c *Conn) error { _, err := c.Write([]byte("hello")); return err },
@@ -145,20 +145,20 @@ func TestRewindAfterAnyWrite(t *testing.T) {
 	}
 }
 
-// padded returns data in records of one byte each, that are as long as records may be.
-func padded(h *handmade, data string) (records []byte) {
+// padded returns data in records of one byte each, padded to the maximum length.
+func padded(h *rawTLSClient, data string) (records []byte) {
 	for i := range len(data) {
 		inner := make([]byte, tlsrecord.MaxPlaintext)
 		inner[0], inner[1] = data[i], 23
-		records = append(records, h.Seal(0, inner)...) // type 0 is one zero more
+		records = append(records, h.Seal(0, inner)...) // type 0 is one more zero of padding
 	}
 	return records
 }
 
-// A request that is nearly all padding is served like any other, and the connection
-// goes on for as many as there are (RFC 8446 section 5.4).
+// A request that is nearly all padding is served like any other, and so are further
+// requests of the connection (RFC 8446 section 5.4).
 func TestPaddedRequest(t *testing.T) {
-	h, c := handmake(t)
+	h, c := dialRawTLS(t)
 	ln := &oneListener{make(chan net.Conn, 1), make(chan struct{})}
 	server := &http.Server{Handler: http.HandlerFunc(echo)}
 	var running sync.WaitGroup
@@ -191,8 +191,8 @@ func TestPaddedRequest(t *testing.T) {
 	running.Wait()
 }
 
-// response reads a response of HTTP, and returns its body.
-func (h *handmade) response(t *testing.T) string {
+// response reads an HTTP response and returns its body.
+func (h *rawTLSClient) response(t *testing.T) string {
 	t.Helper()
 	pr, pw := io.Pipe()
 	go func() {
@@ -217,9 +217,9 @@ func (h *handmade) response(t *testing.T) string {
 	return string(body)
 }
 
-// An upgrade's request that is nearly all padding goes to its loop, as any other.
+// A connection whose upgrade request is nearly all padding reaches its loop.
 func TestPaddedUpgrade(t *testing.T) {
-	h, c := handmake(t)
+	h, c := dialRawTLS(t)
 	go h.Write(append(padded(h, "request\r\n\r\n"), h.Seal(23, []byte("frame"))...))
 	got := append(readRequest(t, c), c.Buffered()...)
 	p := newRig(t).open(c, h)
@@ -230,7 +230,7 @@ func TestPaddedUpgrade(t *testing.T) {
 	}
 }
 
-// A refused peer reads why, and an orderly end, whatever it is still sending.
+// A refused peer reads the reason and an orderly end, even while it is sending.
 func TestRefusalOfABusyPeer(t *testing.T) {
 	eachForm(t, func(t *testing.T, form form) {
 		c, far := shake(t, form, &tls.Config{InsecureSkipVerify: true})
@@ -261,7 +261,7 @@ func TestRefusalOfABusyPeer(t *testing.T) {
 	})
 }
 
-// A long answer arrives whole, in records of what size one may have.
+// A long answer arrives whole, in records of the allowed size.
 func TestRecordConnWrites(t *testing.T) {
 	c, far := shake(t, ownRecords, &tls.Config{InsecureSkipVerify: true})
 	defer c.Close()
@@ -279,26 +279,26 @@ func TestRecordConnWrites(t *testing.T) {
 	}
 }
 
-// What ends a connection behind its request is told after the request: by the
-// stream, if the connection has gone to its loop by then.
-func TestEndsBehindTheRequest(t *testing.T) {
+// What ends a connection after its request is reported after the request: by the
+// stream, if a loop has the connection by then.
+func TestEndAfterTheRequest(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		behind func(h *handmade) []byte
-		want   error
-		alert  []byte // what the peer is told
+		name  string
+		after func(h *rawTLSClient) []byte
+		want  error
+		alert []byte // sent to the peer
 	}{
-		{"close_notify", func(h *handmade) []byte { return h.Seal(21, []byte{1, 0}) }, io.EOF, nil},
-		{"an alert", func(h *handmade) []byte { return h.Seal(21, []byte{2, 80}) }, tlsrecord.PeerAlert(tlsrecord.InternalError), nil},
-		{"a forged record", func(*handmade) []byte { return []byte("\x17\x03\x03\x00\x11seventeen bytes..") },
+		{"close_notify", func(h *rawTLSClient) []byte { return h.Seal(21, []byte{1, 0}) }, io.EOF, nil},
+		{"an alert", func(h *rawTLSClient) []byte { return h.Seal(21, []byte{2, 80}) }, tlsrecord.PeerAlert(tlsrecord.InternalError), nil},
+		{"a forged record", func(*rawTLSClient) []byte { return []byte("\x17\x03\x03\x00\x11seventeen bytes..") },
 			tlsrecord.BadRecordMAC, []byte{2, 20}},
-		{"no record at all", func(*handmade) []byte { return []byte("GET / HTTP/1.1\r\n\r\n") },
+		{"no record at all", func(*rawTLSClient) []byte { return []byte("GET / HTTP/1.1\r\n\r\n") },
 			tlsrecord.UnexpectedMessage, []byte{2, 10}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h, c := handmake(t)
+			h, c := dialRawTLS(t)
 			defer h.Close()
-			h.Write(append(h.Seal(23, []byte("request\r\n\r\n")), tc.behind(h)...))
+			h.Write(append(h.Seal(23, []byte("request\r\n\r\n")), tc.after(h)...))
 			if got := readRequest(t, c); string(got) != "request\r\n\r\n" {
 				t.Fatalf("the request is %q", got)
 			}
@@ -309,7 +309,7 @@ func TestEndsBehindTheRequest(t *testing.T) {
 			}
 			if tc.alert != nil {
 				if contentType, content := h.receive(t); contentType != 21 || !bytes.Equal(content, tc.alert) {
-					t.Errorf("the peer is told %d %x, want alert %x", contentType, content, tc.alert)
+					t.Errorf("the peer receives %d %x, want alert %x", contentType, content, tc.alert)
 				}
 			}
 		})

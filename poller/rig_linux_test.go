@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A rig is a loop that runs what the test hands it.
+// A rig is a loop that runs the test's functions.
 type rig struct {
 	t     *testing.T
 	loop  *Loop
@@ -145,17 +145,17 @@ func shakeWith(t *testing.T, server *TLS, client *tls.Config) (*Conn, net.Conn) 
 // config returns the server's configuration of a form with TLS.
 func (f form) config() *TLS { return &TLS{Config: serverConfig(f.version), Stdlib: f.stdlib} }
 
-// A sink keeps what arrives, and sends what is queued.
+// A sink collects what arrives, and sends what is queued.
 type sink struct {
 	stream Stream
-	queue  []byte // the loop's
+	queue  []byte // owned by the loop
 
-	mu   sync.Mutex
-	cond *sync.Cond
-	got  bytes.Buffer
-	took int // what the stream's reads have taken
-	err  error
-	idle bool // nothing queued or unsent
+	mu       sync.Mutex
+	cond     *sync.Cond
+	got      bytes.Buffer
+	readCost int // the sum of the stream's ReadCost
+	err      error
+	idle     bool // nothing queued or unsent
 }
 
 func newSink() *sink {
@@ -169,10 +169,10 @@ func (s *sink) Readable() {
 		b, err := s.stream.Read()
 		s.mu.Lock()
 		s.got.Write(b)
-		s.took += s.stream.ReadCost()
+		s.readCost += s.stream.ReadCost()
 		if err != nil && err != ErrWouldBlock {
 			s.err = err
-			s.stream.Close() // an end of file would be told again and again
+			s.stream.Close() // an end of file would be reported again and again
 		}
 		s.cond.Broadcast()
 		s.mu.Unlock()
@@ -231,7 +231,7 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// pattern returns n bytes that tell a misplaced chunk.
+// pattern returns n bytes in which a misplaced chunk shows.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {

@@ -13,7 +13,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// forms are the streams there are.
+// forms are the kinds of streams.
 var forms = []form{
 	{"plain", 0, false},
 	{"TLS 1.2", tls.VersionTLS12, false},
@@ -45,8 +45,8 @@ func TestStreamReads(t *testing.T) {
 	})
 }
 
-// A write larger than what socket and peer take arrives whole, in order, in as
-// many pieces as the socket wants.
+// A write larger than the socket takes arrives whole, in order, in any number of
+// pieces.
 func TestStreamWritesMoreThanTheSocketTakes(t *testing.T) {
 	eachForm(t, func(t *testing.T, form form) {
 		r := newRig(t)
@@ -104,17 +104,17 @@ func TestStreamCloseWrite(t *testing.T) {
 		r := newRig(t)
 		p := r.connect(form)
 		r.do(func() {
-			p.sink.send([]byte("bye"))
+			p.sink.send([]byte("end"))
 			p.stream.CloseWrite()
 		})
 		got, err := io.ReadAll(p) // crypto/tls makes a missing close_notify an error
-		if err != nil || string(got) != "bye" {
-			t.Errorf("read %q, %v; want bye and an orderly end", got, err)
+		if err != nil || string(got) != "end" {
+			t.Errorf("read %q, %v; want end and an orderly end", got, err)
 		}
 	})
 }
 
-// A record altered on the way ends the connection; nothing of it is handed up.
+// A record that was altered ends the connection; nothing of it is returned.
 func TestTLSStreamRejectsForgery(t *testing.T) {
 	for _, form := range forms[1:] {
 		t.Run(form.name, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestTLSStreamRejectsForgery(t *testing.T) {
 	}
 }
 
-// Bytes that arrive a few at a time are put together; with TLS in a record for
-// each few.
+// Bytes that arrive a few at a time are put together; with TLS in one record for each
+// few.
 func TestStreamReadsPieces(t *testing.T) {
 	eachForm(t, func(t *testing.T, form form) {
 		p := newRig(t).connect(form)
@@ -149,13 +149,13 @@ func TestStreamReadsPieces(t *testing.T) {
 func TestDetachLeavesOneDescriptor(t *testing.T) {
 	eachForm(t, func(t *testing.T, form form) {
 		r := newRig(t)
-		r.connect(form) // the first makes what is made once
+		r.connect(form) // the first one creates what is shared
 		before := descriptors(t)
 		const n = 20
 		for range n {
 			r.connect(form)
 		}
-		// One here, and one at the far end, which is this process too.
+		// One here and one at the far end, which is this process too.
 		if got := descriptors(t) - before; got != 2*n {
 			t.Errorf("%d connections hold %d descriptors at both ends, want %d", n, got, 2*n)
 		}

@@ -63,8 +63,10 @@ func (w *wire) readSocket(b []byte) (int, error) {
 	return w.Conn.Read(b)
 }
 
+// acquireSlot waits for a slot of the handshake semaphore.
 func (w *wire) acquireSlot() { w.slot = w.handshakes.acquire() }
 
+// releaseSlot returns the slot.
 func (w *wire) releaseSlot() {
 	w.handshakes.release(w.slot)
 	w.slot = nil

@@ -15,8 +15,8 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// What crypto/tls offers and takes, on machines with and without instructions for
-// AES. It has no setting for it; Go keeps the names for programs that set them.
+// The cipher suites of crypto/tls, on machines with and without AES instructions.
+// crypto/tls has no setting for them; Go keeps the names for programs that set them.
 var (
 	//go:linkname suitesOfTLS13 crypto/tls.defaultCipherSuitesTLS13
 	suitesOfTLS13 []uint16
@@ -24,7 +24,7 @@ var (
 	suitesOfTLS13NoAES []uint16
 )
 
-// only makes crypto/tls know one suite until the test ends.
+// only limits crypto/tls to one suite until the test ends.
 func only(t *testing.T, id uint16) {
 	before, beforeNoAES := suitesOfTLS13, suitesOfTLS13NoAES
 	suitesOfTLS13, suitesOfTLS13NoAES = []uint16{id}, []uint16{id}
@@ -33,55 +33,54 @@ func only(t *testing.T, id uint16) {
 
 var ownRecords = form{"TLS 1.3", tls.VersionTLS13, false}
 
-// A sipping connection gives less than has arrived: at most a number of bytes at
-// once, if it is not 0, and none from behind a place together with some from
-// ahead of it.
-type sipping struct {
+// A slowReader reads less than has arrived: at most max bytes at once, if max is not 0,
+// and no bytes after cut together with bytes before it.
+type slowReader struct {
 	*net.TCPConn
-	most, place int
-	read        int
+	max, cut int
+	read     int
 }
 
-func (s *sipping) Read(b []byte) (int, error) {
-	if s.most > 0 {
-		b = b[:min(len(b), s.most)]
+func (s *slowReader) Read(b []byte) (int, error) {
+	if s.max > 0 {
+		b = b[:min(len(b), s.max)]
 	}
-	if s.read < s.place {
-		b = b[:min(len(b), s.place-s.read)]
+	if s.read < s.cut {
+		b = b[:min(len(b), s.cut-s.read)]
 	}
 	n, err := s.TCPConn.Read(b)
 	s.read += n
 	return n, err
 }
 
-// A hoarder sends its first write, the ClientHello, and keeps what comes after it
-// until it is told to send all of it at once.
-type hoarder struct {
+// A batchWriter sends its first write, the ClientHello, and holds later writes until
+// send sends all of them at once.
+type batchWriter struct {
 	net.Conn
-	hello   int // bytes of the first write
-	hoarded []byte
-	sent    bool
+	firstLen int // bytes of the first write
+	held     []byte
+	sent     bool
 }
 
-func (h *hoarder) Write(b []byte) (int, error) {
-	if h.hello == 0 {
-		h.hello = len(b)
+func (h *batchWriter) Write(b []byte) (int, error) {
+	if h.firstLen == 0 {
+		h.firstLen = len(b)
 	} else if !h.sent {
-		h.hoarded = append(h.hoarded, b...)
+		h.held = append(h.held, b...)
 		return len(b), nil
 	}
 	return h.Conn.Write(b)
 }
 
-func (h *hoarder) send() error {
+func (h *batchWriter) send() error {
 	h.sent = true
-	_, err := h.Conn.Write(h.hoarded)
+	_, err := h.Conn.Write(h.held)
 	return err
 }
 
-// The application's first records come with the client's last flight in one
-// segment, or in any pieces; nothing is lost, and nothing comes twice.
-func TestRecordsBehindTheHandshake(t *testing.T) {
+// The application's first records arrive with the client's last flight in one segment,
+// or in any pieces. Nothing is lost, and nothing comes twice.
+func TestRecordsAfterTheHandshake(t *testing.T) {
 	cases := []struct {
 		name  string
 		form  form
@@ -97,28 +96,28 @@ func TestRecordsBehindTheHandshake(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			only(t, tc.suite)
 			r := newRig(t)
-			hello, flight := arrive(r, tc.form, tc.taken, 0, 0)
+			firstLen, flight := arrive(r, tc.form, tc.taken, 0, 0)
 			for _, most := range []int{1, 2, 4, 5, 6, 100} {
 				arrive(r, tc.form, tc.taken, most, 0)
 			}
-			for place := 0; place < flight; place++ {
-				if place > 200 && place%200 > 2 {
+			for cut := 0; cut < flight; cut++ {
+				if cut > 200 && cut%200 > 2 {
 					continue // inside the largest record
 				}
-				arrive(r, tc.form, tc.taken, 0, hello+place)
+				arrive(r, tc.form, tc.taken, 0, firstLen+cut)
 			}
 		})
 	}
 }
 
-// arrive has a client send everything at once, and the server read it through a
-// sipping connection. It returns how long the ClientHello was, and all that came
+// arrive makes a client send everything at once, and the server read it through a
+// slowReader. It returns the length of the ClientHello, and of everything that came
 // with the last flight.
-func arrive(r *rig, form form, taken bool, most, place int) (hello, flight int) {
-	request, frame, large := []byte("request\r\n\r\n"), []byte("a frame behind it"), pattern(3000)
+func arrive(r *rig, form form, takenOver bool, most, cut int) (firstLen, flight int) {
+	request, frame, large := []byte("request\r\n\r\n"), []byte("a frame after it"), pattern(3000)
 	near, far := dial(r.t)
-	hoard := &hoarder{Conn: far}
-	client := tls.Client(hoard, &tls.Config{InsecureSkipVerify: true})
+	batch := &batchWriter{Conn: far}
+	client := tls.Client(batch, &tls.Config{InsecureSkipVerify: true})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for _, b := range [][]byte{request, frame, large} {
@@ -126,17 +125,17 @@ func arrive(r *rig, form form, taken bool, most, place int) (hello, flight int) 
 				r.t.Error(err)
 			}
 		}
-		if err := hoard.send(); err != nil {
+		if err := batch.send(); err != nil {
 			r.t.Error(err)
 		}
 	})
-	c := NewConn(&sipping{TCPConn: near.(*net.TCPConn), most: most, place: place}, form.config())
+	c := NewConn(&slowReader{TCPConn: near.(*net.TCPConn), max: most, cut: cut}, form.config())
 	if err := c.Handshake(); err != nil {
 		r.t.Fatal(err)
 	}
 	wg.Wait()
-	if got := c.records != nil; got != taken {
-		r.t.Fatalf("the records are taken over: %v, want %v", got, taken)
+	if got := c.records != nil; got != takenOver {
+		r.t.Fatalf("the records are taken over: %v, want %v", got, takenOver)
 	}
 	got := readRequest(r.t, c)
 	got = append(got, c.Buffered()...)
@@ -146,14 +145,14 @@ func arrive(r *rig, form form, taken bool, most, place int) (hello, flight int) 
 	p.sink.await(func() bool { return len(got)+p.sink.got.Len() >= len(want) || p.sink.err != nil })
 	rest, err := p.sink.received()
 	if got = append(got, rest...); !bytes.Equal(got, want) || err != nil {
-		r.t.Fatalf("at most %d bytes at once, cut at %d: %d bytes came as %d others, %v", most, place, len(want), len(got), err)
+		r.t.Fatalf("at most %d bytes at once, cut at %d: sent %d bytes, received %d other bytes, %v", most, cut, len(want), len(got), err)
 	}
 	r.do(p.stream.Close)
 	client.Close()
-	return hoard.hello, len(hoard.hoarded)
+	return batch.firstLen, len(batch.held)
 }
 
-// readRequest reads up to the end of a request's head, and what comes with it.
+// readRequest reads to the end of a request's head, with what comes with it.
 func readRequest(t *testing.T, c *Conn) (got []byte) {
 	t.Helper()
 	for buf := make([]byte, 100); !bytes.Contains(got, []byte("\r\n\r\n")); {
@@ -166,7 +165,7 @@ func readRequest(t *testing.T, c *Conn) (got []byte) {
 	return got
 }
 
-// Whose records are taken over after the handshake.
+// Which connections' records are taken over after the handshake.
 func TestTakeover(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -179,7 +178,7 @@ func TestTakeover(t *testing.T) {
 		{"AES-256", ownRecords, tls.TLS_AES_256_GCM_SHA384, nil, true},
 		{"ChaCha20", ownRecords, tls.TLS_CHACHA20_POLY1305_SHA256, nil, false},
 		{"TLS 1.2", forms[1], tls.TLS_AES_128_GCM_SHA256, nil, false},
-		{"told not to", forms[2], tls.TLS_AES_128_GCM_SHA256, nil, false},
+		{"by setting", forms[2], tls.TLS_AES_128_GCM_SHA256, nil, false},
 		{"HelloRetryRequest", ownRecords, tls.TLS_AES_128_GCM_SHA256, func(server, _ *tls.Config) {
 			server.CurvePreferences = []tls.CurveID{tls.CurveP384}
 		}, true},
@@ -210,7 +209,7 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// While records are taken over no client is given a ticket, of either version.
+// While records are taken over no client gets a session ticket, in either version.
 func TestNoTickets(t *testing.T) {
 	for _, tc := range []struct {
 		form    form
@@ -222,7 +221,7 @@ func TestNoTickets(t *testing.T) {
 			for again := range 2 {
 				c, far := shakeWith(t, server, client)
 				c.Write([]byte("hello"))
-				readN(t, far, 5) // and the ticket ahead of it
+				readN(t, far, 5) // with the ticket before it
 				if got := far.(*tls.Conn).ConnectionState().DidResume; got != (tc.resumes && again == 1) {
 					t.Errorf("connection %d resumes a session: %v", again, got)
 				}

@@ -31,6 +31,7 @@ type receivers struct {
 	group    string   // for toGroup
 }
 
+// A scope says how a message names its receivers.
 type scope uint8
 
 const (

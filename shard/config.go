@@ -69,6 +69,7 @@ func readNothing(context.Context, uint64, func(event.Target, *Message) error) (u
 	return math.MaxUint64, nil
 }
 
+// withDefaults returns the configuration with every zero field set.
 func (c Config) withDefaults() Config {
 	c.Shards = max(c.Shards, 1)
 	setDefault(&c.PingInterval, 20*time.Second)
@@ -98,6 +99,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// setDefault sets a field that is zero.
 func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -108,8 +110,8 @@ func setDefault[T comparable](field *T, value T) {
 // A Peer is the gateway that a connection belongs to.
 type Peer struct {
 	GatewayID string
-	TokenID   string
-	Groups    []string // not modified
+	TokenID   string   // of its credential, for [Router.Kick]
+	Groups    []string // names; not modified
 	Barrier   Barrier
 	// Live counts the gateway's connections. Its shard writes it; any goroutine can
 	// read it.
@@ -165,19 +167,21 @@ func (b *Barrier) group(i int) uint64 {
 // A Registration is a connection that was accepted and has no shard yet.
 type Registration struct {
 	Peer   Peer
-	ID     uuid.UUID
-	Remote netip.AddrPort
+	ID     uuid.UUID      // the connectionId of the ack
+	Remote netip.AddrPort // for stats and notices
 	// UpgradeResponse is the HTTP 101 response, or nil. It is sent in one write with
 	// the ack.
 	UpgradeResponse []byte
 	// Resume is the position of the gateway. Nil: it gets what comes next.
 	Resume *Resume
-	Open   Opener
+	// Open is called once, on the loop, unless Abandon is called.
+	Open Opener
 	// Abandon closes the connection when no shard takes it; then Open is not called.
 	// Nil: there is nothing to close.
 	Abandon func()
 	// Closed is called once, when the descriptor is closed, or when Open failed or was
-	// not called. It is called on the loop and must not block.
+	// not called. It must not block: it is called on the loop, or after [Router.Stop] by
+	// the goroutine that calls [Router.Register].
 	Closed func()
 }
 
@@ -199,17 +203,22 @@ const (
 	DeliveryFailed            // Failure is the reason, Messages are the events
 )
 
-// A Notice is something that happened on a loop, for logs and journals.
+// A Notice is something that happened on a loop, for logs and journals. The receiver
+// must not modify it: messages are shared.
 type Notice struct {
 	Kind         NoticeKind
-	At           time.Time
+	At           time.Time // by the wall clock
 	GatewayID    string
 	ConnectionID uuid.UUID // zero for a failed delivery to a gateway without connection
 	Remote       netip.AddrPort
-	Disconnect   event.CloseReason
-	Detail       string // of a disconnect: what the peer did, or the socket's error
-	Duration     time.Duration
-	EventsSent   uint64
-	Failure      event.FailureReason
-	Messages     []*Message
+
+	// Of a disconnect.
+	Disconnect event.CloseReason
+	Detail     string        // what the peer did, or the socket's error; can be empty
+	Duration   time.Duration // since the connection was registered
+	EventsSent uint64
+
+	// Of failed deliveries.
+	Failure  event.FailureReason
+	Messages []*Message // the events, in order
 }

@@ -82,6 +82,7 @@ type packedAddr struct {
 	port uint16
 }
 
+// packAddr packs an address. It drops the zone.
 func packAddr(a netip.AddrPort) packedAddr { return packedAddr{a.Addr().As16(), a.Port()} }
 
 func (p packedAddr) unpack() netip.AddrPort {
@@ -134,6 +135,8 @@ func (c *conn) aliveByRequest() bool {
 	return c.deadAt() > c.s.now
 }
 
+// ping queues a ping before everything that waits. The peer has Timeout to send
+// anything; a pong is not matched with its ping.
 func (c *conn) ping() {
 	c.pingDue = c.s.now.add(c.s.cfg.PingInterval)
 	c.s.stats.Pings.Inc()

@@ -95,6 +95,7 @@ func (c *conn) enqueueFirst(wire []byte) {
 	c.out.first = m
 }
 
+// notifyConnected reports the new connection.
 func (c *conn) notifyConnected() {
 	c.s.cfg.Notify(Notice{
 		Kind: Connected, At: c.s.clock(),
@@ -102,6 +103,8 @@ func (c *conn) notifyConnected() {
 	})
 }
 
+// ackText returns the JSON of connection.ack. Its cursor is where the connection
+// begins.
 func (c *conn) ackText(resumed bool) []byte {
 	b, err := json.Marshal(struct {
 		Type         string       `json:"type"`

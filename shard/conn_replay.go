@@ -227,6 +227,7 @@ func (c *conn) stopReplay() {
 	c.goLive()
 }
 
+// leaveScan stops waiting for scans.
 func (c *conn) leaveScan() {
 	if r := c.out.replay; r.slot != noSlot {
 		c.s.scanWaiters.remove(r.slot)
@@ -234,6 +235,7 @@ func (c *conn) leaveScan() {
 	}
 }
 
+// leavePage stops reading the page. The last reader closes it.
 func (c *conn) leavePage() {
 	r := c.out.replay
 	if p := r.page; p != nil {
@@ -299,6 +301,8 @@ func (c *conn) resync(reason string) {
 	c.s.stats.Resyncs.Inc()
 }
 
+// resyncText returns the JSON of resync.required. Its cursor is where the connection
+// continues.
 func (c *conn) resyncText(reason string) []byte {
 	b, err := json.Marshal(struct {
 		Type   string       `json:"type"`

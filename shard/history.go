@@ -42,6 +42,7 @@ const (
 	messageOverhead = 112
 )
 
+// newHistory returns an empty history that begins after a sequence.
 func newHistory(after uint64) *history {
 	return &history{
 		after: after, upTo: after,
@@ -65,12 +66,14 @@ func (h *history) add(to receivers, m *Message) {
 	}
 }
 
+// addTo adds a message under one receiver.
 func (h *history) addTo(s *series, m *Message) {
 	s.messages = append(s.messages, m)
 	h.entries = append(h.entries, entry{m, s})
 	h.bytes += entryOverhead
 }
 
+// seriesOf returns the series with a name, a new one if there is none.
 func seriesOf(in map[string]*series, name string) *series {
 	s := in[name]
 	if s == nil {
@@ -92,6 +95,7 @@ func (h *history) trim(limit int) {
 	}
 }
 
+// dropOldest drops the oldest message, with all its entries.
 func (h *history) dropOldest() {
 	m := h.entries[h.head].message
 	for h.head < len(h.entries) && h.entries[h.head].message == m {
@@ -104,6 +108,7 @@ func (h *history) dropOldest() {
 	h.after = m.Cursor.Seq
 }
 
+// dropOldest drops the first message, and the series with its last message.
 func (s *series) dropOldest() {
 	s.messages[0] = nil
 	s.messages = s.messages[1:]

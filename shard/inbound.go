@@ -114,7 +114,7 @@ func readInbound(text []byte) (j inboundJSON, err error) {
 	o.Unique()
 	for o.Next() {
 		switch name := string(o.Name()); {
-		case o.Misspelt(inboundNames...):
+		case o.WrongCase(inboundNames...):
 			o.Fail("is not spelt so")
 		case name == "payload":
 			j.payload = o.Raw()
@@ -152,6 +152,7 @@ func scanAck(text []byte) (event.Cursor, bool) {
 	return c, err == nil
 }
 
+// eventAck returns an event.ack.
 func eventAck(j *inboundJSON) Inbound {
 	c, err := event.ParseCursor(j.id)
 	if err != nil { // not an id of ours
@@ -162,13 +163,15 @@ func eventAck(j *inboundJSON) Inbound {
 	return m
 }
 
+// deploymentAck returns a deployment.ack. The payload is kept as it is; the members
+// that the node understands are read from it.
 func deploymentAck(j *inboundJSON) Inbound {
 	m := Inbound{Kind: event.DeploymentAck, Payload: bytes.Clone(j.payload)}
 	var status, code string
 	o := strict.Read(j.payload)
 	for o.Next() {
 		switch name := string(o.Name()); {
-		case o.Misspelt(deploymentNames...):
+		case o.WrongCase(deploymentNames...):
 			return Inbound{Kind: event.UnknownMessage}
 		case o.Null():
 		case name == "deploymentId":

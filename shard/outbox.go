@@ -38,6 +38,7 @@ const (
 	pooledCount = 1 << 17
 )
 
+// get returns an empty outbox.
 func (p *outboxPool) get() *outbox {
 	n := len(p.free)
 	if n == 0 {

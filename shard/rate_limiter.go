@@ -47,6 +47,7 @@ func (a *rateLimiter) allowFrames(now instant, perSecond, n int) bool {
 	return a.allow(now, time.Duration(n)*time.Second/time.Duration(perSecond))
 }
 
+// allow charges time, and reports whether the peer is at most rateBurst ahead.
 func (a *rateLimiter) allow(now instant, cost time.Duration) bool {
 	a.busyUntil = max(a.busyUntil, now).add(cost)
 	return a.busyUntil <= now.add(rateBurst)

@@ -16,10 +16,12 @@ const reportEvery = time.Second
 // receiver owns it.
 type Report struct {
 	// Epoch is the newest epoch of the lineage that the sequences in the report are of.
-	Epoch    uint64
+	Epoch uint64
+	// Progress has a span of sequences for each connection that has written events.
+	// Spans of one connection touch.
 	Progress []tracker.Progress
-	Starts   []ConnectionStart
-	Inbound  []Inbound
+	Starts   []ConnectionStart // connections that begin
+	Inbound  []Inbound         // messages from gateways, in order per connection
 	// Immediate asks the receiver to store the report now and not with the next batch.
 	Immediate bool
 }

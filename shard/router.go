@@ -64,6 +64,7 @@ func Start(cfg Config) (*Router, error) {
 // shardOf returns the shard that owns a gateway.
 func (r *Router) shardOf(gatewayID string) *shard { return r.shards[r.index(gatewayID)] }
 
+// index returns the number of the shard that owns a gateway.
 func (r *Router) index(gatewayID string) int {
 	return int(maphash.String(r.seed, gatewayID) % uint64(len(r.shards)))
 }
@@ -106,6 +107,8 @@ func (r *Router) Preload(t event.Target, m *Message) {
 	r.send(t, command{message: m, windowOnly: true})
 }
 
+// send posts a command with an event to the shards that it is for. position follows
+// when all have it.
 func (r *Router) send(t event.Target, cmd command) {
 	seq := cmd.message.Cursor.Seq
 	if seq > r.dispatched+1 {
@@ -164,6 +167,8 @@ func (r *Router) Kick(gatewayID, tokenID string, why event.CloseReason) {
 	r.shardOf(gatewayID).post(command{do: func(s *state) { s.kick(gatewayID, tokenID, why) }})
 }
 
+// kick is Kick on the loop. It walks backwards: close removes the connection from
+// g.conns.
 func (s *state) kick(gatewayID, tokenID string, why event.CloseReason) {
 	g := s.gateways[gatewayID]
 	if g == nil {

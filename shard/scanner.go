@@ -56,6 +56,7 @@ func startScanner(ctx context.Context, r *Router, cfg Config, wake chan struct{}
 	return sc
 }
 
+// run scans whenever connections wait, until ctx ends.
 func (sc *scanner) run(ctx context.Context) {
 	defer close(sc.ended)
 	for {
@@ -78,6 +79,7 @@ func (sc *scanner) run(ctx context.Context) {
 	}
 }
 
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -87,6 +89,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// minOffset returns the lowest sequence from which any shard wants a scan; ok is
+// false when none does.
 func (sc *scanner) minOffset() (position uint64, ok bool) {
 	for _, sh := range sc.router.shards {
 		sh.call(func(s *state) {
@@ -125,6 +129,7 @@ type pager struct {
 	bytes    int
 }
 
+// newPager returns a pager with empty pages that begin after a sequence.
 func newPager(sc *scanner, from uint64) *pager {
 	b := &pager{sc: sc, lineage: *sc.router.lineage.Load(), position: from}
 	b.newPages()

@@ -35,6 +35,7 @@ type shard struct {
 	position *atomic.Uint64
 }
 
+// startShard starts a shard and its loop. position is the router's.
 func startShard(cfg Config, index int, position *atomic.Uint64) (*shard, error) {
 	sh := &shard{stats: stats.NewShard(), room: make(chan struct{}, 1), stopped: make(chan struct{}), position: position}
 	// The first turn follows the first ring, which follows the assignment of loop.

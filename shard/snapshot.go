@@ -54,6 +54,8 @@ type pageCursor struct{ shard, slot int }
 
 func (p pageCursor) String() string { return fmt.Sprintf("%d.%d", p.shard, p.slot) }
 
+// parsePageCursor parses a cursor that String returned for a router with so many
+// shards.
 func parsePageCursor(s string, shards int) (p pageCursor, err error) {
 	if s == "" {
 		return p, nil

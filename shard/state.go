@@ -88,6 +88,8 @@ type state struct {
 	reportDue    instant // when progress is reported next
 }
 
+// newState returns the state of a shard without gateways. ring and clock are the
+// test's where there is no loop.
 func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
 	return &state{
 		cfg: cfg, index: index, ring: ring, clock: clock, base: clock(), stats: counts,
@@ -153,6 +155,7 @@ func (s *state) turn(t time.Time) (again bool) {
 	return s.next < len(s.pending) || s.flushedTo < len(s.dirty)
 }
 
+// applyPending applies pending commands in order, up to maxAppends of work.
 func (s *state) applyPending() {
 	for budget := maxAppends; budget > 0 && s.next < len(s.pending); {
 		cost, done := s.apply(&s.pending[s.next], budget)
@@ -170,6 +173,7 @@ func (s *state) applyPending() {
 	}
 }
 
+// flushDirty flushes connections that were touched, up to maxFlushes.
 func (s *state) flushDirty() {
 	stop := min(len(s.dirty), s.flushedTo+maxFlushes)
 	for ; s.flushedTo < stop; s.flushedTo++ {

@@ -79,6 +79,7 @@ type webSocket struct {
 	closed     bool
 }
 
+// pingWire is shared by all pings: they carry no payload.
 var pingWire = frame.Append(nil, frame.OpPing, nil)
 
 // Start implements [Transport].
@@ -132,6 +133,7 @@ func (t *webSocket) receive(b []byte) {
 	}
 }
 
+// handle passes a message or control frame to the receiver.
 func (t *webSocket) handle(m frame.Message) {
 	switch m.Op {
 	case frame.OpText:
@@ -148,6 +150,8 @@ func (t *webSocket) handle(m frame.Message) {
 	}
 }
 
+// binary passes a binary message to a receiver that takes them. To gateways'
+// connections they are a violation (close code 1003).
 func (t *webSocket) binary(payload []byte) {
 	if r, ok := t.receiver.(BinaryReceiver); ok {
 		r.Binary(payload)
@@ -170,6 +174,7 @@ func (t *webSocket) violation(err error) {
 	t.receiver.Violation(why, reason, frame.AppendClose(nil, code, reason))
 }
 
+// violations maps the close code of a decoder's error to the reason that is counted.
 var violations = map[frame.CloseCode]event.CloseReason{
 	frame.CloseProtocolError:   event.ProtocolError,
 	frame.CloseUnsupportedData: event.UnsupportedData,

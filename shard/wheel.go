@@ -12,6 +12,7 @@ type instant int64
 // never is later than every instant.
 const never instant = 1<<63 - 1
 
+// add returns the instant d later.
 func (t instant) add(d time.Duration) instant { return t + instant(d) }
 
 // wheelSlots is how many ticks ahead the wheel can hold. A later deadline is put at the

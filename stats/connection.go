@@ -12,16 +12,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Connection is the state of one open connection, as the stats route lists it.
+// A Connection is the state of one open connection, as GET /stats lists it. It is a
+// copy: the connection goes on.
 type Connection struct {
-	GatewayID     string
-	ConnectionID  uuid.UUID
-	ConnectedAt   time.Time
-	LastHeartbeat time.Time // when the peer last sent a whole message or control frame, or made a request
-	Status        string    // connected or closing
-	RemoteAddr    netip.AddrPort
-	EventsSent    uint64
-	QueuedBytes   int
-	Cursor        event.Cursor // the last event written, or the position at which the connection began
-	Shard         int
+	GatewayID    string
+	ConnectionID uuid.UUID // as in connection.ack
+	ConnectedAt  time.Time
+	// LastHeartbeat is when the peer last sent a whole message or control frame, or made
+	// an HTTP request to this node.
+	LastHeartbeat time.Time
+	// Status is connected, or closing while the close frame waits for its answer.
+	Status      string
+	RemoteAddr  netip.AddrPort
+	EventsSent  uint64 // events written to the socket
+	QueuedBytes int    // bytes that the socket has not taken
+	// Cursor is the id of the last event written, or the position at which the
+	// connection began.
+	Cursor event.Cursor
+	Shard  int // number of the shard, from 0
 }

@@ -16,6 +16,7 @@ type lastFailure struct {
 	v atomic.Pointer[failureAt]
 }
 
+// A failureAt is one failed delivery. It is immutable.
 type failureAt struct {
 	at     time.Time
 	reason event.FailureReason

@@ -113,6 +113,8 @@ func AppendNode(dst []byte, id, version string, startedAt time.Time, shards []*S
 	return append(dst, `]}`...)
 }
 
+// appendJSON appends an element of node.shards. queued is in bytes, delivered counts
+// events since the start.
 func (s *Shard) appendJSON(dst []byte) []byte {
 	dst = append(dst, `{"connections":`...)
 	dst = strconv.AppendInt(dst, s.Connections.Load(), 10)
@@ -140,6 +142,8 @@ func TotalFailures(shards []*Shard, other *Failures) (total uint64) {
 	return total
 }
 
+// lastFailureOf returns the latest failure of the shards and of the node; ok is
+// false if there was none.
 func lastFailureOf(shards []*Shard, other *Failures) (at time.Time, reason event.FailureReason, ok bool) {
 	at, reason, ok = other.last.load()
 	for _, s := range shards {
@@ -160,6 +164,7 @@ func appendUUID(dst []byte, u uuid.UUID) []byte {
 	return dst
 }
 
+// appendCursor appends a cursor as JSON; the zero Cursor is null.
 func appendCursor(dst []byte, c event.Cursor) []byte {
 	if c.IsZero() {
 		return append(dst, `null`...)

@@ -18,8 +18,8 @@ import (
 	"github.com/gatecast/gatecast/bench/peers/jetstream"
 )
 
-// measureJetStream is the part of publishing in bulk that is JetStream's. It is
-// publisher, stream and consumer in one process, on the server's processor.
+// measureJetStream measures JetStream's part of publishing in bulk: publisher, stream and consumer
+// in one process, on the server's processor.
 func measureJetStream(ctx context.Context, r *runner, plaintext bool) (result bench.Result, err error) {
 	result = bench.Result{Workload: jetStream, Transport: "wss"}
 	if plaintext {
@@ -44,13 +44,13 @@ func measureJetStream(ctx context.Context, r *runner, plaintext bool) (result be
 	}
 	var rate float64
 	if err := json.Unmarshal(out, &rate); err != nil {
-		return result, fmt.Errorf("read its rate: %w", err)
+		return result, fmt.Errorf("cannot read its rate: %w", err)
 	}
 	result.Figures = []bench.Figure{{Name: "received", Unit: "events/s", Value: rate}}
 	return result, nil
 }
 
-// only returns the one processor of a set that [bench.Split] made.
+// only returns the single processor of a set made by [bench.Split].
 func only(set bench.CPUSet) int {
 	cpu := 0
 	for !set.IsSet(cpu) {
@@ -67,7 +67,7 @@ func printJetStream(ctx context.Context, args []string) error {
 	flags.IntVar(&c.Events, "events", 50_000, "how many are published")
 	flags.IntVar(&c.Subjects, "subjects", 100, "how many they go to by turns")
 	cpu := flags.Int("cpu", -1, "the processor to stay on; -1: any")
-	_ = flags.Parse(args) // exits when it fails
+	_ = flags.Parse(args) // exits on an error
 	if *cpu >= 0 {
 		var set bench.CPUSet
 		set.Set(*cpu)

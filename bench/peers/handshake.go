@@ -13,8 +13,8 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// measureHandshakes is the part of the storm that is crypto/tls's: as many
-// connections, as many at once, and no more than the handshake on each.
+// measureHandshakes measures crypto/tls's part of the storm: as many connections, as many at the
+// same time, with only a handshake each.
 func measureHandshakes(ctx context.Context, r *runner, plaintext bool) (result bench.Result, err error) {
 	n := r.sizes.conns / 2
 	result = bench.Result{Workload: "handshake", Transport: "wss", Connections: n}
@@ -30,8 +30,7 @@ func measureHandshakes(ctx context.Context, r *runner, plaintext bool) (result b
 		if err != nil {
 			return err
 		}
-		// The server may have the end of its last handshakes before it still: of
-		// 32 in thousands.
+		// The server may still process its last handshakes: 32 of thousands.
 		after, err := t.Process.CPU()
 		if err != nil {
 			return err
@@ -45,8 +44,8 @@ func measureHandshakes(ctx context.Context, r *runner, plaintext bool) (result b
 	return result, err
 }
 
-// dialAll makes n connections, as many at once as the storm does. The caller
-// closes them, also those that were made before one failed.
+// dialAll makes n connections, as many at the same time as the storm. The caller closes them, also
+// after an error.
 func dialAll(ctx context.Context, t bench.Target, n int) ([]*tls.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -70,7 +69,7 @@ func dialAll(ctx context.Context, t bench.Target, n int) ([]*tls.Conn, error) {
 	return conns, context.Cause(ctx)
 }
 
-// closeAll hangs up. The server is stopped next, so nobody waits for goodbyes.
+// closeAll closes the connections without a close handshake, because the server is stopped next.
 func closeAll(conns []*tls.Conn) {
 	for _, c := range conns {
 		if c != nil {

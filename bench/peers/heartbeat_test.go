@@ -16,11 +16,11 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// heartbeats says which servers keep up with their gateways as gatecast does.
-// The others are no library's.
+// heartbeats are the servers with a heartbeat like gatecast's. The others do not use a WebSocket
+// library.
 var heartbeats = []string{"gorilla", "coder", "gws", "nbio", "gobwas", "centrifuge"}
 
-// Pinging, and ending what does not answer, is part of what a connection costs.
+// Each server sends pings, and ends a connection that does not answer: that is a part of its cost.
 func TestHeartbeat(t *testing.T) {
 	for _, name := range heartbeats {
 		t.Run(name, func(t *testing.T) {
@@ -44,16 +44,16 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
-// connect starts a library's server and connects as a gateway to it. The server
-// is left as it is, as some take the end of their listener badly.
+// connect starts the server of a library and connects to it as a gateway. It does not stop the
+// server, because some libraries fail when their listener closes.
 func connect(t *testing.T, l hub.Library) net.Conn {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := hub.New(l)
-	// In proportion as they are meant: centrifuge never times out when a pong may
-	// take longer than the next ping.
+	// Keep the proportion: centrifuge never times out if a pong can take longer than the ping
+	// interval.
 	h.PingInterval, h.Timeout = 600*time.Millisecond, time.Second
 	id, token := h.Register()
 	go func() { _ = l.Serve(ln, nil, h) }()
@@ -67,7 +67,7 @@ func connect(t *testing.T, l hub.Library) net.Conn {
 		t.Fatal(err)
 	}
 	var ack []byte
-	if early != nil { // the ack came with the answer
+	if early != nil { // the ack arrived with the response
 		ack, _ = early.Peek(early.Buffered())
 	} else {
 		if _, ack, err = readFrame(c); err != nil {
@@ -80,7 +80,7 @@ func connect(t *testing.T, l hub.Library) net.Conn {
 	return c
 }
 
-// readFrame reads a frame of a server, which is small.
+// readFrame reads a small frame of a server.
 func readFrame(c net.Conn) (op ws.OpCode, payload []byte, err error) {
 	header, err := ws.ReadHeader(c)
 	if err != nil {
@@ -91,7 +91,7 @@ func readFrame(c net.Conn) (op ws.OpCode, payload []byte, err error) {
 	return header.OpCode, payload, err
 }
 
-// waitForEnd reads until the server ends the connection, and answers nothing.
+// waitForEnd reads until the server ends the connection. It answers nothing.
 func waitForEnd(t *testing.T, c net.Conn) {
 	for {
 		_, _, err := readFrame(c)

@@ -1,9 +1,8 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command peers runs bench's workloads against gatecast and against servers
-// built on other Go WebSocket libraries, and prints what each costs and how that
-// compares.
+// Command peers runs the workloads of package bench against gatecast and against servers that use
+// other Go WebSocket libraries. It prints what each costs, and the ratios.
 //
 //	go run .                      everything, in the folder of this file
 //	peers LIBRARY serve FLAGS     one of the servers, with gatecast's flags
@@ -33,7 +32,7 @@ func dispatch(args []string) error {
 	if len(args) > 1 && args[1] == "serve" {
 		l, ok := libraries[args[0]]
 		if !ok {
-			return fmt.Errorf("%q is no library; want one of %s", args[0], names(slices.Sorted(maps.Keys(libraries))))
+			return fmt.Errorf("%q is not a library: want one of %s", args[0], names(slices.Sorted(maps.Keys(libraries))))
 		}
 		return hub.Serve(args[2:], l())
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be the servers, too.
+// TestMain can also run the servers in the test binary.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && (os.Args[2] == "serve" || os.Args[1] == jetStream) {
 		main()
@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// smokeSizes are those that keep each peer working. A workload fails by itself
-// when a connection does not get each of its events once and in order.
+// smokeSizes are sizes that only check that each workload works. A workload fails by itself if a
+// connection does not receive each of its events once and in order.
 var smokeSizes = sizes{
 	conns: 30, settle: 10 * time.Millisecond,
 	fanOutEvents: 3, burstEvents: 40, bursts: 2,
@@ -31,7 +31,7 @@ func TestPeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range subjects[1:] { // gatecast has bench's own tests
+	for _, s := range subjects[1:] { // package bench tests gatecast
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			skipRacy(t, s.name)
@@ -47,13 +47,12 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// skipRacy skips a library under the race detector that does not pass it. nbio's
-// authors keep most of it from the detector, which objects to the rest: its
-// poller reads what its accept loop wrote, with epoll between them only.
+// skipRacy skips nbio under the race detector. Its authors hide most of its code from the detector,
+// which reports the rest: its poller reads what its accept loop wrote, synchronized only by epoll.
 func skipRacy(t *testing.T, name string) {
 	t.Helper()
 	if raceDetector && name == "nbio" {
-		t.Skip("nbio has races of its own")
+		t.Skip("nbio fails under the race detector")
 	}
 }
 
@@ -68,7 +67,7 @@ func checkMeasured(t *testing.T, r *runner, s subject, w workload, transport str
 	shown := 0
 	for _, c := range w.columns {
 		v, ok := result.Figure(c.figure)
-		if ok && v <= 0 && c.figure != "rss" && !c.count { // a process may have room for 30 connections
+		if ok && v <= 0 && c.figure != "rss" && !c.count { // a process can have free memory for 30 connections
 			t.Errorf("%s is %v; want more than 0", c.figure, v)
 		}
 		if ok {
@@ -76,6 +75,6 @@ func checkMeasured(t *testing.T, r *runner, s subject, w workload, transport str
 		}
 	}
 	if shown == 0 {
-		t.Errorf("none of what a table shows is in %v", result.Figures)
+		t.Errorf("a table would show none of %v", result.Figures)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// options are what is run.
+// options are the command line flags.
 type options struct {
-	subjects   []subject // gatecast is the first
+	subjects   []subject // gatecast is the first one
 	workloads  []workload
 	transports []string
 	sizes      sizes
@@ -31,9 +31,9 @@ func parseOptions(args []string) (o options, err error) {
 	flags.IntVar(&o.runs, "runs", 1, "how often all is run; figures are medians")
 	flags.BoolVar(&o.pin, "pin", true, "keep the server on one processor and the load on the others")
 	flags.StringVar(&o.jsonl, "jsonl", "", "append each result to this file, as a line of JSON")
-	_ = flags.Parse(args) // exits when it fails
+	_ = flags.Parse(args) // exits on an error
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("%q is no flag; -help lists them", flags.Arg(0))
+		return o, fmt.Errorf("%q is not a flag: see -help", flags.Arg(0))
 	}
 	if *conns < 2 || o.runs < 1 {
 		return o, errors.New("-conns and -runs: want at least 2 and 1")
@@ -52,8 +52,7 @@ func parseOptions(args []string) (o options, err error) {
 	return o, err
 }
 
-// pick returns those of all whose names are in a list with commas, in the order
-// of all.
+// pick returns the elements of all whose names are in a comma-separated list, in the order of all.
 func pick[T any](flagName string, all []T, list string) (picked []T, err error) {
 	wanted := strings.Split(list, ",")
 	for _, one := range all {
@@ -63,12 +62,12 @@ func pick[T any](flagName string, all []T, list string) (picked []T, err error) 
 		}
 	}
 	if len(wanted) > 0 {
-		return nil, fmt.Errorf("-%s: %q is none of %s", flagName, wanted[0], names(all))
+		return nil, fmt.Errorf("-%s: %q is not one of %s", flagName, wanted[0], names(all))
 	}
 	return picked, nil
 }
 
-// names lists names with commas between them.
+// names returns the names, separated by commas.
 func names[T any](all []T) string {
 	list := make([]string, len(all))
 	for i, one := range all {

@@ -15,27 +15,27 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// loadGOGC lets the load collect its garbage seldom, as in bench.
+// loadGOGC makes garbage collections of the load rare, as in bench.
 const loadGOGC = 800
 
-// A record is a result, and whose it is.
+// A record is the result of one measurement.
 type record struct {
 	Server string `json:"server"`
 	Run    int    `json:"run"` // from 1
 	work   string
 	over   string
-	err    error // nil, or why there is no result
+	err    error // why there is no result, or nil
 	bench.Result
 }
 
 // A runner measures subjects.
 type runner struct {
 	options
-	self     string         // this program
-	gatecast string         // the binary
-	folder   string         // for everything, removed at the end
-	cpus     *bench.CPUSet  // the servers'; nil: not pinned
-	lines    io.WriteCloser // for JSON; nil: none
+	self     string         // path of this program
+	gatecast string         // path of gatecast's binary
+	folder   string         // temporary folder, removed at the end
+	cpus     *bench.CPUSet  // processors of the servers; nil: not pinned
+	lines    io.WriteCloser // JSON output; nil: none
 	records  []record
 }
 
@@ -50,7 +50,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	if r.gatecast, err = bench.Build(ctx, "../..", r.folder); err != nil {
-		return fmt.Errorf("%w; run it in its own folder", err)
+		return fmt.Errorf("%w: run this program in its own folder", err)
 	}
 	if o.jsonl != "" {
 		if r.lines, err = os.OpenFile(o.jsonl, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
@@ -82,8 +82,8 @@ func (r *runner) pinLoad() error {
 	return bench.Pin(load)
 }
 
-// all measures subject after subject within a workload, so that what is compared
-// is of the same minutes. A subject that fails does not stop the others.
+// all measures all subjects within a workload, one after the other, so that compared figures are
+// from the same minutes. If one fails, the others continue.
 func (r *runner) all(ctx context.Context, conditions bench.Conditions) error {
 	for i := range r.runs {
 		for _, w := range r.workloads {
@@ -102,7 +102,7 @@ func (r *runner) all(ctx context.Context, conditions bench.Conditions) error {
 	return nil
 }
 
-// one measures one subject once. An error is one that ends everything.
+// one measures one subject once. An error ends the program.
 func (r *runner) one(ctx context.Context, s subject, w workload, transport string, run int, conditions bench.Conditions) error {
 	result, err := r.measure(ctx, s, w, transport == "ws")
 	if ctx.Err() != nil {
@@ -130,7 +130,7 @@ func (r *runner) one(ctx context.Context, s subject, w workload, transport strin
 	}{rec, conditions})
 }
 
-// failure says how much has failed.
+// failure returns an error with the number of failed measurements.
 func (r *runner) failure() error {
 	failed := 0
 	for _, rec := range r.records {
@@ -141,5 +141,5 @@ func (r *runner) failure() error {
 	if failed == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d measurements failed; what went wrong is above", failed, len(r.records))
+	return fmt.Errorf("%d of %d measurements failed: see the errors above", failed, len(r.records))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// spare is how many connections a server must allow besides a workload's.
+// spare is the number of connections that a server allows in addition to those of a workload.
 const spare = 100
 
 // measure runs a workload against a subject.
@@ -47,7 +47,7 @@ func (r *runner) withServer(ctx context.Context, name string, plaintext bool, do
 		return err
 	}
 	if err := errors.Join(do(server.Target), server.Stop()); err != nil {
-		return fmt.Errorf("%w; its log ends with %s", err, server.LogTail())
+		return fmt.Errorf("%w; the end of its log: %s", err, server.LogTail())
 	}
 	return nil
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/gatecast/gatecast/bench/peers/library"
 )
 
-// A subject is something that is measured.
+// A subject is what is measured.
 type subject struct {
 	name string
-	// takes reports whether a workload over a transport says anything of it.
+	// takes reports whether a workload and transport apply to it.
 	takes func(workload, transport string) bool
-	// measure runs a workload of its own in place of bench's; nil: bench's.
+	// measure runs its own workload instead of bench's; nil: bench's.
 	measure func(ctx context.Context, r *runner, plaintext bool) (bench.Result, error)
 }
 
 func (s subject) String() string { return s.name }
 
-// Names of those that are not a library's.
+// Names of subjects that are not a library.
 const (
 	baseline  = "gatecast"
 	floor     = "floor"
@@ -32,7 +32,7 @@ const (
 
 func always(string, string) bool { return true }
 
-// subjects in the order they are run and shown.
+// subjects are in the order of measurements and output.
 var subjects = []subject{
 	{name: baseline, takes: always},
 	{name: "gorilla", takes: always},
@@ -48,7 +48,7 @@ var subjects = []subject{
 	{name: jetStream, measure: measureJetStream, takes: func(work, _ string) bool { return work == "publish" }},
 }
 
-// libraries are what can serve.
+// libraries are the subjects that can serve.
 var libraries = map[string]func() hub.Library{
 	"gorilla":    func() hub.Library { return new(library.Gorilla) },
 	"coder":      func() hub.Library { return new(library.Coder) },

@@ -14,8 +14,8 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// print prints a table for each workload and transport, and how near gatecast is
-// to what cannot be undercut.
+// print prints a table for each workload and transport, and the ratios of gatecast to the lower
+// bounds.
 func (r *runner) print(w io.Writer, c bench.Conditions) {
 	pinned := "not pinned"
 	if c.Pinned {
@@ -29,11 +29,11 @@ func (r *runner) print(w io.Writer, c bench.Conditions) {
 		}
 	}
 	if lines := r.references(); len(lines) > 0 {
-		fmt.Fprintf(w, "\n## gatecast ÷ what it stands on\n\n%s\n", strings.Join(lines, "\n"))
+		fmt.Fprintf(w, "\n## gatecast ÷ lower bounds\n\n%s\n", strings.Join(lines, "\n"))
 	}
 }
 
-// scale says how large a workload was.
+// scale returns the size of a workload as text.
 func (r *runner) scale(work, transport string) string {
 	connections := 0
 	for _, rec := range r.of(work, transport, baseline) {
@@ -42,7 +42,7 @@ func (r *runner) scale(work, transport string) string {
 	return fmt.Sprintf("%d connections, median of %d", connections, r.runs)
 }
 
-// of returns the records of one subject that are results.
+// of returns the records of one subject that have a result.
 func (r *runner) of(work, transport, server string) (list []record) {
 	for _, rec := range r.records {
 		if rec.work == work && rec.over == transport && rec.Server == server && rec.err == nil {
@@ -52,7 +52,7 @@ func (r *runner) of(work, transport, server string) (list []record) {
 	return list
 }
 
-// table returns the rows of a table, the heads of its columns first.
+// table returns the rows of a table, with the column heads first.
 func (r *runner) table(work workload, transport string) [][]string {
 	head := []string{"server"}
 	for _, c := range work.columns {
@@ -88,7 +88,7 @@ func (r *runner) figures(work, transport, server, figure string) (values []float
 	return values
 }
 
-// ratios divides a figure of one subject by another's of the same run.
+// ratios divides a figure of one subject by that of another in the same run.
 func (r *runner) ratios(work, transport, figure, server, by string) (values []float64) {
 	for _, rec := range r.of(work, transport, server) {
 		for _, divisor := range r.of(work, transport, by) {
@@ -102,7 +102,7 @@ func (r *runner) ratios(work, transport, figure, server, by string) (values []fl
 	return values
 }
 
-// references compares gatecast with those that are no library's.
+// references compares gatecast with the lower bounds.
 func (r *runner) references() (lines []string) {
 	for _, ref := range []struct{ work, transport, figure, by, what string }{
 		{"fanout", "ws", serverCPU, floor, "CPU a delivery ÷ one send(2) each"},
@@ -118,8 +118,7 @@ func (r *runner) references() (lines []string) {
 	return lines
 }
 
-// show returns the median of some values, and their extremes where there are
-// several.
+// show returns the median of values, and the minimum and maximum if there are several.
 func show(values []float64) string {
 	if len(values) == 0 {
 		return "–"
@@ -132,7 +131,7 @@ func show(values []float64) string {
 	return text
 }
 
-// number writes a value with three digits, more where the point comes later.
+// number formats a value with at least three digits.
 func number(v float64) string {
 	decimals := 0
 	switch size := max(v, -v); {
@@ -144,7 +143,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
-// writeTable writes rows as a table of Markdown that is one to the eye as well.
+// writeTable writes rows as a Markdown table with aligned columns.
 func writeTable(w io.Writer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -164,7 +163,7 @@ func writeTable(w io.Writer, rows [][]string) {
 	}
 }
 
-// writeRow writes names to the left and figures to the right.
+// writeRow aligns names to the left and figures to the right.
 func writeRow(w io.Writer, row []string, widths []int) {
 	for i, cell := range row {
 		width := widths[i]

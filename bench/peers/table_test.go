@@ -42,7 +42,7 @@ func TestPrint(t *testing.T) {
 | nbio     |                      – |                   – |           – |          – |
 | floor    |    8.00 (8.00 to 8.00) | 0.40 (0.20 to 0.80) |           – |          – |
 
-## gatecast ÷ what it stands on
+## gatecast ÷ lower bounds
 
 - fanout, ws: CPU a delivery ÷ one send(2) each: 2.50 (1.25 to 5.00)
 `
@@ -50,7 +50,7 @@ func TestPrint(t *testing.T) {
 		t.Errorf("it prints\n%s\nwant\n%s", out.String(), want)
 	}
 	if r.failure() == nil {
-		t.Error("a measurement failed, and there is no error")
+		t.Error("no error after a failed measurement")
 	}
 }
 
@@ -58,7 +58,7 @@ func TestParseOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		args []string
-		want string // the subjects, or a part of the error
+		want string // subjects, or part of the error
 	}{
 		{"gatecast is always there, and first", []string{"-only", "floor,gws"}, "gatecast,gws,floor"},
 		{"everything", nil, names(subjects)},

@@ -10,7 +10,7 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
-// A workload is one of bench's, and which of its figures are shown.
+// A workload is a workload of package bench, and the figures to show.
 type workload struct {
 	name    string
 	columns []column
@@ -19,15 +19,14 @@ type workload struct {
 
 func (w workload) String() string { return w.name }
 
-// A column shows one figure. Of a count that gatecast has none of there is no
-// ratio.
+// A column shows one figure. A count has no ratio if gatecast's is 0.
 type column struct {
 	figure string
 	unit   string
 	count  bool
 }
 
-// sizes say how large the workloads are.
+// sizes are the sizes of the workloads.
 type sizes struct {
 	conns           int // storm and burst take half
 	settle          time.Duration
@@ -38,7 +37,7 @@ type sizes struct {
 	publishEvents   int
 }
 
-// fullSizes are those of bench's own benchmarks.
+// fullSizes are the sizes of the benchmarks of package bench.
 func fullSizes(conns int) sizes {
 	return sizes{
 		conns: conns, settle: 5 * time.Second,
@@ -47,7 +46,7 @@ func fullSizes(conns int) sizes {
 	}
 }
 
-// The same for all sizes, as in bench's own benchmarks.
+// The same for all sizes, as in the benchmarks of package bench.
 const (
 	eventBytes = 200
 	dialers    = 32

@@ -344,7 +344,7 @@ func metricsPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(generated + `# Metrics
 
-` + "`GET /metrics`" + ` on the internal listener, in Prometheus' format. It needs no token. Beside these there
+` + "`GET /metrics`" + ` on the internal listener, in Prometheus' format. It needs no token. In addition there
 are the standard metrics of Go (` + "`go_…`" + `) and of the process (` + "`process_…`" + `).
 
 - Times are seconds, sizes are bytes.

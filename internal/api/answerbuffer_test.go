@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// readAll reads a spool to its end.
+// readAll reads a buffer to its end.
 func readAll(t *testing.T, s *answerBuffer) (all []byte) {
 	t.Helper()
 	for buf := []byte(nil); ; {
@@ -27,8 +27,9 @@ func readAll(t *testing.T, s *answerBuffer) (all []byte) {
 	}
 }
 
-// What is written is read, in order, wherever it waits meanwhile; and nothing is left.
-func TestSpool(t *testing.T) {
+// Everything that is written is read in the same order, from memory and from the file, and no
+// file is left.
+func TestAnswerBuffer(t *testing.T) {
 	for name, c := range map[string]struct {
 		dir   string
 		limit int64
@@ -49,7 +50,7 @@ func TestSpool(t *testing.T) {
 					piece := bytes.Repeat([]byte{byte(i)}, rand.IntN(700))
 					want = append(want, piece...)
 					if !s.write(piece, func(bool) {}) {
-						t.Error("nobody reads it")
+						t.Error("write reports that the reader is gone")
 					}
 				}
 			})
@@ -69,8 +70,8 @@ func TestSpool(t *testing.T) {
 	}
 }
 
-// Who writes to a full spool waits, and not when nobody reads it any more.
-func TestSpoolThatIsAbandoned(t *testing.T) {
+// A writer waits while the buffer is full, and stops waiting when the reader is gone.
+func TestAnswerBufferReaderGone(t *testing.T) {
 	var total atomic.Int64
 	s := newAnswerBuffer(t.TempDir(), &total, 10_000)
 	s.memoryLimit = 1000

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// audits returns the lines of the audit: action, admin, outcome, and the rest.
+// audits returns the audit lines of the log.
 func (r *rig) audits() (lines []map[string]any) {
 	r.t.Helper()
 	for text := range strings.Lines(r.logs.String()) {
@@ -25,7 +25,7 @@ func (r *rig) audits() (lines []map[string]any) {
 	return lines
 }
 
-// as does a request with another admin's token.
+// as does a request with the token of another admin.
 func (r *rig) as(token, method, path, body string) reply {
 	r.t.Helper()
 	req := r.request(method, path, strings.NewReader(body))
@@ -33,8 +33,8 @@ func (r *rig) as(token, method, path, body string) reply {
 	return r.send(req)
 }
 
-// Whatever changes something leaves a line that says who did what from where, and how
-// it ended.
+// Every request that changes something has one audit line: who did what from where, and the
+// outcome.
 func TestAudit(t *testing.T) {
 	r := start(t)
 	added := r.do("POST", prefix+"/gateways", `{"id":"g","name":"g"}`)
@@ -53,8 +53,8 @@ func TestAudit(t *testing.T) {
 	r.do("DELETE", prefix+"/gateways/g", ``)
 	r.do("GET", prefix+"/gateways", ``) // changes nothing
 	r.as("a-reader", "POST", prefix+"/events", `{"all":true,"type":"a"}`)
-	r.as("nobody", "POST", prefix+"/events", `{"all":true,"type":"a"}`) // is nobody's act
-	until(t, "all is written down", func() bool { return len(r.audits()) >= 11 })
+	r.as("nobody", "POST", prefix+"/events", `{"all":true,"type":"a"}`) // not authenticated: no audit line
+	until(t, "all audit lines are written", func() bool { return len(r.audits()) >= 11 })
 	lines := r.audits()
 	want := []map[string]any{
 		{"action": "gateway.add", "outcome": "ok", "gateway": "g", "token": g.TokenID},
@@ -87,7 +87,7 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// A token does what its scopes say.
+// A token can do what its scopes allow and nothing else.
 func TestScopes(t *testing.T) {
 	r := start(t)
 	r.do("POST", prefix+"/gateways", `{"id":"g","name":"g"}`)

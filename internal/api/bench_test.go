@@ -18,19 +18,21 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A noLog confirms everything at once.
-type noLog struct{}
+// A noLog confirms every event at once.
+type confirmingLog struct{}
 
-func (l noLog) AppendAsync(*event.Event, []byte) (Pending, error) { return l, nil }
-func (noLog) Wait(context.Context) (event.Cursor, error)          { return event.Cursor{Epoch: 36, Seq: 1}, nil }
-func (noLog) Duplicate() bool                                     { return false }
+func (l confirmingLog) AppendAsync(*event.Event, []byte) (Pending, error) { return l, nil }
+func (confirmingLog) Wait(context.Context) (event.Cursor, error) {
+	return event.Cursor{Epoch: 36, Seq: 1}, nil
+}
+func (confirmingLog) Duplicate() bool { return false }
 
-func withoutLog(c *Config, _ *limits) { c.Log = noLog{} }
+func withoutLog(c *Config, _ *limits) { c.Log = confirmingLog{} }
 
-// typical is an event as the platform publishes it, of some 200 bytes.
+// typical is an event as the platform publishes it, about 200 bytes.
 const typical = `{"gatewayId":"g1","type":"api.deployed","payload":{"apiId":"7b6c1f2e-6f0a-4e57-9f43-0d3c6a2b1c9d","revision":42,"environment":"production","vhost":"api.example.com"},"correlationId":"0b7f8f6e-1b5a-4c73-8b53-7a2f8f1f0d11"}`
 
-// The handler alone: no HTTP, no socket.
+// The handler alone, without HTTP and sockets.
 func BenchmarkPublishHandler(b *testing.B) {
 	for _, keyed := range []bool{false, true} {
 		b.Run(fmt.Sprintf("keyed=%v", keyed), func(b *testing.B) {
@@ -53,7 +55,7 @@ func BenchmarkPublishHandler(b *testing.B) {
 	}
 }
 
-// One request after the other over loopback; reading the answer counts too.
+// Sequential requests over loopback, including reading the answer.
 func BenchmarkPublishRequest(b *testing.B) {
 	r := start(b, withoutLog)
 	c := r.dial()
@@ -72,7 +74,7 @@ func BenchmarkPublishRequest(b *testing.B) {
 	}
 }
 
-// A repeated reader gives the same line n times.
+// A repeated reader returns the same line n times.
 type repeated struct {
 	line string
 	n    int
@@ -108,7 +110,7 @@ func BenchmarkBulkHandler(b *testing.B) {
 	}
 }
 
-// One bulk publish over loopback; an operation is a line, with its answer read.
+// One bulk publish over loopback. An operation is one line and its answer.
 func BenchmarkBulkRequest(b *testing.B) {
 	r := start(b, withoutLog)
 	req := r.request("POST", prefix+"/events", &repeated{line: typical + "\n", n: b.N})

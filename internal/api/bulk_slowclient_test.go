@@ -33,7 +33,7 @@ func (r *rig) sendBulk(t *testing.T, send func(w io.Writer) error) (conn io.Clos
 	return c, bufio.NewReader(c)
 }
 
-// chunks writes HTTP's chunks.
+// chunks writes HTTP chunks.
 type chunks struct{ w io.Writer }
 
 func (c *chunks) Write(b []byte) (int, error) {
@@ -41,9 +41,9 @@ func (c *chunks) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
-// A client may send all of its lines, good ones and bad ones of any size, before it
-// reads the first answer, which the sockets between do not hold.
-func TestBulkOfAClientThatReadsLast(t *testing.T) {
+// A client can send all lines, valid and invalid ones of any size, before it reads the first answer,
+// although the sockets cannot hold the answers.
+func TestBulkClientReadsLast(t *testing.T) {
 	const n = 60_000
 	r := start(t, func(c *Config, l *limits) { c.TempDir = t.TempDir() })
 	long := strings.Repeat("x", 2*r.cfg.MaxPayload+2*lineSlack)
@@ -78,12 +78,12 @@ func TestBulkOfAClientThatReadsLast(t *testing.T) {
 	if lines.Scan() || lines.Err() != nil {
 		t.Errorf("after the last line: %q, %v", lines.Text(), lines.Err())
 	}
-	until(t, "nothing waits in files", func() bool { return r.answerFileBytes.Load() == 0 })
+	until(t, "no answers are in files", func() bool { return r.answerFileBytes.Load() == 0 })
 }
 
-// A client that sends all and never reads is given up, whether its request has ended
-// or what waits for it has come to the bound.
-func TestBulkOfAClientThatNeverReads(t *testing.T) {
+// A client that sends everything and never reads is cut off, after the end of its request or when
+// its answers reach the bound.
+func TestBulkClientNeverReads(t *testing.T) {
 	for name, spooled := range map[string]int64{"its request has ended": 1 << 30, "no more can wait": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, func(c *Config, l *limits) {
@@ -100,14 +100,14 @@ func TestBulkOfAClientThatNeverReads(t *testing.T) {
 				_, _ = io.WriteString(w.c, "0\r\n\r\n")
 			}()
 			until(t, "the bulk has ended", func() bool { return len(r.audits()) == 1 })
-			until(t, "nothing waits in files", func() bool { return r.answerFileBytes.Load() == 0 })
+			until(t, "no answers are in files", func() bool { return r.answerFileBytes.Load() == 0 })
 		})
 	}
 }
 
-// A panic over a line is that line's alone: the others get their receipts, it is
-// counted, and the audit says that the publish failed.
-func TestBulkPanicIsItsLines(t *testing.T) {
+// A panic over one line fails that line only. It is counted, and the audit line says that the
+// publish failed.
+func TestBulkPanicFailsOneLine(t *testing.T) {
 	r := start(t, func(c *Config, _ *limits) { c.Registry = panickingAt{c.Registry, "g2"} })
 	got := r.bulk(strings.NewReader(good + "\n" + strings.Replace(good, "g1", "g2", 1) + "\n" + good + "\n"))
 	if len(got) != 3 || parseAnswer(t, got[0]).ID == "" || parseAnswer(t, got[2]).ID == "" {
@@ -128,7 +128,7 @@ func TestBulkPanicIsItsLines(t *testing.T) {
 	}
 }
 
-// panickingAt panics over one gateway.
+// A panickingAt registry panics for one gateway.
 type panickingAt struct {
 	Registry
 	id string

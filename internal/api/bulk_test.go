@@ -20,7 +20,7 @@ import (
 	"github.com/gatecast/gatecast/test/spectest"
 )
 
-// An answered line is one of a bulk publish's answer.
+// An answered line is one line of the answer to a bulk publish.
 type answered struct {
 	ID, CorrelationID string
 	Line              int
@@ -60,7 +60,7 @@ func TestBulk(t *testing.T) {
 				receipt(3),
 			}},
 		{"two events in a line", good + good + "\n" + good, []string{
-			`{"line":1,"error":"bad_request","message":"the body is not one JSON object: something follows it"}`, receipt(1)}},
+			`{"line":1,"error":"bad_request","message":"the body is not one JSON object: more text follows it"}`, receipt(1)}},
 		{"a line that is too long", good + "\n" + strings.Repeat("x", 500<<10) + "\n" + good, []string{
 			receipt(1), `{"line":2,"error":"payload_too_large","message":"the line is longer than 8192 bytes"}`, receipt(2)}},
 		{"an event that is too long", `{"all":true,"type":"t","correlationId":"c","payload":"` + strings.Repeat("x", 4096) + `"}`, []string{
@@ -161,7 +161,7 @@ func TestBulkHoldsFewLargeEvents(t *testing.T) {
 	}
 }
 
-// A wire is a bulk publish by hand, over one connection.
+// A wire is a bulk publish that the test writes by hand over one connection.
 type wire struct {
 	t    *testing.T
 	c    net.Conn
@@ -184,7 +184,7 @@ func (w *wire) write(s string) {
 	}
 }
 
-// line sends one line, as a chunk of its own.
+// line sends one line in a chunk of its own.
 func (w *wire) line(s string) { w.t.Helper(); w.write(fmt.Sprintf("%x\r\n%s\n\r\n", len(s)+1, s)) }
 
 // answer reads one line of the answer.
@@ -239,7 +239,7 @@ func TestBulkOutlivesTheReadTimeout(t *testing.T) {
 	}
 }
 
-func TestBulkThatStallsIsEnded(t *testing.T) {
+func TestBulkStalls(t *testing.T) {
 	w := start(t, func(_ *Config, l *limits) { l.stall = 50 * time.Millisecond }).wire(t)
 	w.line(good)
 	if a := w.answer(); a.ID != "10-1" {
@@ -253,7 +253,7 @@ func TestBulkThatStallsIsEnded(t *testing.T) {
 	}
 }
 
-func TestBulkThatBreaksOff(t *testing.T) {
+func TestBulkCutOff(t *testing.T) {
 	tests := []struct {
 		name, header, body string
 	}{
@@ -286,7 +286,7 @@ func TestBulkThatBreaksOff(t *testing.T) {
 	}
 }
 
-func TestBulkWithTheLogOutOfReach(t *testing.T) {
+func TestBulkLogUnreachable(t *testing.T) {
 	r := start(t)
 	r.log.fail = errors.New("disk full")
 	got := r.bulk(strings.NewReader(strings.Repeat(good+"\n", 1000)))
@@ -313,20 +313,20 @@ func TestBulkOverHTTP10(t *testing.T) {
 	}
 }
 
-// When the client goes, what the log was given is still waited for. The lines
-// are so many that their answer is written in two pieces.
-func TestBulkOfAClientThatGoes(t *testing.T) {
+// When the client disconnects, the lines that the log was given are still awaited. There are so
+// many that their answer is written in two pieces.
+func TestBulkClientDisconnects(t *testing.T) {
 	r := start(t)
 	r.log.close()
 	w := r.wire(t)
 	w.line(strings.Repeat(`{"all":true,"type":"t"}`+"\n", 300))
-	until(t, "as many lines are with the log as may be", func() bool { return r.log.unanswered() == maxInFlight })
+	until(t, "the log has the most lines that are allowed", func() bool { return r.log.unanswered() == maxInFlight })
 	if err := w.c.(*net.TCPConn).SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
 	_ = w.c.Close()
 	r.log.open()
-	until(t, "nothing is with the log", func() bool { return r.log.unanswered() == 0 })
+	until(t, "the log has answered every line", func() bool { return r.log.unanswered() == 0 })
 }
 
 func TestKeepAliveAfterBulk(t *testing.T) {
@@ -347,8 +347,7 @@ func TestKeepAliveAfterBulk(t *testing.T) {
 	}
 }
 
-// Whatever the lines and however they come, there is one answer for each that is
-// not blank.
+// Each line that is not blank has one answer, whatever the lines and the pieces they arrive in.
 func FuzzBulk(f *testing.F) {
 	for _, s := range []string{
 		good + "\n" + good, "\n\n\r\n \n", "bad\n" + good + "\n{", good + "\n" + strings.Repeat("x", 9000) + "\n" + good, "\xff\n\x00\n",

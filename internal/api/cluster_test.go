@@ -20,7 +20,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A fakeCluster asks other servers as if over a bus.
+// A fakeCluster asks other servers in this process.
 type fakeCluster struct {
 	nodes   []*Server
 	missing []string
@@ -114,7 +114,7 @@ func TestClusterStatsOfOneNode(t *testing.T) {
 	}
 }
 
-func TestClusterStatsRefusals(t *testing.T) {
+func TestClusterStatsErrors(t *testing.T) {
 	tests := []struct {
 		name, query string
 		change      func(*Config, *limits)
@@ -131,7 +131,7 @@ func TestClusterStatsRefusals(t *testing.T) {
 		{"a foreign cursor of this node", "?scope=cluster&cursor=n1~x", nil, 400, `"field":"cursor"`},
 		{"a foreign cursor of another node", "?scope=cluster&cursor=n0~x", nil, 400, `"field":"cursor"`},
 		{"a shard that does not answer", "?scope=cluster", func(c *Config, _ *limits) { c.Connections = &fakeConnections{fail: errors.New("shard 1 is gone")} }, 503, "shard 1"},
-		{"nobody can be asked", "?scope=cluster", func(c *Config, _ *limits) { c.Cluster = &fakeCluster{fail: errors.New("no bus")} }, 503,
+		{"the other nodes cannot be asked", "?scope=cluster", func(c *Config, _ *limits) { c.Cluster = &fakeCluster{fail: errors.New("no bus")} }, 503,
 			`{"error":"unavailable","message":"cannot get the stats of the cluster: cannot ask other nodes: no bus"}`},
 	}
 	for _, tt := range tests {
@@ -148,8 +148,8 @@ func TestClusterStatsRefusals(t *testing.T) {
 	}
 }
 
-// A node that cannot tell its connections is one that did not answer.
-func TestClusterStatsWithoutANode(t *testing.T) {
+// A node that cannot list its connections counts as one that did not answer.
+func TestClusterStatsNodeFails(t *testing.T) {
 	broken := unserved("n0", 9)
 	broken.cfg.Connections = &fakeConnections{fail: errors.New("a shard is gone")}
 	r := start(t, func(c *Config, _ *limits) { c.Cluster = &fakeCluster{nodes: []*Server{broken}} })
@@ -166,8 +166,7 @@ type clusterReply struct {
 	Nodes []struct{ ID string }
 }
 
-// Whoever goes on behind the cursor gets every connection of every node once,
-// node by node, whatever the limit.
+// The pages together have every connection of every node once, node by node, whatever the limit.
 func TestClusterStatsPages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var nodes []*Server

@@ -15,7 +15,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// asking returns a connection whose request waits for a message.
+// asking returns a connection with a request that waits for a message.
 func (r *rig) asking(c net.Conn) net.Conn {
 	r.t.Helper()
 	fmt.Fprintf(c, "GET %s/messages?after=m-0&wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", prefix, adminToken)
@@ -23,16 +23,16 @@ func (r *rig) asking(c net.Conn) net.Conn {
 	return c
 }
 
-// wait has messages be waited for.
+// wait makes the message list wait until there is a message.
 func (r *rig) wait() {
 	r.messages.mu.Lock()
 	defer r.messages.mu.Unlock()
 	r.messages.arrived, r.messages.waiting = make(chan struct{}), make(chan struct{}, 100)
 }
 
-// A request whose client has gone waits no longer, however the client went, and also
-// when more of it has arrived.
-func TestWaitEndsWithItsClient(t *testing.T) {
+// A long poll ends when its client disconnects, in whatever way, and also after the client has sent
+// another request.
+func TestLongPollEndsWithClient(t *testing.T) {
 	for name, leave := range map[string]func(net.Conn) error{
 		"closed":   net.Conn.Close,
 		"reset":    func(c net.Conn) error { _ = c.(*net.TCPConn).SetLinger(0); return c.Close() },
@@ -45,7 +45,7 @@ func TestWaitEndsWithItsClient(t *testing.T) {
 			if err := leave(c); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "nobody waits, and the connection is gone", func() bool { return r.longPolls.Load() == 0 && r.openConns() == 0 })
+			until(t, "no request waits and the connection is closed", func() bool { return r.longPolls.Load() == 0 && r.openConns() == 0 })
 		})
 	}
 	t.Run("over TLS", func(t *testing.T) {
@@ -65,13 +65,13 @@ func TestWaitEndsWithItsClient(t *testing.T) {
 		if err := r.asking(c).Close(); err != nil { // close_notify is data of TCP's
 			t.Fatal(err)
 		}
-		until(t, "nobody waits, and the connection is gone", func() bool { return r.longPolls.Load() == 0 && r.openConns() == 0 })
+		until(t, "no request waits and the connection is closed", func() bool { return r.longPolls.Load() == 0 && r.openConns() == 0 })
 	})
 }
 
-// A client that ends its side and reads on is answered; one that sends its next request
-// while it waits is answered when there is something, and then that request is.
-func TestWaitOfAClientThatStays(t *testing.T) {
+// A client that closes its writing side is answered at once. One that sends its next request during
+// the wait gets both answers.
+func TestLongPollOfHalfClosedClient(t *testing.T) {
 	r := start(t)
 	r.wait()
 	half := r.asking(r.dial())
@@ -100,8 +100,8 @@ func TestWaitOfAClientThatStays(t *testing.T) {
 	}
 }
 
-// So many requests may wait, and the next is told to come again.
-func TestWaitsAreBounded(t *testing.T) {
+// At the bound, further long polls are refused.
+func TestLongPollsAreBounded(t *testing.T) {
 	r := start(t, func(_ *Config, l *limits) { l.longPolls = 3 })
 	r.wait()
 	var waiting []net.Conn
@@ -115,6 +115,6 @@ func TestWaitsAreBounded(t *testing.T) {
 		t.Errorf("one that does not wait is answered %d %s", got.status, got.body)
 	}
 	_ = waiting[0].Close()
-	until(t, "there is room again", func() bool { return r.longPolls.Load() == 2 })
+	until(t, "another request can wait", func() bool { return r.longPolls.Load() == 2 })
 	r.asking(r.dial())
 }

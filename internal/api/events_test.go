@@ -21,7 +21,7 @@ func names(n int) (list []string) {
 	return list
 }
 
-func TestOutcomeOfAnEvent(t *testing.T) {
+func TestDeliveryStatus(t *testing.T) {
 	const head = `{"id":"10-1","type":"t",` + at + `,"correlationId":"c",`
 	tests := []struct {
 		name string
@@ -54,7 +54,7 @@ func TestOutcomeOfAnEvent(t *testing.T) {
 	}
 }
 
-func TestOutcomeNamesABoundedNumberOfGateways(t *testing.T) {
+func TestDeliveryStatusIsTruncated(t *testing.T) {
 	for _, tt := range []struct {
 		n, want   int
 		truncated bool
@@ -75,7 +75,7 @@ func TestOutcomeNamesABoundedNumberOfGateways(t *testing.T) {
 	}
 }
 
-func TestOutcomeRefusals(t *testing.T) {
+func TestDeliveryStatusErrors(t *testing.T) {
 	gone := func(id string) string {
 		return `{"error":"not_found","message":"event ` + id + ` does not exist or is no longer retained"}`
 	}
@@ -92,8 +92,8 @@ func TestOutcomeRefusals(t *testing.T) {
 		{"unknown", "10-2", nil, 404, gone("10-2")},
 		{"before the first", "10-0", nil, 404, gone("10-0")},
 		{"of another epoch", "11-1", nil, 404, gone("11-1")},
-		{"what became of it is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]DeliveryStatus{} }, 404, gone("10-1")},
-		{"the log is out of reach", "10-1", func(l *fakeLog) { l.failRead = errors.New("no quorum") }, 503,
+		{"its status is not known any more", "10-1", func(l *fakeLog) { l.outcomes = map[uint64]DeliveryStatus{} }, 404, gone("10-1")},
+		{"the log is unreachable", "10-1", func(l *fakeLog) { l.failRead = errors.New("no quorum") }, 503,
 			`{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
@@ -162,15 +162,15 @@ func TestEventsLists(t *testing.T) {
 		{"all of them", "", "1 2 3 4 5 6", "10-6"},
 		{"for a gateway", "?gatewayId=g2", "2 3 4 6", "10-6"},
 		{"of a type", "?type=b", "2 4", "10-6"},
-		{"of a type nobody published", "?type=c", "", "10-6"},
+		{"of a type that was not published", "?type=c", "", "10-6"},
 		{"for a gateway and of a type", "?gatewayId=g1&type=a", "1 3 5 6", "10-6"},
 		{"the first", "?limit=2", "1 2", "10-2"},
 		{"the next", "?limit=2&since=10-2", "3 4", "10-4"},
 		{"the next for a gateway", "?limit=1&gatewayId=g2&since=10-4", "6", "10-6"},
 		{"just as many as there are", "?limit=6", "1 2 3 4 5 6", "10-6"},
 		{"from before the first", "?since=10-0&limit=1", "1", "10-1"},
-		{"behind the newest", "?since=10-6", "", "10-6"},
-		{"behind what is to come", "?since=10-99", "", "10-99"},
+		{"after the newest", "?since=10-6", "", "10-6"},
+		{"after a future event", "?since=10-99", "", "10-99"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -200,9 +200,8 @@ func TestEventsOfAnEmptyLog(t *testing.T) {
 	}
 }
 
-// Whoever goes on behind the cursor gets every event once, whatever the limit;
-// and no more than a page of them is held at a time.
-func TestEventsGoOnBehindTheCursor(t *testing.T) {
+// The pages together have every event once, whatever the limit, and at most one page is in memory.
+func TestEventsPages(t *testing.T) {
 	const n = 1234
 	r := start(t)
 	r.bulk(strings.NewReader(strings.Repeat(good+"\n", n)))
@@ -220,7 +219,7 @@ func TestEventsGoOnBehindTheCursor(t *testing.T) {
 					break
 				}
 				if len(got.Events) != min(want, n-seen) {
-					t.Fatalf("%d events behind %s", len(got.Events), since)
+					t.Fatalf("%d events after %s", len(got.Events), since)
 				}
 				for _, e := range got.Events {
 					if seen++; e.ID != fmt.Sprintf("10-%d", seen) {
@@ -236,8 +235,8 @@ func TestEventsGoOnBehindTheCursor(t *testing.T) {
 	}
 }
 
-// What is rare is found, however many pages have nothing of it.
-func TestEventsThatAreRare(t *testing.T) {
+// A rare event is found after any number of pages without it.
+func TestEventsRare(t *testing.T) {
 	r := start(t)
 	rare := strings.Replace(good, `"type":"`, `"type":"rare.`, 1)
 	r.bulk(strings.NewReader(strings.Repeat(strings.Repeat(good+"\n", 99)+rare+"\n", 3)))
@@ -249,12 +248,12 @@ func TestEventsThatAreRare(t *testing.T) {
 	}{{10, 3, "10-300"}, {2, 2, "10-200"}} {
 		got := r.list(fmt.Sprintf("?type=%s&limit=%d", kind, tt.limit))
 		if len(got.Events) != tt.want || got.Cursor != tt.cursor {
-			t.Errorf("limit %d: %d events, and %s to go on behind", tt.limit, len(got.Events), got.Cursor)
+			t.Errorf("limit %d: %d events and cursor %s", tt.limit, len(got.Events), got.Cursor)
 		}
 	}
 }
 
-func TestEventsRefusals(t *testing.T) {
+func TestEventsErrors(t *testing.T) {
 	tests := []struct {
 		name, query string
 		status      int
@@ -282,7 +281,7 @@ func TestEventsRefusals(t *testing.T) {
 	}
 }
 
-func TestEventsWithTheLogOutOfReach(t *testing.T) {
+func TestEventsLogUnreachable(t *testing.T) {
 	r := start(t)
 	r.log.failRead = errors.New("no quorum")
 	got := r.do("GET", prefix+"/events", "")
@@ -292,7 +291,7 @@ func TestEventsWithTheLogOutOfReach(t *testing.T) {
 }
 
 // A list that cannot be completed must not look complete.
-func TestEventsThatBreakOffCutTheConnection(t *testing.T) {
+func TestEventsErrorCutsConnection(t *testing.T) {
 	r := start(t)
 	r.bulk(strings.NewReader(strings.Repeat(good+"\n", 500)))
 	r.log.failReadAt = 300
@@ -302,16 +301,15 @@ func TestEventsThatBreakOffCutTheConnection(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if b, err := io.ReadAll(resp.Body); err == nil {
-		t.Errorf("the answer ends as if complete, after %d bytes", len(b))
+		t.Errorf("the answer looks complete after %d bytes", len(b))
 	}
 	if !strings.Contains(r.logs.String(), "no quorum") {
 		t.Error("it is not logged")
 	}
 }
 
-// A list of long events ends at so many bytes, and its cursor goes on behind it; few
-// of them are held at once.
-func TestListOfLongEvents(t *testing.T) {
+// A page of long events ends at a number of bytes, and few events are in memory.
+func TestEventsLong(t *testing.T) {
 	const n, size = 20, 1 << 20
 	r := start(t, func(c *Config, _ *limits) { c.MaxPayload = 2 * size })
 	line := `{"gatewayId":"g1","type":"t","payload":"` + strings.Repeat("x", size) + `"}` + "\n"
@@ -333,7 +331,7 @@ func TestListOfLongEvents(t *testing.T) {
 		}
 		for _, e := range page.Events {
 			if seen++; e.ID != fmt.Sprintf("10-%d", seen) {
-				t.Fatalf("%s comes behind %d events", e.ID, seen-1)
+				t.Fatalf("%s comes after %d events", e.ID, seen-1)
 			}
 		}
 		if page.Cursor != fmt.Sprintf("10-%d", seen) {

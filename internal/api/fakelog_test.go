@@ -20,7 +20,7 @@ import (
 // fakeEpoch is "10" in an id.
 const fakeEpoch = 36
 
-// A fakeLog keeps events in memory, and knows idempotency keys for ever.
+// A fakeLog keeps events in memory, and never forgets idempotency keys.
 type fakeLog struct {
 	mu          sync.Mutex
 	taken       []Published
@@ -29,7 +29,7 @@ type fakeLog struct {
 	fail        error                   // of appends
 	unconfirmed error                   // of those that have begun
 	failRead    error
-	failReadAt  uint64                    // of a list behind this place, if not 0
+	failReadAt  uint64                    // of a list after this sequence, if not 0
 	outcomes    map[uint64]DeliveryStatus // of events
 	mostListed  int                       // the longest list that was asked for
 	lost        int                       // events that it had and has no more
@@ -39,7 +39,7 @@ type fakeLog struct {
 	inFlight int           // appended and not waited for
 	most     int           // the most there were of them
 	gate     chan struct{} // while it is there and not closed, no event is confirmed
-	blocked  chan struct{} // told when somebody waits at the gate, if it is there
+	blocked  chan struct{} // receives a value when an append waits; nil: nobody listens
 }
 
 func (l *fakeLog) AppendAsync(ev *event.Event, body []byte) (Pending, error) {
@@ -65,7 +65,7 @@ func (l *fakeLog) AppendAsync(ev *event.Event, body []byte) (Pending, error) {
 	return &fakePending{l: l, c: c}, nil
 }
 
-// close makes the log confirm nothing until open.
+// close stops confirming appends until open.
 func (l *fakeLog) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *fakeLog) open() {
 	}
 }
 
-// events returns the bodies that the log has.
+// events returns the bodies of the stored events.
 func (l *fakeLog) events() (bodies []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,7 +186,7 @@ func (p *fakePending) Wait(ctx context.Context) (event.Cursor, error) {
 	return p.c, p.l.unconfirmed
 }
 
-// A fakeList is a list of JSON texts whose cursors are PREFIX-N.
+// A fakeList is a list of JSON texts with the cursors PREFIX-N.
 type fakeList struct {
 	text func(n int) string // of entry n
 	mu   sync.Mutex
@@ -241,7 +241,7 @@ func messageText(n int) string {
 		n+1, fakeConnectionID(0), n, n+1)
 }
 
-// fakeFailures keeps the last query.
+// fakeFailures records the last query.
 type fakeFailures struct {
 	fakeList
 	last FailureQuery
@@ -258,12 +258,12 @@ func (f *fakeFailures) List(_ context.Context, q FailureQuery) (list []json.RawM
 	return list, next, err
 }
 
-// fakeMessages tells of each wait.
+// fakeMessages records every wait.
 type fakeMessages struct {
 	fakeList
 	waits   []time.Duration
 	arrived chan struct{} // ends a wait; nil: there is none
-	waiting chan struct{} // told when somebody waits
+	waiting chan struct{} // receives a value when a request waits
 }
 
 func (f *fakeMessages) List(ctx context.Context, q MessageQuery) (list []json.RawMessage, cursor string, err error) {

@@ -13,13 +13,13 @@ func TestGate(t *testing.T) {
 	var g gate
 	for range 2 {
 		if !g.enter() {
-			t.Fatal("an open gate refuses")
+			t.Fatal("enter = false, want true on an open gate")
 		}
 	}
 	g.leave()
 	g.close()
 	if g.enter() {
-		t.Error("a shut gate lets in")
+		t.Error("enter = true, want false on a closed gate")
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -46,7 +46,7 @@ func (a admin) Identify(presented []byte) (auth.Admin, bool) {
 	return auth.Admin{}, false
 }
 
-// A rig is a server on a real socket, with everything behind it faked.
+// A rig is a server on a real socket with fakes for everything it uses.
 type rig struct {
 	*Server
 	t        testing.TB
@@ -57,20 +57,20 @@ type rig struct {
 	conns    *fakeConnections
 	failures *fakeFailures
 	messages *fakeMessages
-	logs     *testenv.Log // no secret may be in it
+	logs     *testenv.Log // fails the test if a secret is in it
 
 	mu     sync.Mutex
 	missed []Missed
 }
 
-// told returns what the server has told of gateways that missed an event.
+// reportedMissed returns the events that the server reported as missed by gateways.
 func (r *rig) reportedMissed() []Missed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.missed)
 }
 
-// open returns how many connections the server has.
+// openConns returns the number of connections of the server.
 func (r *rig) openConns() int {
 	s := &r.Server.conns
 	s.mu.Lock()
@@ -78,15 +78,15 @@ func (r *rig) openConns() int {
 	return len(s.conns)
 }
 
-// calm gives the server a moment to notice that its clients have gone. With
-// connections open a shutdown looks again in 100 ms only.
+// waitForClients waits briefly until the server has noticed that its clients disconnected. While
+// connections are open, fasthttp's shutdown checks only every 100 ms.
 func (r *rig) waitForClients() {
 	for end := time.Now().Add(20 * time.Millisecond); r.openConns() > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// start serves until the test ends. The changes are made to the Config before.
+// start starts a server that runs until the test ends. The changes are applied to its Config.
 func start(t testing.TB, changes ...func(*Config, *limits)) *rig {
 	t.Helper()
 	r := &rig{
@@ -142,7 +142,7 @@ func (r *rig) serve() {
 	})
 }
 
-// transport returns one that holds what it brings to the OpenAPI document, but for
+// transport returns a transport that checks all answers against the OpenAPI document, except in
 // benchmarks.
 func (r *rig) transport() http.RoundTripper {
 	if _, ok := r.t.(*testing.B); ok {
@@ -151,7 +151,7 @@ func (r *rig) transport() http.RoundTripper {
 	return &spectest.Transport{T: r.t, Base: &http.Transport{}}
 }
 
-// A reply is a response that was read.
+// A reply is a response with its body.
 type reply struct {
 	status int
 	header http.Header
@@ -178,7 +178,7 @@ func (r *rig) send(req *http.Request) reply {
 	return got
 }
 
-// try is send for other goroutines than the test's.
+// try is send for goroutines other than the test's.
 func (r *rig) try(req *http.Request) (reply, error) {
 	resp, err := r.client.Do(req)
 	if err != nil {
@@ -211,11 +211,11 @@ func (r *rig) bulk(body io.Reader) []string {
 
 // A fakeRegistry is a registry in a map.
 type fakeRegistry struct {
-	mu       sync.Mutex
-	gateways map[string]auth.Gateway
-	tokens   map[string][]auth.Token
-	fail     error
-	behind   error // of CatchUp
+	mu         sync.Mutex
+	gateways   map[string]auth.Gateway
+	tokens     map[string][]auth.Token
+	fail       error
+	catchUpErr error // of CatchUp
 }
 
 func newFakeRegistry() *fakeRegistry {
@@ -322,9 +322,9 @@ func (r *fakeRegistry) RevokeToken(_ context.Context, id, tokenID string) error 
 	return nil
 }
 
-func (r *fakeRegistry) CatchUp(context.Context) error { return r.behind }
+func (r *fakeRegistry) CatchUp(context.Context) error { return r.catchUpErr }
 
-// Reach says that of the gateways g1 is connected.
+// Reach says that only gateway g1 is connected.
 func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -355,7 +355,7 @@ func (r *fakeRegistry) Disconnected(t event.Target, limit int) (ids []string, to
 	return ids, total
 }
 
-// fakeConnections makes up n connections.
+// fakeConnections has n invented connections.
 type fakeConnections struct {
 	mu     sync.Mutex
 	n      int
@@ -413,12 +413,12 @@ func (c *fakeConnections) CloseConnection(_ context.Context, id uuid.UUID) (bool
 	return int(id[15]) < c.n, nil
 }
 
-// until waits for a condition, which another goroutine brings about.
+// until waits until a condition holds that another goroutine brings about.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }

@@ -29,14 +29,14 @@ func checkProtection(t *testing.T, got reply, policy, cache string) {
 	}
 }
 
-// The ops page may ask its node; nothing secret is in its files.
+// The files of the ops page are public and have their own policy.
 func checkPage(t *testing.T, got reply) {
 	t.Helper()
 	checkProtection(t, got, opsPolicy, "no-cache")
 }
 
 // Every route that the router has, with a token and without.
-func TestEveryAnswerIsProtected(t *testing.T) {
+func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	r := start(t)
 	names := strings.NewReplacer("{id}", "10-1", "{tokenId}", "t", "{gatewayId}", "g", "{connectionId}", "c")
 	routes := r.router().List()
@@ -60,11 +60,11 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 	}
 }
 
-func TestAnswersToWhatIsNoRequestAreProtected(t *testing.T) {
+func TestInvalidRequestsHaveSecurityHeaders(t *testing.T) {
 	checkProtected(t, start(t).raw("nonsense\r\n\r\n"))
 }
 
-func TestPanicIsProtected(t *testing.T) {
+func TestPanicHasSecurityHeaders(t *testing.T) {
 	r := start(t, func(c *Config, _ *limits) { c.Registry = panicking{c.Registry} })
 	got := r.do("POST", prefix+"/events", `{"gatewayId":"g1","type":"a.b","payload":1}`)
 	if got.status != 500 {
@@ -73,8 +73,8 @@ func TestPanicIsProtected(t *testing.T) {
 	checkProtected(t, got)
 }
 
-// A page has a policy of its own.
-func TestHandlerMaySetItsOwn(t *testing.T) {
+// The ops page has its own policy.
+func TestHandlerKeepsItsSecurityHeaders(t *testing.T) {
 	var ctx fasthttp.RequestCtx
 	withSecurityHeaders(func(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'self'")

@@ -22,8 +22,8 @@ import (
 
 const bom = "\ufeff"
 
-// What parsers read in different ways is refused, and the field is named.
-func TestBodiesAreExact(t *testing.T) {
+// Input that parsers read in different ways is refused, with the name of the field.
+func TestBodiesAreStrict(t *testing.T) {
 	const gateways, tokens = prefix + "/gateways", prefix + "/gateways/g1/tokens"
 	for _, tt := range []struct {
 		name, path, body string
@@ -85,8 +85,8 @@ func TestBodiesAreExact(t *testing.T) {
 	}
 }
 
-// The payload reaches the log as it was written, but for white space between its parts.
-func TestPayloadIsTheplatformsOwn(t *testing.T) {
+// The log stores the payload as it was written, without the white space between its parts.
+func TestPayloadIsUnchanged(t *testing.T) {
 	for _, payload := range []string{
 		`{"a":1,"a":2,"A":3}`, `"\ud800"`, `"\u0041\/é"`, `1.0e+05`, `[12345678901234567890123,0.10,-0]`, `{"x":{"y":[{"z":1,"z":1}]}}`,
 	} {
@@ -100,7 +100,7 @@ func TestPayloadIsTheplatformsOwn(t *testing.T) {
 	}
 }
 
-// A byte order mark loses no line, wherever one file was put behind another.
+// A byte order mark at the beginning of any line is skipped, as in concatenated files.
 func TestBulkByteOrderMarks(t *testing.T) {
 	body := bom + good + "\n" + bom + good + "\r\n" + bom + "\n" + bom + " \n" + bom + good
 	for i, line := range start(t).bulk(strings.NewReader(body)) {
@@ -175,7 +175,7 @@ func TestBodyTypes(t *testing.T) {
 	}
 }
 
-// An empty body has no type that could matter.
+// The type of an empty body does not matter.
 func TestTokenWithoutBody(t *testing.T) {
 	r := start(t)
 	req := r.request("POST", prefix+"/gateways/g1/tokens", http.NoBody)
@@ -185,7 +185,7 @@ func TestTokenWithoutBody(t *testing.T) {
 	}
 }
 
-func TestQueriesAreExact(t *testing.T) {
+func TestQueriesAreStrict(t *testing.T) {
 	r := start(t)
 	for _, tt := range []struct {
 		method, path string
@@ -272,8 +272,8 @@ func member(t *rapid.T, name string) string {
 	return string(b)
 }
 
-// The document and the reader say the same of every draft.
-func TestPropertyDraftsAreAsTheSchemaSays(t *testing.T) {
+// The document and the parser accept the same events.
+func TestPropertyEventsMatchSchema(t *testing.T) {
 	taken, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
@@ -310,8 +310,8 @@ func TestPropertyDraftsAreAsTheSchemaSays(t *testing.T) {
 	}
 }
 
-// What is taken for a gateway's or a token's is as the document says.
-func TestPropertyBodiesAreAsTheSchemaSays(t *testing.T) {
+// The document accepts every gateway and token that the parser accepts.
+func TestPropertyBodiesMatchSchema(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		schema := rapid.SampledFrom([]string{"NewGateway", "NewToken"}).Draw(t, "schema")
 		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"name", "id", "organizationId", "groups", "expiresAt", "Name"}), 0, 4, rapid.ID).Draw(t, "names")
@@ -341,8 +341,8 @@ func TestPropertyBodiesAreAsTheSchemaSays(t *testing.T) {
 	})
 }
 
-// A client that writes all of a long coded body before it reads gets its answer.
-func TestLongCodedBody(t *testing.T) {
+// A client that writes all of a long compressed body before it reads gets its answer.
+func TestLongCompressedBody(t *testing.T) {
 	r := start(t)
 	for _, mediaType := range []string{typeJSON, typeNDJSON} {
 		c := r.dial()

@@ -54,7 +54,7 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-func TestDeliveriesRefusals(t *testing.T) {
+func TestDeliveriesErrors(t *testing.T) {
 	tests := []struct {
 		name, query string
 		fail        error
@@ -75,7 +75,7 @@ func TestDeliveriesRefusals(t *testing.T) {
 		{"to a time before from", "?from=2027-01-31T12:00:00Z&to=2027-01-31T11:59:59Z", nil, 400,
 			`{"error":"bad_request","message":"parameter to: is before the parameter from","field":"to"}`},
 		{"a foreign cursor", "?cursor=x", nil, 400, `"message":"parameter cursor: \"x\" is not a cursor of this list","field":"cursor"`},
-		{"the log is out of reach", "", errors.New("no quorum"), 503, `{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
+		{"the log is unreachable", "", errors.New("no quorum"), 503, `{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestMessages(t *testing.T) {
 		{"none in a time", "?after=m-3&wait=1500ms", `{"messages":[],"cursor":"m-3"}`, []time.Duration{1500 * time.Millisecond}},
 		{"none in the longest time", "?after=m-3&wait=1m0s", `{"messages":[],"cursor":"m-3"}`, []time.Duration{time.Minute}},
 		{"of a type", "?type=event.ack", `{"messages":[#0,#2],"cursor":"m-3"}`, nil},
-		{"of a type, behind others", "?type=deployment.ack&limit=1", `{"messages":[#1],"cursor":"m-2"}`, nil},
+		{"of a type, after others", "?type=deployment.ack&limit=1", `{"messages":[#1],"cursor":"m-2"}`, nil},
 		{"of a type that there is not", "?type=deployment.ack&after=m-2&limit=1", `{"messages":[],"cursor":"m-3"}`, nil},
 		{"none, and no wait", "?after=m-3&wait=0", `{"messages":[],"cursor":"m-3"}`, nil},
 	}
@@ -125,7 +125,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func TestMessagesRefusals(t *testing.T) {
+func TestMessagesErrors(t *testing.T) {
 	const wait = `"message":"parameter wait: want seconds or a duration such as 500ms or 1m, at most one minute","field":"wait"`
 	tests := []struct {
 		name, query string
@@ -144,7 +144,7 @@ func TestMessagesRefusals(t *testing.T) {
 		{"no number", "?wait=long", nil, 400, wait},
 		{"nothing", "?wait=", nil, 400, wait},
 		{"a foreign cursor", "?after=x", nil, 400, `"message":"parameter after: \"x\" is not a cursor of this list","field":"after"`},
-		{"the log is out of reach", "?wait=60", errors.New("no quorum"), 503, `{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
+		{"the log is unreachable", "?wait=60", errors.New("no quorum"), 503, `{"error":"unavailable","message":"cannot read the event log: no quorum"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -173,8 +173,8 @@ func (r *rig) waiter() <-chan outcome {
 	return done
 }
 
-// It may wait for longer than a response may take to write.
-func TestMessagesAreWaitedFor(t *testing.T) {
+// It can wait for longer than the write timeout.
+func TestMessagesLongPoll(t *testing.T) {
 	const write = 50 * time.Millisecond
 	r := start(t, func(_ *Config, l *limits) { l.write, l.query = write, write })
 	done := r.waiter()
@@ -186,7 +186,7 @@ func TestMessagesAreWaitedFor(t *testing.T) {
 	}
 }
 
-func TestShutdownEndsAWaitForMessages(t *testing.T) {
+func TestShutdownEndsLongPolls(t *testing.T) {
 	r := start(t)
 	done := r.waiter()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -199,8 +199,8 @@ func TestShutdownEndsAWaitForMessages(t *testing.T) {
 	}
 }
 
-// What waits must not keep a drain from publishes that are under way.
-func TestStopPublishingLeavesWaitsAlone(t *testing.T) {
+// StopPublishing waits for publishes, not for long polls.
+func TestStopPublishingIgnoresLongPolls(t *testing.T) {
 	r := start(t)
 	done := r.waiter()
 	if err := r.StopPublishing(t.Context()); err != nil {

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A pieces reader gives its input in the pieces it was cut into, and then err.
+// A pieces reader returns its input in pieces, and then err.
 type pieces struct {
 	cut [][]byte
 	err error
@@ -33,7 +33,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return 0, p.err
 }
 
-// readLines reads every line; those that are too long read as "!".
+// readLines reads all lines. A line over the limit reads as "!".
 func readLines(l *lineReader) (lines []string, err error) {
 	for {
 		for l.ready() {
@@ -84,9 +84,9 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// However the input is cut, the lines are what splitting it whole gives, and no
-// more of it is held than one line and one read.
-func TestLinesOfAnyCut(t *testing.T) {
+// In whatever pieces the input arrives, the lines are the same, and the buffer holds at most one
+// line and one read.
+func TestLinesInAnyPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 200 << 10
 		var input []byte

@@ -14,8 +14,7 @@ import (
 	"github.com/gatecast/gatecast/internal/event"
 )
 
-// awayRegistry has n gateways in all, none of which is connected, and says which
-// are away.
+// An awayRegistry has n gateways, none of which is connected.
 type awayRegistry struct {
 	Registry
 	n    int
@@ -49,12 +48,12 @@ func TestMissed(t *testing.T) {
 		{"one is not", `{"gatewayIds":["g1","g2"],"type":"t","correlationId":"c"}`, nil, missed([]string{"g2"}, 1)},
 		{"of all", `{"all":true,"type":"t","correlationId":"c"}`, nil, missed([]string{"g2", "g3"}, 2)},
 		{"a group without members", `{"group":"nobody","type":"t","correlationId":"c"}`, nil, nil},
-		{"they come meanwhile", good, func(c *Config, _ *limits) { c.Registry = awayRegistry{c.Registry, 3, nil} }, nil},
+		{"they connect in the meantime", good, func(c *Config, _ *limits) { c.Registry = awayRegistry{c.Registry, 3, nil} }, nil},
 		{"very many", good, func(c *Config, _ *limits) { c.Registry = awayRegistry{c.Registry, len(many), many} }, missed(many[:MaxListed], len(many))},
-		{"what is not published", `{"all":true,"type":"-"}`, nil, nil},
-		{"what the log does not take", `{"all":true,"type":"t"}`, func(c *Config, _ *limits) { c.Log.(*fakeLog).fail = errors.New("disk full") }, nil},
-		{"what the log does not confirm", `{"all":true,"type":"t"}`, func(c *Config, _ *limits) { c.Log.(*fakeLog).unconfirmed = errors.New("late") }, nil},
-		{"nobody wants to know", `{"all":true,"type":"t"}`, func(c *Config, _ *limits) { c.Missed = nil }, nil},
+		{"it is not published", `{"all":true,"type":"-"}`, nil, nil},
+		{"the log refuses it", `{"all":true,"type":"t"}`, func(c *Config, _ *limits) { c.Log.(*fakeLog).fail = errors.New("disk full") }, nil},
+		{"the log does not confirm it", `{"all":true,"type":"t"}`, func(c *Config, _ *limits) { c.Log.(*fakeLog).unconfirmed = errors.New("late") }, nil},
+		{"nobody listens", `{"all":true,"type":"t"}`, func(c *Config, _ *limits) { c.Missed = nil }, nil},
 	}
 	for _, media := range []string{typeJSON, typeNDJSON} {
 		for _, tt := range tests {

@@ -66,7 +66,7 @@ type opsPage struct {
 	wrong []string // what the browser complained about
 }
 
-// browse opens a server's ops page, in a browser that ends with the test.
+// browse opens the ops page in a browser that runs until the test ends.
 func browse(t *testing.T, r *rig) *opsPage {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -127,7 +127,7 @@ func (p *opsPage) is(expression string) {
 		case yes:
 			return
 		case time.Now().After(end):
-			p.t.Fatalf("waited in vain until %s, on a page that says:\n%s", expression, p.text())
+			p.t.Fatalf("timed out waiting until %s; the page shows:\n%s", expression, p.text())
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (p *opsPage) text() string {
 	return text
 }
 
-// says waits until an element shows a text, among others.
+// says waits until the text of an element contains a text.
 func (p *opsPage) says(selector, text string) {
 	p.t.Helper()
 	want, _ := json.Marshal(text)
@@ -153,7 +153,7 @@ func (p *opsPage) click(selector string) {
 	p.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// enter types a text into a field and ends it with Enter.
+// enter types text into a field and presses Enter.
 func (p *opsPage) enter(selector, text string) {
 	p.t.Helper()
 	empty := fmt.Sprintf("document.querySelector(%q).value = ''", selector)
@@ -186,7 +186,7 @@ func TestOpsPageToken(t *testing.T) {
 	p.is("!location.href.includes('?')")
 }
 
-func TestOpsPageFigures(t *testing.T) {
+func TestOpsPageNumbers(t *testing.T) {
 	r := start(t)
 	s := r.cfg.Shards
 	s[0].Connections.Set(1200)
@@ -264,7 +264,7 @@ func TestOpsPageClose(t *testing.T) {
 	}
 }
 
-func TestOpsPageTrouble(t *testing.T) {
+func TestOpsPageProblems(t *testing.T) {
 	var trouble atomic.Pointer[string]
 	r := start(t, func(c *Config, _ *limits) {
 		c.Ready = func(context.Context) error {
@@ -294,7 +294,7 @@ func TestOpsPageTrouble(t *testing.T) {
 	p.is("document.querySelector('#live.stale') !== null")
 }
 
-// On a narrow screen nothing has to be scrolled sideways.
+// A narrow screen needs no horizontal scrolling.
 func TestOpsPageNarrow(t *testing.T) {
 	r := start(t)
 	r.conns.n = 3

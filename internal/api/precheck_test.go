@@ -14,8 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// What is vetted, fasthttp reads as it was vetted, or refuses.
-func FuzzVettedHead(f *testing.F) {
+// fasthttp reads a head that passed the check in the same way as the check, or refuses it.
+func FuzzCheckedHead(f *testing.F) {
 	for _, text := range []string{
 		"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST /a?b;c HTTP/1.1\r\nHost: [::1]:1\r\nContent-Length: 007\r\n\r\n", "POST /a HTTP/1.0\r\nContent-Length: 3\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \tCHUNKED \r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n",

@@ -84,7 +84,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// The bound is exact, whatever white space the publisher sent.
+// The limit is exact, whatever white space the publisher sent.
 func TestPublishLongestEvent(t *testing.T) {
 	r := start(t)
 	frame := len(`{"type":"t","payload":"","gatewayId":"g1",` + at + `,"correlationId":"c"}`)
@@ -112,7 +112,7 @@ func TestPublishMakesCorrelationIDs(t *testing.T) {
 	}
 }
 
-func TestPublishWithTheLogOutOfReach(t *testing.T) {
+func TestPublishLogUnreachable(t *testing.T) {
 	r := start(t)
 	r.log.fail = errors.New("disk full")
 	got := r.do("POST", prefix+"/events", `{"all":true,"type":"t"}`)
@@ -124,7 +124,7 @@ func TestPublishWithTheLogOutOfReach(t *testing.T) {
 	}
 }
 
-// A client that writes everything before it reads gets its answer too.
+// A client that writes everything before it reads receives its answer.
 func TestPublishTooLongIsAnsweredNotReset(t *testing.T) {
 	r := start(t)
 	body := strings.Repeat("x", 2<<20)
@@ -135,8 +135,8 @@ func TestPublishTooLongIsAnsweredNotReset(t *testing.T) {
 	}
 }
 
-// A body that broke off is no event, not even when what came of it is one.
-func TestPublishThatBreaksOff(t *testing.T) {
+// A body that was cut off is not published, even if its beginning is a valid event.
+func TestPublishCutOff(t *testing.T) {
 	r := start(t)
 	w := &wire{t: t, c: r.dial()}
 	w.write("POST " + prefix + "/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken +
@@ -184,10 +184,10 @@ func FuzzPublish(f *testing.F) {
 	})
 }
 
-// Whether there is a gateway cannot be told while the registry is behind.
-func TestPublishToNewcomer(t *testing.T) {
+// While the registry cannot catch up, the server does not say that a gateway is unknown.
+func TestPublishRegistryLags(t *testing.T) {
 	r := start(t)
-	r.registry.behind = errors.New("no connection")
+	r.registry.catchUpErr = errors.New("no connection")
 	got := r.do("POST", prefix+"/events", `{"gatewayId":"nobody","type":"a.b"}`)
 	if got.status != 503 || !strings.Contains(got.body, "cannot establish whether") {
 		t.Errorf("answered with %d %s", got.status, got.body)

@@ -94,7 +94,7 @@ func TestIdempotencyKeyIsChecked(t *testing.T) {
 	}
 }
 
-// movingRegistry says that one gateway more is connected each time it is asked.
+// A movingRegistry reports one more connected gateway at each call.
 type movingRegistry struct {
 	Registry
 	asked atomic.Int32
@@ -107,7 +107,7 @@ func (m *movingRegistry) Reach(t event.Target) (targets, connected int, unknown 
 
 func moving(c *Config, _ *limits) { c.Registry = &movingRegistry{Registry: c.Registry} }
 
-// clock sets the time of a server by hand.
+// clock controls the time of a server.
 func clock(at *atomic.Int64) func(*Config, *limits) {
 	return func(c *Config, _ *limits) { c.Now = func() time.Time { return time.Unix(at.Load(), 0) } }
 }
@@ -123,7 +123,7 @@ func TestRepeatedPublishIsAnsweredTheSame(t *testing.T) {
 		{"at once", anonymous, func(*rig, *atomic.Int64) {}},
 		{"nearly two minutes later", anonymous, func(_ *rig, now *atomic.Int64) { now.Add(119) }},
 		{"when the node drains", anonymous, func(r *rig, _ *atomic.Int64) { r.gate.close() }},
-		{"when the log is out of reach", anonymous, func(r *rig, _ *atomic.Int64) { r.log.fail = errors.New("disk full") }},
+		{"when the log is unreachable", anonymous, func(r *rig, _ *atomic.Int64) { r.log.fail = errors.New("disk full") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestRepeatedPublishIsAnsweredTheSame(t *testing.T) {
 	}
 }
 
-// What the node has forgotten the log and its events know.
-func TestRepeatedPublishAfterTheNodeForgot(t *testing.T) {
+// What the node does not remember is in the log.
+func TestRepeatedPublishAfterRestart(t *testing.T) {
 	var now atomic.Int64
 	now.Store(5000)
 	r := start(t, moving, clock(&now))
@@ -181,7 +181,7 @@ func TestKeysAreForgottenAfterTwoMinutes(t *testing.T) {
 	}
 }
 
-func TestPublishThatFailedMayBeRepeated(t *testing.T) {
+func TestFailedPublishCanBeRepeated(t *testing.T) {
 	tests := []struct {
 		name   string
 		first  string
@@ -215,7 +215,7 @@ func TestPublishThatFailedMayBeRepeated(t *testing.T) {
 	}
 }
 
-func TestRepeatOfAnEventThatCannotBeRead(t *testing.T) {
+func TestRepeatOfUnreadableEvent(t *testing.T) {
 	tests := []struct {
 		name   string
 		fail   error
@@ -223,7 +223,7 @@ func TestRepeatOfAnEventThatCannotBeRead(t *testing.T) {
 		want   string
 	}{
 		{"it has left the log", ErrNotRetained, 202, `{"id":"10-1","correlationId":"c",` + at + `,"targets":1,"connected":1}`},
-		{"the log is out of reach", errors.New("no quorum"), 503,
+		{"the log is unreachable", errors.New("no quorum"), 503,
 			`{"error":"unavailable","message":"the event log did not confirm the event; publish it again: cannot read event 10-1, which has the same idempotency key: no quorum"}`},
 	}
 	for _, tt := range tests {
@@ -240,8 +240,8 @@ func TestRepeatOfAnEventThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// All are in the log's hands before it answers any.
-func TestPublishesAtOnceWithOneKey(t *testing.T) {
+// All appends are in progress before the log confirms any.
+func TestConcurrentPublishesWithOneKey(t *testing.T) {
 	const n = 20
 	tests := []struct {
 		name   string
@@ -284,9 +284,8 @@ func TestPublishesAtOnceWithOneKey(t *testing.T) {
 	}
 }
 
-// A repeat that is answered sooner than the first publisher, who may not take
-// its answer, is answered the same.
-func TestRepeatWhileTheFirstIsNotSettled(t *testing.T) {
+// A repeat that is answered before the first publish gets the same answer as that.
+func TestRepeatBeforeFirstIsAnswered(t *testing.T) {
 	r := start(t, moving)
 	key := publishKey{caller: sha256.Sum256([]byte(adminToken)), key: "k"}
 	first, err := r.submit([]byte(anonymous), key.single(), "")
@@ -306,7 +305,7 @@ func TestRepeatWhileTheFirstIsNotSettled(t *testing.T) {
 	}
 }
 
-func TestBulkWithAKeyMayBeRepeated(t *testing.T) {
+func TestBulkWithKeyCanBeRepeated(t *testing.T) {
 	const text = anonymous + "\n\nbad\n" + anonymous + "\n" + `{"gatewayId":"g2","type":"t"}` + "\n"
 	tests := []struct {
 		name   string
@@ -340,7 +339,7 @@ func TestBulkWithAKeyMayBeRepeated(t *testing.T) {
 	}
 }
 
-func TestBulksAtOnceWithOneKey(t *testing.T) {
+func TestConcurrentBulksWithOneKey(t *testing.T) {
 	r := start(t, moving)
 	text := strings.Repeat(anonymous+"\n", 1000)
 	var answers [4][]string
@@ -384,8 +383,8 @@ func TestReceiptsAreBounded(t *testing.T) {
 	}
 }
 
-// A key that was used again is not forgotten with its former event.
-func TestReceiptOfAKeyUsedAgain(t *testing.T) {
+// A key that was used again is not dropped together with its previous event.
+func TestReceiptOfReusedKey(t *testing.T) {
 	var kept receipts
 	at := time.Unix(1000, 0)
 	later := at.Add(receiptTTL)
@@ -404,7 +403,7 @@ func TestReceiptOfAKeyUsedAgain(t *testing.T) {
 	}
 }
 
-// forgets makes the node forget every key, as a restart does; the log knows them.
+// forgets makes the node forget all keys, as a restart does. The log still knows them.
 func forgets(r *rig) {
 	r.receipts.mu.Lock()
 	defer r.receipts.mu.Unlock()
@@ -413,8 +412,7 @@ func forgets(r *rig) {
 
 func remembers(*rig) {}
 
-// A repeat has the same bytes. Another body with the same key is not published and is
-// not answered with the first one's receipt.
+// A repeat has the same bytes. Another body with the same key is refused.
 func TestKeyWithAnotherBody(t *testing.T) {
 	for _, again := range []string{
 		`{"all":true,"type":"t","payload":1}`, `{"gatewayId":"g2","type":"other"}`, `{"all":true, "type":"t"}`, anonymous + "\n",
@@ -441,8 +439,8 @@ func TestKeyWithAnotherBody(t *testing.T) {
 	}
 }
 
-// One of two that are under way at once with one key and different bodies is published.
-func TestBodiesAtOnceWithOneKey(t *testing.T) {
+// Of two concurrent publishes with one key and different bodies, exactly one is published.
+func TestConcurrentBodiesWithOneKey(t *testing.T) {
 	r := start(t)
 	r.log.close()
 	answers := make(chan reply, 2)
@@ -463,9 +461,8 @@ func TestBodiesAtOnceWithOneKey(t *testing.T) {
 	}
 }
 
-// Keys that look like each other's are apart: those of other callers, and those of
-// lines and of single publishes.
-func TestKeysAreApart(t *testing.T) {
+// Keys of different callers are different, and so are those of lines and of single publishes.
+func TestKeysAreSeparate(t *testing.T) {
 	with := func(r *rig, token, media, key, body string) string {
 		req := r.request("POST", prefix+"/events", strings.NewReader(body))
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -498,8 +495,7 @@ func TestKeysAreApart(t *testing.T) {
 	}
 }
 
-// A line of a bulk whose key was used for another line is refused; the others are
-// answered as before.
+// A line whose key was used for another line is refused; the other lines get their receipts.
 func TestBulkWithAnotherLine(t *testing.T) {
 	for name, then := range map[string]func(*rig){"known": remembers, "forgotten": forgets} {
 		t.Run(name, func(t *testing.T) {
@@ -521,8 +517,8 @@ func TestBulkWithAnotherLine(t *testing.T) {
 	}
 }
 
-// What the log keeps of a receipt fits its bound, and comes back.
-func TestReceiptInTheLog(t *testing.T) {
+// The text that the log stores fits its limit and can be decoded.
+func TestLoggedReceipt(t *testing.T) {
 	digest := digestOf([]byte("x"))
 	for _, r := range []receipt{{}, {targets: 1}, {targets: 1000, connected: 1000}, {targets: 1e9, connected: 1e9}} {
 		text := r.encodeLogged(digest)
@@ -538,8 +534,8 @@ func TestReceiptInTheLog(t *testing.T) {
 	}
 }
 
-// An event of a version that kept no receipt is answered as well as can be.
-func TestRepeatOfAnEventWithoutReceipt(t *testing.T) {
+// For an event stored by a version without receipts, the answer is made from the event.
+func TestRepeatOfEventWithoutReceipt(t *testing.T) {
 	r := start(t)
 	first := r.publishAs("k", good)
 	forgets(r)
@@ -549,8 +545,8 @@ func TestRepeatOfAnEventWithoutReceipt(t *testing.T) {
 	}
 }
 
-// After the log went back, a receipt of an event that is not in it any more is no answer.
-func TestRepeatOfAnEventThatIsLost(t *testing.T) {
+// After the log went back, the receipt of an event that it no longer has is not returned.
+func TestRepeatOfLostEvent(t *testing.T) {
 	r := start(t)
 	r.publishAs("k", good)
 	r.publishAs("l", good)

@@ -12,9 +12,8 @@ import (
 	"github.com/gatecast/gatecast/auth/memstore"
 )
 
-// The routes over the registry that a node has, as an operator goes through
-// them.
-func TestGatewayFromFirstToLast(t *testing.T) {
+// An operator's requests against the real registry: add, rotate tokens, remove.
+func TestGatewayLifecycle(t *testing.T) {
 	registry, err := auth.Open(t.Context(), memstore.New(), auth.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func TestRoutes(t *testing.T) {
 		{"add a gateway by nothing", "POST", gateways, ``, 400,
 			`{"error":"bad_request","message":"the body is not one JSON object: it is empty"}`},
 		{"add a gateway by two objects", "POST", gateways, `{"name":"x"}{}`, 400,
-			`{"error":"bad_request","message":"the body is not one JSON object: something follows it"}`},
+			`{"error":"bad_request","message":"the body is not one JSON object: more text follows it"}`},
 		{"add a gateway by a long body", "POST", gateways, strings.Repeat(" ", 4096+bodySlack+1), 413,
 			`{"error":"payload_too_large","message":"the body is longer than 69632 bytes"}`},
 
@@ -124,7 +124,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-func TestTokensComeAndGo(t *testing.T) {
+func TestTokenLifecycle(t *testing.T) {
 	r := start(t)
 	const path = prefix + "/gateways/g1/tokens"
 	for range auth.MaxTokens {
@@ -147,7 +147,7 @@ func TestTokensComeAndGo(t *testing.T) {
 	}
 }
 
-func TestOnlyOpenRoutesNeedNoToken(t *testing.T) {
+func TestPublicRoutes(t *testing.T) {
 	r := start(t)
 	tests := []struct {
 		name, method, path, authorization string
@@ -193,7 +193,7 @@ func TestOnlyOpenRoutesNeedNoToken(t *testing.T) {
 	}
 }
 
-func TestWrongMethodNamesTheRightOnes(t *testing.T) {
+func TestMethodNotAllowed(t *testing.T) {
 	r := start(t)
 	tests := []struct{ name, method, path, allow string }{
 		{"events", "DELETE", prefix + "/events", "GET, HEAD, OPTIONS, POST"},
@@ -231,22 +231,22 @@ func TestHeadHasNoBody(t *testing.T) {
 	}
 }
 
-func TestNotReadySaysWhy(t *testing.T) {
+func TestNotReady(t *testing.T) {
 	r := start(t, func(c *Config, _ *limits) {
 		c.Ready = func(ctx context.Context) error {
 			if _, ok := ctx.Deadline(); !ok {
 				t.Error("a readiness check has no deadline")
 			}
-			return errors.New("the log is out of reach")
+			return errors.New("the log is unreachable")
 		}
 	})
 	got := r.do("GET", "/ready", "")
-	if got.status != 503 || got.body != `{"error":"unavailable","message":"the log is out of reach"}` || got.header.Get("Retry-After") != "1" {
+	if got.status != 503 || got.body != `{"error":"unavailable","message":"the log is unreachable"}` || got.header.Get("Retry-After") != "1" {
 		t.Errorf("%d %s %q", got.status, got.body, got.header.Get("Retry-After"))
 	}
 }
 
-func TestRegistryOutOfReach(t *testing.T) {
+func TestRegistryUnreachable(t *testing.T) {
 	r := start(t)
 	r.registry.fail = errors.New("no quorum")
 	for _, req := range [][3]string{
@@ -291,9 +291,8 @@ func TestDocumentsAreServed(t *testing.T) {
 	}
 }
 
-// Every route is described, and nothing else is; answers are held to the
-// descriptions by the rig.
-func TestRoutesAreDescribed(t *testing.T) {
+// Every route is documented, and every documented operation is a route. The rig checks answers.
+func TestRoutesAreDocumented(t *testing.T) {
 	var routes []string
 	list := start(t).router().List()
 	for method, paths := range list {
@@ -311,8 +310,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 	}
 }
 
-// OPTIONS of every path names the methods that are described for it, also to a
-// browser that asks for another origin, which is allowed nothing.
+// OPTIONS lists the documented methods of each path and allows no other origin anything.
 func TestOptions(t *testing.T) {
 	r := start(t)
 	methods := make(map[string][]string)
@@ -345,8 +343,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Who needs a token stands in the description.
-func TestDescribedOperationsWithoutAToken(t *testing.T) {
+// The document says which operations need no token.
+func TestDocumentedPublicOperations(t *testing.T) {
 	r := start(t)
 	for _, operation := range spectest.Operations() {
 		method, path, _ := strings.Cut(operation, " ")
@@ -362,7 +360,7 @@ func TestDescribedOperationsWithoutAToken(t *testing.T) {
 	}
 }
 
-func TestBodiesThatDoNotArrive(t *testing.T) {
+func TestIncompleteBodies(t *testing.T) {
 	r := start(t, func(_ *Config, l *limits) { l.read = 100 * time.Millisecond })
 	for _, path := range []string{"/events", "/gateways", "/gateways/g1/tokens"} {
 		got := r.raw("POST " + prefix + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken + "\r\nContent-Length: 9\r\n\r\n{")
@@ -372,7 +370,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 	}
 }
 
-func TestConnectionThatCannotBeClosed(t *testing.T) {
+func TestCloseConnectionFails(t *testing.T) {
 	r := start(t)
 	r.conns.fail = errors.New("shard 1 does not answer")
 	got := r.do("DELETE", prefix+"/connections/"+fakeConnectionID(0).String(), "")
@@ -381,7 +379,7 @@ func TestConnectionThatCannotBeClosed(t *testing.T) {
 	}
 }
 
-func TestEndVerified(t *testing.T) {
+func TestRevokeVerified(t *testing.T) {
 	var asked []string
 	var fail error
 	r := start(t, func(c *Config, _ *limits) {
@@ -406,14 +404,14 @@ func TestEndVerified(t *testing.T) {
 	}
 }
 
-// Without --verify-url nothing is verified.
-func TestNothingVerified(t *testing.T) {
+// Without --verify-url the route does not exist.
+func TestRevokeVerifiedWithoutVerifyURL(t *testing.T) {
 	if got := start(t).do("DELETE", prefix+"/verified/g1", ""); got.status != 404 || !strings.Contains(got.body, "--verify-url") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
-// Anyone may ask for them, and must not make the node read a body for it.
+// The route is public, so it must not read a body.
 func TestMetricsDoNotWaitForABody(t *testing.T) {
 	r := start(t, func(_ *Config, l *limits) { l.read = time.Hour })
 	got := r.raw("GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n" + strings.Repeat("x", 9000))
@@ -440,7 +438,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	}
 }
 
-// dial connects, until the test ends.
+// dial opens a connection that is closed when the test ends.
 func (r *rig) dial() net.Conn {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.addr)
@@ -451,7 +449,7 @@ func (r *rig) dial() net.Conn {
 	return c
 }
 
-// raw sends bytes as they are and returns the response.
+// raw sends bytes and returns the response.
 func (r *rig) raw(text string) reply {
 	r.t.Helper()
 	c := r.dial()

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A suite is all tests; together they are to see every answer that is described.
+// A suite runs all tests, and then fails if a documented answer was not checked by any of them.
 type suite struct{ *testing.M }
 
 func (s suite) Run() int {
@@ -29,7 +29,7 @@ func (s suite) Run() int {
 			return code // some of them
 		}
 	}
-	if unseen := spectest.Unseen(); code == 0 && len(unseen) > 0 {
+	if unseen := spectest.Unchecked(); code == 0 && len(unseen) > 0 {
 		fmt.Printf("openapi.yaml has answers that no test is given:\n%s\n", strings.Join(unseen, "\n"))
 		return 1
 	}
@@ -61,7 +61,7 @@ func (r *rig) publishAside() <-chan outcome {
 	return done
 }
 
-func TestShutdownAnswersAPublishUnderWay(t *testing.T) {
+func TestShutdownAnswersPublishInProgress(t *testing.T) {
 	r := start(t)
 	r.log.close()
 	answers := r.publishAside()
@@ -113,7 +113,7 @@ func TestShutdownDoesNotWaitForSilentConnections(t *testing.T) {
 	}
 }
 
-func TestShutdownCutsOffWhatTakesTooLong(t *testing.T) {
+func TestShutdownCutsOffSlowRequests(t *testing.T) {
 	r := start(t)
 	r.log.close()
 	answers := r.publishAside()

@@ -19,7 +19,7 @@ import (
 	"github.com/gatecast/gatecast/stats"
 )
 
-// What /stats answers, as a client reads it.
+// A statsReply is the answer of GET /stats as a client reads it.
 type statsReply struct {
 	GatewayConnections struct {
 		TotalActive int
@@ -95,7 +95,7 @@ func TestStatsPages(t *testing.T) {
 	}
 }
 
-func TestStatsRefusals(t *testing.T) {
+func TestStatsErrors(t *testing.T) {
 	tests := []struct {
 		name, query string
 		fail        error
@@ -122,7 +122,7 @@ func TestStatsRefusals(t *testing.T) {
 }
 
 // A list that cannot be completed must not look complete.
-func TestStatsThatBreakOffCutTheConnection(t *testing.T) {
+func TestStatsErrorCutsConnection(t *testing.T) {
 	r := start(t)
 	r.conns.n, r.conns.failAt = 5000, 2000
 	resp, err := r.client.Do(r.request("GET", prefix+"/stats", nil))
@@ -131,14 +131,14 @@ func TestStatsThatBreakOffCutTheConnection(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if b, err := io.ReadAll(resp.Body); err == nil {
-		t.Errorf("the answer ends as if complete, after %d bytes", len(b))
+		t.Errorf("the answer looks complete after %d bytes", len(b))
 	}
 	if !strings.Contains(r.logs.String(), "a shard is gone") {
 		t.Error("it is not logged")
 	}
 }
 
-func TestStatsOf100000ConnectionsAreNeverHeldWhole(t *testing.T) {
+func TestStatsOf100000ConnectionsAreStreamed(t *testing.T) {
 	r := start(t)
 	r.conns.n = 100_000
 	var before, now runtime.MemStats
@@ -188,7 +188,7 @@ func (c *objectCounter) add(p []byte) {
 	c.bytes += len(p)
 }
 
-// slowly gives each page after a while.
+// A slowly list takes some time for each page.
 type slowly struct {
 	*fakeConnections
 	after time.Duration
@@ -199,7 +199,7 @@ func (c slowly) Page(ctx context.Context, gatewayID, after string, limit int) ([
 	return c.fakeConnections.Page(ctx, gatewayID, after, limit)
 }
 
-func TestStatsMayTakeLongerThanOneWrite(t *testing.T) {
+func TestStatsCanExceedWriteTimeout(t *testing.T) {
 	const write = 100 * time.Millisecond
 	conns := &fakeConnections{n: 3000}
 	r := start(t, func(c *Config, l *limits) {
@@ -211,8 +211,8 @@ func TestStatsMayTakeLongerThanOneWrite(t *testing.T) {
 	}
 }
 
-// A client that does not read is given up, and holds nobody else up.
-func TestStatsOfAClientThatDoesNotRead(t *testing.T) {
+// A client that does not read is cut off and delays nobody.
+func TestStatsClientDoesNotRead(t *testing.T) {
 	r := start(t, func(_ *Config, l *limits) { l.write = 50 * time.Millisecond })
 	r.conns.n = 100_000
 	req := r.request("GET", prefix+"/stats", nil)

@@ -72,8 +72,8 @@ func TestTraceparentIsKeptOrIgnored(t *testing.T) {
 	}
 }
 
-// An event that may just be so long is not refused because of a header.
-func TestTraceparentThatDoesNotFit(t *testing.T) {
+// An event of the maximum size is not refused because of the header.
+func TestTraceparentDoesNotFit(t *testing.T) {
 	body := fmt.Sprintf(`{"gatewayId":"g1","type":"t","correlationId":"c","payload":%q}`,
 		strings.Repeat("x", 4096-len(bodyWith(""))+len("null")-len(`""`)))
 	r := start(t)
@@ -85,7 +85,7 @@ func TestTraceparentThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// A fakeTracer writes down what it is told. It traces what has a parent.
+// A fakeTracer records its calls. It traces publishes that have a parent.
 type fakeTracer struct {
 	mu    sync.Mutex
 	lines []string
@@ -156,8 +156,8 @@ func TestPublishSpans(t *testing.T) {
 	}
 }
 
-// Of two publishes with one key the second is known; the third, after a restart,
-// only the log knows.
+// The second publish with a key is remembered by the node, the third, after a restart, only by
+// the log.
 func TestSpansOfRepeats(t *testing.T) {
 	tracer := &fakeTracer{}
 	r := start(t, func(c *Config, _ *limits) { c.Tracer = tracer })
@@ -184,7 +184,7 @@ func TestSpansOfRepeats(t *testing.T) {
 	}
 }
 
-// Every line has spans of its own, and each is ended.
+// Each line has its own spans, and each span ends.
 func TestSpansOfBulk(t *testing.T) {
 	tracer := &fakeTracer{}
 	r := start(t, func(c *Config, _ *limits) { c.Tracer = tracer })

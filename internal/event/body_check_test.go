@@ -25,7 +25,7 @@ const checkedTail = `,"timestamp":"2026-11-24T02:04:05.000000600Z","correlationI
 
 var edge = Target{GatewayIDs: []string{"edge"}}
 
-// What others write is told from events of ours.
+// Messages of other programs are told from events of gatecast.
 func TestReadBody(t *testing.T) {
 	group := Target{Group: "g"}
 	for _, c := range []struct {
@@ -49,8 +49,8 @@ func TestReadBody(t *testing.T) {
 		{"null", `null`, group, false},
 		{"text", `hello`, group, false},
 		{"cut off", `{"type":"a.b","payload":1,"timestamp":"2026`, group, false},
-		{"another object behind it", `{"type":"a.b","payload":1` + checkedTail + `{}`, group, false},
-		{"a line behind it", `{"type":"a.b","payload":1` + checkedTail + "\n", group, false},
+		{"another object after it", `{"type":"a.b","payload":1` + checkedTail + `{}`, group, false},
+		{"a line after it", `{"type":"a.b","payload":1` + checkedTail + "\n", group, false},
 		{"without a type", `{"payload":1` + checkedTail, group, false},
 		{"with a type that is none", `{"type":"a b","payload":1` + checkedTail, group, false},
 		{"with an empty type", `{"type":"","payload":1` + checkedTail, group, false},
@@ -174,7 +174,7 @@ func FuzzReadBody(f *testing.F) {
 	})
 }
 
-// Every place in a string is looked at, wherever it lies in its eight bytes.
+// Every byte of a string is checked, whatever its offset in eight bytes.
 func TestSkipString(t *testing.T) {
 	for n := range 40 {
 		for at := range n {

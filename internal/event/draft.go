@@ -146,6 +146,7 @@ func (d *Draft) compactPayload() (json.RawMessage, error) {
 	return b.Bytes(), nil
 }
 
+// target checks and returns the receivers. Of ids that repeat the first is kept.
 func (d *Draft) target() (Target, error) {
 	var t Target
 	named := 0

@@ -61,7 +61,7 @@ func FuzzParseDraft(f *testing.F) {
 
 // strictDraft is ParseDraft by another parser of JSON, which is strict by itself: names
 // are exact, names and values are Unicode, and nothing is there twice or is null. In
-// the payload, it is told to be lenient.
+// the payload, it is set to be lenient.
 func strictDraft(text []byte) (d Draft, err error) {
 	lenient := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	dec := jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))), lenient...)
@@ -176,7 +176,7 @@ func sameDraft(t *testing.T, text []byte) {
 	}
 }
 
-// What is wrong is told of the field that it is wrong with.
+// An error names the field that is invalid.
 func TestDraftNamesTheField(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"GATEWAYID":"g","type":"t"}`:                 "GATEWAYID",

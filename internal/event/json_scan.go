@@ -57,6 +57,7 @@ func CheckMembers(b []byte, f func(name, value []byte) bool) bool {
 // The skip functions return where the value that begins at b[at] ends, or -1 if it is
 // not of their kind.
 
+// skipValue skips any value. depth is how many values enclose it.
 func skipValue(b []byte, at, depth int) int {
 	if at >= len(b) || depth > maxDepth {
 		return -1
@@ -98,6 +99,7 @@ func skipList(b []byte, at, depth int, end byte, item func(b []byte, at, depth i
 	}
 }
 
+// skipMember skips a name, a colon and a value.
 func skipMember(b []byte, at, depth int) int {
 	if at = skipString(b, at); at < 0 || at >= len(b) || b[at] != ':' {
 		return -1
@@ -105,6 +107,7 @@ func skipMember(b []byte, at, depth int) int {
 	return skipValue(b, at+1, depth)
 }
 
+// skipWord skips a fixed text.
 func skipWord(b []byte, at int, word string) int {
 	if !bytes.HasPrefix(b[at:], []byte(word)) {
 		return -1
@@ -151,6 +154,7 @@ func skipString(b []byte, at int) int {
 	return -1
 }
 
+// skipEscape skips an escape of a string (RFC 8259 section 7).
 func skipEscape(b []byte, at int) int {
 	if at+1 >= len(b) {
 		return -1

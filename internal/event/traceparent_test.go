@@ -38,7 +38,7 @@ func TestParseTraceparent(t *testing.T) {
 		{"something follows version 00", "00-" + someTrace + "-" + someSpan + "-01-x", ""},
 		{"a dash follows version 00", "00-" + someTrace + "-" + someSpan + "-01-", ""},
 		{"space before", " 00-" + someTrace + "-" + someSpan + "-01", ""},
-		{"space behind", "00-" + someTrace + "-" + someSpan + "-01 ", ""},
+		{"space after it", "00-" + someTrace + "-" + someSpan + "-01 ", ""},
 		{"version ff", "ff-" + someTrace + "-" + someSpan + "-01", ""},
 		{"a higher version", "01-" + someTrace + "-" + someSpan + "-01", "00-" + someTrace + "-" + someSpan + "-01"},
 		{"a higher version with more", "cc-" + someTrace + "-" + someSpan + "-01-what \"ever", "00-" + someTrace + "-" + someSpan + "-01"},

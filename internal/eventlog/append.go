@@ -79,6 +79,9 @@ func (l *Log) AppendAsync(ev *event.Event, body []byte) (*Pending, error) {
 	return l.out.send(context.Background(), ev, body)
 }
 
+// send publishes an event. What can be refused is refused before the event takes room in the
+// window: a body that is too large, an invalid target, a full disk. Concurrent calls can be stored
+// in another order than that of their numbers.
 func (a *appender) send(ctx context.Context, ev *event.Event, body []byte) (*Pending, error) {
 	if limit := a.log.store.MaxEventBytes(); len(body) > limit {
 		return nil, fmt.Errorf("event log: the event has %d bytes; the limit is %d", len(body), limit)
@@ -144,6 +147,8 @@ func (a *appender) sendAgain(number uint64) bool {
 	return true
 }
 
+// publish sends a message. After an error the append has ended: the message was not sent, so no
+// answer will come.
 func (a *appender) publish(number uint64, msg storage.Outgoing) {
 	err := a.publisher.Publish(number, msg)
 	if err == nil {
@@ -151,5 +156,5 @@ func (a *appender) publish(number uint64, msg storage.Outgoing) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.settle(number, storage.Ack{}, err)
+	a.complete(number, storage.Ack{}, err)
 }

@@ -176,7 +176,7 @@ func (silentStore) LastError() string { return "" }
 func silent() *appender {
 	l := &Log{store: silentStore{}}
 	l.history = newHistory(l, storage.StreamConfig{Name: streamName}, "", nil)
-	l.history.take(firstEpoch(1), 0, false)
+	l.history.adopt(firstEpoch(1), 0, false)
 	a := newAppender(l)
 	a.diagnosing.Store(true) // there is no server to ask
 	return a

@@ -17,6 +17,11 @@ import (
 
 // An appender matches the stream's answers to the appends that wait for them. It is safe for
 // concurrent use.
+//
+// An append is in waiting from enter to complete. It ends in one of five ways: its answer comes
+// (onAck), its answer can be named later (release), it is overdue (sweep), the connection or the
+// history is lost (failAll), or sending fails (publish). Whichever is first removes it from
+// waiting and closes Pending.done. The others then find nothing.
 type appender struct {
 	log       *Log              // constant
 	publisher storage.Publisher // constant after listen
@@ -51,6 +56,7 @@ var (
 	errBranched = fmt.Errorf("%w: its history has changed; publish the event again", ErrUnavailable)
 )
 
+// newAppender returns an appender that cannot send before listen.
 func newAppender(l *Log) *appender {
 	return &appender{log: l, waiting: make(map[uint64]*Pending)}
 }
@@ -117,8 +123,8 @@ func (a *appender) add(size int, e Entry) (uint64, *Pending) {
 	return a.number, p
 }
 
-// settle ends an append, once, and returns what the tails get. Mu is held.
-func (a *appender) settle(number uint64, k storage.Ack, err error) (e Entry) {
+// complete ends an append, once, and returns what the tails get. Mu is held.
+func (a *appender) complete(number uint64, k storage.Ack, err error) (e Entry) {
 	p, ok := a.waiting[number]
 	if !ok {
 		return Entry{} // it failed before
@@ -156,7 +162,7 @@ func (a *appender) onAck(number uint64, k storage.Ack, err error) {
 	a.answered(number, k, err)
 }
 
-// answered settles what the log has answered. The tails get the event after that, and so run
+// answered completes what the log has answered. The tails get the event after that, and so run
 // first: a gateway's event does not wait for the publisher's receipt.
 func (a *appender) answered(number uint64, k storage.Ack, err error) {
 	a.mu.Lock()
@@ -167,7 +173,7 @@ func (a *appender) answered(number uint64, k storage.Ack, err error) {
 			return
 		}
 	}
-	e := a.settle(number, k, err)
+	e := a.complete(number, k, err)
 	a.mu.Unlock()
 	if err == nil {
 		e.Cursor = a.log.CursorOf(k.Seq)
@@ -208,7 +214,7 @@ func (a *appender) stored(number uint64, k storage.Ack) error {
 	return errUnnamed
 }
 
-// release settles the unnamed answers that can be named now. It is called when a tail or a
+// release completes the unnamed answers that can be named now. It is called when a tail or a
 // check has come further.
 func (a *appender) release() {
 	if a.delayed.Load() == 0 {
@@ -218,7 +224,7 @@ func (a *appender) release() {
 	defer a.mu.Unlock()
 	known, n := a.log.history.known.load(), 0
 	for ; n < len(a.unnamed) && a.unnamed[n].ack.Seq <= known; n++ {
-		a.settle(a.unnamed[n].number, a.unnamed[n].ack, nil)
+		a.complete(a.unnamed[n].number, a.unnamed[n].ack, nil)
 	}
 	a.unnamed = slices.Delete(a.unnamed, 0, n)
 	a.delayed.Add(int64(-n))
@@ -238,7 +244,7 @@ func (a *appender) sweep() {
 			continue
 		}
 		overdue = true
-		a.settle(number, storage.Ack{}, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.store.LastError()))
+		a.complete(number, storage.Ack{}, fmt.Errorf("%w: no answer in %v%s", ErrUnavailable, appendTimeout, a.log.store.LastError()))
 	}
 	a.swept = len(a.waiting) > 0
 	if a.swept {
@@ -283,7 +289,7 @@ func (a *appender) failAll(err error) {
 // failWaiting is failAll with mu held.
 func (a *appender) failWaiting(err error) {
 	for number := range a.waiting {
-		a.settle(number, storage.Ack{}, err)
+		a.complete(number, storage.Ack{}, err)
 	}
 	a.unnamed = nil
 	a.delayed.Store(0)

@@ -49,6 +49,7 @@ func appendUntilKilled(dir string) {
 }
 
 func TestKilledProcessLosesNothing(t *testing.T) {
+	t.Parallel() // mostly waits
 	dir := filepath.Join(t.TempDir(), "log")
 	var last event.Cursor
 	for range 2 { // the second begins from what the first left

@@ -21,6 +21,8 @@ type feed struct {
 // followed reports whether there is a tail.
 func (f *feed) followed() bool { return f.joined.Load() > 0 }
 
+// join adds a tail. From now on its intake gets every entry that is pushed. What was pushed
+// before, the tail reads from the store.
 func (f *feed) join() *intake {
 	in := &intake{wake: make(chan struct{}, 1)}
 	f.mu.Lock()
@@ -30,6 +32,7 @@ func (f *feed) join() *intake {
 	return in
 }
 
+// leave removes a tail.
 func (f *feed) leave(in *intake) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -40,6 +43,8 @@ func (f *feed) leave(in *intake) {
 
 // push passes an entry that the log has to every tail. An entry without a body only says that
 // the log has an event at its position. Push does not block.
+//
+// It is called on the goroutine that reads answers, which must never wait for a tail.
 func (f *feed) push(e Entry) {
 	if !f.followed() {
 		return

@@ -64,6 +64,7 @@ type history struct {
 	branched chan struct{} // guarded by mu; closed when the branch changes
 }
 
+// newHistory returns a history that must be opened.
 func newHistory(l *Log, cfg storage.StreamConfig, marker string, s storage.Stream) *history {
 	return &history{
 		log: l, name: cfg.Name, marker: marker, config: cfg, stream: s, shared: l.shared,
@@ -98,7 +99,7 @@ func (h *history) open(ctx context.Context, made bool) error {
 	h.first = uint64(info.Created.UnixMilli()) + h.log.store.Recovery(h.name).Generation
 	switch {
 	case made:
-		h.take(firstEpoch(h.first), 0, false)
+		h.adopt(firstEpoch(h.first), 0, false)
 		return nil
 	case h.shared:
 		return h.log.store.Retry(ctx, requestTimeout+joinFor, h.join)
@@ -129,7 +130,7 @@ func (h *history) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin an epoch: %w", err)
 	}
-	h.take(l, l.marker, false)
+	h.adopt(l, l.marker, false)
 	return h.log.store.EpochBegan(h.name, l.Epoch(), l.marker)
 }
 
@@ -151,10 +152,10 @@ func (h *history) mark(ctx context.Context, l *Lineage, expect storage.Expect) (
 	return &marked, nil
 }
 
-// take makes l, whose marker is in the stream, the current lineage. If a sequence had another
+// adopt is the only function that changes current. It makes l, whose marker is in the stream, the current lineage. If a sequence had another
 // id before, or forced is set, the history has gone back: a new branch begins. Last is a
 // sequence of the stream before which l has every marker.
-func (h *history) take(l *Lineage, last uint64, forced bool) {
+func (h *history) adopt(l *Lineage, last uint64, forced bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.current.Load()
@@ -174,6 +175,8 @@ func (h *history) take(l *Lineage, last uint64, forced bool) {
 		h.known.advance(next.branch, last)
 		return
 	}
+	// The new branch begins. Everything that belongs to the old one must know before a
+	// sequence is used in the new one: footprints, appends, and then readers.
 	next.branch++
 	h.prints.removeAfter(common)
 	h.log.branch(h, func() {
@@ -187,8 +190,8 @@ func (h *history) take(l *Lineage, last uint64, forced bool) {
 		"stream", h.name, "common", before.CursorOf(min(common, h.last.load())), "epoch", formatEpoch(next.Epoch()))
 }
 
-// saw takes the lineage of a marker that a tail of the present branch has read.
-func (h *history) saw(body []byte, seq uint64) {
+// readMarker takes the lineage of a marker that a tail of the present branch has read.
+func (h *history) readMarker(body []byte, seq uint64) {
 	cur := h.lineage()
 	if seq <= cur.marker {
 		return
@@ -198,19 +201,19 @@ func (h *history) saw(body []byte, seq uint64) {
 		h.log.cfg.Logger.Error("event log: skipping an invalid marker", "stream", h.name, "sequence", seq, "err", err)
 		return
 	}
-	h.take(l, seq, false)
+	h.adopt(l, seq, false)
 }
 
-// passed records that a tail of a branch has read the message after another one. Where the
+// advance records that a tail of a branch has read the message after another one. Where the
 // sequence jumps, a marker can be among what was removed.
-func (h *history) passed(ctx context.Context, branch, from, seq uint64, at time.Time) error {
+func (h *history) advance(ctx context.Context, branch, from, seq uint64, at time.Time) error {
 	h.last.advance(branch, seq)
 	if !h.shared {
 		return nil
 	}
 	if known := h.known.of(branch); known < seq {
 		if from+1 < seq || known < from {
-			return h.settle(ctx, seq)
+			return h.awaitIDs(ctx, seq)
 		}
 		h.known.advance(branch, seq)
 	}
@@ -222,8 +225,9 @@ func (h *history) passed(ctx context.Context, branch, from, seq uint64, at time.
 	return nil
 }
 
-// settle waits until the ids of sequences up to seq are final.
-func (h *history) settle(ctx context.Context, seq uint64) error {
+// awaitIDs waits until the ids of sequences up to seq are final: until no marker that this node has
+// not read can be before seq. Nothing gets an id before that.
+func (h *history) awaitIDs(ctx context.Context, seq uint64) error {
 	if !h.shared {
 		return nil
 	}
@@ -235,7 +239,8 @@ func (h *history) settle(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// refresh asks the stream for its newest marker.
+// refresh asks the stream for its newest marker. The state is requested first: a marker that comes
+// after it has a later sequence than those that become final here.
 func (h *history) refresh(ctx context.Context) error {
 	if h.unsure.Load() {
 		return errUnsure
@@ -254,7 +259,7 @@ func (h *history) refresh(ctx context.Context) error {
 		return unavailable(err)
 	}
 	if found != nil && found.marker > cur.marker {
-		h.take(found, info.Last, false)
+		h.adopt(found, info.Last, false)
 		return nil
 	}
 	h.last.advance(cur.branch, info.Last)

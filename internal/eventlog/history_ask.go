@@ -15,6 +15,11 @@ import (
 )
 
 // This file asks the other nodes of a shared log what they know of a stream.
+//
+// A stream alone cannot prove its history: a restored backup looks like the original. A node that
+// has been connected all the time can: it has seen every message. So a node that starts, or was
+// cut off, asks. An answer has the node's lineage and the newest message that it has seen. The
+// lineage is confirmed if it is that of the stream, and the stream has that message.
 
 // A lineageQuestion asks the nodes that have a log open what they know of a stream.
 type lineageQuestion struct {
@@ -84,29 +89,33 @@ func (h *history) join(ctx context.Context) error {
 		if base == nil {
 			base = firstEpoch(h.first)
 		}
+		// Another node was faster with its marker, after this node had read the stream: so the
+		// stream has not gone back in between.
 		if refused != nil && found != nil && !found.equal(refused) { // appended while this node watched
-			h.take(found, info.Last, false)
+			h.adopt(found, info.Last, false)
 			return nil
 		}
 		var confirmed *Lineage
-		others := none
+		nodes := noAnswer
 		if h.name == streamName || !h.log.alone { // else the answer is that of a moment ago, for the events
-			confirmed, others, err = h.ask(ctx, base, found, &info)
+			confirmed, nodes, err = h.ask(ctx, base, found, &info)
 		}
 		if h.name == streamName {
-			h.log.alone = confirmed == nil && others == none
+			h.log.alone = confirmed == nil && nodes == noAnswer
 		}
 		switch {
 		case err != nil:
 			return err
 		case confirmed != nil:
 			return h.resume(ctx, confirmed, found, &info)
-		case others == disagree && time.Now().Before(deadline):
+		case nodes == disagree && time.Now().Before(deadline):
 			sleep(ctx, recheck)
 			continue
-		case others == older:
+		case nodes == older:
 			return h.resume(ctx, base, found, &info)
 		}
+		// Nobody has seen the end of the stream, so an epoch begins there. If another node
+		// appends anything first, the condition fails, and this node reads the stream again.
 		l, err := h.mark(ctx, base.next(newEpoch(base.Epoch()), info.Last), storage.Expect{Last: &info.Last})
 		switch {
 		case errors.Is(err, storage.ErrConflict) && time.Now().Before(deadline):
@@ -115,32 +124,34 @@ func (h *history) join(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("begin an epoch: %w", err)
 		}
-		h.take(l, l.marker, false)
+		h.adopt(l, l.marker, false)
 		return nil
 	}
 }
 
 // resume takes a lineage that is not new, and appends its marker again if it is gone.
 func (h *history) resume(ctx context.Context, l, found *Lineage, info *storage.Info) error {
-	h.take(l, info.Last, false)
+	h.adopt(l, info.Last, false)
 	if found == nil && l.marker > 0 {
 		return h.renew(ctx, l, nil)
 	}
 	return nil
 }
 
-// others is what the other nodes have answered.
-type others int
+// otherNodes is what the other nodes have answered.
+type otherNodes int
 
 const (
-	none     others = iota // no other node uses the stream
-	older                  // nodes of a version before markers do
-	disagree               // a node has seen another history, or is checking the stream
+	noAnswer otherNodes = iota // no other node uses the stream
+	older                      // nodes of a version before markers do
+	disagree                   // a node has seen another history, or is checking the stream
 )
 
 // ask asks the other nodes for a stream's lineage. Base is that of the stream; found is that of
-// its newest marker, or nil if it has none.
-func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.Info) (confirmed *Lineage, said others, err error) {
+// its newest marker, or nil if it has none. One node that confirms is enough; others can be wrong
+// only if they are not up to date. If no node answers, ask looks for nodes of versions that do not
+// know the question: they answer another one.
+func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.Info) (confirmed *Lineage, nodes otherNodes, err error) {
 	q, err := json.Marshal(lineageQuestion{h.log.run, h.name})
 	if err != nil {
 		panic("BUG: a question does not marshal: " + err.Error())
@@ -156,22 +167,22 @@ func (h *history) ask(ctx context.Context, base, found *Lineage, info *storage.I
 		case l != nil:
 			confirmed = l
 		default:
-			said = disagree
+			nodes = disagree
 		}
 		return confirmed != nil
 	})
-	if confirmed != nil || said == disagree || failed != nil || err != nil {
-		return confirmed, said, errors.Join(failed, err)
+	if confirmed != nil || nodes == disagree || failed != nil || err != nil {
+		return confirmed, nodes, errors.Join(failed, err)
 	}
 	wait, cancel = context.WithTimeout(ctx, askFor)
 	defer cancel()
 	err = h.log.Bus().Ask(wait, anyNode, nil, func(node []byte) bool {
 		if string(node) != h.log.cfg.Node { // this node answers too
-			said = older
+			nodes = older
 		}
-		return said == older
+		return nodes == older
 	})
-	return nil, said, err
+	return nil, nodes, err
 }
 
 // readLineageAnswer reads an answer and the lineage in it. The lineage is nil if the node is
@@ -188,7 +199,8 @@ func readLineageAnswer(answer []byte) (a lineageAnswer, l *Lineage) {
 	return a, l
 }
 
-// agrees returns the lineage in a node's answer, or nil if it does not match the stream.
+// agrees returns the lineage in a node's answer, or nil if it does not match the stream. If the
+// answer is newer than info, it updates info.
 func (h *history) agrees(ctx context.Context, answer []byte, base, found *Lineage, info *storage.Info) (*Lineage, error) {
 	a, l := readLineageAnswer(answer)
 	if l == nil {

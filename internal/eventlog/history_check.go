@@ -16,6 +16,12 @@ import (
 // This file compares shared streams with what the node has seen of them: a NATS server can
 // come back with older files or with none, and people can delete a stream, make it again or
 // purge it.
+//
+// A history is in one of three states. Normally it is sure, and every two seconds a check costs
+// one request. When the connection is lost, or something looks wrong, it becomes unsure: no
+// append gets an id, no tail continues, and positions are refused as temporarily unavailable.
+// When a check then finds another history, it is suspected, and the next check decides. A check
+// that finds or makes everything right makes it sure again.
 
 const (
 	// checkFully is the interval of comparisons when nothing seems to have happened.
@@ -76,7 +82,7 @@ func (h *history) keepMarker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.take(l, l.marker, false)
+	h.adopt(l, l.marker, false)
 	return h.log.store.EpochBegan(h.name, l.Epoch(), l.marker)
 }
 
@@ -124,8 +130,9 @@ func (h *history) mustCompare(info *storage.Info, cur *Lineage, losses uint64) b
 		h.checked.last != info.Last || time.Since(h.checked.at) >= checkFully || h.due(info, cur)
 }
 
-// look finds out what the stream has of what this node has seen.
-func (h *history) look(ctx context.Context, info storage.Info, cur *Lineage, last uint64) (*sight, error) {
+// look finds out what the stream has of what this node has seen. Last is the newest sequence that
+// was known before info was requested.
+func (h *history) look(ctx context.Context, info storage.Info, cur *Lineage, last uint64) (*finding, error) {
 	found, err := h.newest(ctx)
 	if err != nil {
 		return nil, err
@@ -139,7 +146,7 @@ func (h *history) look(ctx context.Context, info storage.Info, cur *Lineage, las
 			bad = min(bad, info.Last+1)
 		}
 	}
-	return &sight{info: info, cur: cur, found: found, last: last, good: good, bad: bad}, nil
+	return &finding{info: info, cur: cur, found: found, last: last, good: good, bad: bad}, nil
 }
 
 // confirm records that a check has found, or made, the stream's history to be the current one.
@@ -226,6 +233,9 @@ func (h *history) compareFootprints(ctx context.Context, info *storage.Info, kno
 		prints = prints[:len(prints)-1]
 	}
 	bad = math.MaxUint64
+	// The newest one first: usually it is good, and one comparison is enough. If it is not, a
+	// binary search finds where the histories part. That is one point, because a stream only
+	// goes back as a whole.
 	lo, hi := 0, len(prints) // prints[:lo] are good, prints[hi:] are bad
 	for probe := hi - 1; lo < hi; probe = lo + (hi-lo)/2 {
 		same, err := h.has(ctx, prints[probe], info)
@@ -268,6 +278,7 @@ func (h *history) has(ctx context.Context, p footprint, info *storage.Info) (boo
 	return m.Time.UnixNano() == p.time, nil
 }
 
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -12,10 +12,18 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// This file decides what a node does when a check has found something.
+// This file decides what a node does when a check has found something. Three results are
+// possible, apart from "nothing to do":
+//
+//   - renew: the epoch continues, and only its marker must be appended again;
+//   - follow: another node has begun an epoch, which this node takes;
+//   - beginEpochAfter: nobody has yet, and the history is not what this node has seen.
+//
+// All of them are conditional writes, or follow one. So nodes that decide at the same time
+// agree: one write succeeds, and the others find its marker at their next check.
 
-// A sight is what a check has found.
-type sight struct {
+// A finding is what a check has found.
+type finding struct {
 	info  storage.Info
 	cur   *Lineage // what this node knows
 	found *Lineage // of the newest marker; nil: there is none
@@ -28,15 +36,17 @@ type sight struct {
 // whileConnected acts for a node that has been connected since the last check. Then no server
 // has come back with another store unnoticed. But the stream can have been deleted or made
 // again, and another of its servers can have lost something.
-func (h *history) whileConnected(ctx context.Context, s *sight) error {
+func (h *history) whileConnected(ctx context.Context, s *finding) error {
 	target := s.cur
 	if s.found != nil && !s.found.equal(s.cur) {
 		target = s.found
 	}
 	remade := !s.info.Created.Equal(h.created)
 	switch common := s.cur.Common(target); {
+	// A message that both lineages name alike is another one, or gone: no epoch says so yet.
 	case s.bad <= common && s.bad != math.MaxUint64:
-		return h.depart(ctx, s, s.cur, s.good)
+		return h.beginEpochAfter(ctx, s, s.cur, s.good)
+	// Another node has begun an epoch, or has made the stream again with its marker.
 	case s.found != nil && (target != s.cur && s.found.marker >= s.cur.marker || remade):
 		h.follow(s)
 	case s.cur.marker > 0 && (s.found == nil || s.found.marker < s.cur.marker || h.due(&s.info, s.cur)):
@@ -49,37 +59,38 @@ func (h *history) whileConnected(ctx context.Context, s *sight) error {
 // have come back with any earlier store, also with markers of epochs that have continued
 // elsewhere, and it can have lost what only another node has seen. So the node stays in an epoch
 // only if another node confirms it that has not lost the connection, or has asked before.
-func (h *history) afterLoss(ctx context.Context, s *sight) error {
+func (h *history) afterLoss(ctx context.Context, s *finding) error {
 	same := s.info.Created.Equal(h.created) && s.bad == math.MaxUint64
 	if same && (s.found == nil || s.found.equal(s.cur)) {
-		confirmed, said, err := h.ask(ctx, s.cur, s.found, &s.info)
+		confirmed, nodes, err := h.ask(ctx, s.cur, s.found, &s.info)
 		switch {
 		case err != nil:
 			return err
-		case (confirmed == nil || !confirmed.equal(s.cur)) && said != older:
+		case (confirmed == nil || !confirmed.equal(s.cur)) && nodes != older:
 			h.suspected = true // nothing contradicts it, and a second look would show the same
-			return h.depart(ctx, s, s.cur, s.info.Last)
+			return h.beginEpochAfter(ctx, s, s.cur, s.info.Last)
 		case s.cur.marker > 0 && (s.found == nil || h.due(&s.info, s.cur)): // purged, or about to leave
 			return h.renew(ctx, s.cur, s.found)
 		}
 		return nil
 	}
 	if s.found != nil && !s.found.equal(s.cur) {
-		confirmed, said, err := h.ask(ctx, s.found, s.found, &s.info)
+		confirmed, nodes, err := h.ask(ctx, s.found, s.found, &s.info)
 		switch {
 		case err != nil:
 			return err
 		case confirmed != nil:
 			h.follow(s)
 			return nil
-		case said == disagree && h.waited < maxWaits:
+		case nodes == disagree && h.waited < maxWaits:
 			h.waited++
 			h.unsure.Store(true)
 			return errSuspect
 		}
 	}
-	// The stream's own markers say what it has. After that it has lost something, or can
-	// have, unless another message has the sequence of one that this node knows.
+	// The new epoch begins after the newest message, in the lineage of the stream's own newest
+	// marker. But if the stream has another message than this node has seen, where both
+	// lineages have the same epoch, it begins after the last message that is the same.
 	base, after := s.found, s.info.Last
 	if base == nil {
 		base = firstEpoch(uint64(s.info.Created.UnixMilli()))
@@ -87,16 +98,18 @@ func (h *history) afterLoss(ctx context.Context, s *sight) error {
 	if s.info.Created.Equal(h.created) && s.bad <= min(after, s.cur.Common(base)) {
 		after = s.good
 	}
-	return h.depart(ctx, s, base, after)
+	return h.beginEpochAfter(ctx, s, base, after)
 }
 
 // maxWaits is how many checks wait for other nodes to check the stream, before this node
 // decides by itself.
 const maxWaits = 8
 
-// depart begins an epoch after a sequence of a lineage: what follows is not what this node has
-// seen, or need not be.
-func (h *history) depart(ctx context.Context, s *sight, base *Lineage, after uint64) error {
+// beginEpochAfter begins an epoch after a sequence of a lineage, because what follows is not what
+// this node has seen, or need not be. The first call only sets suspected: two checks in a row must
+// agree, see recheck. The marker is written on the condition that no other marker has come since,
+// and, at the end of the stream, no other message.
+func (h *history) beginEpochAfter(ctx context.Context, s *finding, base *Lineage, after uint64) error {
 	if !h.suspected {
 		h.suspected = true
 		h.unsure.Store(true)
@@ -117,7 +130,7 @@ func (h *history) depart(ctx context.Context, s *sight, base *Lineage, after uin
 		return err // another node was first, or the next check tries again
 	}
 	h.created, h.remade = s.info.Created, false
-	h.take(l, l.marker, true)
+	h.adopt(l, l.marker, true)
 	return nil
 }
 
@@ -133,14 +146,16 @@ func (h *history) discard() {
 	_ = h.stream.Delete(ctx) // or the next check tries again
 }
 
-// follow takes the epoch that another node has begun.
-func (h *history) follow(s *sight) {
+// follow takes the epoch that another node has begun. It is a new branch if anything that this
+// node has seen is not in the stream now, even where the ids are the same.
+func (h *history) follow(s *finding) {
 	forced := s.bad != math.MaxUint64 || s.last > s.info.Last || !s.info.Created.Equal(h.created)
 	h.created, h.remade = s.info.Created, false
-	h.take(s.found, s.info.Last, forced)
+	h.adopt(s.found, s.info.Last, forced)
 }
 
-// renew appends the current lineage's marker again.
+// renew appends the current lineage's marker again: same epochs, later sequence. The condition
+// makes sure that it does not hide a newer marker of another node.
 func (h *history) renew(ctx context.Context, cur, found *Lineage) error {
 	after := uint64(0)
 	if found != nil {
@@ -151,7 +166,7 @@ func (h *history) renew(ctx context.Context, cur, found *Lineage) error {
 		return nil
 	}
 	if err == nil {
-		h.take(l, l.marker, false)
+		h.adopt(l, l.marker, false)
 	}
 	return err
 }

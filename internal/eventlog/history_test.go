@@ -72,8 +72,8 @@ func (w *world) open(i int) {
 		known, at := l.Lineage(), uint64(0)
 		for ctx.Err() == nil {
 			_ = l.Follow(ctx, known, at, Follower{
-				Event:  func(e Entry) { w.sees(e); at = e.Cursor.Seq },
-				Turned: func(to *Lineage, common uint64) { known, at = to, min(at, common) },
+				Event:          func(e Entry) { w.sees(e); at = e.Cursor.Seq },
+				LineageChanged: func(to *Lineage, common uint64) { known, at = to, min(at, common) },
 			})
 			sleep(ctx, 20*time.Millisecond)
 		}
@@ -238,12 +238,14 @@ func (w *world) check() {
 // Whatever happens to the stream and the nodes: no id belongs to two events, the nodes agree,
 // and a position is valid if and only if the stream has its event.
 func TestHistories(t *testing.T) {
+	t.Parallel() // mostly waits
 	if testing.Short() {
 		t.Skip("starts servers again and again")
 	}
 	for range 3 {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
 			w := newWorld(t, 2)
 			saved := filepath.Join(t.TempDir(), "saved")

@@ -96,6 +96,8 @@ func (j *Journal) Resolve(ctx context.Context, c event.Cursor) (seq uint64, ok b
 	return c.Seq, l.Contains(c) && c.Seq <= j.last.load(), nil
 }
 
+// subject returns the subject of records with a name. A rune that is not allowed in a name
+// could have a meaning in a subject.
 func (j *Journal) subject(name string) string {
 	return j.prefix + strings.Map(func(r rune) rune {
 		if event.ValidName(string(r)) {
@@ -136,6 +138,8 @@ func (j *Journal) Append(ctx context.Context, records ...Record) (last uint64, e
 	return last, nil
 }
 
+// append adds at most appendBatch records. The branch is read before they are sent: if the
+// history goes back in the meantime, their sequences say nothing of the new branch.
 func (j *Journal) append(ctx context.Context, records []Record) (last uint64, err error) {
 	branch := j.lineage().branch
 	messages := make([]storage.Outgoing, len(records))

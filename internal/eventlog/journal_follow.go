@@ -19,6 +19,7 @@ func (j *Journal) Await(ctx context.Context, after uint64) error {
 		return err
 	}
 	defer done()
+	// The first record ends the reader. Others can come before it has ended.
 	found := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -48,6 +49,9 @@ func (j *Journal) Follow(ctx context.Context, after uint64, synced func(), f fun
 	return j.follow(ctx, after, synced, f)
 }
 
+// follow is Follow inside a call of Log.reading. When the history goes back, it continues after
+// the last sequence that both histories have in common. So a record can come twice, with
+// different ids; none is missed.
 func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f func(Record)) error {
 	for known := (*Lineage)(nil); ; {
 		lineage, branched := j.watch()
@@ -62,7 +66,9 @@ func (j *Journal) follow(ctx context.Context, after uint64, synced func(), f fun
 	}
 }
 
-// followBranch follows the journal until its history goes back.
+// followBranch follows the journal until its history goes back, and then returns errWentBack.
+// After is updated with each record, so that the next call continues there. It ends when the
+// connection is lost, too: a consumer of its own would not notice that for many seconds.
 func (j *Journal) followBranch(ctx context.Context, after *uint64, branched <-chan struct{}, synced func(), f func(Record)) error {
 	ctx, cancel, err := j.log.store.Session(ctx)
 	if err != nil {
@@ -88,7 +94,8 @@ func (j *Journal) followBranch(ctx context.Context, after *uint64, branched <-ch
 	return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 }
 
-// read passes records to f until an error ends it.
+// read passes records to f until an error ends it. It calls synced when it has passed the newest
+// record that existed when it began.
 func (j *Journal) read(ctx context.Context, after *uint64, synced func(), f func(Record)) error {
 	_, last, err := j.Bounds(ctx)
 	if err != nil {
@@ -104,7 +111,7 @@ func (j *Journal) read(ctx context.Context, after *uint64, synced func(), f func
 		switch r := j.record(m); {
 		case m.Subject == j.marker:
 			if j.shared {
-				j.saw(m.Data, r.Seq)
+				j.readMarker(m.Data, r.Seq)
 			}
 		case j.valid(r):
 			f(r)
@@ -120,6 +127,7 @@ func (j *Journal) read(ctx context.Context, after *uint64, synced func(), f func
 	})
 }
 
+// isClosed reports whether a channel is closed that nobody sends to.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

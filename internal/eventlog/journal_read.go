@@ -76,7 +76,7 @@ func (j *Journal) readAfter(ctx context.Context, q JournalQuery, gaps bool) (rec
 		return nil, 0, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 	}
 	records, upTo = page.records, page.upTo
-	if err := j.settle(ctx, upTo); err != nil {
+	if err := j.awaitIDs(ctx, upTo); err != nil {
 		return nil, 0, err
 	}
 	now := j.lineage()
@@ -124,6 +124,8 @@ func (p *journalPage) add(j *Journal, m storage.Message) (more bool) {
 	return len(p.records) < p.q.Limit && p.bytes < readBytes
 }
 
+// record returns the record in a message. The epoch is optional: records of versions before
+// epochs have none.
 func (j *Journal) record(m storage.Message) Record {
 	epoch, _ := strconv.ParseUint(m.Header.Get(headerEpoch), 36, 64)
 	return Record{Epoch: epoch, Seq: m.Seq, Name: strings.TrimPrefix(m.Subject, j.prefix), At: m.Time, Data: m.Data}

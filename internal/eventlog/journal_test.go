@@ -247,6 +247,7 @@ func TestJournalPurge(t *testing.T) {
 
 // Records that are never answered do not block others for ever.
 func TestJournalUnanswered(t *testing.T) {
+	t.Parallel() // mostly waits
 	l := open(t, config{InMemory: true})
 	j := openJournal(t, l, JournalConfig{})
 	if err := l.js.DeleteStream(t.Context(), j.name); err != nil {
@@ -260,7 +261,7 @@ func TestJournalUnanswered(t *testing.T) {
 	for i := range many {
 		many[i].Name = "a"
 	}
-	for range 4 { // together more than the client has under way at once
+	for range 4 { // together more than the client allows in flight
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, err := j.Append(ctx, many...)
 		cancel()
@@ -356,7 +357,7 @@ func TestJournalAppendAgain(t *testing.T) {
 	if err != nil || first != 2 {
 		t.Fatal(first, err)
 	}
-	last, err := j.Append(t.Context(), records...) // the answers are said to be lost
+	last, err := j.Append(t.Context(), records...) // the answers are nodes to be lost
 	if err != nil || last != 3 {
 		t.Fatal(last, err)
 	}

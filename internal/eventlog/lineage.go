@@ -52,7 +52,8 @@ type epoch struct {
 	last   uint64 // sequence
 }
 
-// maxEpochs bounds the list in a marker, which must fit into any server's max_payload.
+// maxEpochs bounds the list in a marker. The marker, of some 50 KB then, must fit into the
+// max_payload of any server.
 const maxEpochs = 1000
 
 // firstEpoch returns the lineage of a stream without a marker.
@@ -226,6 +227,7 @@ func (l *Lineage) appendMarker(dst []byte) []byte {
 	return append(dst, b...)
 }
 
+// formatEpoch returns an epoch as it is in ids: in base 36.
 func formatEpoch(n uint64) string { return strconv.FormatUint(n, 36) }
 
 var errMarker = errors.New("not an epoch marker")

@@ -41,7 +41,7 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	branch := l.Lineage().branch
 	_, last, err := l.Bounds(ctx)
 	if err == nil {
-		err = l.history.settle(ctx, last)
+		err = l.history.awaitIDs(ctx, last)
 	}
 	if err != nil {
 		return nil, event.Cursor{}, false, err
@@ -51,6 +51,7 @@ func (l *Log) List(ctx context.Context, q Query) (list []Entry, next event.Curso
 	if err = l.stream.Pages(ctx, r, q.Limit, func(m storage.Message) bool { return s.add(ctx, m) }); err != nil {
 		err = fmt.Errorf("%w: read: %w", ErrUnavailable, err)
 	}
+	// The consumer can be on a server that lags. What it did not have, the leader has.
 	for upTo := s.at; err == nil && s.err == nil && !s.more && upTo < last && l.shared; {
 		upTo, err = l.newest(ctx, r.Subjects, upTo, last, func(m storage.Message) bool { return s.add(ctx, m) })
 	}
@@ -85,7 +86,7 @@ func (s *listing) add(ctx context.Context, m storage.Message) bool {
 		s.more = true
 		return false
 	}
-	if s.err = s.log.history.settle(ctx, m.Seq); s.err != nil {
+	if s.err = s.log.history.awaitIDs(ctx, m.Seq); s.err != nil {
 		return false
 	}
 	s.at = m.Seq
@@ -151,7 +152,8 @@ func (q *Query) subjects() []string {
 	return list
 }
 
-// wants reports whether a query selects an event with one of its subjects.
+// wants reports whether a query selects an event with one of its subjects. The subject of an
+// event for several gateways does not contain their ids, so wants checks the target.
 func (q *Query) wants(e *Entry) bool {
 	if q.Wants != nil && !q.Wants(e.Target, e.Cursor) {
 		return false

@@ -74,6 +74,7 @@ func Open(ctx context.Context, store storage.Store, cfg Config) (*Log, error) {
 	}
 	l.ctx, l.end = context.WithCancelCause(context.Background())
 	l.out = newAppender(l)
+	// Before the first stream is opened: a loss from then on can hide a change of its history.
 	store.OnConnection(l.disconnected, l.checkSoon)
 	if err := l.start(ctx); err != nil {
 		l.Close()
@@ -114,6 +115,7 @@ func (l *Log) start(ctx context.Context) error {
 // requestTimeout bounds one try of a request to a cluster whose leader can be missing.
 const requestTimeout = 3 * time.Second
 
+// streamConfig returns what the stream of events keeps.
 func (l *Log) streamConfig() storage.StreamConfig {
 	return storage.StreamConfig{
 		Name:        streamName,
@@ -216,6 +218,7 @@ func (l *Log) Close() {
 	l.closing = true
 	l.mu.Unlock()
 
+	// First the appends, which need the store's answers; then what reads.
 	l.out.drain()
 	l.end(storage.ErrClosed)
 	l.readers.Wait()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,128 +111,6 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-func TestFolderIsPrivate(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	open(t, config{Dir: dir})
-	st, err := os.Stat(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if st.Mode().Perm() != 0o700 {
-		t.Errorf("mode %v, want 0700", st.Mode().Perm())
-	}
-}
-
-func TestMemoryForgets(t *testing.T) {
-	temp := t.TempDir()
-	t.Setenv("TMPDIR", temp)
-	l := open(t, config{InMemory: true})
-	add(t, l, 0)
-	if got := read(t, l, event.Cursor{}, 1); len(got) != 1 {
-		t.Errorf("read %d events, want 1", len(got))
-	}
-	if err := l.Check(t.Context()); err != nil {
-		t.Error(err)
-	}
-	closeLog(t, l)
-	if left, _ := os.ReadDir(temp); len(left) != 0 {
-		t.Errorf("these files are left: %v", left)
-	}
-	l = open(t, config{InMemory: true})
-	if l.Last().Seq != 0 {
-		t.Errorf("a new log in memory begins at %v", l.Last())
-	}
-}
-
-func TestOpenErrors(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	used := open(t, config{})
-	cases := []struct {
-		name string
-		cfg  config
-		want []string
-	}{
-		{"no folder", config{}, []string{"no folder"}},
-		{"below a file", config{Dir: filepath.Join(file, "log")}, []string{"cannot make", file, "choose another"}},
-		{"is a file", config{Dir: file}, []string{file, "choose another"}},
-		{"in use", config{Dir: used.dir}, []string{"in use by another process", used.dir}},
-		{"short retention", config{InMemory: true, Retention: time.Millisecond}, []string{"retention 1ms", "100ms"}},
-		{"negative retention", config{InMemory: true, Retention: -1}, []string{"retention"}},
-		{"negative bytes", config{InMemory: true, RetentionBytes: -1}, []string{"-1 bytes"}},
-		{"huge events", config{InMemory: true, MaxEventBytes: 1 << 31}, []string{"2147483648 bytes"}},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			l, err := openLog(t.Context(), c.cfg)
-			if err == nil {
-				l.Close()
-				t.Fatal("opened")
-			}
-			for _, want := range c.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error %q does not say %q", err, want)
-				}
-			}
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("error %q has several lines", err)
-			}
-		})
-	}
-	if c := add(t, used, 0); c.Seq != 1 {
-		t.Errorf("the log in use is disturbed: %v", c)
-	}
-}
-
-// A stream that the server cannot read must not be replaced by an empty one.
-func TestDamagedStore(t *testing.T) {
-	cases := []struct {
-		name   string
-		damage func(stream string) error
-	}{
-		{"meta overwritten", func(s string) error {
-			return os.WriteFile(filepath.Join(s, "meta.inf"), []byte("{"), 0o600)
-		}},
-		{"meta gone", func(s string) error { return os.Remove(filepath.Join(s, "meta.inf")) }},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "log")
-			l := open(t, config{Dir: dir})
-			add(t, l, 0)
-			closeLog(t, l)
-			if err := c.damage(filepath.Join(dir, "jetstream", "$G", "streams", streamName)); err != nil {
-				t.Fatal(err)
-			}
-			for range 2 { // the first try must not have made it worse
-				l, err := openLog(t.Context(), config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
-				if err == nil {
-					l.Close()
-					t.Fatal("opened")
-				}
-				if !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), dir) {
-					t.Errorf("error %q", err)
-				}
-			}
-		})
-	}
-}
-
-func TestOpenEndedContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	dir := filepath.Join(t.TempDir(), "log")
-	if l, err := openLog(ctx, config{Dir: dir}); !errors.Is(err, context.Canceled) {
-		t.Errorf("log %v, error %v", l, err)
-	}
-	open(t, config{Dir: dir}) // nothing holds the folder
-}
-
 func TestClosed(t *testing.T) {
 	l := open(t, config{InMemory: true})
 	b, err := l.Bucket(t.Context(), "b")
@@ -276,36 +153,5 @@ func TestCheck(t *testing.T) {
 	}
 	if err := l.Check(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("without its stream: %v", err)
-	}
-}
-
-func TestCloseLeavesNoDescriptor(t *testing.T) {
-	descriptors := func() int {
-		fds, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Skip("no /proc here")
-		}
-		return len(fds)
-	}
-	run := func() {
-		l := open(t, config{})
-		b, err := l.Bucket(t.Context(), "b")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.Create(t.Context(), "k", nil); err != nil {
-			t.Fatal(err)
-		}
-		add(t, l, 0)
-		read(t, l, event.Cursor{}, 1)
-		closeLog(t, l)
-	}
-	run() // what the runtime opens once
-	before := descriptors()
-	for range 3 {
-		run()
-	}
-	if after := descriptors(); after > before {
-		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }

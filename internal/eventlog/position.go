@@ -103,7 +103,7 @@ func (l *Log) Position(ctx context.Context) (event.Cursor, error) {
 		return event.Cursor{}, info.Quorum
 	}
 	l.history.last.advance(branch, info.Last)
-	if err := l.history.settle(ctx, info.Last); err != nil {
+	if err := l.history.awaitIDs(ctx, info.Last); err != nil {
 		return event.Cursor{}, err
 	}
 	return l.CursorOf(info.Last), nil

@@ -38,6 +38,7 @@ func (l *Log) ReadIn(ctx context.Context, in *Lineage, after uint64, f func(Entr
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Cancelling ctx ends the reader, but calls that are in progress still come.
 	var failed error
 	t := &tail{log: l, lineage: in, last: max(after, first-1), f: func(e Entry) {
 		if failed != nil {
@@ -67,7 +68,7 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Entry, error) {
 	case err != nil:
 		return Entry{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := l.history.settle(ctx, seq); err != nil {
+	if err := l.history.awaitIDs(ctx, seq); err != nil {
 		return Entry{}, err
 	}
 	e, err := l.entry(&m)

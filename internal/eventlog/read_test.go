@@ -219,6 +219,7 @@ func fill(tb testing.TB, l *testLog, n int) {
 
 // Read returns every event once and in order, while others are appended.
 func TestReadWhileAppending(t *testing.T) {
+	t.Parallel() // mostly waits
 	for _, c := range []struct {
 		name string
 		cfg  config
@@ -298,6 +299,7 @@ func TestReadReturnsTheError(t *testing.T) {
 
 // Rare events are found in pages, each of which returns soon.
 func TestListOfWhatIsRare(t *testing.T) {
+	t.Parallel() // mostly waits
 	l := open(t, config{})
 	fill(t, l, 60_000)
 	var found []Entry

@@ -15,7 +15,9 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// A replay brings a tail to a sequence by reading the stream.
+// A replay brings a tail to a sequence by reading the stream. While it runs, the goroutine of the
+// scan owns the tail, and the goroutine of the tail waits in run. The mutex is for the end of a
+// replay: the scan can still be in a call of onMessage when run wants to return.
 type replay struct {
 	// Constant.
 	tail     *tail
@@ -30,6 +32,8 @@ type replay struct {
 	err  error      // guarded by mu; why it ended too early
 }
 
+// run reads until the tail has reached r.to, and returns nil; or until the history goes back,
+// and returns errWentBack. When it returns, the tail is the caller's again.
 func (r *replay) run(ctx context.Context) error {
 	if isClosed(r.branched) {
 		return errWentBack
@@ -62,6 +66,8 @@ func (r *replay) pending(n uint64) bool {
 	return true
 }
 
+// begun reports that the log can be read. A replay that ends by itself does not report it: the
+// tail does when it has caught up.
 func (r *replay) begun() {
 	if !r.ends() {
 		r.tail.began()
@@ -99,9 +105,9 @@ func (r *replay) onMessage(m storage.Message) {
 	h := t.log.history
 	isMarker := m.Subject == h.marker
 	if isMarker && h.shared {
-		h.saw(m.Data, m.Seq)
+		h.readMarker(m.Data, m.Seq)
 	}
-	if err := h.passed(r.ctx, r.branch, t.last, m.Seq, m.Time); err != nil {
+	if err := h.advance(r.ctx, r.branch, t.last, m.Seq, m.Time); err != nil {
 		r.finish(err)
 		return
 	}
@@ -111,7 +117,7 @@ func (r *replay) onMessage(m storage.Message) {
 		return
 	}
 	if t.lineage != lineage && t.lineage != nil {
-		t.turn(lineage)
+		t.changeLineage(lineage)
 	}
 	t.last = m.Seq
 	t.log.out.release()

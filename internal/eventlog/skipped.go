@@ -84,6 +84,7 @@ func (k *skipLog) writeAgain(name string, s *skipSource) {
 	}
 }
 
+// close stops the timers. Nothing is logged after it.
 func (k *skipLog) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -68,7 +68,8 @@ func addressTarget(t event.Target) (kind string, err error) {
 	}
 }
 
-// target is the inverse of address.
+// target is the inverse of address. It accepts only what address can make, because other
+// programs can write to the stream: what is accepted here is delivered without another check.
 func target(subject string, header storage.Header) (event.Target, error) {
 	kind, ours := strings.CutPrefix(subject, subjectPrefix)
 	if !ours {

@@ -62,10 +62,10 @@ func (l *Log) Tail(ctx context.Context, after event.Cursor, f func(Entry)) error
 type Follower struct {
 	// Event is called with every event, as Tail's function is.
 	Event func(Entry)
-	// Turned is called when the log has another lineage than the one the follower knew,
+	// LineageChanged is called when the log has another lineage than the one the follower knew,
 	// before any event of the new lineage. Common is the last sequence that both histories
 	// have in common. Event is called again with what comes after it.
-	Turned func(l *Lineage, common uint64)
+	LineageChanged func(l *Lineage, common uint64)
 	// Reading is called when the log can be read.
 	Reading func()
 }
@@ -78,7 +78,7 @@ func (l *Log) Follow(ctx context.Context, known *Lineage, after uint64, f Follow
 		return err
 	}
 	defer done()
-	t := &tail{log: l, f: f.Event, turned: f.Turned, reading: f.Reading, lineage: known, last: after, live: true}
+	t := &tail{log: l, f: f.Event, lineageChanged: f.LineageChanged, reading: f.Reading, lineage: known, last: after, live: true}
 	if l.shared {
 		l.tails.Add(1)
 		defer l.tails.Add(-1)
@@ -88,14 +88,14 @@ func (l *Log) Follow(ctx context.Context, known *Lineage, after uint64, f Follow
 }
 
 // A tail is one call of Follow or Read. One goroutine at a time owns it: that of the call, or
-// that of the replay under way.
+// that of the replay in progress.
 type tail struct {
 	// Constant.
-	log     *Log
-	f       func(Entry)
-	turned  func(*Lineage, uint64) // can be nil
-	reading func()                 // can be nil
-	live    bool                   // it counts skipped messages; reading again does not
+	log            *Log
+	f              func(Entry)
+	lineageChanged func(*Lineage, uint64) // can be nil
+	reading        func()                 // can be nil
+	live           bool                   // it counts skipped messages; reading again does not
 
 	in      *intake
 	lineage *Lineage // that last belongs to; nil: the present one
@@ -107,7 +107,7 @@ type tail struct {
 func (t *tail) runShared(ctx context.Context) error {
 	for {
 		lineage, _ := t.log.history.watch()
-		t.turn(lineage)
+		t.changeLineage(lineage)
 		if err := t.catchUp(ctx, math.MaxUint64); !errors.Is(err, errWentBack) {
 			return err
 		}
@@ -117,7 +117,7 @@ func (t *tail) runShared(ctx context.Context) error {
 // run reads a log that only this process appends to: what is appended while it runs from the
 // feed, at once; what was appended before, or is missing in the feed, from the store.
 func (t *tail) run(ctx context.Context) error {
-	t.turn(t.log.Lineage())
+	t.changeLineage(t.log.Lineage())
 	t.in = t.log.feed.join()
 	defer t.log.feed.leave(t.in)
 	// The feed does not have what was appended before join.
@@ -148,13 +148,13 @@ func (t *tail) run(ctx context.Context) error {
 // errWentBack ends a read when the log's history is not the one that it began with.
 var errWentBack = fmt.Errorf("%w: its history has changed", ErrUnavailable)
 
-// turn changes to a lineage, and goes back to what it has in common with the one before.
-func (t *tail) turn(l *Lineage) {
+// changeLineage changes to a lineage, and goes back to what it has in common with the one before.
+func (t *tail) changeLineage(l *Lineage) {
 	if before := t.lineage; before != nil && before != l {
 		common := before.Common(l)
 		t.last = min(t.last, common)
-		if t.turned != nil {
-			t.turned(l, common)
+		if t.lineageChanged != nil {
+			t.lineageChanged(l, common)
 		}
 	}
 	t.lineage = l
@@ -167,6 +167,8 @@ func (t *tail) began() {
 	}
 }
 
+// takeAll takes entries of the feed until ctx ends. Its function can be slow, so ctx is checked
+// before each.
 func (t *tail) takeAll(ctx context.Context, batch []Entry) error {
 	for i := range batch {
 		if ctx.Err() != nil {

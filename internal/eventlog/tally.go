@@ -24,6 +24,7 @@ func (t *tally) advance(branch, seq uint64) {
 	}
 }
 
+// load returns the sequence, of whatever branch is current.
 func (t *tally) load() uint64 { return t.v.Load() & (1<<branchShift - 1) }
 
 // of returns the sequence, or 0 if it belongs to another branch.

@@ -45,7 +45,7 @@ func (l *Log) checkSoon() {
 func (l *Log) checkAll() (ok bool) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
-	l.abort.Store(&cancel)
+	l.abort.Store(&cancel) // disconnected calls it
 	ok = true
 	for i, h := range l.histories() {
 		err := h.check(ctx)

@@ -17,33 +17,35 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Bounds on what the validator is given. It compares numbers exactly, as fractions of
-// integers: of 1e1000000 it would write out a million digits, again for each keyword.
+// Bounds on what the validator is given. It compares numbers exactly, as
+// fractions of integers: for 1e1000000 it would write a million digits, again
+// for each keyword.
 const (
-	maxNumberLen = 400 // characters: more than any float64 has, written out
-	maxExponent  = 400 // up or down: more than any float64 has
-	// maxDepth is how deeply a payload may be nested. The validator keeps the whole path
-	// with each of its complaints, of which there is one at each level.
+	maxNumberLen = 400 // characters; more than any float64 needs when written out
+	maxExponent  = 400 // positive or negative; more than any float64 has
+	// maxDepth is how deep a payload can be nested. The validator reports a
+	// problem at each level, each with the whole path to it.
 	maxDepth = 200
-	// maxPattern is how long a regular expression may be, in characters, and
-	// maxProgram how many instructions it may compile to.
+	// maxPattern is the longest regular expression, in characters; maxProgram
+	// is the most instructions it can compile to.
 	maxPattern = 4096
 	maxProgram = 10_000
 )
 
-// checkBounds returns what is too large in a JSON value for the validator, nil when
-// nothing is. The field of the error is the place inside the value, below name.
+// checkBounds returns the first bound that a JSON value exceeds, or nil. The
+// field of the error is the path inside the value, below name.
 func checkBounds(name string, value any) *event.FieldError {
-	problem, path := beyond(value, nil)
+	problem, path := exceeded(value, nil)
 	if problem == "" {
 		return nil
 	}
 	return &event.FieldError{Field: strings.Join(append([]string{name}, path...), "/"), Problem: problem}
 }
 
-// beyond returns what is too large in a value and where, path being where the value
-// is. The path is a stack: callers go on with theirs.
-func beyond(value any, path []string) (problem string, where []string) {
+// exceeded returns which bound a value exceeds and where; path is the path of
+// the value itself. The path is a stack: a callee appends behind the caller's
+// part.
+func exceeded(value any, path []string) (problem string, where []string) {
 	if len(path) > maxDepth {
 		return fmt.Sprintf("is nested more than %d levels deep", maxDepth), path[:1]
 	}
@@ -52,13 +54,13 @@ func beyond(value any, path []string) (problem string, where []string) {
 		return numberProblem(string(v)), path
 	case map[string]any:
 		for key, item := range v {
-			if problem, where := beyond(item, append(path, key)); problem != "" {
+			if problem, where := exceeded(item, append(path, key)); problem != "" {
 				return problem, where
 			}
 		}
 	case []any:
 		for i, item := range v {
-			if problem, where := beyond(item, append(path, strconv.Itoa(i))); problem != "" {
+			if problem, where := exceeded(item, append(path, strconv.Itoa(i))); problem != "" {
 				return problem, where
 			}
 		}
@@ -66,7 +68,7 @@ func beyond(value any, path []string) (problem string, where []string) {
 	return "", nil
 }
 
-// numberProblem returns what is wrong with a JSON number; empty for nothing.
+// numberProblem returns what is wrong with a JSON number, or "".
 func numberProblem(text string) string {
 	if len(text) > maxNumberLen {
 		return fmt.Sprintf("is a number of %d characters; want at most %d", len(text), maxNumberLen)
@@ -82,7 +84,7 @@ func numberProblem(text string) string {
 	return ""
 }
 
-// parsePattern parses a regular expression that is not too large.
+// parsePattern parses a regular expression within the bounds.
 func parsePattern(text string) (*syntax.Regexp, error) {
 	if len(text) > maxPattern {
 		return nil, fmt.Errorf("a regular expression of %d characters; want at most %d", len(text), maxPattern)
@@ -90,8 +92,8 @@ func parsePattern(text string) (*syntax.Regexp, error) {
 	return syntax.Parse(text, syntax.Perl)
 }
 
-// compilePattern is the [jsonschema.RegexpEngine] of a checker: what matching costs is
-// charged to it.
+// compilePattern is the [jsonschema.RegexpEngine] of a checker, which is
+// charged for each match.
 func (c *checker) compilePattern(text string) (jsonschema.Regexp, error) {
 	parsed, err := parsePattern(text)
 	if err != nil {
@@ -111,30 +113,32 @@ func (c *checker) compilePattern(text string) (jsonschema.Regexp, error) {
 	return &pattern{re, c, len(program.Inst)}, nil
 }
 
-// A pattern is a regular expression that matches in time proportional to its size
-// and the text's, and charges for it.
+// A pattern is a regular expression of package regexp, which matches in time
+// proportional to its size and the text's. It charges its checker for that.
 type pattern struct {
 	*regexp.Regexp
 	checker *checker
 	size    int // instructions
 }
 
-// matchUnit is how many instructions over how many bytes count as one step.
+// matchUnit is how many instructions times bytes count as one step.
 const matchUnit = 128
 
+// MatchString implements [jsonschema.Regexp].
 func (p *pattern) MatchString(s string) bool {
 	p.checker.charge(p.size * len(s) / matchUnit)
 	return p.Regexp.MatchString(s)
 }
 
-// regexFormat is the format "regex", for texts that are expressions themselves.
+// regexFormat is the format "regex" of JSON Schema, for strings that are
+// regular expressions.
 var regexFormat = &jsonschema.Format{Name: "regex", Validate: func(v any) error {
 	text, ok := v.(string)
 	if !ok {
 		return nil
 	}
 	if _, err := parsePattern(text); err != nil {
-		return errors.New("it is not a regular expression, or too long")
+		return errors.New("it is not a regular expression or is too long")
 	}
 	return nil
 }}

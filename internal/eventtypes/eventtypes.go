@@ -1,8 +1,13 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eventtypes checks the payloads of events by their types: a YAML file names
-// the types and has a JSON Schema for each. It can be loaded anew while it is used.
+// Package eventtypes checks the payloads of events by event type. A YAML file
+// has the event types, each with the JSON Schema of its payloads. The file can
+// be reloaded while the types are in use.
+//
+// What a check can cost is bounded (bounds.go, checker.go), because schemas and
+// payloads come from different people, and a publisher must not be able to keep
+// a node busy.
 package eventtypes
 
 import (
@@ -21,21 +26,22 @@ import (
 	"golang.org/x/text/message"
 )
 
-// Types are event types with the schemas of their payloads. Any goroutine may use
-// them.
+// Types are the event types of a file. Any goroutine may use them.
 type Types struct {
-	file    string
-	strict  bool
-	schemas atomic.Pointer[set]
+	file    string              // constant
+	strict  bool                // constant: refuse types that are not in the file
+	schemas atomic.Pointer[set] // replaced by Load
 }
 
-// Open loads a file of types. With strict, a type that is not in it is none.
+// Open loads a file. With strict, event types that are not in the file are
+// refused.
 func Open(file string, strict bool) (*Types, error) {
 	t := &Types{file: file, strict: strict}
 	return t, t.Load()
 }
 
-// Load loads the file anew. When it cannot be used, what was loaded stays.
+// Load reloads the file. On an error the types that were loaded before stay in
+// use.
 func (t *Types) Load() error {
 	text, err := os.ReadFile(t.file)
 	if err != nil {
@@ -47,7 +53,7 @@ func (t *Types) Load() error {
 	}
 	for name := range docs {
 		if !event.ValidType(name) {
-			return fmt.Errorf("%s: %q cannot be an event's type", t.file, name)
+			return fmt.Errorf("%s: %q is not a valid event type", t.file, name)
 		}
 	}
 	schemas, err := newSet(docs)
@@ -58,23 +64,25 @@ func (t *Types) Load() error {
 	return nil
 }
 
-// english is what complaints are written in.
+// english prints the validator's messages.
 var english = message.NewPrinter(language.English)
 
-// Check returns what is wrong with an event's payload, nil when nothing is. The field
-// of the error is the place inside the payload, as in payload/apiId.
+// Check returns what is wrong with the payload of an event, or nil. The field
+// of the error is the path inside the payload, as in payload/apiId. A payload
+// of nil is checked as null.
 func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 	schemas := t.schemas.Load()
 	_, known := schemas.docs[eventType]
 	switch {
 	case !known && t.strict:
-		return &event.FieldError{Field: "type", Problem: eventType + " is not among the event types of this node"}
+		return &event.FieldError{Field: "type", Problem: eventType + " is not in the event types of this node (--event-types-strict)"}
 	case !known:
 		return nil
 	case payload == nil:
 		payload = []byte("null")
 	}
-	// The schema would see one of two members of a name, and the gateway the other.
+	// If a name appeared twice, the validator would check one of the two
+	// members, and a gateway might read the other.
 	if err := strict.Check(payload); err != nil {
 		return &event.FieldError{Field: "payload", Problem: err.Error()}
 	}
@@ -88,10 +96,12 @@ func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 	return schemas.check(eventType, value)
 }
 
-// complaint returns what the validator says, nil for nothing.
-func complaint(err error) *event.FieldError {
+// validationProblem returns the validator's error as a [event.FieldError], or
+// nil. Of nested causes it takes the first innermost, which is the most
+// specific.
+func validationProblem(err error) *event.FieldError {
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		for len(invalid.Causes) > 0 { // the innermost says most
+		for len(invalid.Causes) > 0 {
 			invalid = invalid.Causes[0]
 		}
 		place := strings.Join(append([]string{"payload"}, invalid.InstanceLocation...), "/")

@@ -67,7 +67,7 @@ func TestLoad(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"no YAML", "\t", "YAML"},
 		{"no mapping", "[1]", "YAML"},
-		{"no type", "a b: true", "event's type"},
+		{"no type", "a b: true", "valid event type"},
 		{"no schema", "a: {type: 7}", "schema of a"},
 		{"of another file", "a: {$ref: 'file:///etc/passwd'}", "schema of a"},
 		{"of the network", "a: {$ref: 'http://127.0.0.1/x'}", "schema of a"},

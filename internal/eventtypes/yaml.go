@@ -20,19 +20,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxValues bounds the values in a file, counted as often as aliases repeat them: nine
-// lines of aliases to aliases can stand for billions.
+// maxValues bounds the number of values in a file, counted as often as aliases
+// repeat them: nine lines of aliases to aliases can stand for billions of
+// values.
 const maxValues = 100_000
 
-// parse reads a file of types, YAML or JSON, into the JSON values that the validator
-// takes.
+// parse reads a file, YAML or JSON, into values as package jsonschema expects
+// them: a map from event types to schemas. An empty file has no types.
 func parse(text []byte) (map[string]any, error) {
 	text, err := strict.Text(text)
 	if err != nil {
 		return nil, err
 	}
 	if trimmed := bytes.TrimSpace(text); bytes.HasPrefix(trimmed, []byte("{")) && json.Valid(trimmed) {
-		return parseJSON(trimmed) // YAML would not take all of its escapes
+		return parseJSON(trimmed) // YAML does not accept all escapes of JSON
 	}
 	var doc yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(text))
@@ -40,12 +41,12 @@ func parse(text []byte) (map[string]any, error) {
 	case errors.Is(err, io.EOF): // no types
 		return nil, nil
 	case err != nil:
-		return nil, notTypes(err)
+		return nil, notMapping(err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("has more than one YAML document; want one, without lines of ---")
+		return nil, errors.New("has more than one YAML document; remove the lines ---")
 	}
-	r := reader{open: make(map[*yaml.Node]bool)}
+	r := reader{resolving: make(map[*yaml.Node]bool)}
 	value, err := r.value(&doc)
 	if err != nil {
 		return nil, err
@@ -53,13 +54,15 @@ func parse(text []byte) (map[string]any, error) {
 	if types, ok := value.(map[string]any); ok || value == nil {
 		return types, nil
 	}
-	return nil, notTypes(errors.New("it is another kind of value"))
+	return nil, notMapping(errors.New("it is another type of value"))
 }
 
-func notTypes(err error) error {
+// notMapping is the error for a file that does not have the expected form.
+func notMapping(err error) error {
 	return fmt.Errorf("is not a YAML mapping from event types to JSON Schemas: %w", err)
 }
 
+// parseJSON is parse for a JSON object.
 func parseJSON(text []byte) (map[string]any, error) {
 	if err := strict.Check(text); err != nil {
 		return nil, err
@@ -71,22 +74,24 @@ func parseJSON(text []byte) (map[string]any, error) {
 	return value.(map[string]any), nil
 }
 
-// A reader makes JSON values of YAML nodes as YAML 1.2 reads them (its core schema): what
-// is neither a number, true, false nor null is the text that it is written as, a
-// date too. What YAML 1.1 reads as another value, and what JSON has no value for, is an
-// error.
+// A reader turns YAML nodes into JSON values by the core schema of YAML 1.2:
+// numbers, true, false and null are themselves, and everything else is text,
+// also a date. Input that YAML 1.1 reads as another value, and input for which
+// JSON has no value, is an error. One goroutine uses it.
 type reader struct {
-	count int
-	open  map[*yaml.Node]bool // aliases that are being read
+	count     int                 // values read so far
+	resolving map[*yaml.Node]bool // aliases that are being read, to find cycles
 }
 
-func wrongAt(n *yaml.Node, format string, args ...any) error {
+// errorAt returns an error with the line of a node.
+func errorAt(n *yaml.Node, format string, args ...any) error {
 	return fmt.Errorf("line %d: "+format, append([]any{n.Line}, args...)...)
 }
 
+// value returns the JSON value of a node.
 func (r *reader) value(n *yaml.Node) (any, error) {
 	if r.count++; r.count > maxValues {
-		return nil, wrongAt(n, "there are more than %d values, counted as often as aliases repeat them", maxValues)
+		return nil, errorAt(n, "the file has more than %d values, counting repetition by aliases", maxValues)
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
@@ -95,27 +100,29 @@ func (r *reader) value(n *yaml.Node) (any, error) {
 		return r.alias(n)
 	case yaml.MappingNode:
 		if tag := n.ShortTag(); tag != "!!map" {
-			return nil, wrongAt(n, "JSON has nothing for the tag %s", tag)
+			return nil, errorAt(n, "JSON has nothing for the tag %s", tag)
 		}
 		return r.mapping(n)
 	case yaml.SequenceNode:
 		if tag := n.ShortTag(); tag != "!!seq" {
-			return nil, wrongAt(n, "JSON has nothing for the tag %s", tag)
+			return nil, errorAt(n, "JSON has nothing for the tag %s", tag)
 		}
 		return r.sequence(n)
 	}
 	return scalar(n)
 }
 
+// alias returns the value that an alias refers to.
 func (r *reader) alias(n *yaml.Node) (any, error) {
-	if r.open[n.Alias] {
-		return nil, wrongAt(n, "*%s is inside what it stands for", n.Value)
+	if r.resolving[n.Alias] {
+		return nil, errorAt(n, "*%s refers to a value that contains it", n.Value)
 	}
-	r.open[n.Alias] = true
-	defer delete(r.open, n.Alias)
+	r.resolving[n.Alias] = true
+	defer delete(r.resolving, n.Alias)
 	return r.value(n.Alias)
 }
 
+// sequence returns a list.
 func (r *reader) sequence(n *yaml.Node) (any, error) {
 	list := make([]any, 0, len(n.Content))
 	for _, item := range n.Content {
@@ -128,6 +135,7 @@ func (r *reader) sequence(n *yaml.Node) (any, error) {
 	return list, nil
 }
 
+// mapping returns an object, with merge keys (<<) resolved.
 func (r *reader) mapping(n *yaml.Node) (any, error) {
 	m := make(map[string]any, len(n.Content)/2)
 	merged := make(map[string]any)
@@ -139,24 +147,25 @@ func (r *reader) mapping(n *yaml.Node) (any, error) {
 		}
 		if key.ShortTag() == "!!merge" {
 			if err := merge(merged, v); err != nil {
-				return nil, wrongAt(key, "%w", err)
+				return nil, errorAt(key, "%w", err)
 			}
 			continue
 		}
-		name, err := nameOf(key)
+		name, err := nameIn(key)
 		if err != nil {
 			return nil, err
 		}
 		if _, twice := m[name]; twice {
-			return nil, wrongAt(key, "the name %q is there twice", name)
+			return nil, errorAt(key, "the name %q appears twice", name)
 		}
 		m[name] = v
 	}
-	maps.Copy(merged, m) // a mapping's own names come first
+	maps.Copy(merged, m) // the mapping's own names have precedence
 	return merged, nil
 }
 
-// merge adds the names of a mapping, or of several, of which the first counts.
+// merge adds the names of a mapping, or of a list of mappings of which earlier
+// ones have precedence.
 func merge(to map[string]any, from any) error {
 	list, ok := from.([]any)
 	if !ok {
@@ -165,7 +174,7 @@ func merge(to map[string]any, from any) error {
 	for _, item := range list {
 		m, ok := item.(map[string]any)
 		if !ok {
-			return errors.New("<< wants a mapping, or a list of them")
+			return errors.New("<< needs a mapping or a list of mappings")
 		}
 		for name, v := range m {
 			if _, known := to[name]; !known {
@@ -176,9 +185,9 @@ func merge(to map[string]any, from any) error {
 	return nil
 }
 
-// nameOf returns the name that a key is in JSON: its text as it is written, a number's
-// and a date's too.
-func nameOf(key *yaml.Node) (string, error) {
+// nameIn returns the JSON name of a key: its text as written, also of numbers
+// and dates.
+func nameIn(key *yaml.Node) (string, error) {
 	n := key
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -186,9 +195,9 @@ func nameOf(key *yaml.Node) (string, error) {
 	plain := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		return "", wrongAt(key, "a name is a list or a mapping; want a text")
+		return "", errorAt(key, "a name is a list or a mapping; want text")
 	case plain && (n.Value == "" || n.Value == "~"):
-		return "", wrongAt(key, "a name is missing; want a text, or quotes around it")
+		return "", errorAt(key, "a name is missing; write text, or \"\" for an empty name")
 	}
 	return n.Value, nil
 }
@@ -202,7 +211,7 @@ func scalar(n *yaml.Node) (any, error) {
 		tag == "!!str" && (explicit || !isPlainNumber(n.Value)), tag == "!!timestamp":
 		return n.Value, nil
 	case explicit && tag != "!!int" && tag != "!!float" && tag != "!!bool" && tag != "!!null":
-		return nil, wrongAt(n, "JSON has nothing for the tag %s", tag)
+		return nil, errorAt(n, "JSON has nothing for the tag %s", tag)
 	}
 	switch n.Value {
 	case "", "~", "null", "Null", "NULL":
@@ -214,22 +223,23 @@ func scalar(n *yaml.Node) (any, error) {
 	}
 	number, err := numberOf(n.Value)
 	if err != nil {
-		return nil, wrongAt(n, "%w", err)
+		return nil, errorAt(n, "%w", err)
 	}
 	return number, nil
 }
 
+// Numbers as JSON, the core schema of YAML 1.2 and its other bases write them.
 var (
 	jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 	coreNumber = regexp.MustCompile(`^([-+]?)(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
 	baseNumber = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
 )
 
-// isPlainNumber reports whether JSON takes a text for a number: yaml does not when it
-// is too large for a float64.
+// isPlainNumber reports whether text is a number of JSON. yaml does not say so
+// for numbers that exceed float64.
 func isPlainNumber(text string) bool { return jsonNumber.MatchString(text) }
 
-// numberOf returns the JSON number that a plain scalar stands for.
+// numberOf returns the JSON number of a scalar without quotes.
 func numberOf(text string) (json.Number, error) {
 	if isPlainNumber(text) {
 		return json.Number(text), nil
@@ -252,5 +262,5 @@ func numberOf(text string) (json.Number, error) {
 	case ".inf", ".nan":
 		return "", fmt.Errorf("JSON has no number %s", text)
 	}
-	return "", fmt.Errorf("%s is read as one number by some and as another, or as text, by others; write it as JSON has it, or in quotes", text)
+	return "", fmt.Errorf("%s is read by YAML parsers as different numbers, or as text; write it as in JSON, or in quotes", text)
 }

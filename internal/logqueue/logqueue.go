@@ -42,6 +42,7 @@ type Queue struct {
 	lostAudit atomic.Int64 // of these, audit lines
 }
 
+// A line is one record that waits.
 type line struct {
 	to     slog.Handler
 	record slog.Record
@@ -78,6 +79,7 @@ func (q *Queue) Close(timeout time.Duration) {
 	}
 }
 
+// run writes records until Close. Then it writes what is queued and ends.
 func (q *Queue) run() {
 	defer close(q.ended)
 	for {
@@ -97,6 +99,7 @@ func (q *Queue) run() {
 	}
 }
 
+// write writes one record, and then the count of lost lines if there are any.
 func (q *Queue) write(l *line) {
 	_ = l.to.Handle(context.Background(), l.record) // an error cannot be logged anywhere
 	q.bytes.Add(-l.size)
@@ -134,6 +137,7 @@ func (q *Queue) push(l *line) {
 	}
 }
 
+// drop counts a record that is not written.
 func (q *Queue) drop(l *line) {
 	if l.record.Message == auditMessage {
 		q.lostAudit.Add(1)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A log that falls behind by some thousand lines, as one in a file may, loses none, and
+// A log that lags by some thousand lines, as one in a file can, loses none, and
 // keeps their order and attributes.
 func TestNothingIsLost(t *testing.T) {
 	var out bytes.Buffer

@@ -69,6 +69,8 @@ func (b *Bucket) make(ctx context.Context) (jetstream.KeyValue, error) {
 	})
 }
 
+// info asks for the state of the stream, by its name: the stream can be another one than at the
+// last call.
 func (b *Bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	s, err := b.store.js.Stream(ctx, b.stream)
 	if err != nil {

@@ -105,7 +105,9 @@ const (
 func (b *Bucket) follow(ctx context.Context, f func(auth.Change)) error {
 	prefix := storage.BucketSubjects(b.name)
 	w := watcher{known: make(map[string]bool), f: f}
-	n, left := uint64(0), uint64(0) // how many messages came, and how many existed
+	// The watch is synced after as many messages as existed when it began, or when no more are
+	// pending: of several changes of a key only the last is delivered.
+	n, left := uint64(0), uint64(0) // messages that came, and that existed
 	return b.store.follow(ctx, b.stream, transient(jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 		FilterSubject: prefix + ">",
@@ -127,7 +129,7 @@ func (b *Bucket) follow(ctx context.Context, f func(auth.Change)) error {
 	})
 }
 
-// moveTo records that a watch has passed on everything up to a sequence.
+// CatchUp waits for the watch. moveTo wakes it: it records that a watch has passed on everything up to a sequence.
 func (b *Bucket) moveTo(seq uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -171,6 +173,7 @@ type watcher struct {
 	f     func(auth.Change)
 }
 
+// synced reports that every key that exists has been passed on.
 func (w *watcher) synced() {
 	w.known = nil
 	w.f(auth.Change{Synced: true})

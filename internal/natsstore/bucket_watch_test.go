@@ -133,6 +133,7 @@ func TestWatchEndsWithTheConnection(t *testing.T) {
 
 // A bucket whose stream is deleted is made again by a watch, and its revisions continue.
 func TestBucketIsMadeAgain(t *testing.T) {
+	t.Parallel() // mostly waits
 	s := natsenv.Start(t)
 	cfg := Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)}
 	one, other := watchBucket(t, open(t, cfg)), watchBucket(t, open(t, cfg))

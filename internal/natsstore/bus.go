@@ -35,6 +35,8 @@ func (b bus) Publish(subject string, data []byte) error {
 	return nil
 }
 
+// Subscribe implements [storage.Bus]. The mutex makes stop wait for a call of f: Unsubscribe
+// alone does not.
 func (b bus) Subscribe(subject string, f func(subject string, data []byte) (answer []byte)) (stop func(), err error) {
 	var mu sync.Mutex // held while f runs
 	stopped := false
@@ -60,7 +62,9 @@ func (b bus) Subscribe(subject string, f func(subject string, data []byte) (answ
 	}, nil
 }
 
+// Ask implements [storage.Bus]. The server itself answers when there are no subscribers.
 func (b bus) Ask(ctx context.Context, subject string, data []byte, f func(answer []byte) (enough bool)) error {
+	// A subject of its own for the answers, because there can be more than one.
 	inbox := b.conn.NewInbox()
 	s, err := b.conn.SubscribeSync(inbox)
 	if err != nil {

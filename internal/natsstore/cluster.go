@@ -57,6 +57,8 @@ func (c *cluster) unreachable(err error) error {
 	return fmt.Errorf("event log: connect to %s: %w; check that its servers run and are reachable from here, or correct the URL", c, err)
 }
 
+// address returns options with short timeouts. A node that is cut off must notice it, because
+// it stops being ready and gateways move to other nodes.
 func (c *cluster) address() (url string, options []nats.Option) {
 	return c.url, []nats.Option{
 		nats.Name("gatecast " + c.node),

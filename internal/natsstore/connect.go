@@ -26,7 +26,8 @@ const (
 	authPatience = 5 * time.Second
 )
 
-// handlers are called when the connection changes.
+// handlers are called when the connection changes. The event log sets them when it is opened,
+// after the store has connected.
 type handlers struct {
 	lost     func(error)
 	regained func()
@@ -52,6 +53,7 @@ func (s *Store) connectPatiently(ctx context.Context) (*nats.Conn, error) {
 	}
 }
 
+// connect connects once. The handlers run on goroutines of the connection, in order.
 func (s *Store) connect() (*nats.Conn, error) {
 	url, options := s.backend.address()
 	options = append(options, s.cfg.Options...)
@@ -72,6 +74,7 @@ func (s *Store) connect() (*nats.Conn, error) {
 	)...)
 }
 
+// regained is called after each reconnect, not after the first connect.
 func (s *Store) regained(*nats.Conn) {
 	s.cfg.Logger.Info("event log: reconnected to " + s.String())
 	s.link.gained()
@@ -80,6 +83,8 @@ func (s *Store) regained(*nats.Conn) {
 	}
 }
 
+// lost is called when the connection is lost. Readers end first, so that none of them reads
+// from the next connection what belongs to a checked history.
 func (s *Store) lost(_ *nats.Conn, err error) {
 	s.link.lost()
 	if err != nil {

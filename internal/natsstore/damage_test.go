@@ -135,6 +135,7 @@ func garbage(name string) error {
 // After a repair it has everything that was not damaged, in another epoch, and the damaged
 // files are aside.
 func TestRepair(t *testing.T) {
+	t.Parallel() // mostly waits
 	const (
 		events  = storage.EventsStream
 		keys    = "KV_registry"
@@ -251,6 +252,7 @@ func TestDamagedIndex(t *testing.T) {
 // Half a record at the end is what a crash leaves, and is accepted. In the middle no crash
 // explains it.
 func TestTornEnd(t *testing.T) {
+	t.Parallel() // mostly waits
 	for _, c := range []struct {
 		name   string
 		boot   string

@@ -37,6 +37,7 @@ type embedded struct {
 	folder *check.Folder // nil for a server in memory, whose dir is temporary
 }
 
+// startServer opens the folder and starts a server on it.
 func startServer(cfg Config) (*embedded, error) {
 	e := &embedded{dir: cfg.Dir, log: newServerLog(cfg.Logger)}
 	var err error
@@ -59,10 +60,12 @@ func startServer(cfg Config) (*embedded, error) {
 // two minutes.
 const syncInterval = 2 * time.Second
 
+// run starts the server. It returns when the server has read its streams and accepts
+// connections.
 func (e *embedded) run(cfg Config) error {
 	srv, err := server.NewServer(&server.Options{
 		ServerName:             "gatecast",
-		DontListen:             true,
+		DontListen:             true, // the only connection is a pipe inside the process
 		NoSigs:                 true,
 		NoLog:                  true,
 		JetStream:              true,
@@ -143,7 +146,8 @@ func (e *embedded) healthz(options *server.HealthzOptions) (problem string) {
 	return problem
 }
 
-// stop shuts the server down, waits for it and unlocks the folder.
+// stop shuts the server down, waits for it and unlocks the folder. The server is asked for its
+// health before: if a write has failed, the folder must not be recorded as closed in order.
 func (e *embedded) stop() error {
 	whole := false // everything that was written is in the files
 	if e.srv != nil {

@@ -19,6 +19,7 @@ type link struct {
 	down chan struct{} // closed when it is lost; each connection has its own
 }
 
+// newLink returns a link without a connection.
 func newLink() *link {
 	l := &link{up: make(chan struct{}), down: make(chan struct{})}
 	close(l.down)
@@ -49,6 +50,7 @@ func (l *link) lost() {
 	}
 }
 
+// state returns the channels of the present connection, or of the next one.
 func (l *link) state() (up, down chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

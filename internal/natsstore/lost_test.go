@@ -70,6 +70,7 @@ func empty(name string) error { return os.Truncate(name, 0) }
 // registry never has less than it had, and the events or a journal are never empty. After a
 // repair everything else is there.
 func TestLost(t *testing.T) {
+	t.Parallel() // mostly waits
 	const (
 		keys    = "jetstream/$G/streams/KV_registry"
 		journal = "jetstream/$G/streams/gatecast_notes"
@@ -132,6 +133,7 @@ func TestLost(t *testing.T) {
 
 // After a kill, the extents must be readable. After a power cut they can be anything.
 func TestLostNotes(t *testing.T) {
+	t.Parallel() // mostly waits
 	for what, damage := range map[string]func(string) error{"gone": os.Remove, "empty": empty, "garbage": garbage, "a folder": toFolder} {
 		t.Run(what, func(t *testing.T) {
 			dir := killedStore(t)
@@ -180,6 +182,7 @@ func TestLostInPowerCut(t *testing.T) {
 // Expired and purged records and deleted and replaced keys are not missing, after the log was
 // closed or killed, or after a power cut.
 func TestNothingIsLost(t *testing.T) {
+	t.Parallel() // mostly waits
 	dir := filepath.Join(t.TempDir(), "log")
 	l := open(t, Config{Dir: dir}, eventlog.Config{Retention: 100 * time.Millisecond})
 	for i := range 50 {

@@ -22,7 +22,8 @@ import (
 const publishTimeout = 5 * time.Second
 
 // A publisher publishes to a stream and reads JetStream's acknowledgements. The jetstream
-// package can do that too, at twice the cost per message.
+// package can do that too, at twice the cost per message. It is safe for concurrent use, and has
+// no state: the reply subject of a message contains its number.
 type publisher struct {
 	store  *Store
 	stream string
@@ -51,6 +52,7 @@ func (p *publisher) Listening() error {
 // Publish implements [storage.Publisher].
 func (p *publisher) Publish(number uint64, m storage.Outgoing) error {
 	msg := natsMsg(m)
+	// The server sends its answer to this subject, and onAck reads the number from it.
 	msg.Reply = p.inbox + strconv.FormatUint(number, 10)
 	err := p.store.conn.PublishMsg(&msg)
 	switch {
@@ -73,7 +75,13 @@ func (p *publisher) onAck(m *nats.Msg) {
 	p.acked(number, a, err)
 }
 
-// readAck reads an ack. Nearly all have one form, which is read without encoding/json.
+// readAck reads an ack. Nearly all have one form, which is read without encoding/json. An empty
+// message is the server's answer when no stream takes the subject. The error codes that callers
+// must tell apart are converted:
+//
+//   - another message with the same id is not stored yet: [storage.ErrInProgress];
+//   - the message or its headers are too large: [event.ErrTooLarge];
+//   - there is no stream: [storage.ErrNoStream].
 func (p *publisher) readAck(data []byte) (storage.Ack, error) {
 	if rest, ok := bytes.CutPrefix(data, p.expect); ok {
 		digits, _ := bytes.CutSuffix(rest, []byte("}"))

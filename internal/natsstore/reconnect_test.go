@@ -57,6 +57,7 @@ type refusal struct {
 // A log reconnects when a server that has refused it for a while accepts it again, as after a
 // change of the password.
 func TestHealsWhenRefused(t *testing.T) {
+	t.Parallel() // mostly waits
 	for _, c := range refusals(t) {
 		t.Run(c.name, func(t *testing.T) {
 			s := natsenv.Start(t, c.takes)
@@ -107,6 +108,7 @@ func TestOpensWhenTakenAgain(t *testing.T) {
 
 // A server that keeps refusing is an error, which says what to do.
 func TestOpenRefused(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := refusals(t)[0]
 	s := natsenv.Start(t, c.other)
 	_, err := openLog(t.Context(), Config{URL: s.URLOf(c.user), Logger: slog.New(slog.DiscardHandler)})

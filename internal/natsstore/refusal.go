@@ -81,7 +81,8 @@ func (s *Store) judge(err error) error {
 // before.
 const absentFor = 5 * time.Second
 
-// needs adds to an error with a remedy how much room a stream needs.
+// needs adds to an error with a remedy how much room a stream needs. JetStream reserves MaxBytes
+// when a stream is made, on each of its servers, and does not say how much that is.
 func needs(err error, cfg jetstream.StreamConfig) error {
 	e := (*remedyError)(nil)
 	if !errors.As(err, &e) || cfg.MaxBytes <= 0 {
@@ -118,7 +119,8 @@ func isOurs(have, cfg jetstream.StreamConfig) error {
 	}
 }
 
-// noteDenied keeps what the servers did not allow, for the error of the call that waits for
+// A client learns of a denied subject only by an asynchronous error; the request that needed the
+// subject runs into its timeout. So noteDenied keeps what the servers did not allow, for the error of the call that waits for
 // an answer.
 func (s *Store) noteDenied(err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) {

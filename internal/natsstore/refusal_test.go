@@ -19,6 +19,7 @@ import (
 
 // A final refusal of the servers is an error that says what to do, without waiting.
 func TestOpenNamesTheRemedy(t *testing.T) {
+	t.Parallel() // mostly waits
 	other := func(change func(*jetstream.StreamConfig)) func(*testing.T, jetstream.JetStream) {
 		return func(t *testing.T, js jetstream.JetStream) {
 			cfg := jetstream.StreamConfig{Name: storage.EventsStream, Subjects: []string{storage.EventsPrefix + ">"}}

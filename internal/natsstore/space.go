@@ -36,6 +36,8 @@ type space struct {
 	full  error     // result of the last check
 }
 
+// newSpace returns a space that checks the disk at the first take. The reserve includes one
+// event of the largest size, which can be in flight already.
 func newSpace(dir string, maxEvent int64) *space {
 	return &space{dir: dir, reserve: spaceReserve + maxEvent, free: freeBytes, now: time.Now}
 }

@@ -151,7 +151,7 @@ func (s *Store) start(ctx context.Context) error {
 	return s.backend.recovered(ctx, s.js)
 }
 
-// Close ends all watches, and shuts the embedded server down. A function that a watch is
+// Close ends all watches, closes the connection, and shuts the embedded server down. A function that a watch is
 // calling must return before Close does. A second call does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()

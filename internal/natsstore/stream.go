@@ -31,6 +31,7 @@ func (s *Store) OpenStream(ctx context.Context, c storage.StreamConfig) (_ stora
 	cfg := s.streamConfig(c)
 	opened := &stream{store: s, name: c.Name}
 	err = s.Retry(ctx, openTry, func(ctx context.Context) (err error) {
+		// Each try reads the state again: another node can make the stream in the meantime.
 		if cfg.Replicas, made, err = s.replicasOf(ctx, cfg.Name); err != nil {
 			return err
 		}
@@ -51,6 +52,8 @@ func (s *Store) OpenStream(ctx context.Context, c storage.StreamConfig) (_ stora
 	return opened, made, nil
 }
 
+// streamConfig returns JetStream's configuration of a stream. Everything in it that a user
+// cannot set must stay the same in all versions: isOurs compares it.
 func (s *Store) streamConfig(c storage.StreamConfig) jetstream.StreamConfig {
 	cfg := jetstream.StreamConfig{
 		Name:        c.Name,
@@ -71,6 +74,7 @@ func (s *Store) streamConfig(c storage.StreamConfig) jetstream.StreamConfig {
 	return cfg
 }
 
+// storageType returns where the server keeps messages.
 func (s *Store) storageType() jetstream.StorageType {
 	if s.cfg.InMemory {
 		return jetstream.MemoryStorage
@@ -124,6 +128,7 @@ func quorum(c *jetstream.ClusterInfo) error {
 	return nil
 }
 
+// Info implements [storage.Stream].
 func (s *stream) Info(ctx context.Context) (storage.Info, error) {
 	info, err := s.s.Info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -132,6 +137,7 @@ func (s *stream) Info(ctx context.Context) (storage.Info, error) {
 	if err != nil {
 		return storage.Info{}, err
 	}
+	// JetStream's first sequence of a stream that was always empty is 0.
 	i := storage.Info{
 		Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq, LastTime: info.State.LastTime,
 		Messages: info.State.Msgs, Bytes: info.State.Bytes,
@@ -143,18 +149,22 @@ func (s *stream) Info(ctx context.Context) (storage.Info, error) {
 	return i, nil
 }
 
+// Get implements [storage.Stream].
 func (s *stream) Get(ctx context.Context, seq uint64) (storage.Message, error) {
 	return rawMessage(s.s.GetMsg(ctx, seq))
 }
 
+// Next implements [storage.Stream].
 func (s *stream) Next(ctx context.Context, seq uint64, subject string) (storage.Message, error) {
 	return rawMessage(s.s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject)))
 }
 
+// Newest implements [storage.Stream].
 func (s *stream) Newest(ctx context.Context, subject string) (storage.Message, error) {
 	return rawMessage(s.s.GetLastMsgForSubject(ctx, subject))
 }
 
+// rawMessage converts the result of a request for one message.
 func rawMessage(m *jetstream.RawStreamMsg, err error) (storage.Message, error) {
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return storage.Message{}, storage.ErrNoMessage
@@ -165,6 +175,7 @@ func rawMessage(m *jetstream.RawStreamMsg, err error) (storage.Message, error) {
 	return storage.Message{Subject: m.Subject, Header: storage.Header(m.Header), Data: m.Data, Seq: m.Sequence, Time: m.Time}, nil
 }
 
+// Put implements [storage.Stream].
 func (s *stream) Put(ctx context.Context, m storage.Outgoing, e storage.Expect) (seq uint64, err error) {
 	var options []jetstream.PublishOpt
 	if e.Last != nil {
@@ -184,13 +195,15 @@ func (s *stream) Put(ctx context.Context, m storage.Outgoing, e storage.Expect) 
 	return ack.Sequence, nil
 }
 
-// isConflict reports that a message was not stored because another one was first.
+// isConflict reports, for the two error codes of the two conditions, that a message was not stored because another one was first.
 func isConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) &&
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
+// PutAll implements [storage.Stream]. It waits for the acknowledgements in the order of the
+// messages. A duplicate has the sequence of the message that was stored before.
 func (s *stream) PutAll(ctx context.Context, messages []storage.Outgoing, stored func(seq uint64)) error {
 	acks := make([]jetstream.PubAckFuture, 0, len(messages))
 	for i := range messages {
@@ -222,6 +235,7 @@ func (s *stream) PutAll(ctx context.Context, messages []storage.Outgoing, stored
 
 func (s *stream) Purge(ctx context.Context) error { return s.s.Purge(ctx) }
 
+// PurgeSubject implements [storage.Stream].
 func (s *stream) PurgeSubject(ctx context.Context, subject string, before uint64) error {
 	if before <= 1 { // to JetStream zero means all of them
 		return nil

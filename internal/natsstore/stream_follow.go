@@ -22,6 +22,7 @@ const (
 	heartbeat = 5 * time.Second
 )
 
+// heartbeat returns the interval of heartbeats to a reader. Only a cluster can lose a server.
 func (s *Store) heartbeat() time.Duration {
 	if s.Shared() {
 		return clusterHeartbeat
@@ -43,6 +44,7 @@ func (s *Store) follow(ctx context.Context, stream string, cfg jetstream.Consume
 		return err
 	}
 	defer func() {
+		// Without a connection the request would wait for its timeout, and the reader with it.
 		if !s.conn.IsConnected() {
 			return
 		}
@@ -58,6 +60,7 @@ func (s *Store) follow(ctx context.Context, stream string, cfg jetstream.Consume
 	defer stop()
 	defer messages.Stop()
 	begun(c.CachedInfo().NumPending)
+	// A consumer numbers what it delivers. A gap means that a message was lost on the way.
 	for next := uint64(1); ; next++ {
 		m, err := messages.Next()
 		if err != nil {
@@ -76,6 +79,7 @@ func (s *Store) follow(ctx context.Context, stream string, cfg jetstream.Consume
 	}
 }
 
+// delivered converts a message of a consumer.
 func delivered(m jetstream.Msg, meta *jetstream.MsgMetadata) storage.Message {
 	return storage.Message{
 		Subject: m.Subject(), Header: storage.Header(m.Headers()), Data: m.Data(),

@@ -41,6 +41,8 @@ func consumerConfig(r storage.Range) jetstream.ConsumerConfig {
 	return transient(cfg)
 }
 
+// transient returns a consumer as one that is not worth keeping: the reader starts again at its
+// own position.
 func transient(cfg jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	cfg.AckPolicy = jetstream.AckNonePolicy
 	cfg.MemoryStorage, cfg.Replicas = true, 1
@@ -48,7 +50,10 @@ func transient(cfg jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	return cfg
 }
 
-// Pages implements [storage.Stream].
+// Pages implements [storage.Stream]. It asks for few messages first, because many callers want
+// few, and then for up to four times as many each time. Left, the number of messages that remain,
+// comes with each message. So no request waits for a message that does not exist, and the last
+// request ends at once.
 func (s *stream) Pages(ctx context.Context, r storage.Range, batch int, f func(storage.Message) bool) error {
 	c, err := s.store.js.CreateConsumer(ctx, s.name, consumerConfig(r))
 	if err != nil {
@@ -89,7 +94,8 @@ func (s *stream) Pages(ctx context.Context, r storage.Range, batch int, f func(s
 	return nil
 }
 
-// message reads what a consumer has delivered.
+// message converts what a consumer has delivered. The sequence, the time and the number of
+// pending messages are in its reply subject.
 func message(m *nats.Msg) (storage.Message, error) {
 	meta, err := m.Metadata()
 	if err != nil {

@@ -104,6 +104,7 @@ func (s *system) resumesWith(token, gateway string, from []string, want ...strin
 // from before it was registered: by no position, from memory or from the log, before
 // and after a restart. Nothing of that counts as delivered to it either.
 func TestRegistrationIsABarrier(t *testing.T) {
+	t.Parallel()                                // mostly waits
 	for _, memory := range []int{64 << 20, 1} { // the window has all, and none
 		t.Run(fmt.Sprint("replay memory ", memory), func(t *testing.T) {
 			cfg := config(t)
@@ -206,6 +207,7 @@ func setRegistryEntry(t *testing.T, s *system, key, value string, revision uint6
 // restart does not forget; those of a group that it joins later from then on; and all
 // of them from then on when it moves to another organization.
 func TestVerificationIsABarrier(t *testing.T) {
+	t.Parallel() // mostly waits
 	v := newVerifier(t)
 	v.say("gc_good", `{"gatewayId":"g","organizationId":"acme","groups":["x"]}`)
 	cfg := config(t)
@@ -274,6 +276,7 @@ func TestVerificationIsABarrier(t *testing.T) {
 // The barrier is the log's position and not what one node has seen of it, and holds on
 // every node.
 func TestBarrierOnSeveralNodes(t *testing.T) {
+	t.Parallel() // mostly waits
 	if testing.Short() {
 		t.Skip("starts three NATS servers")
 	}
@@ -330,6 +333,7 @@ func TestBarrierOnSeveralNodes(t *testing.T) {
 // A barrier outlives the epoch that it was taken in: after a power cut, and after a
 // repair, the earlier gateway's events stay closed.
 func TestBarrierOutlivesItsEpoch(t *testing.T) {
+	t.Parallel() // mostly waits
 	cfg := config(t)
 	cfg.Log = settings.LogFile
 	s := start(t, cfg)

@@ -17,6 +17,7 @@ import (
 // Through sockets whose buffers hold a few kilobytes, large events arrive whole and
 // in order, on every way that records are made.
 func TestSmallSocketBuffers(t *testing.T) {
+	t.Parallel() // mostly waits
 	for name, change := range map[string]func(*Config){
 		"own records": func(*Config) {},
 		"crypto/tls":  func(c *Config) { c.TLSRecords = settings.TLSRecordsStdlib },

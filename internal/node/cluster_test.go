@@ -86,6 +86,7 @@ func (s *system) publishWhenPossible(gateway, key string) (id string) {
 
 // Three nodes on three servers: what one node is told, all do.
 func TestCluster(t *testing.T) {
+	t.Parallel() // mostly waits
 	if testing.Short() {
 		t.Skip("starts three NATS servers")
 	}
@@ -179,6 +180,7 @@ func TestCluster(t *testing.T) {
 // Losing a server loses nothing; losing the quorum is 503 for publishers while
 // connections stay, and heals by itself.
 func TestClusterLosesServers(t *testing.T) {
+	t.Parallel() // mostly waits
 	if testing.Short() {
 		t.Skip("starts three NATS servers")
 	}

@@ -19,6 +19,7 @@ import (
 // goes on being delivered, also to who comes back; and when there is room again,
 // all goes on by itself.
 func TestFullDisk(t *testing.T) {
+	t.Parallel() // mostly waits
 	cfg := config(t)
 	cfg.DataDir = testenv.SmallDisk(t, "64m")
 	cfg.Log = settings.LogFile

@@ -75,6 +75,7 @@ func private(dir string) error {
 // NATS comes back with older files while nodes run. Live connections are told and go on,
 // ids agree and are new, and what was known of the lost events' delivery is forgotten.
 func TestLogGoesBack(t *testing.T) {
+	t.Parallel() // mostly waits
 	n := startOneNATS(t)
 	a, b := n.node("a"), n.node("b")
 	token, _ := a.gateway("g")

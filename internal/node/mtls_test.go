@@ -116,6 +116,7 @@ func (s *system) present(cert tls.Certificate) (*websocket.Conn, int) {
 // A gateway may show a certificate instead of a token: of an authority that is
 // trusted, that has not expired, and that names a registered gateway.
 func TestClientCertificates(t *testing.T) {
+	t.Parallel() // mostly waits
 	for _, records := range []string{settings.TLSRecordsOwn, settings.TLSRecordsStdlib} {
 		t.Run(records, func(t *testing.T) {
 			trusted, other := newAuthority(t), newAuthority(t)

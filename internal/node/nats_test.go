@@ -62,6 +62,7 @@ func (s *system) refusal(token string) int {
 // After NATS was away for a moment, a node that is ready knows what others have changed
 // by then: tokens that were revoked, gateways that were added or removed.
 func TestRegistryAfterRestartOfNATS(t *testing.T) {
+	t.Parallel() // mostly waits
 	nats := startOneNATS(t)
 	a, b := nats.node("a"), nats.node("b")
 	token, tokenID := a.gateway("revoked")
@@ -118,6 +119,7 @@ func TestRegistryAfterRestartOfNATS(t *testing.T) {
 
 // A newcomer that comes to another node than the one that added it is let in.
 func TestNewcomerOnAnotherNode(t *testing.T) {
+	t.Parallel() // mostly waits
 	nats := startOneNATS(t)
 	a, b := nats.node("a"), nats.node("b")
 	for i := range 50 {
@@ -137,6 +139,7 @@ func TestNewcomerOnAnotherNode(t *testing.T) {
 // The streams of the registry and of the journals are made again when they are gone,
 // the registry with what the nodes know. A node is not ready before.
 func TestStreamsAreMadeAgain(t *testing.T) {
+	t.Parallel() // mostly waits
 	nats := startOneNATS(t)
 	a, b := nats.node("a"), nats.node("b")
 	token, _ := a.gateway("edge", "g")
@@ -234,6 +237,7 @@ func (s *system) bulk(lines string) string {
 // A second node of one name does not start, and the first is not disturbed; when that
 // one has stopped or was killed, the next does.
 func TestTwoNodesOfOneName(t *testing.T) {
+	t.Parallel() // mostly waits
 	nats := startOneNATS(t)
 	first := nats.node("same")
 	second := config(t)

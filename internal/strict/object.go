@@ -13,11 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// ErrSyntax is wrapped by errors of [Object.Err] about text that is not one JSON
-// object; anything else it returns is a [*FieldError].
+// ErrSyntax is wrapped by the errors of [Object.Err] about text that is not one
+// JSON object. All other errors of it are [*FieldError] values.
 var ErrSyntax = errors.New("the body is not one JSON object")
 
-// An Object reads the members of one JSON object, in one pass:
+// An Object reads the members of one JSON object, in one pass and without
+// reflection:
 //
 //	o := strict.Read(text)
 //	for o.Next() {
@@ -25,53 +26,54 @@ var ErrSyntax = errors.New("the body is not one JSON object")
 //		case "type":
 //			t = o.String()
 //		default:
-//			o.Fail("is not a field of this")
+//			o.Fail("is not a field of this request")
 //		}
 //	}
 //	return o.Err()
 //
-// A name counts as what its escapes stand for, in exactly its letters; one that is
-// there twice is an error. A byte order mark before the text is skipped, as RFC
-// 8259 section 8.1 lets a reader do. White space and depth are bounded by the
-// text's length and by maxDepth.
+// Names are compared without their escapes and with letter case; a name that
+// appears twice is an error. A byte order mark before the text is skipped, as
+// RFC 8259 section 8.1 permits. Nesting is limited to maxDepth.
 //
-// The text must not change while it is read. Inner objects are read as text, whose
-// names may repeat unless [Object.Unique] was called.
+// The text must not change while it is read. Objects inside a member are read
+// as text: their names can repeat unless [Object.Unique] was called. One
+// goroutine uses an Object.
 type Object struct {
 	scanner
-	all     []byte // with its byte order mark
-	names   nameSet
-	name    []byte
-	begun   bool
-	unread  bool // the member's value
-	ended   bool
-	syntax  bool
-	problem *FieldError // the first
+	original     []byte // with its byte order mark
+	names        nameSet
+	name         []byte      // of the current member, unescaped
+	started      bool        // the opening brace was read
+	valueUnread  bool        // the value of the current member was not read yet
+	done         bool        // the closing brace was read
+	invalid      bool        // the text is not one JSON object
+	firstProblem *FieldError // the first
 }
 
-// Read returns an object that reads text.
+// Read returns an object that reads text. It allocates nothing.
 func Read(text []byte) Object {
-	return Object{all: text, scanner: scanner{text: TrimBOM(text)}}
+	return Object{original: text, scanner: scanner{text: TrimBOM(text)}}
 }
 
-// Unique makes it an error that an object inside a member has a name twice, at any
+// Unique makes a repeated name an error in objects inside members too, at any
 // depth.
 func (o *Object) Unique() { o.unique = true }
 
-// Next goes on to the next member, and reports whether there is one.
+// Next advances to the next member, and reports whether there is one. It skips
+// the value of the current member if it was not read.
 func (o *Object) Next() bool {
-	if o.unread {
+	if o.valueUnread {
 		o.skip()
 	}
-	if o.syntax || o.ended {
+	if o.invalid || o.done {
 		return false
 	}
 	o.space()
 	switch {
-	case !o.begun:
-		o.begun = true
+	case !o.started:
+		o.started = true
 		if !o.eat('{') {
-			return o.broken()
+			return o.syntaxError()
 		}
 		if o.space(); o.eat('}') {
 			return o.end()
@@ -79,57 +81,60 @@ func (o *Object) Next() bool {
 	case o.eat('}'):
 		return o.end()
 	case !o.eat(','):
-		return o.broken()
+		return o.syntaxError()
 	default:
 		o.space()
 	}
 	return o.nextName()
 }
 
-// nextName takes a name, the colon and the space around it.
+// nextName reads a name, the colon and the white space around it.
 func (o *Object) nextName() bool {
 	o.reset()
 	start := o.at
 	if !o.quoted() {
-		return o.broken()
+		return o.syntaxError()
 	}
 	o.name = o.text[start+1 : o.at-1]
 	if o.escapes {
 		o.name = []byte(unescape(o.text[start:o.at]))
 	}
 	if o.space(); !o.eat(':') {
-		return o.broken()
+		return o.syntaxError()
 	}
 	o.space()
-	if o.faults&(notUTF8|halfCharacter) != 0 {
+	if o.faults&(notUTF8|surrogateHalf) != 0 {
 		o.Fail("the name is not valid Unicode")
 	} else if !o.names.add(o.name) {
-		o.Fail("is there twice")
+		o.Fail("appears twice")
 	}
 	o.reset()
-	o.unread = true
+	o.valueUnread = true
 	return true
 }
 
+// end notes the closing brace. Only white space can follow it.
 func (o *Object) end() bool {
-	o.ended = true
+	o.done = true
 	if o.space(); o.at < len(o.text) {
-		o.syntax = true
+		o.invalid = true
 	}
 	return false
 }
 
-func (o *Object) broken() bool {
-	o.syntax = true
+// syntaxError notes that the text is not one JSON object.
+func (o *Object) syntaxError() bool {
+	o.invalid = true
 	return false
 }
 
-// Name returns the name of the member at hand, until the next.
+// Name returns the name of the current member. It is valid until the next call
+// of Next.
 func (o *Object) Name() []byte { return o.name }
 
-// Misspelt reports whether the member at hand is one of the names but for its
-// letters' case.
-func (o *Object) Misspelt(names ...string) bool {
+// WrongCase reports whether the current name equals one of the names except for
+// letter case.
+func (o *Object) WrongCase(names ...string) bool {
 	for _, n := range names {
 		if strings.EqualFold(n, string(o.name)) && n != string(o.name) {
 			return true
@@ -138,114 +143,120 @@ func (o *Object) Misspelt(names ...string) bool {
 	return false
 }
 
-// Fail says that the member at hand cannot stand. Only the first problem counts.
+// Fail says that the current member is invalid. Only the first problem counts.
 func (o *Object) Fail(problem string) { o.fail(-1, problem) }
 
-// fail is Fail of item i of the member, unless i is negative.
+// fail is Fail for item i of the member, or for the whole member if i is
+// negative.
 func (o *Object) fail(i int, problem string) {
-	if o.problem != nil {
+	if o.firstProblem != nil {
 		return
 	}
 	field := strings.ToValidUTF8(string(o.name), "\ufffd")
 	if i >= 0 {
 		field = fmt.Sprintf("%s[%d]", field, i)
 	}
-	o.problem = &FieldError{field, problem}
+	o.firstProblem = &FieldError{field, problem}
 }
 
-// skip passes over the value at hand.
+// skip reads over the current value.
 func (o *Object) skip() { o.Raw() }
 
-// Raw returns the text of the value at hand, a part of the whole. It may have the
-// escapes of halves of characters, which it passes on as they are.
+// Raw returns the text of the current value, a part of the whole text. It can
+// contain escapes of surrogate halves, which are passed on unchanged.
 func (o *Object) Raw() []byte {
-	o.unread = false
+	o.valueUnread = false
 	start := o.at
 	if !o.value(2) {
-		o.syntax = true
+		o.invalid = true
 		return nil
 	}
 	switch {
 	case o.faults&notUTF8 != 0:
 		o.Fail("is not valid UTF-8")
-	case o.faults&repeated != 0:
-		o.Fail(fmt.Sprintf("has the name %q twice in one object", o.twice))
+	case o.faults&repeatedNames != 0:
+		o.Fail(fmt.Sprintf("has the name %q twice in one object", o.repeatedName))
 	}
 	return o.text[start:o.at]
 }
 
-const halfProblem = `has an escape that is half of a character, as \ud800 is; want valid Unicode`
+// surrogateProblem is the problem with a string that RFC 8259 section 8.2 calls
+// unpredictable.
+const surrogateProblem = `has half of a surrogate pair, such as \ud800; want valid Unicode`
 
-// Spaced reports whether there was white space in the value that was read last,
-// outside its strings.
+// Spaced reports whether the value that was read last had white space outside
+// its strings.
 func (o *Object) Spaced() bool { return o.spaced }
 
-// IsString reports whether the value at hand is a string.
+// IsString reports whether the current value is a string.
 func (o *Object) IsString() bool { return o.at < len(o.text) && o.text[o.at] == '"' }
 
-// Null takes the value at hand if it is null.
+// Null reads the current value if it is null, and reports whether it was.
 func (o *Object) Null() bool {
 	if o.at < len(o.text) && o.text[o.at] == 'n' && o.literal("null") {
-		o.unread = false
+		o.valueUnread = false
 		return true
 	}
 	return false
 }
 
-// String returns the value at hand, which must be a string.
+// String returns the current value, which must be a string.
 func (o *Object) String() string {
-	o.unread = false
-	s, _ := o.stringAt(-1, true)
+	o.valueUnread = false
+	s, _ := o.stringItem(-1, true)
 	return s
 }
 
-// Text is String for what only people read: halves of characters become U+FFFD.
+// Text is String for text that only people read: surrogate halves become
+// U+FFFD.
 func (o *Object) Text() string {
-	o.unread = false
-	s, _ := o.stringAt(-1, false)
+	o.valueUnread = false
+	s, _ := o.stringItem(-1, false)
 	return s
 }
 
-// stringAt takes a string, the member's value or, unless i is negative, item i of
-// it; ok is false when there is no reading on behind it.
-func (o *Object) stringAt(i int, whole bool) (s string, ok bool) {
+// stringItem reads a string: the value of the member or, unless i is negative,
+// item i of it. With whole, surrogate halves are a problem. ok is false if
+// nothing after it can be read.
+func (o *Object) stringItem(i int, whole bool) (s string, ok bool) {
 	start := o.at
 	if o.at < len(o.text) && o.text[o.at] != '"' {
 		return "", o.mismatch(i, "a string")
 	}
 	o.reset()
 	if !o.quoted() {
-		o.syntax = true
+		o.invalid = true
 		return "", false
 	}
 	switch {
 	case o.faults&notUTF8 != 0:
 		o.fail(i, "is not valid UTF-8")
-	case whole && o.faults&halfCharacter != 0:
-		o.fail(i, halfProblem)
+	case whole && o.faults&surrogateHalf != 0:
+		o.fail(i, surrogateProblem)
 	case !o.escapes:
 		return string(o.text[start+1 : o.at-1]), true
 	}
 	return unescape(o.text[start:o.at]), true
 }
 
-// mismatch passes over a value of a wrong kind.
+// mismatch reads over a value of a wrong type. It reports whether more can be
+// read.
 func (o *Object) mismatch(i int, want string) bool {
 	kind := kindOf(o.text[o.at:])
 	if !o.value(2) {
-		o.syntax = true
+		o.invalid = true
 		return false
 	}
 	o.fail(i, "is a JSON "+kind+"; want "+want)
 	return true
 }
 
-// Bool returns the value at hand, which must be true or false.
+// Bool returns the current value, which must be true or false.
 func (o *Object) Bool() bool {
-	o.unread = false
+	o.valueUnread = false
 	switch {
 	case o.at == len(o.text):
-		o.syntax = true
+		o.invalid = true
 	case o.text[o.at] == 't' && o.literal("true"):
 		return true
 	case o.text[o.at] == 'f' && o.literal("false"):
@@ -255,11 +266,11 @@ func (o *Object) Bool() bool {
 	return false
 }
 
-// Strings returns the value at hand, which must be an array of strings. It is not
-// nil.
+// Strings returns the current value, which must be an array of strings. The
+// result is never nil.
 func (o *Object) Strings() []string {
 	list := []string{}
-	o.unread = false
+	o.valueUnread = false
 	if o.at < len(o.text) && o.text[o.at] != '[' {
 		o.mismatch(-1, "an array of strings")
 		return list
@@ -269,7 +280,7 @@ func (o *Object) Strings() []string {
 		return list
 	}
 	for {
-		s, ok := o.stringAt(len(list), true)
+		s, ok := o.stringItem(len(list), true)
 		if !ok {
 			return list
 		}
@@ -278,26 +289,28 @@ func (o *Object) Strings() []string {
 			return list
 		}
 		if !o.eat(',') {
-			o.syntax = true
+			o.invalid = true
 			return list
 		}
 		o.space()
 	}
 }
 
-// Err returns what is wrong with the text, when Next has reported false: an error
-// that wraps [ErrSyntax], else the first problem with a member as a [*FieldError].
+// Err returns what is wrong with the text. Call it after Next has reported
+// false. Syntax errors, which wrap [ErrSyntax], have precedence over the first
+// problem with a member, a [*FieldError].
 func (o *Object) Err() error {
 	switch {
-	case o.syntax:
-		return fmt.Errorf("%w: %w", ErrSyntax, explain(o.all))
-	case o.problem != nil:
-		return o.problem
+	case o.invalid:
+		return fmt.Errorf("%w: %w", ErrSyntax, explain(o.original))
+	case o.firstProblem != nil:
+		return o.firstProblem
 	}
 	return nil
 }
 
-// explain says why text is not one JSON object.
+// explain returns why text is not one JSON object. It parses the text again,
+// with a parser that has better messages.
 func explain(text []byte) error {
 	text, err := Text(text)
 	if err != nil {
@@ -314,12 +327,12 @@ func explain(text []byte) error {
 	if kind := kindOf(value); kind != "object" {
 		return errors.New("it is a JSON " + kind)
 	}
-	return errors.New("something follows it")
+	return errors.New("more text follows it")
 }
 
-// Check returns what is wrong with a JSON value that is to be read and not only
-// passed on: a name that is twice in one object, or a string that is not Unicode. It
-// is nil for what is no JSON at all.
+// Check returns what is wrong with a JSON value that will be interpreted and
+// not only passed on: a repeated name, or a string that is not Unicode. It
+// returns nil for text that is not JSON.
 func Check(value []byte) error {
 	s := scanner{text: value, unique: true}
 	s.space()
@@ -328,15 +341,15 @@ func Check(value []byte) error {
 		return nil
 	case s.faults&notUTF8 != 0:
 		return errors.New("is not valid UTF-8")
-	case s.faults&halfCharacter != 0:
-		return errors.New(halfProblem)
-	case s.faults&repeated != 0:
-		return fmt.Errorf("has the name %q twice in one object", s.twice)
+	case s.faults&surrogateHalf != 0:
+		return errors.New(surrogateProblem)
+	case s.faults&repeatedNames != 0:
+		return fmt.Errorf("has the name %q twice in one object", s.repeatedName)
 	}
 	return nil
 }
 
-// kindOf names the kind of the JSON value that text begins with.
+// kindOf names the type of the JSON value at the beginning of text.
 func kindOf(text []byte) string {
 	if len(text) == 0 {
 		return "text that ends"
@@ -356,7 +369,7 @@ func kindOf(text []byte) string {
 	return "number"
 }
 
-// unescape returns what a JSON string stands for.
+// unescape returns the value of a JSON string.
 func unescape(quoted []byte) (s string) {
 	if err := json.Unmarshal(quoted, &s); err != nil {
 		return strings.ToValidUTF8(string(quoted), string(utf8.RuneError))
@@ -364,14 +377,15 @@ func unescape(quoted []byte) (s string) {
 	return s
 }
 
-// A nameSet holds the names of an object's members.
+// A nameSet holds the names of an object's members. Most objects have few:
+// these need no map.
 type nameSet struct {
 	few  [8][]byte
 	n    int
-	many map[string]struct{} // the ones that few has no room for
+	many map[string]struct{} // those beyond few
 }
 
-// add adds a name and reports whether it is new. It keeps the name.
+// add adds a name, which it keeps, and reports whether it is new.
 func (s *nameSet) add(name []byte) bool {
 	for _, known := range s.few[:s.n] {
 		if string(known) == string(name) {

@@ -118,8 +118,8 @@ func TestObjectValues(t *testing.T) {
 		{`{"a":{"0":"b"}}`, func(o *Object) any { return o.Strings() }, nil, "a"},
 		{`{"a": {"b" : 1} }`, func(o *Object) any { return fmt.Sprint(string(o.Raw()), o.Spaced()) }, `{"b" : 1}true`, ""},
 		{`{"a": {"b":"c d"} }`, func(o *Object) any { return fmt.Sprint(string(o.Raw()), o.Spaced()) }, `{"b":"c d"}false`, ""},
-		{`{"A":1}`, func(o *Object) any { return o.Misspelt("a", "b") }, true, ""},
-		{`{"a":1}`, func(o *Object) any { return o.Misspelt("a", "b") }, false, ""},
+		{`{"A":1}`, func(o *Object) any { return o.WrongCase("a", "b") }, true, ""},
+		{`{"a":1}`, func(o *Object) any { return o.WrongCase("a", "b") }, false, ""},
 	} {
 		o := Read([]byte(tt.text))
 		var got any

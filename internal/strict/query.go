@@ -11,43 +11,46 @@ import (
 	"unicode/utf8"
 )
 
-// A Query holds the parameters of a query string by their names. The nil Query has
-// none.
+// A Query holds the parameters of a query string by name. A nil Query has none.
 type Query map[string]string
 
-// Has reports whether there is a parameter.
+// Has reports whether the query has a parameter.
 func (q Query) Has(name string) bool {
 	_, ok := q[name]
 	return ok
 }
 
-// ParseQuery reads a query string, the part of a URI behind its question mark: names and values
-// in percent-encoding with & between them. Each name must be known, and
-// there once. An error is a [*FieldError] with the parameter's name.
+// ParseQuery parses a query string, the part of a URI after the question mark:
+// percent-encoded names and values, separated by "&". Each name must be known
+// and can appear once. Errors are [*FieldError] values with the name of the
+// parameter.
 func ParseQuery(raw string, known ...string) (Query, error) {
-	q, strangers, err := parseQuery(raw, known)
-	if err == nil && len(strangers) > 0 {
-		return nil, &FieldError{strangers[0], "is not a parameter of this" + wanted(known)}
+	q, unknown, err := parseQuery(raw, known)
+	if err == nil && len(unknown) > 0 {
+		return nil, &FieldError{unknown[0], "is not a parameter of this route" + acceptedNames(known)}
 	}
 	return q, err
 }
 
-// PickQuery is ParseQuery where others may have parameters of their own: those that
-// are not known are passed over, whatever they look like.
+// PickQuery is ParseQuery for URIs in which others have parameters of their
+// own: unknown parameters are ignored, whatever they look like.
 func PickQuery(raw string, known ...string) (Query, error) {
 	q, _, err := parseQuery(raw, known)
 	return q, err
 }
 
-func wanted(known []string) string {
+// acceptedNames ends the message about an unknown parameter.
+func acceptedNames(known []string) string {
 	if len(known) == 0 {
 		return "; it takes none"
 	}
 	return "; want " + strings.Join(known, ", ")
 }
 
-// parseQuery returns the known parameters, and the names of others as they are written.
-func parseQuery(raw string, known []string) (q Query, strangers []string, err error) {
+// parseQuery returns the known parameters, and the names of the others as they
+// are written. A semicolon in a value is an error: some parsers take it for a
+// separator.
+func parseQuery(raw string, known []string) (q Query, unknown []string, err error) {
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
@@ -55,11 +58,11 @@ func parseQuery(raw string, known []string) (q Query, strangers []string, err er
 		text, value, _ := strings.Cut(pair, "=")
 		name, ok := decode(text)
 		if !ok || !slices.Contains(known, name) {
-			strangers = append(strangers, strings.ToValidUTF8(text, "\ufffd"))
+			unknown = append(unknown, strings.ToValidUTF8(text, "\ufffd"))
 			continue
 		}
 		if q.Has(name) {
-			return nil, nil, &FieldError{name, "is there twice"}
+			return nil, nil, &FieldError{name, "appears twice"}
 		}
 		if strings.Contains(value, ";") {
 			return nil, nil, &FieldError{name, "has a semicolon; want & between parameters, or %3B"}
@@ -73,11 +76,11 @@ func parseQuery(raw string, known []string) (q Query, strangers []string, err er
 		}
 		q[name] = decoded
 	}
-	return q, strangers, nil
+	return q, unknown, nil
 }
 
-// decode undoes percent-encoding; ok is false for a broken one, and for what is
-// not UTF-8.
+// decode undoes percent-encoding. ok is false if it is malformed or the result
+// is not UTF-8.
 func decode(text string) (s string, ok bool) {
 	s, err := url.QueryUnescape(text)
 	return s, err == nil && utf8.ValidString(s)

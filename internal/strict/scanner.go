@@ -9,36 +9,38 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep values may be nested, the outermost counted: as deep as
-// encoding/json lets them.
+// maxDepth is the deepest nesting of values, the outermost included.
+// encoding/json has the same limit.
 const maxDepth = 10000
 
-// Faults of a value that do not keep it from being read as JSON. They are bits.
+// faults are problems of a value that is valid JSON. They are bits.
 type faults uint8
 
 const (
-	notUTF8       faults = 1 << iota // a string has bytes that are not
-	halfCharacter                    // a string has an escape of half a surrogate pair
-	repeated                         // an object has a name twice; noticed if unique is set
+	notUTF8       faults = 1 << iota // a string has bytes that are not UTF-8
+	surrogateHalf                    // a string has the escape of half a surrogate pair
+	repeatedNames                    // an object has a name twice; found only if unique is set
 )
 
-// A scanner goes through JSON. Its methods report whether they found what they are
-// named for, and leave the scanner behind it.
+// A scanner reads JSON text. Each method reads what it is named for, leaves at
+// after it, and reports whether it was there. After a method has reported
+// false, at is anywhere.
 type scanner struct {
 	text   []byte
-	at     int
-	unique bool // look for names that repeat
+	at     int  // offset of the next byte
+	unique bool // look for repeated names
 
-	// Of what was scanned since reset.
-	spaced  bool // there was white space
-	escapes bool // a string had escapes
-	faults  faults
-	twice   []byte // a name that repeats
+	// What was found since reset.
+	spaced       bool // white space
+	escapes      bool // a string with escapes
+	faults       faults
+	repeatedName []byte // the first name that repeats
 }
 
+// reset forgets what was found.
 func (s *scanner) reset() { s.spaced, s.escapes, s.faults = false, false, 0 }
 
-// value takes any value; depth counts what it is nested in, and itself.
+// value reads any value. depth is its nesting level, 1 for the outermost.
 func (s *scanner) value(depth int) bool {
 	if s.at == len(s.text) {
 		return false
@@ -63,6 +65,7 @@ func (s *scanner) value(depth int) bool {
 	return s.number()
 }
 
+// array reads an array; the bracket is next.
 func (s *scanner) array(depth int) bool {
 	s.at++
 	if s.space(); s.eat(']') {
@@ -79,6 +82,7 @@ func (s *scanner) array(depth int) bool {
 	return false
 }
 
+// object reads an object; the brace is next.
 func (s *scanner) object(depth int) bool {
 	s.at++
 	if s.space(); s.eat('}') {
@@ -95,7 +99,8 @@ func (s *scanner) object(depth int) bool {
 	return false
 }
 
-// uniqueObject is object, and notices names that repeat.
+// uniqueObject is object, and looks for repeated names. It is a function of its
+// own, because comparing names costs more than scanning them.
 func (s *scanner) uniqueObject(depth int) bool {
 	var names nameSet
 	s.at++
@@ -112,9 +117,9 @@ func (s *scanner) uniqueObject(depth int) bool {
 		if s.escapes {
 			name = []byte(unescape(s.text[start:s.at]))
 		}
-		if !names.add(name) && s.faults&repeated == 0 {
-			s.faults |= repeated
-			s.twice = name
+		if !names.add(name) && s.faults&repeatedNames == 0 {
+			s.faults |= repeatedNames
+			s.repeatedName = name
 		}
 		if !s.colon() || !s.value(depth+1) {
 			return false
@@ -129,14 +134,14 @@ func (s *scanner) uniqueObject(depth int) bool {
 	return false
 }
 
-// comma takes a comma and the white space behind it.
+// comma reads a comma and the white space after it.
 func (s *scanner) comma() bool {
 	ok := s.eat(',')
 	s.space()
 	return ok
 }
 
-// colon takes a colon and the white space around it.
+// colon reads a colon and the white space around it.
 func (s *scanner) colon() bool {
 	s.space()
 	ok := s.eat(':')
@@ -144,8 +149,8 @@ func (s *scanner) colon() bool {
 	return ok
 }
 
-// plain has the bytes that stand for themselves in a string: ASCII but for
-// controls, quotes and backslashes.
+// plain are the bytes that a string contains as they are: ASCII except control
+// characters, quotes and backslashes.
 var plain = func() (t [256]bool) {
 	for b := ' '; b < utf8.RuneSelf; b++ {
 		t[b] = b != '"' && b != '\\'
@@ -153,7 +158,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// quoted takes a string.
+// quoted reads a string with its quotes.
 func (s *scanner) quoted() bool {
 	if !s.eat('"') {
 		return false
@@ -183,7 +188,7 @@ func (s *scanner) quoted() bool {
 	}
 }
 
-// character takes one that is not ASCII.
+// character reads one character that is not ASCII.
 func (s *scanner) character() {
 	r, n := utf8.DecodeRune(s.text[s.at:])
 	if r == utf8.RuneError && n == 1 {
@@ -192,7 +197,8 @@ func (s *scanner) character() {
 	s.at += n
 }
 
-// escape takes a backslash and what stands behind it.
+// escape reads a backslash and what it escapes. A surrogate pair is two
+// escapes, which are read together.
 func (s *scanner) escape() bool {
 	s.escapes = true
 	s.at++
@@ -216,16 +222,16 @@ func (s *scanner) escape() bool {
 			return false
 		}
 		if r < 0xdc00 || r > 0xdfff {
-			s.faults |= halfCharacter
+			s.faults |= surrogateHalf
 			s.at = before // it is an escape of its own
 		}
 	default:
-		s.faults |= halfCharacter
+		s.faults |= surrogateHalf
 	}
 	return true
 }
 
-// hex takes four hexadecimal digits.
+// hex reads four hexadecimal digits.
 func (s *scanner) hex() (v uint16, ok bool) {
 	for range 4 {
 		if s.at == len(s.text) {
@@ -245,6 +251,7 @@ func (s *scanner) hex() (v uint16, ok bool) {
 	return v, true
 }
 
+// number reads a number (RFC 8259 section 6).
 func (s *scanner) number() bool {
 	s.eat('-')
 	if !s.eat('0') && !s.digits() {
@@ -260,6 +267,7 @@ func (s *scanner) number() bool {
 	return true
 }
 
+// digits reads one or more digits.
 func (s *scanner) digits() bool {
 	start := s.at
 	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
@@ -268,6 +276,7 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
+// literal reads true, false or null.
 func (s *scanner) literal(word string) bool {
 	ok := bytes.HasPrefix(s.text[s.at:], []byte(word))
 	if ok {
@@ -276,7 +285,7 @@ func (s *scanner) literal(word string) bool {
 	return ok
 }
 
-// eat takes one byte, if it is the next.
+// eat reads one byte if it is the next.
 func (s *scanner) eat(b byte) bool {
 	ok := s.at < len(s.text) && s.text[s.at] == b
 	if ok {
@@ -285,13 +294,14 @@ func (s *scanner) eat(b byte) bool {
 	return ok
 }
 
-// space takes white space, if there is any.
+// space reads white space, if there is any. It is small enough to be inlined.
 func (s *scanner) space() {
 	if s.at < len(s.text) && s.text[s.at] <= ' ' {
 		s.spaces()
 	}
 }
 
+// spaces reads white space in a loop.
 func (s *scanner) spaces() {
 	for s.at < len(s.text) {
 		switch s.text[s.at] {

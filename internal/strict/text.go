@@ -10,26 +10,27 @@ import (
 	"unicode/utf8"
 )
 
-// utf8BOM is a byte order mark in UTF-8, which some editors put before a text.
-var utf8BOM = []byte("\ufeff")
+// byteOrderMark is U+FEFF in UTF-8. Some editors put it before a text.
+var byteOrderMark = []byte("\ufeff")
 
-// TrimBOM returns a text without the byte order mark before it, if there is one.
-func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, utf8BOM) }
+// TrimBOM returns text without a byte order mark at its beginning.
+func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, byteOrderMark) }
 
-// Unmark is Text for what need not be UTF-8 all over, as where comments are: it only
-// takes the byte order mark off, and refuses UTF-16.
+// Unmark is Text for files that need not be valid UTF-8 throughout, for example
+// in comments. It only removes the byte order mark, and refuses UTF-16 and
+// UTF-32.
 func Unmark(text []byte) ([]byte, error) {
-	if text = TrimBOM(text); wide(text) {
+	if text = TrimBOM(text); isWide(text) {
 		return nil, errUTF16
 	}
 	return text, nil
 }
 
-// errUTF16 is about a text that Windows' editors and shells write.
+// errUTF16 is about text as some editors and shells of Windows write it.
 var errUTF16 = errors.New("it is UTF-16 or UTF-32; want UTF-8")
 
-// Text returns a text without the byte order mark before it, or an error if it is
-// not UTF-8.
+// Text returns text without a byte order mark at its beginning. It returns an
+// error with the line number if the text is not UTF-8.
 func Text(text []byte) ([]byte, error) {
 	text, err := Unmark(text)
 	if err != nil || utf8.Valid(text) {
@@ -49,9 +50,9 @@ func Text(text []byte) ([]byte, error) {
 	return nil, fmt.Errorf("line %d is not valid UTF-8", line)
 }
 
-// wide reports whether text is of characters of two or four bytes: by its byte
-// order mark, or by a NUL among the first bytes, which no text of ours has.
-func wide(text []byte) bool {
+// isWide reports whether text is UTF-16 or UTF-32: it has their byte order
+// mark, or a NUL among its first four bytes, which none of our texts has.
+func isWide(text []byte) bool {
 	return bytes.HasPrefix(text, []byte{0xfe, 0xff}) || bytes.HasPrefix(text, []byte{0xff, 0xfe}) ||
 		bytes.IndexByte(text[:min(len(text), 4)], 0) >= 0
 }

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// ErrTime says that a text is not a time.
+// ErrTime is the error of [Time].
 var ErrTime = errors.New("want a time of RFC 3339, as in 2027-01-31T12:00:00Z")
 
-// Time reads a time as RFC 3339 section 5.6 has it, which is narrower and wider than
-// what [time.Parse] takes: hours have two digits, a fraction follows a point, T and Z
-// may be small, offsets go to 23:59, and the last minute of a month, in UTC, may have a
-// second 60, which is read as the second after it. Digits behind the ninth of
-// a fraction are dropped. The year in UTC must be one of 0 to 9999. The result is in UTC.
+// Time parses a time as RFC 3339 section 5.6 defines it. [time.Parse] accepts
+// more and less than that: here hours have two digits, a fraction follows a
+// point, "T" and "Z" can be lower case, and offsets go up to 23:59. Second 60
+// is accepted in the last minute of a month in UTC, and is read as the
+// following second. Digits after the ninth of a fraction are dropped. The year
+// in UTC must be 0 to 9999. The result is in UTC.
 func Time(s string) (time.Time, error) {
 	// 2006-01-02T15:04:05
 	const fixed = 19
@@ -52,14 +53,14 @@ func Time(s string) (time.Time, error) {
 	return at, nil
 }
 
-// endsMonth reports whether a minute is the last of a month: the only ones that
-// leap seconds are added to.
+// endsMonth reports whether a minute is the last of a month, the only ones that
+// can have a leap second.
 func endsMonth(minute time.Time) bool {
 	next := minute.Add(time.Minute)
 	return next.Day() == 1 && next.Hour() == 0 && next.Minute() == 0
 }
 
-// fraction takes a fraction of a second, if there is one.
+// fraction reads a fraction of a second, if there is one.
 func fraction(s string) (d time.Duration, rest string, ok bool) {
 	if s == "" || s[0] != '.' {
 		return 0, s, true

@@ -37,14 +37,14 @@ func only(t *testing.T, id uint16) {
 }
 
 // A meeting is two ends of crypto/tls after their handshake, and a session that
-// goes on in the place of one of them.
+// continues for one of them.
 type meeting struct {
 	session *Session
 	wire    *end      // the session's side
 	far     *tls.Conn // the end that stays crypto/tls's
 }
 
-// meet does a handshake. The session takes the server's place, or the client's.
+// meet does a handshake. The session continues for the server, or for the client.
 func meet(t interface{ Fatal(...any) }, asServer bool) *meeting {
 	near, far := pipe()
 	var k KeyLog
@@ -165,7 +165,7 @@ func converse(t *rapid.T, m *meeting) {
 		t.Fatal(err)
 	}
 	if got, err := m.drain(piece); len(got) > 0 || err != io.EOF {
-		t.Fatalf("behind crypto/tls's close_notify: %q, %v; want io.EOF", got, err)
+		t.Fatalf("after crypto/tls's close_notify: %q, %v; want io.EOF", got, err)
 	}
 	m.sends(t, []byte("still"), MaxPlaintext)
 	m.wire.Write(m.session.AppendAlert(nil, CloseNotify))
@@ -174,7 +174,7 @@ func converse(t *rapid.T, m *meeting) {
 	}
 }
 
-// crypto/tls is told why, and tells why.
+// Each side receives the other's alert.
 func TestAlertsWithCryptoTLS(t *testing.T) {
 	t.Run("ours", func(t *testing.T) {
 		m := meet(t, true)

@@ -18,10 +18,10 @@ import (
 func FuzzOpen(f *testing.F) {
 	e := newEnds(0)
 	data, empty, update, more := e.data("data"), e.client.seal(23, nil, 5), e.keyUpdate(updateRequested), e.data("more")
-	bye := e.client.seal(21, []byte{1, 0}, 0)
+	closeNotify := e.client.seal(21, []byte{1, 0}, 0)
 	f.Add([]byte{}, []byte{})
-	f.Add(slices.Concat(data, empty, update, more, bye), []byte{1, 5, 20})
-	f.Add(slices.Concat(data, empty, update, more, bye, []byte("late")), []byte{})
+	f.Add(slices.Concat(data, empty, update, more, closeNotify), []byte{1, 5, 20})
+	f.Add(slices.Concat(data, empty, update, more, closeNotify, []byte("late")), []byte{})
 	f.Add(slices.Concat(data, data), []byte{30})
 	f.Add(slices.Concat(data, update), []byte{})
 	f.Add(data[:len(data)-1], []byte{4, 1})
@@ -78,9 +78,9 @@ func FuzzInner(f *testing.F) {
 				e.client.update()
 			}
 		}
-		wire = append(wire, e.data("behind")...)
+		wire = append(wire, e.data("after")...)
 		if want.err == nil {
-			want.inner([]byte("behind\x17"))
+			want.inner([]byte("after\x17"))
 		}
 		check(t, newEnds(suite), want, wire)
 		check(t, newEnds(suite), want, cut(wire, cuts)...)

@@ -49,6 +49,7 @@ func (k *KeyLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// decodeSecret decodes a secret and returns its length in bytes.
 func decodeSecret(dst *[maxSecretLen]byte, text []byte) (int, error) {
 	if hex.DecodedLen(len(text)) > len(dst) {
 		return 0, errKeyLog

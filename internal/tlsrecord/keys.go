@@ -55,6 +55,7 @@ type half struct {
 	iv     [ivLen]byte
 }
 
+// init sets the traffic secret and derives the keys.
 func (h *half) init(s *suite, secret []byte) {
 	h.suite = s
 	copy(h.secret[:], secret)

@@ -147,7 +147,7 @@ func (e *ends) ended(t *testing.T, err error) {
 		e.reads(t, e.AppendAlert(nil, err), 21, "\x02"+string(rune(err)))
 		e.sealsNothing(t)
 	default:
-		e.reads(t, e.seals(t, "goodbye"), 23, "goodbye")
+		e.reads(t, e.seals(t, "last data"), 23, "last data")
 		e.reads(t, e.AppendAlert(nil, CloseNotify), 21, "\x01\x00")
 		e.sealsNothing(t)
 	}
@@ -156,7 +156,7 @@ func (e *ends) ended(t *testing.T, err error) {
 	}
 }
 
-// What is wrong with a record can be told by its header, before the rest of it
+// What is wrong with a record is known from its header, before the rest of it
 // has come.
 func TestOpenHeaders(t *testing.T) {
 	cases := []struct {
@@ -194,11 +194,11 @@ func TestOpenWaits(t *testing.T) {
 }
 
 // A bit that changes on the way ends the session, whichever it is. Nothing of the
-// record is data, and nothing behind it.
+// record is data, and nothing after it.
 func TestOpenForgery(t *testing.T) {
 	eachSuite(t, func(t *testing.T, e *ends) {
 		first, second, third := e.data("first"), e.data("second"), e.data("third")
-		behind := append(third, make([]byte, maxFragment)...) // so that no length waits for more
+		after := append(third, make([]byte, maxFragment)...) // so that no length waits for more
 		fresh := *e.Session
 		for bit := range 8 * len(second) {
 			*e.Session, e.server.seq = fresh, 0
@@ -211,13 +211,13 @@ func TestOpenForgery(t *testing.T) {
 			case n > maxFragment:
 				want = RecordOverflow
 			}
-			e.hears(t, slices.Concat(first, forged, behind), "first", want)
+			e.hears(t, slices.Concat(first, forged, after), "first", want)
 			e.ended(t, want)
 		}
 	})
 }
 
-// Neither a record that comes twice, nor one behind a gap, nor one of the other
+// Neither a record that comes twice, nor one after a gap, nor one of the other
 // direction is data.
 func TestOpenReplay(t *testing.T) {
 	cases := []struct {
@@ -226,7 +226,7 @@ func TestOpenReplay(t *testing.T) {
 		data string
 	}{
 		{"twice", func(e *ends) []byte { r := e.data("once"); return slices.Concat(r, r) }, "once"},
-		{"behind a gap", func(e *ends) []byte { e.data("lost"); return e.data("found") }, ""},
+		{"after a gap", func(e *ends) []byte { e.data("lost"); return e.data("found") }, ""},
 		{"mirrored", func(e *ends) []byte { b, _ := begun(e.Session, []byte("mine")); e.server.seq++; return b }, ""},
 	}
 	for _, tc := range cases {

@@ -11,7 +11,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// text returns n bytes that tell a misplaced piece.
+// text returns n bytes in which a misplaced piece shows.
 func text(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -76,7 +76,7 @@ func TestSealPastTheLastNumber(t *testing.T) {
 		e.out.seq = math.MaxUint64
 		defer func() {
 			if recover() == nil {
-				t.Error("a record is sealed with the last number, behind which the first would come again")
+				t.Error("a record is sealed with the last number, after which the first would be repeated")
 			}
 		}()
 		e.seal(nil, 23, []byte("plain"))

@@ -80,7 +80,7 @@ func TestKeyUpdateInParts(t *testing.T) {
 	}
 }
 
-// A key update whose length is wrong is refused as soon as that can be told, though it
+// A key update whose length is wrong is refused as soon as that is known, though it
 // comes in parts and the rest has not come.
 func TestKeyUpdateOfWrongLengthInParts(t *testing.T) {
 	for _, message := range []string{"\x18\x00\x00\x00", "\x18\x00\x00\x02", "\x18\x00\x01", "\x18\x01", "\x18\xff"} {

@@ -206,6 +206,6 @@ func TestPublishedKeyUpdate(t *testing.T) {
 		t.Errorf("the reference's next secret is %x, want %x", r.secret, after)
 	}
 	if !bytes.Equal(h.key[:], r.expandLabel("key", 32)) || !bytes.Equal(h.iv[:], r.iv) || h.seq != 0 {
-		t.Error("key, IV and number do not begin anew")
+		t.Error("key, IV and number do not start again at 0")
 	}
 }

@@ -14,7 +14,7 @@ func memory[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }
 
-// secretsOf returns the beginnings of what a half must not leave behind.
+// secretsOf returns the beginnings of what a half must not leave in memory.
 func secretsOf(h *half) map[string][]byte {
 	return map[string][]byte{
 		"secret": bytes.Clone(h.secret[:8]),

@@ -16,110 +16,115 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// complainEvery is how often it is logged that spans are lost, at most.
-const complainEvery = time.Minute
+// logInterval is the shortest time between two log lines about dropped spans.
+const logInterval = time.Minute
 
-// maxComplaint bounds what is logged of an error, in bytes: it may hold a page of
-// the collector's.
-const maxComplaint = 256
+// maxLoggedError bounds an error in the log, in bytes: it can contain a whole
+// page from the collector.
+const maxLoggedError = 256
 
-// tracesPath returns the path that spans are posted to, below the endpoint's own
-// (OTLP specification, "Endpoint URLs for OTLP/HTTP").
+// tracesPath returns the path to which spans are posted: /v1/traces below the
+// path of the endpoint (OTLP specification, "Endpoint URLs for OTLP/HTTP").
 func tracesPath(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return "/v1/traces" // the exporter says what is wrong with the endpoint
+		return "/v1/traces" // the exporter reports what is wrong with the endpoint
 	}
 	return strings.TrimSuffix(u.Path, "/") + "/v1/traces"
 }
 
-// An exporter counts what waits to be exported and what is lost, and logs errors
-// by itself: what the SDK is told goes to a handler that all of the process
-// shares.
+// An exporter sends spans to the collector. It counts those that wait and those
+// that are dropped, and logs errors itself: errors that it returned to the SDK
+// would go to a handler that is global to the process.
 type exporter struct {
 	sdk.SpanExporter
 	logger  *slog.Logger
 	dropped func(int)
-	life    context.Context // ends when nothing is to be exported any more
-	abandon context.CancelFunc
+	ctx     context.Context // ends when exports are to stop
+	cancel  context.CancelFunc
 
-	waiting atomic.Int64 // spans in the queue and in the batch that is exported
-	lost    atomic.Int64 // spans that were not complained of yet
+	queued     atomic.Int64 // spans in the SDK's queue and in the batch that is being exported
+	unreported atomic.Int64 // dropped spans that were not logged yet
 
-	mu    sync.Mutex // held while it is logged; who ends a span never takes it
-	quiet time.Time  // nothing is logged before
+	mu      sync.Mutex // held while logging; ending a span never takes it
+	nextLog time.Time  // no log line before
 }
 
+// newExporter wraps the exporter of the SDK.
 func newExporter(to sdk.SpanExporter, cfg Config) *exporter {
 	x := &exporter{SpanExporter: to, logger: cfg.Logger, dropped: cfg.Dropped}
-	x.life, x.abandon = context.WithCancel(context.Background())
+	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x
 }
 
-// ExportSpans implements [sdk.SpanExporter].
+// ExportSpans implements [sdk.SpanExporter]. It never returns an error, see
+// exporter.
 func (x *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(x.life, cancel)()
+	defer context.AfterFunc(x.ctx, cancel)()
 	err := x.SpanExporter.ExportSpans(ctx, spans)
-	x.waiting.Add(-int64(len(spans)))
+	x.queued.Add(-int64(len(spans)))
 	if err != nil {
-		x.lose(len(spans))
+		x.drop(len(spans))
 	}
-	x.complain(err)
+	x.logDropped(err)
 	return nil
 }
 
-// lose counts spans that will not be exported.
-func (x *exporter) lose(n int) {
+// drop counts spans that will not be exported. Any goroutine may call it.
+func (x *exporter) drop(n int) {
 	x.dropped(n)
-	x.lost.Add(int64(n))
+	x.unreported.Add(int64(n))
 }
 
-// complain logs what was lost, once in a while. Err is the last reason, nil when
-// it is that the queue was full.
-func (x *exporter) complain(err error) {
+// logDropped logs dropped spans, at most once per logInterval. A nil err means
+// that the queue was full.
+func (x *exporter) logDropped(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
-	if x.lost.Load() == 0 || now.Before(x.quiet) {
+	if x.unreported.Load() == 0 || now.Before(x.nextLog) {
 		return
 	}
-	why := "the collector is too slow"
+	reason := "the collector is too slow"
 	if err != nil {
-		why = cut(err.Error())
+		reason = truncate(err.Error())
 	}
-	x.logger.Warn("tracing: spans were not exported", "spans", x.lost.Swap(0), "error", why)
-	x.quiet = now.Add(complainEvery)
+	x.logger.Warn("tracing: spans were not exported", "spans", x.unreported.Swap(0), "error", reason)
+	x.nextLog = now.Add(logInterval)
 }
 
-// unsaid is the error that tells of what was lost and not logged.
-func (x *exporter) unsaid() error {
-	if n := x.lost.Swap(0); n > 0 {
+// unreportedError returns an error for the dropped spans that were not logged,
+// or nil.
+func (x *exporter) unreportedError() error {
+	if n := x.unreported.Swap(0); n > 0 {
 		return fmt.Errorf("%d spans were not exported", n)
 	}
 	return nil
 }
 
-func cut(text string) string {
-	if len(text) > maxComplaint {
-		text = strings.ToValidUTF8(text[:maxComplaint], "") + "…"
+// truncate cuts text to at most maxLoggedError bytes.
+func truncate(text string) string {
+	if len(text) > maxLoggedError {
+		text = strings.ToValidUTF8(text[:maxLoggedError], "") + "…"
 	}
 	return text
 }
 
-// bounded is the SDK's queue of spans, with a bound that counts what is over it.
-// The queue has room for all that wait, and so never drops anything itself.
-type bounded struct {
+// A boundedQueue is the SDK's queue of spans with a bound that counts what
+// exceeds it. The SDK's own bound drops silently; its queue is as long as this
+// bound, so it never does.
+type boundedQueue struct {
 	exporter *exporter
 	sdk.SpanProcessor
 }
 
 // OnEnd implements [sdk.SpanProcessor]. It never blocks.
-func (b *bounded) OnEnd(s sdk.ReadOnlySpan) {
-	if b.exporter.waiting.Add(1) > maxWaiting {
-		b.exporter.waiting.Add(-1)
-		b.exporter.lose(1)
+func (b *boundedQueue) OnEnd(s sdk.ReadOnlySpan) {
+	if b.exporter.queued.Add(1) > maxQueued {
+		b.exporter.queued.Add(-1)
+		b.exporter.drop(1)
 		return
 	}
 	b.SpanProcessor.OnEnd(s)

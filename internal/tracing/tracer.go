@@ -1,12 +1,15 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tracing makes the spans of events and exports them with OpenTelemetry's
-// SDK over OTLP and HTTP: publish, with append below it, and deliver. It is the
-// only package that knows OpenTelemetry, and touches nothing global of it.
+// Package tracing makes the spans of events and exports them over OTLP/HTTP
+// with the SDK of OpenTelemetry. A publish has the span "publish" with the
+// child "append"; an event that is read from the log has the span "deliver". It
+// is the only package that imports OpenTelemetry, and uses none of its global
+// state.
 //
-// A publish is traced when its traceparent is sampled, or, without one, as often
-// as [Config] says. What is not traced costs no more than finding that out.
+// A publish is traced if its traceparent is sampled or, without one, by the
+// sample ratio in [Config]. A publish that is not traced costs only this
+// decision.
 package tracing
 
 import (
@@ -27,25 +30,26 @@ import (
 )
 
 const (
-	maxWaiting    = 8192             // spans that are not exported yet, at most
-	batchSpans    = 512              // in one request, at most
+	maxQueued     = 8192             // spans that wait to be exported
+	batchSpans    = 512              // spans in one request
 	batchDelay    = time.Second      // how long a span waits for others
-	exportTimeout = 10 * time.Second // for a batch, with what is tried again
+	exportTimeout = 10 * time.Second // for a batch, including retries
 )
 
-// Config is what a [Tracer] is told. All of it is required but Dropped.
+// Config configures a [Tracer]. All fields are required except Dropped.
 type Config struct {
-	Endpoint string  // base URL of a collector; /v1/traces is behind it
-	Sample   float64 // the part of publishes without a traceparent that is traced, 0 to 1
+	Endpoint string  // base URL of the collector; spans are posted to /v1/traces below it
+	Sample   float64 // ratio of publishes without a traceparent that are traced, 0 to 1
 	NodeID   string
-	Version  string // the program's
+	Version  string // of the program
 	Logger   *slog.Logger
-	// Dropped is called with the number of spans that were not exported, by any
-	// goroutine. It must not block.
+	// Dropped is called with the number of spans that could not be exported, by
+	// any goroutine. It must not block. Nil: not counted.
 	Dropped func(spans int)
 }
 
-// A Tracer makes and exports spans. Any goroutine may use it.
+// A Tracer makes and exports spans. Any goroutine may call it. Close it at the
+// end.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
@@ -53,7 +57,7 @@ type Tracer struct {
 	conns    *http.Transport
 }
 
-// Start starts a tracer. It does not try to reach the collector.
+// Start starts a tracer. It does not connect to the collector.
 func Start(cfg Config) (*Tracer, error) {
 	if cfg.Dropped == nil {
 		cfg.Dropped = func(int) {}
@@ -70,7 +74,7 @@ func Start(cfg Config) (*Tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	about, err := describe(cfg)
+	about, err := resourceOf(cfg)
 	if err != nil {
 		_ = otlp.Shutdown(context.Background())
 		return nil, err
@@ -79,8 +83,8 @@ func Start(cfg Config) (*Tracer, error) {
 	provider := sdk.NewTracerProvider(
 		sdk.WithResource(about),
 		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(cfg.Sample))),
-		sdk.WithSpanProcessor(&bounded{x, sdk.NewBatchSpanProcessor(x,
-			sdk.WithMaxQueueSize(maxWaiting), sdk.WithMaxExportBatchSize(batchSpans),
+		sdk.WithSpanProcessor(&boundedQueue{x, sdk.NewBatchSpanProcessor(x,
+			sdk.WithMaxQueueSize(maxQueued), sdk.WithMaxExportBatchSize(batchSpans),
 			sdk.WithBatchTimeout(batchDelay), sdk.WithExportTimeout(exportTimeout),
 		)}),
 	)
@@ -90,9 +94,9 @@ func Start(cfg Config) (*Tracer, error) {
 	}, nil
 }
 
-// describe says who makes the spans. OTEL_RESOURCE_ATTRIBUTES and
-// OTEL_SERVICE_NAME have the last word.
-func describe(cfg Config) (*resource.Resource, error) {
+// resourceOf describes the process that makes the spans.
+// OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME have precedence.
+func resourceOf(cfg Config) (*resource.Resource, error) {
 	r, err := resource.New(context.Background(),
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(
@@ -108,18 +112,18 @@ func describe(cfg Config) (*resource.Resource, error) {
 	return r, nil
 }
 
-// Close exports what is left, until ctx ends, and frees everything. Spans that end
-// later are not exported.
+// Close exports the remaining spans until ctx ends, and frees all resources.
+// Spans that end later are dropped.
 func (t *Tracer) Close(ctx context.Context) error {
 	err := t.provider.Shutdown(ctx)
-	t.exporter.abandon()
+	t.exporter.cancel()
 	t.conns.CloseIdleConnections()
-	return errors.Join(err, t.exporter.unsaid())
+	return errors.Join(err, t.exporter.unreportedError())
 }
 
-// below returns a context in which the span that p names is the parent. Without p
-// there is none.
-func below(p event.Traceparent) context.Context {
+// withParent returns a context with the span that p names as parent, or without
+// one if p is empty.
+func withParent(p event.Traceparent) context.Context {
 	ctx := context.Background()
 	if p == "" {
 		return ctx
@@ -133,12 +137,12 @@ func below(p event.Traceparent) context.Context {
 	}))
 }
 
-// traceparentOf names a span that is sampled.
+// traceparentOf returns the traceparent of a sampled span.
 func traceparentOf(span trace.Span) event.Traceparent {
 	c := span.SpanContext()
 	p, ok := event.ParseTraceparent([]byte("00-" + c.TraceID().String() + "-" + c.SpanID().String() + "-01"))
 	if !ok {
-		panic("BUG: a span without a name")
+		panic("BUG: a span without a valid traceparent")
 	}
 	return p
 }

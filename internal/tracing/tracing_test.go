@@ -186,10 +186,10 @@ func TestQueueIsBounded(t *testing.T) {
 	x := newExporter(to, Config{
 		Logger: slog.New(slog.NewTextHandler(&lines, nil)), Dropped: func(n int) { dropped.Add(int64(n)) },
 	})
-	queue := &bounded{x, sdk.NewBatchSpanProcessor(x, sdk.WithMaxQueueSize(maxWaiting), sdk.WithMaxExportBatchSize(batchSpans), sdk.WithBatchTimeout(time.Hour))}
-	span := tracetest.SpanStub{Name: "s", SpanContext: trace.SpanContextFromContext(below(sampled))}.Snapshot()
+	queue := &boundedQueue{x, sdk.NewBatchSpanProcessor(x, sdk.WithMaxQueueSize(maxQueued), sdk.WithMaxExportBatchSize(batchSpans), sdk.WithBatchTimeout(time.Hour))}
+	span := tracetest.SpanStub{Name: "s", SpanContext: trace.SpanContextFromContext(withParent(sampled))}.Snapshot()
 	const over = 1000
-	for range maxWaiting + over {
+	for range maxQueued + over {
 		queue.OnEnd(span)
 	}
 	if n := dropped.Load(); n != over {
@@ -201,17 +201,17 @@ func TestQueueIsBounded(t *testing.T) {
 	if n := dropped.Load(); n != over+batchSpans {
 		t.Errorf("%d spans were dropped, want %d", n, over+batchSpans)
 	}
-	x.abandon()
+	x.cancel()
 	if err := queue.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if n := dropped.Load(); n != over+maxWaiting {
-		t.Errorf("%d spans were dropped in the end, want %d", n, over+maxWaiting)
+	if n := dropped.Load(); n != over+maxQueued {
+		t.Errorf("%d spans were dropped in the end, want %d", n, over+maxQueued)
 	}
-	if s := lines.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "said no") || len(s) > 2*maxComplaint {
+	if s := lines.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "said no") || len(s) > 2*maxLoggedError {
 		t.Errorf("it is logged: %s", s)
 	}
-	if err := x.unsaid(); err == nil || !strings.Contains(err.Error(), "7680") {
+	if err := x.unreportedError(); err == nil || !strings.Contains(err.Error(), "7680") {
 		t.Errorf("not logged yet: %v", err)
 	}
 }

@@ -118,6 +118,8 @@ func (n *Node) Published(eventType string) {
 	c.Inc()
 }
 
+// addType returns the counter of a new type, or of otherType when there are too
+// many.
 func (n *Node) addType(eventType string) prometheus.Counter {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -129,6 +131,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 	return c
 }
 
+// collectors returns every metric of the node for registration.
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
@@ -137,18 +140,22 @@ func (n *Node) collectors() []prometheus.Collector {
 	}
 }
 
+// counter returns a counter without labels.
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(opts(name, help))
 }
 
+// counters returns a counter with labels.
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(opts(name, help), labels)
 }
 
+// opts returns the options of a metric in the namespace gatecast.
 func opts(name, help string) prometheus.CounterOpts {
 	return prometheus.CounterOpts{Namespace: "gatecast", Name: name, Help: help}
 }
 
+// histogram returns a histogram with the given upper bounds, in seconds.
 func histogram(name, help string, buckets ...float64) prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: "gatecast", Name: name, Help: help, Buckets: buckets,

@@ -20,6 +20,7 @@ type gaugeMetric struct {
 	load func(*stats.Shard) int64
 }
 
+// gaugeMetrics are the gauges of the shards.
 var gaugeMetrics = []gaugeMetric{
 	{desc("connections", "Open connections."), func(s *stats.Shard) int64 { return s.Connections.Load() }},
 	{desc("gateways_connected", "Gateways with at least one connection."), func(s *stats.Shard) int64 { return s.Gateways.Load() }},
@@ -35,6 +36,8 @@ type counterMetric struct {
 	load func(*stats.Shard) uint64
 }
 
+// counterMetrics are the counters of the shards. The first two repeat a reason of
+// gatecast_disconnects_total under a name of their own.
 var counterMetrics = []counterMetric{
 	{desc("slow_consumers_total", "Connections closed because they took events too slowly."), func(s *stats.Shard) uint64 { return s.Disconnects.Load(int(event.SlowConsumer)) }},
 	{desc("heartbeat_timeouts_total", "Connections closed because their peer was silent for too long."), func(s *stats.Shard) uint64 { return s.Disconnects.Load(int(event.HeartbeatTimeout)) }},
@@ -49,6 +52,7 @@ type vecMetric struct {
 	each func(s *stats.Shard, f func(label string, n uint64))
 }
 
+// vecMetrics are the labelled counters of the shards.
 var vecMetrics = []vecMetric{
 	{desc("disconnects_total", "Ended connections, by reason.", "reason"), func(s *stats.Shard, f func(string, uint64)) { s.Disconnects.Each(f) }},
 	{desc("messages_received_total", "Messages received from gateways, by type.", "type"), func(s *stats.Shard, f func(string, uint64)) { s.Received.Each(f) }},
@@ -58,6 +62,7 @@ var deliveriesDesc = desc("deliveries_total", "Deliveries of events, by result: 
 
 var latencyDesc = desc("delivery_latency_seconds", "Seconds from publish until a socket took the event's last byte.")
 
+// desc returns the description of a metric in the namespace gatecast.
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("gatecast_"+name, help, labels, nil)
 }
@@ -99,6 +104,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(latencyDesc, count, seconds, buckets)
 }
 
+// sumVec returns the sums of a Vec by label.
 func (c *Collector) sumVec(m vecMetric) map[string]uint64 {
 	total := make(map[string]uint64)
 	for _, s := range c.shards {
@@ -107,6 +113,8 @@ func (c *Collector) sumVec(m vecMetric) map[string]uint64 {
 	return total
 }
 
+// deliveries returns the deliveries by result: delivered, or the reason of the
+// failure.
 func (c *Collector) deliveries() map[string]uint64 {
 	total := make(map[string]uint64)
 	add := func(label string, n uint64) { total[label] += n }
@@ -118,6 +126,8 @@ func (c *Collector) deliveries() map[string]uint64 {
 	return total
 }
 
+// latency returns the sum of the shards' histograms: cumulative counts by upper
+// bound, the number of deliveries and their sum, in seconds.
 func (c *Collector) latency() (buckets map[float64]uint64, count uint64, seconds float64) {
 	buckets = make(map[float64]uint64)
 	for _, s := range c.shards {

@@ -24,9 +24,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A balancer is a program between gateways and the server that keeps its connections
-// to the server, and sends whatever comes over any of them. It listens on a socket in
-// a folder.
+// A balancer is a load balancer that keeps connections to the server, and forwards each request
+// over any of them. It listens on a socket in a folder.
 type balancer struct {
 	name, install string
 	command       func(config string) []string
@@ -85,14 +84,13 @@ backend gatecast
 `, socket, server, secure)
 }
 
-// start runs the balancer in front of a server, until the test ends, and returns a
-// client of it.
+// start runs the balancer in front of a server until the test ends, and returns a client of it.
 func (b balancer) start(t *testing.T, server string, tls bool) *http.Client {
 	t.Helper()
 	if _, err := exec.LookPath(b.name); err != nil {
 		t.Fatalf("%v; run apt-get install -y %s", err, b.install)
 	}
-	dir, err := os.MkdirTemp("", "balancer-") // t.TempDir's are too long for a socket
+	dir, err := os.MkdirTemp("", "balancer-") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +104,8 @@ func (b balancer) start(t *testing.T, server string, tls bool) *http.Client {
 	}
 	args := b.command(config)
 	cmd := exec.Command(args[0], args[1:]...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +116,7 @@ func (b balancer) start(t *testing.T, server string, tls bool) *http.Client {
 		once.Do(func() { _ = cmd.Process.Signal(os.Interrupt) })
 		<-exited
 		if t.Failed() {
-			t.Logf("%s said:\n%s", b.name, said.String())
+			t.Logf("output of %s:\n%s", b.name, output.String())
 		}
 	})
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -132,7 +130,7 @@ func (b balancer) start(t *testing.T, server string, tls bool) *http.Client {
 		}
 		select {
 		case <-exited:
-			t.Fatalf("%s has ended:\n%s", b.name, said.String())
+			t.Fatalf("%s has ended:\n%s", b.name, output.String())
 		default:
 		}
 		if time.Now().After(end) {
@@ -144,8 +142,8 @@ func (b balancer) start(t *testing.T, server string, tls bool) *http.Client {
 	return client
 }
 
-// A gateway gets its connection over one that the balancer has used for other
-// requests, each time.
+// A gateway connects over a connection that the balancer has used for other requests before, each
+// time.
 func TestBalancers(t *testing.T) {
 	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -163,16 +161,17 @@ func TestBalancers(t *testing.T) {
 					through(t, client, i)
 					upgradeThrough(t, s, client, g)
 				}
-				// Had an upgrade taken a new connection, the requests would have shared one.
+				// If an upgrade took a new connection, the other requests would share one
+				// connection.
 				if n := s.metric(t, `gatecast_connects_total{result="http"}`); n < rounds {
-					t.Errorf("%s has made %v connections for %d requests: the upgrades did not come over them", b.name, n, rounds)
+					t.Errorf("%s has made %v connections for %d requests: the upgrades used other connections", b.name, n, rounds)
 				}
 			})
 		}
 	}
 }
 
-// through makes an ordinary request.
+// through sends an ordinary request.
 func through(t *testing.T, client *http.Client, i int) {
 	t.Helper()
 	path := fmt.Sprintf("/api/internal/v1/apis/%d?a=1;b=%%zz", i)
@@ -186,7 +185,7 @@ func through(t *testing.T, client *http.Client, i int) {
 	}
 }
 
-// upgradeThrough connects as a gateway, receives an event and hangs up.
+// upgradeThrough connects as a gateway, receives an event and closes.
 func upgradeThrough(t *testing.T, s *server, client *http.Client, g gateway) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)

@@ -27,14 +27,14 @@ type ack struct {
 	Resumed                                          *bool
 }
 
-// connect returns a connection that has been acknowledged.
+// connect returns a connection after its ack.
 func (s *server) connect(t *testing.T, d driver, g gateway) (*client, ack) {
 	t.Helper()
 	c := d.start(t, s.dial(g.Token))
 	return c, c.acked(g)
 }
 
-// acked reads up to the ack.
+// acked reads the ack.
 func (c *client) acked(g gateway) (a ack) {
 	c.t.Helper()
 	c.expect("open")
@@ -45,14 +45,14 @@ func (c *client) acked(g gateway) (a ack) {
 	return a
 }
 
-// An event is one as a gateway gets it.
+// An event is an event as a gateway receives it.
 type event struct {
 	ID, Type, GatewayID, Timestamp, CorrelationID string
 	Payload                                       json.RawMessage
 	size                                          int // bytes of its JSON
 }
 
-// event returns the event that must come next.
+// event returns the next event.
 func (c *client) event() (e event) {
 	c.t.Helper()
 	data := c.expect("message").Data
@@ -63,7 +63,7 @@ func (c *client) event() (e event) {
 	return e
 }
 
-// gets publishes an event and makes sure that it arrives, next.
+// gets publishes an event and checks that it is the next one to arrive.
 func (c *client) gets(s *server, g gateway) {
 	c.t.Helper()
 	want := s.publish(c.t, draft{GatewayID: g.ID, Type: "api.deployed", Payload: "hello"})
@@ -108,20 +108,20 @@ func TestAck(t *testing.T) {
 		}
 		checkTime(t, a.Timestamp)
 		if !uuidPattern.MatchString(a.ConnectionID) {
-			t.Errorf("connectionId %q is no UUID", a.ConnectionID)
+			t.Errorf("connectionId %q is not a UUID", a.ConnectionID)
 		}
-		if place(t, a.Cursor) < place(t, before.ID) {
-			t.Errorf("cursor %s is before %s, which was published before", a.Cursor, before.ID)
+		if sequence(t, a.Cursor) < sequence(t, before.ID) {
+			t.Errorf("cursor %s is before %s, an earlier event", a.Cursor, before.ID)
 		}
 		if open := s.connections(t, g); len(open) != 1 || open[0].ConnectionID != a.ConnectionID || open[0].Status != "connected" {
 			t.Errorf("the stats know %+v; the ack says %s", open, a.ConnectionID)
 		}
-		c.gets(s, g) // and not what was before
+		c.gets(s, g) // and no earlier event
 	})
 }
 
-// place returns the sequence of an event's id.
-func place(t *testing.T, id string) uint64 {
+// sequence returns the sequence in the id of an event.
+func sequence(t *testing.T, id string) uint64 {
 	t.Helper()
 	m := idPattern.FindStringSubmatch(id)
 	if m == nil {
@@ -134,7 +134,7 @@ func place(t *testing.T, id string) uint64 {
 	return seq
 }
 
-// Three connections of a gateway each get all its events, in the log's order.
+// Each of three connections of a gateway receives all its events in the order of the log.
 func TestOrder(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	eachDriver(t, func(t *testing.T, d driver) {
@@ -148,7 +148,7 @@ func TestOrder(t *testing.T) {
 		for i := range drafts {
 			drafts[i] = draft{GatewayID: g.ID, Type: "api.deployed", Payload: i}
 		}
-		for i := 0; i < len(drafts); i += 100 { // one in a hundred is somebody else's
+		for i := 0; i < len(drafts); i += 100 { // one in a hundred is for another gateway
 			drafts[i].GatewayID = other.ID
 		}
 		receipts := s.publishAll(t, drafts)
@@ -158,18 +158,17 @@ func TestOrder(t *testing.T) {
 					t.Fatalf("connection %d ends here", i)
 				}
 			}
-			c.alive() // nothing is behind the last
+			c.alive() // nothing follows the last event
 		}
 		for i := range len(receipts) - 1 {
-			if place(t, receipts[i].ID) >= place(t, receipts[i+1].ID) {
+			if sequence(t, receipts[i].ID) >= sequence(t, receipts[i+1].ID) {
 				t.Fatalf("event %s was published before %s", receipts[i].ID, receipts[i+1].ID)
 			}
 		}
 	})
 }
 
-// follows reports whether the next event is the one of the receipt, the nth
-// published.
+// follows reports whether the next event is that of receipt r, the nth published.
 func (c *client) follows(r receipt, g gateway, n int) bool {
 	c.t.Helper()
 	e := c.event()
@@ -181,8 +180,7 @@ func (c *client) follows(r receipt, g gateway, n int) bool {
 	return false
 }
 
-// Lengths where a frame's header or a TLS record changes, and text that is not
-// ASCII.
+// Lengths at which the frame header or the TLS records change, and text that is not ASCII.
 func TestPayloads(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	eachDriver(t, func(t *testing.T, d driver) {
@@ -200,17 +198,17 @@ func TestPayloads(t *testing.T) {
 			return e
 		}
 		send("Žluťoučký kůň 🐎 \u2028\u0000\"\\ </script>")
-		around := send("").size // the event's JSON around a payload's characters
+		around := send("").size // bytes of JSON around the payload
 		for _, size := range []int{1 << 10, 16 << 10, 1<<16 - 4, 1<<16 - 3, 1<<16 - 2, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<16 + 2, 1_000_000} {
 			got := send(strings.Repeat("x", size-around)).size
-			if got < size || got > size+3 { // the id may have become longer
+			if got < size || got > size+3 { // the id can get longer
 				t.Errorf("want an event of %d bytes; got %d", size, got)
 			}
 		}
 	})
 }
 
-// What gateways may send, and what more gateways will.
+// Messages that gateways send now, and unknown ones of future gateways.
 func TestMessages(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	longest := `{"type":"event.ack","error":"` + strings.Repeat("x", 64<<10-31) + `"}`
@@ -243,7 +241,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// What breaks the protocol is answered with the code that says how.
+// A violation of the protocol is answered with its close code.
 func TestViolations(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	half := strings.Repeat("x", 40_000)
@@ -271,8 +269,8 @@ func TestViolations(t *testing.T) {
 	})
 }
 
-// A quiet connection lives by the server's pings, longer than the server waits
-// for a silent one.
+// A connection without traffic stays open because of the server's pings, longer than the connection
+// timeout.
 func TestHeartbeat(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0", "--ping-interval", "1", "--connection-timeout", "3")
 	eachDriver(t, func(t *testing.T, d driver) {
@@ -287,9 +285,9 @@ func TestHeartbeat(t *testing.T) {
 		if len(open) != 1 || open[0].ConnectionID != a.ConnectionID {
 			t.Fatalf("want connection %s alone; the stats know %+v", a.ConnectionID, open)
 		}
-		// Five seconds have passed. Of the latest pongs, some may be on their way.
+		// Five seconds have passed. The newest pongs may still be on their way.
 		if moved := open[0].LastHeartbeat.Sub(open[0].ConnectedAt); moved < 2*time.Second {
-			t.Errorf("after five pings, one a second, something was last heard %v after the connect", moved)
+			t.Errorf("after five pings, one a second, the last heartbeat is %v after the connect", moved)
 		}
 		c.gets(s, g)
 	})

@@ -10,16 +10,15 @@ import (
 	"testing"
 )
 
-// closes makes sure that the server closes the connection next, with a code of
-// its own.
+// closes checks that the server closes the connection next, with this code and a reason.
 func (c *client) closes(want int) {
 	c.t.Helper()
-	if bye := c.expect("close"); bye.Code != want || bye.Reason == "" {
-		c.t.Errorf("want close %d and a reason; got %d %q", want, bye.Code, bye.Reason)
+	if closed := c.expect("close"); closed.Code != want || closed.Reason == "" {
+		c.t.Errorf("want close %d and a reason; got %d %q", want, closed.Code, closed.Reason)
 	}
 }
 
-// A server that is asked to end sends what it has, says goodbye and is gone.
+// A server that shuts down delivers what it has, closes all connections and exits.
 func TestShutdown(t *testing.T) {
 	eachDriver(t, func(t *testing.T, d driver) {
 		s := startServer(t, "--rate-limit", "0")
@@ -88,7 +87,7 @@ func TestCloseByOperator(t *testing.T) {
 	})
 }
 
-// The server answers a goodbye with its code.
+// The server answers a close frame with the same code.
 func TestCloseByClient(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	eachDriver(t, func(t *testing.T, d driver) {
@@ -97,8 +96,8 @@ func TestCloseByClient(t *testing.T) {
 			t.Run(fmt.Sprint(code), func(t *testing.T) {
 				c, _ := s.connect(t, d, g)
 				c.do(command{Close: code, Reason: "going home 🏡"})
-				if bye := c.expect("close"); bye.Code != code {
-					t.Errorf("want the code back; got %d %q", bye.Code, bye.Reason)
+				if closed := c.expect("close"); closed.Code != code {
+					t.Errorf("want the same code; got %d %q", closed.Code, closed.Reason)
 				}
 			})
 		}

@@ -20,7 +20,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A coder is the driver of github.com/coder/websocket, in the test's own process.
+// A coder is the driver of github.com/coder/websocket, in the process of the test.
 type coder struct {
 	ctx     context.Context
 	reports chan report
@@ -79,7 +79,7 @@ func plainHeader(h http.Header) map[string]string {
 	return plain
 }
 
-// ask makes one ordinary request.
+// ask sends one ordinary request.
 func (c *coder) ask(transport *http.Transport, d dial) {
 	request, err := http.NewRequestWithContext(c.ctx, d.Method, d.URL, strings.NewReader(d.Body))
 	if err != nil {
@@ -107,9 +107,9 @@ func (c *coder) answered(event string, r *http.Response) {
 	c.reports <- report{Event: event, Status: r.StatusCode, Headers: plainHeader(r.Header), Body: string(body)}
 }
 
-// connect reports whether there is a connection to read.
+// connect reports whether it connected.
 func (c *coder) connect(transport *http.Transport, d dial) bool {
-	mode := websocket.CompressionContextTakeover // offered, as the others do
+	mode := websocket.CompressionContextTakeover // offered, as by the other drivers
 	if d.NoCompression {
 		mode = websocket.CompressionDisabled
 	}
@@ -141,7 +141,7 @@ func (c *coder) connect(transport *http.Transport, d dial) bool {
 
 // read reports messages until the connection ends.
 func (c *coder) read() {
-	defer c.conn.CloseNow() // a context that ends between two reads closes nothing
+	defer c.conn.CloseNow() // a context that ends between two reads does not close the connection
 	for {
 		kind, data, err := c.conn.Read(c.ctx)
 		if err != nil {
@@ -163,7 +163,7 @@ func closeReport(err error) report {
 	return report{Event: "close", Code: int(websocket.StatusAbnormalClosure), Reason: err.Error()}
 }
 
-// obey does what it is told; what fails shows in the close.
+// obey executes a command. An error shows in the close report.
 func (c *coder) obey(what command) {
 	switch {
 	case what.Send != "":
@@ -177,14 +177,14 @@ func (c *coder) obey(what command) {
 			c.reports <- report{Event: "pong"}
 		}
 	case what.Close != 0:
-		// Close reads the server's goodbye itself, and keeps it, unless read is at
-		// it. Behind a pong it is: that is no message, with which it would return.
+		// Close reads the server's close frame itself and drops it, unless a Read is active. After
+		// a pong a Read is active, because a pong does not end it.
 		_ = c.conn.Ping(c.ctx)
 		_ = c.conn.Close(websocket.StatusCode(what.Close), what.Reason)
 	}
 }
 
-// sendParts sends a message in frames. The library makes one of each write.
+// sendParts sends a message in frames: the library makes one frame per write.
 func (c *coder) sendParts(parts []string) {
 	w, err := c.conn.Writer(c.ctx, websocket.MessageText)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Clients that offer permessage-deflate, and those that do not, get the same
-// events of every size, and may send messages either way.
+// Clients with and without permessage-deflate receive the same events of every size, and can send
+// messages.
 func TestCompression(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0", "--compression", "--compression-threshold", "200")
 	eachDriver(t, func(t *testing.T, d driver) {

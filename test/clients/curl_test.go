@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// curl returns a command line that knows the server's certificate.
+// curl returns a curl command that trusts the server's certificate.
 func curl(t *testing.T, s *server, args ...string) *exec.Cmd {
 	t.Helper()
 	args = append([]string{"--silent", "--show-error", "--no-buffer", "--http1.1", "--tlsv1.3", "--cacert", s.ca, "--max-time", "30"}, args...)
 	return exec.CommandContext(t.Context(), installed(t, "curl", "curl"), args...)
 }
 
-// One connection takes several ordinary requests, whatever its suite.
+// One connection serves several ordinary requests, with each cipher suite.
 func TestCurl(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	for _, suite := range []string{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"} {
@@ -74,13 +74,13 @@ func TestCurlUpgrades(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		out, err := upgrade(t, "nonsense").CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "HTTP/1.1 401 ") || !strings.Contains(string(out), `"error":"unauthorized"`) {
-			t.Errorf("curl prints %q, %v; want 401 and why", out, err)
+			t.Errorf("curl prints %q, %v; want 401 and the reason", out, err)
 		}
 	})
 }
 
-// A browser shows what the port says. It cannot connect as a gateway: its
-// WebSocket sends no api-key header, and a token is taken from nowhere else.
+// A browser shows the responses of the gateway port. It cannot connect as a gateway: its WebSocket
+// sends no api-key header, and the server accepts no token elsewhere.
 func TestChromium(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	profile, err := os.MkdirTemp("", "gatecast-chromium-")
@@ -91,7 +91,7 @@ func TestChromium(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), installed(t, "chromium", "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
 		"--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--user-data-dir="+profile, "--ignore-certificate-errors", "--dump-dom", "https://"+s.gateways+"/health")
-	cmd.WaitDelay = time.Second // its children may hold on to the pipe
+	cmd.WaitDelay = time.Second // its children can keep the pipe open
 	out, err := cmd.Output()
 	if err != nil || !strings.Contains(string(out), `{"status":"ok"}`) {
 		t.Errorf("chromium shows %q, %v", out, err)

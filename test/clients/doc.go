@@ -1,12 +1,10 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package clients runs WebSocket clients that are not ours against the gatecast
-// binary, over TLS: what a gateway may be built on must understand what we send,
-// and be understood.
+// Package clients tests the gatecast binary with WebSocket clients of other authors, over TLS:
+// libraries that gateways may be built on must work with it.
 //
-// A driver is a client library behind one small protocol: the test tells it what
-// to connect to, it reports what it sees, in JSON. Scenarios are written once and
-// run with every driver. The tests need the build tag "clients" and what the
-// README names.
+// A driver is a client library behind a small protocol in JSON: the test sends it commands, and it
+// reports what it sees. Scenarios are written once and run with every driver. The tests need the
+// build tag "clients" and the programs that the README lists.
 package clients

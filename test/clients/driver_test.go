@@ -11,30 +11,29 @@ import (
 	"time"
 )
 
-// timeout bounds every single wait. Nothing comes near it but a failure.
+// timeout bounds each wait. Only a failure takes so long.
 const timeout = 30 * time.Second
 
-// A dial is what a driver is told first: what to connect to, and how. With a
-// method it is one ordinary HTTP request instead of a connection.
+// A dial is the first input of a driver: where and how to connect. With a method it is one ordinary
+// HTTP request instead.
 type dial struct {
 	URL      string            `json:"url"`
 	APIKey   *string           `json:"apiKey,omitempty"` // nil: no such header
 	Headers  map[string]string `json:"headers,omitempty"`
-	CA       string            `json:"ca,omitempty"` // PEM file of whom to trust; empty: the system's
+	CA       string            `json:"ca,omitempty"` // PEM file of trusted roots; empty: the system's
 	Insecure bool              `json:"insecure,omitempty"`
-	MaxTLS   string            `json:"maxTLS,omitempty"` // "1.2": nothing newer
+	MaxTLS   string            `json:"maxTLS,omitempty"` // "1.2": at most TLS 1.2
 	Method   string            `json:"method,omitempty"`
 	Body     string            `json:"body,omitempty"`
 
-	NoCompression bool `json:"noCompression,omitempty"` // no offer of permessage-deflate
+	NoCompression bool `json:"noCompression,omitempty"` // do not offer permessage-deflate
 }
 
-// A command is what a connected driver is told to do. What it cannot send any
-// more shows in its close.
+// A command is an instruction for a connected driver. A failure shows in its close report.
 type command struct {
 	Send       string   `json:"send,omitempty"`
 	SendBinary []byte   `json:"sendBinary,omitempty"`
-	SendParts  []string `json:"sendParts,omitempty"` // one message, a frame a part
+	SendParts  []string `json:"sendParts,omitempty"` // one message, one frame per part
 	Ping       bool     `json:"ping,omitempty"`
 	Close      int      `json:"close,omitempty"`
 	Reason     string   `json:"reason,omitempty"`
@@ -42,13 +41,13 @@ type command struct {
 
 // A report is what a driver saw.
 type report struct {
-	// Event is open, message, binary, ping, pong or close of a connection;
-	// refused when an HTTP response came instead of it; response to an ordinary
-	// request; error when nothing came of it at all.
+	// Event is open, message, binary, ping, pong or close for a connection; refused for an HTTP
+	// response instead of an upgrade; response for an ordinary request; error if there was no
+	// response.
 	Event string `json:"event"`
 
-	TLS        string `json:"tls,omitempty"`        // open: the protocol's version, "TLSv1.3"
-	Extensions string `json:"extensions,omitempty"` // open: what was negotiated
+	TLS        string `json:"tls,omitempty"`        // open: version, for example "TLSv1.3"
+	Extensions string `json:"extensions,omitempty"` // open: negotiated extensions
 	Data       string `json:"data,omitempty"`       // message, binary
 	Code       int    `json:"code,omitempty"`       // close: 1005 without a code, 1006 without a close frame
 	Reason     string `json:"reason,omitempty"`     // close
@@ -69,7 +68,7 @@ func (r report) String() string {
 	return string(line[:min(len(line), 500)])
 }
 
-// A driver is a client library behind that protocol.
+// A driver is a client library behind the protocol of this file.
 type driver struct {
 	name string
 	// start dials. The driver ends with the test.
@@ -86,7 +85,7 @@ var drivers = []driver{
 		"run: apt-get install -y python3-websockets").start},
 }
 
-// eachDriver runs a scenario with every driver, at the same time.
+// eachDriver runs a scenario with every driver, side by side.
 func eachDriver(t *testing.T, scenario func(t *testing.T, d driver)) {
 	for _, d := range drivers {
 		t.Run(d.name, func(t *testing.T) {
@@ -96,14 +95,14 @@ func eachDriver(t *testing.T, scenario func(t *testing.T, d driver)) {
 	}
 }
 
-// A client is a driver at work. The test's goroutine alone uses it.
+// A client is a running driver. Only the test's goroutine uses it.
 type client struct {
 	t       *testing.T
 	reports <-chan report // closed when the driver has ended
 	do      func(command)
 }
 
-// next returns what the driver sees next.
+// next returns the next report.
 func (c *client) next() report {
 	c.t.Helper()
 	select {
@@ -113,12 +112,12 @@ func (c *client) next() report {
 		}
 		return r
 	case <-time.After(timeout):
-		c.t.Fatalf("the driver saw nothing for %v", timeout)
+		c.t.Fatalf("the driver reported nothing for %v", timeout)
 	}
 	panic("unreachable")
 }
 
-// expect returns what the driver sees next, pings aside, which must be event.
+// expect returns the next report except pings. It must have this event.
 func (c *client) expect(event string) report {
 	c.t.Helper()
 	for {
@@ -127,13 +126,12 @@ func (c *client) expect(event string) report {
 			return r
 		case "ping":
 		default:
-			c.t.Fatalf("want %s; saw %v", event, r)
+			c.t.Fatalf("want %s; got %v", event, r)
 		}
 	}
 }
 
-// alive makes sure that the server has read all that was sent to it, and kept
-// the connection.
+// alive checks that the server has read everything sent so far, and kept the connection.
 func (c *client) alive() {
 	c.t.Helper()
 	c.do(command{Ping: true})

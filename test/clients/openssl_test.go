@@ -29,12 +29,11 @@ func installed(t *testing.T, program, pkg string) string {
 	return path
 }
 
-// An sClient is openssl s_client, whose far end speaks WebSocket and whose TLS
-// does what it is told.
+// An sClient is openssl s_client. The test speaks WebSocket through it, and controls its TLS.
 type sClient struct {
 	t       *testing.T
 	stdin   io.Writer
-	in      *bufio.Reader // what arrived, decrypted
+	in      *bufio.Reader // decrypted data
 	notices <-chan string // lines of standard error
 }
 
@@ -43,12 +42,11 @@ func startSClient(t *testing.T, s *server, suite string) *sClient {
 	return startSClientWith(t, s, suite, "-tls1_3", "-ciphersuites", suite)
 }
 
-// startSClientWith starts it with a version of TLS and the suite, which it must
-// come to.
+// startSClientWith starts it with a TLS version and a suite, which must be negotiated.
 func startSClientWith(t *testing.T, s *server, suite string, version ...string) *sClient {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), installed(t, "openssl", "openssl"), append([]string{"s_client", "-connect", s.gateways,
-		"-brief", // nothing but what arrived on standard output, and commands all the same
+		"-brief", // only decrypted data on standard output; commands still work
 		"-CAfile", s.ca, "-verify_return_error", "-verify_ip", "127.0.0.1"}, version...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -77,14 +75,14 @@ func startSClientWith(t *testing.T, s *server, suite string, version ...string) 
 		<-read
 		_ = cmd.Wait()
 	})
-	watchdog := time.AfterFunc(timeout, func() { _ = cmd.Process.Kill() }) // what is read then ends
+	watchdog := time.AfterFunc(timeout, func() { _ = cmd.Process.Kill() }) // this ends the read
 	t.Cleanup(func() { watchdog.Stop() })
 	c := &sClient{t, stdin, bufio.NewReader(stdout), notices}
 	c.noticed("Ciphersuite: " + suite)
 	return c
 }
 
-// noticed waits until s_client has said something.
+// noticed waits for a text on standard error.
 func (c *sClient) noticed(want string) {
 	c.t.Helper()
 	var said []string
@@ -97,8 +95,7 @@ func (c *sClient) noticed(want string) {
 	c.t.Fatalf("s_client has not said %q, but %q", want, said)
 }
 
-// command gives s_client a command, which is a letter at the beginning of what it
-// reads at once.
+// command sends s_client a command: a letter at the start of a read of its input.
 func (c *sClient) command(letter, answer string) {
 	c.t.Helper()
 	c.send([]byte(letter + "\n"))
@@ -112,7 +109,7 @@ func (c *sClient) send(b []byte) {
 	}
 }
 
-// upgrade asks for the connection, and reads up to the ack.
+// upgrade upgrades, and reads the ack.
 func (c *sClient) upgrade(g gateway) {
 	c.t.Helper()
 	c.send([]byte("GET " + connectPath + " HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -126,7 +123,7 @@ func (c *sClient) upgrade(g gateway) {
 	}
 }
 
-// frame returns the next frame's payload.
+// frame returns the payload of the next frame.
 func (c *sClient) frame(want ws.OpCode) string {
 	c.t.Helper()
 	f, err := readFrame(c.in)
@@ -136,10 +133,10 @@ func (c *sClient) frame(want ws.OpCode) string {
 	return string(f.Payload)
 }
 
-// maxFrame is more than any event of these tests has.
+// maxFrame is larger than any event of these tests.
 const maxFrame = 1 << 20
 
-// readFrame returns a server's next frame.
+// readFrame returns the next frame of the server.
 func readFrame(r io.Reader) (ws.Frame, error) {
 	h, err := ws.ReadHeader(r)
 	if err != nil {
@@ -153,7 +150,7 @@ func readFrame(r io.Reader) (ws.Frame, error) {
 	return ws.Frame{Header: h, Payload: payload}, err
 }
 
-// gets publishes an event and makes sure that it arrives, next.
+// gets publishes an event and checks that it is the next one to arrive.
 func (c *sClient) gets(s *server, g gateway, payload string) {
 	c.t.Helper()
 	want := s.publish(c.t, draft{GatewayID: g.ID, Type: "api.deployed", Payload: payload})
@@ -165,7 +162,7 @@ func (c *sClient) gets(s *server, g gateway, payload string) {
 	}
 }
 
-// pings makes sure that what is sent is heard, and answered.
+// pings checks that the server receives a ping and answers it.
 func (c *sClient) pings() {
 	c.t.Helper()
 	c.send(ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame([]byte("there?")))))
@@ -174,8 +171,8 @@ func (c *sClient) pings() {
 	}
 }
 
-// OpenSSL changes its keys in the middle of things, and asks for new ones of
-// the server's, with each suite of TLS 1.3.
+// OpenSSL updates its keys during a connection, and requests updates of the server's keys, with
+// each suite of TLS 1.3.
 func TestOpenSSLKeyUpdates(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0", "--ping-interval", "3600", "--connection-timeout", "7200")
 	for _, suite := range []string{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"} {
@@ -188,7 +185,7 @@ func TestOpenSSLKeyUpdates(t *testing.T) {
 			for i, letter := range []string{"K", "k", "k", "K", "K"} {
 				c.command(letter, "KEYUPDATE")
 				if i%2 == 0 {
-					c.pings() // OpenSSL's new keys are used first, otherwise the server's
+					c.pings() // the next record uses the new keys
 				}
 				c.gets(s, g, fmt.Sprint("after ", letter))
 				c.gets(s, g, strings.Repeat(letter, 100_000))
@@ -196,16 +193,16 @@ func TestOpenSSLKeyUpdates(t *testing.T) {
 			}
 			c.send(ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))))
 			if code, _ := ws.ParseCloseFrameData([]byte(c.frame(ws.OpClose))); code != ws.StatusNormalClosure {
-				t.Errorf("want the code back; got %d", code)
+				t.Errorf("want the same code; got %d", code)
 			}
 			if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil {
-				t.Errorf("behind the goodbye: %q, %v", rest, err)
+				t.Errorf("after the close frame: %q, %v", rest, err)
 			}
 		})
 	}
 }
 
-// A client of TLS 1.2 may not negotiate anew: its connection ends, and no other.
+// A TLS 1.2 client must not renegotiate: its connection ends, and others stay open.
 func TestOpenSSLRenegotiation(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0", "--ping-interval", "3600", "--connection-timeout", "7200")
 	const suite = "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -216,7 +213,7 @@ func TestOpenSSLRenegotiation(t *testing.T) {
 	other.upgrade(g)
 	greedy.command("R", "RENEGOTIATING")
 	if rest, _ := io.ReadAll(greedy.in); len(rest) > 0 {
-		t.Errorf("behind it came %q", rest)
+		t.Errorf("received %q after it", rest)
 	}
 	other.gets(s, g, "still here")
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// This file is the platform's part: what a server is asked on its internal route.
+// This file contains the requests to the internal listener.
 
 type gateway struct{ ID, Token, TokenID string }
 
@@ -32,7 +32,7 @@ type connection struct {
 	Status        string
 }
 
-// A draft is an event to be published.
+// A draft is an event to publish.
 type draft struct {
 	GatewayID     string `json:"gatewayId"`
 	Type          string `json:"type"`
@@ -53,10 +53,10 @@ func (s *server) removeGateway(t *testing.T, g gateway) {
 	s.do(t, http.StatusNoContent, http.MethodDelete, "/gateways/"+g.ID, nil, nil)
 }
 
-// dispatched waits until the server has dispatched everything that it has given a
-// receipt for. A receipt says that the log has an event, which may be before its
-// dispatch: a connection made in between still gets the event live. The log is in
-// order, so what a gateway of our own receives has everything before it.
+// dispatched waits until the server has dispatched all events with a receipt. A receipt confirms
+// that the event is in the log, which can be before its dispatch: a connection made in between
+// would still receive the event. The log is in order, so an event for another gateway that arrives
+// has all others before it.
 func (s *server) dispatched(t *testing.T) {
 	t.Helper()
 	g := s.addGateway(t)
@@ -66,7 +66,7 @@ func (s *server) dispatched(t *testing.T) {
 	observer.expect("close")
 }
 
-// addToken gives a gateway a second token.
+// addToken makes a second token for a gateway.
 func (s *server) addToken(t *testing.T, g gateway) gateway {
 	t.Helper()
 	var second token

@@ -16,20 +16,20 @@ import (
 	"testing"
 )
 
-// backlog is how many reports a driver may be ahead of its test: more than any
-// scenario has, so that a slow test never makes a slow consumer.
+// backlog is the number of reports that a driver can be ahead of its test. No scenario has so many,
+// so a slow test never makes a slow consumer.
 const backlog = 1 << 14
 
-// A program is a driver in another language: one process a connection.
+// A program is a driver in another language, with one process per connection.
 type program struct {
 	dir     string
 	command []string
-	// installed returns what is missing to run the command.
+	// installed returns an error if the command cannot run.
 	installed func() error
 }
 
-// newProgram returns a driver of files in dir. When the probe, a command, fails,
-// install is what to do.
+// newProgram returns a driver from files in dir. If the command probe fails, the error contains
+// install.
 func newProgram(dir string, command, probe []string, install string) program {
 	return program{dir, command, sync.OnceValue(func() error {
 		cmd := exec.Command(probe[0], probe[1:]...)
@@ -64,7 +64,7 @@ func (p program) start(t *testing.T, d dial) *client {
 	reports := make(chan report, backlog)
 	read := make(chan error, 1)
 	go func() { read <- readReports(stdout, reports) }()
-	t.Cleanup(func() { // the test's context has killed it
+	t.Cleanup(func() { // the end of the test's context has killed it
 		for range reports {
 		}
 		if err := <-read; err != nil {
@@ -75,26 +75,26 @@ func (p program) start(t *testing.T, d dial) *client {
 			t.Errorf("%s: %s", p.command, stderr.Bytes())
 		}
 	})
-	say(stdin, d)
-	return &client{t: t, reports: reports, do: func(c command) { say(stdin, c) }}
+	send(stdin, d)
+	return &client{t: t, reports: reports, do: func(c command) { send(stdin, c) }}
 }
 
-// say tells a driver something. One that has ended shows in its reports.
-func say(w io.Writer, message any) {
+// send writes a message to a driver. If the driver has ended, its reports show it.
+func send(w io.Writer, message any) {
 	line, err := json.Marshal(message)
 	if err != nil {
-		panic("BUG: what a driver is told does not marshal: " + err.Error())
+		panic("BUG: cannot encode a driver's input: " + err.Error())
 	}
 	_, _ = w.Write(append(line, '\n'))
 }
 
-// readReports hands on what a driver says until it ends.
+// readReports reads the reports of a driver until it ends.
 func readReports(r io.Reader, reports chan<- report) error {
 	defer close(reports)
 	for lines := bufio.NewReader(r); ; {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
-			return nil // the end, or half a line of a driver that was killed
+			return nil // EOF, or an incomplete line of a killed driver
 		}
 		var what report
 		if err := json.Unmarshal(line, &what); err != nil {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// refusedWith checks the status and the JSON of a refusal, and that it can be
-// told when to come back, if it ever can.
+// refusedWith checks the status and the JSON of a refusal, and its Retry-After header if a later
+// attempt can succeed.
 func refusedWith(t *testing.T, r report, status int, code string) report {
 	t.Helper()
 	var body struct{ Error, Message string }
@@ -33,7 +33,7 @@ func refusedWith(t *testing.T, r report, status int, code string) report {
 	return r
 }
 
-// Who has no good token learns nothing but that.
+// All requests without a valid token get the same response.
 func TestUnauthorized(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	eachDriver(t, func(t *testing.T, d driver) {
@@ -67,12 +67,12 @@ func TestUnauthorized(t *testing.T) {
 				t.Errorf("%s: refused with %v %s; a missing one with %v %s", tc.name, r.Headers, r.Body, first.Headers, first.Body)
 			}
 		}
-		c, _ := s.connect(t, d, g) // the token that was good still is
+		c, _ := s.connect(t, d, g) // the valid token still works
 		c.alive()
 	})
 }
 
-// The ways not to ask for the connection, and what is beside it.
+// Invalid upgrade requests, and requests for other paths.
 func TestOtherRequests(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	upgrade := map[string]string{
@@ -114,7 +114,7 @@ func TestOtherRequests(t *testing.T) {
 	})
 }
 
-// An upgrade is refused like any request.
+// Invalid upgrades are refused as other requests are.
 func TestRefusedUpgrades(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
 	cases := []struct {
@@ -150,8 +150,7 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-// A node that is full says so before the upgrade, and takes the next one when a
-// place is free.
+// A full node refuses before the upgrade, and accepts again after a connection has closed.
 func TestCapacity(t *testing.T) {
 	eachDriver(t, func(t *testing.T, d driver) {
 		s := startServer(t, "--rate-limit", "0", "--max-connections", "1")
@@ -169,7 +168,7 @@ func TestCapacity(t *testing.T) {
 			}
 			refusedWith(t, r, 503, "capacity_exceeded")
 			if time.Now().After(deadline) {
-				t.Fatal("the place of a closed connection does not become free")
+				t.Fatal("the node is still full after a connection was closed")
 			}
 		}
 	})

@@ -23,7 +23,7 @@ import (
 	"github.com/gatecast/gatecast/test/testenv"
 )
 
-// binary is the gatecast under test.
+// binary is the path of the gatecast under test.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -42,7 +42,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// A server is a gatecast process. Its methods may be called by any goroutine.
+// A server is a gatecast process. Goroutines can share it.
 type server struct {
 	// Constant after startServer.
 	cmd      *exec.Cmd
@@ -50,16 +50,15 @@ type server struct {
 	ca       string // PEM file
 	platform testenv.Platform
 
-	exited chan struct{} // closed when the process has ended, as err says
+	exited chan struct{} // closed after the process ended and err is set
 	err    error
 
-	term sync.Once // a second SIGTERM would cut the drain short
+	term sync.Once // a second SIGTERM would end the drain
 
-	log *testenv.Log // no secret may be in it
+	log *testenv.Log // must contain no secrets
 }
 
-// startServer starts gatecast on free ports. It ends with the test, if not
-// before, and must end well.
+// startServer starts gatecast on free ports. It ends at the latest with the test, with exit code 0.
 func startServer(t *testing.T, flags ...string) *server {
 	t.Helper()
 	data := t.TempDir()
@@ -95,11 +94,10 @@ func startServer(t *testing.T, flags ...string) *server {
 	return s
 }
 
-// A startLine is what the log says when the server serves.
+// A startLine is the log line with which the server reports its start.
 type startLine struct{ Msg, Gateways, Internal string }
 
-// follow keeps the log until it ends, and hands on the line that names the
-// addresses.
+// follow copies the log until it ends, and passes on the start line.
 func (s *server) follow(stderr io.Reader, started chan<- startLine) {
 	for lines := bufio.NewReader(stderr); ; {
 		line, err := lines.ReadBytes('\n')
@@ -126,7 +124,7 @@ func (s *server) await(t *testing.T, started <-chan startLine) {
 	}
 }
 
-// terminate asks the process to end, once.
+// terminate sends SIGTERM, once.
 func (s *server) terminate(t *testing.T) {
 	t.Helper()
 	s.term.Do(func() {
@@ -145,11 +143,11 @@ func (s *server) wait(t *testing.T) error {
 	case <-time.After(timeout):
 		_ = s.cmd.Process.Kill()
 		<-s.exited
-		return fmt.Errorf("still there %v after SIGTERM", timeout)
+		return fmt.Errorf("still running %v after SIGTERM", timeout)
 	}
 }
 
-// end ends the process and looks at what it left.
+// end ends the process and checks its log.
 func (s *server) end(t *testing.T) {
 	select {
 	case <-s.exited:
@@ -162,12 +160,12 @@ func (s *server) end(t *testing.T) {
 	log := s.log.String()
 	inspect(t, log)
 	if t.Failed() {
-		t.Logf("gatecast's log, to its last 16 KiB:\n%s", log[max(0, len(log)-16<<10):])
+		t.Logf("the last 16 KiB of gatecast's log:\n%s", log[max(0, len(log)-16<<10):])
 	}
 }
 
-// inspect looks for what no log should have. Failed deliveries are errors to the
-// platform's people, and nothing here: some scenarios publish to nobody.
+// inspect fails the test for error lines in the log. Failed deliveries are expected: some scenarios
+// publish to gateways without a connection.
 func inspect(t *testing.T, log string) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, `"level":"ERROR"`) && !strings.Contains(line, `"msg":"delivery failed"`) {

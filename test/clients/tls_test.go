@@ -10,11 +10,10 @@ import (
 	"testing"
 )
 
-// Whoever trusts the certificate that the server made can connect, by each of its
-// names; nobody else.
+// A client that trusts the server's own certificate can connect by each name in it; others cannot.
 func TestTrust(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0")
-	elsewhere := startServer(t, "--rate-limit", "0", "--listen", "127.0.0.2:0") // which its certificate does not name
+	elsewhere := startServer(t, "--rate-limit", "0", "--listen", "127.0.0.2:0") // an address that is not in the certificate
 	named := strings.Replace(s.gateways, "127.0.0.1", "localhost", 1)
 	cases := []struct {
 		name, address, ca string
@@ -43,14 +42,13 @@ func TestTrust(t *testing.T) {
 	})
 }
 
-// aboutCertificate reports whether a driver says that it does not trust the
-// server, each in its words.
+// aboutCertificate reports whether a driver's error is that it does not trust the server.
 func aboutCertificate(message string) bool {
 	message = strings.ToLower(message)
 	return strings.Contains(message, "certificate") || strings.Contains(message, "altnames")
 }
 
-// Both versions of TLS carry events, large ones, pongs and goodbyes.
+// Both TLS versions carry events, large events, pongs and close frames.
 func TestVersions(t *testing.T) {
 	s := startServer(t, "--rate-limit", "0", "--ping-interval", "1", "--connection-timeout", "3")
 	eachDriver(t, func(t *testing.T, d driver) {
@@ -67,15 +65,15 @@ func TestVersions(t *testing.T) {
 				large := strings.Repeat("y", 300_000)
 				s.publish(t, draft{GatewayID: g.ID, Type: "api.deployed", Payload: large})
 				if e := c.event(); string(e.Payload) != `"`+large+`"` {
-					t.Errorf("a large event came as %d other bytes", len(e.Payload))
+					t.Errorf("a large event arrived with %d other bytes", len(e.Payload))
 				}
 				for range 2 {
 					c.expect("ping")
 				}
 				c.alive()
 				c.do(command{Close: 4000})
-				if bye := c.expect("close"); bye.Code != 4000 {
-					t.Errorf("want the code back; got %d %q", bye.Code, bye.Reason)
+				if closed := c.expect("close"); closed.Code != 4000 {
+					t.Errorf("want the same code; got %d %q", closed.Code, closed.Reason)
 				}
 			})
 		}
@@ -85,7 +83,7 @@ func TestVersions(t *testing.T) {
 func TestHealth(t *testing.T) {
 	s := startServer(t)
 	eachDriver(t, func(t *testing.T, d driver) {
-		for range 12 { // more than the limit for connections: it is none of them
+		for range 12 { // more than the limit of connections, which ordinary requests do not count for
 			r := d.start(t, dial{URL: "https://" + s.gateways + "/health", Method: "GET", CA: s.ca}).expect("response")
 			if r.Status != 200 || r.Body != `{"status":"ok"}` {
 				t.Fatalf("want 200 and status ok; got %d %q", r.Status, r.Body)

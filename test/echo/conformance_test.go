@@ -110,7 +110,7 @@ func reservedBits() (cases []conversation) {
 		} {
 			name := fmt.Sprintf("bits %03b in a %s", rsv, bad.name)
 			cases = append(cases, fails(name, 1002, bad.frame[:1+1+4]))
-			cases = append(cases, fails(name+" behind a text", 1002, join(good, bad.frame, final(ping, "")), echo).inPieces()...)
+			cases = append(cases, fails(name+" after a text", 1002, join(good, bad.frame, final(ping, "")), echo).inPieces()...)
 		}
 	}
 	return cases
@@ -155,7 +155,7 @@ func fragmentation() (cases []conversation) {
 		fine("empty fragments", join(part(text, ""), part(more, ""), final(more, "")), got(text, "")),
 		fine("empty fragments around one with bytes", join(part(text, ""), part(more, "middle"), final(more, "")), got(text, "middle")),
 		fine("binary", join(part(binary, "\xff"), final(more, "\xfe")), got(binary, "\xff\xfe")),
-		fine("a message behind one in fragments", join(a, b, good), ab, echo),
+		fine("a message after one in fragments", join(a, b, good), ab, echo),
 		fails("close in two fragments", 1002, join(part(ws.OpClose, "\x03\xe8"), final(more, "b"))),
 	} {
 		cases = append(cases, c.inPieces()...)
@@ -239,11 +239,11 @@ func closings() (cases []conversation) {
 	good, echo := final(text, hello), got(text, hello)
 	for _, c := range []conversation{
 		fine("text, then close", good, echo),
-		{"two closes", join(bye, closing(1001, "")), 0, []string{closed(1000)}},
-		{"ping behind the close", join(bye, final(ping, "p")), 0, []string{closed(1000)}},
-		{"text behind the close", join(bye, good), 0, []string{closed(1000)}},
-		{"nonsense behind the close", join(bye, []byte("\xff\xff\xff\xff")), 0, []string{closed(1000)}},
-		{"close between fragments", join(part(text, "a"), bye, final(more, "b")), 0, []string{closed(1000)}},
+		{"two closes", join(clientClose, closing(1001, "")), 0, []string{closed(1000)}},
+		{"ping after the close", join(clientClose, final(ping, "p")), 0, []string{closed(1000)}},
+		{"text after the close", join(clientClose, good), 0, []string{closed(1000)}},
+		{"nonsense after the close", join(clientClose, []byte("\xff\xff\xff\xff")), 0, []string{closed(1000)}},
+		{"close between fragments", join(part(text, "a"), clientClose, final(more, "b")), 0, []string{closed(1000)}},
 		{"no payload", final(ws.OpClose, ""), 0, []string{"close"}},
 		fails("one byte of payload", 1002, final(ws.OpClose, "a")),
 		{"code and reason", closing(1000, hello), 0, []string{closed(1000)}},
@@ -256,7 +256,7 @@ func closings() (cases []conversation) {
 	}
 	cases = append(cases,
 		fine("256 KiB, then close", final(text, big), got(text, big)),
-		conversation{"256 KiB behind the close", join(bye, final(text, big), final(ping, "p")), 0, []string{closed(1000)}})
+		conversation{"256 KiB after the close", join(clientClose, final(text, big), final(ping, "p")), 0, []string{closed(1000)}})
 	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
 		cases = append(cases, conversation{fmt.Sprint("code ", code), closing(code, "why"), 0, []string{closed(code)}})
 	}
@@ -296,7 +296,7 @@ func large() (cases []conversation) {
 	return append(cases, fails("16 MiB and a byte", 1009, final(text, tooLong)[:2+8+4]))
 }
 
-// many is a number of messages, one behind the other.
+// many is a number of messages, one after the other.
 func many(op ws.OpCode, count, n int) conversation {
 	var send []byte
 	var want []string

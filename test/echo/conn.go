@@ -96,6 +96,8 @@ func (c *conn) end(wire []byte) {
 	c.send(wire)
 }
 
+// send queues bytes and writes them if nothing waits. A peer that does not read is
+// cut off.
 func (c *conn) send(wire []byte) {
 	if c.queued+c.transport.Unsent()+len(wire) > maxQueued {
 		c.finish()

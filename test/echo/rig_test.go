@@ -65,8 +65,8 @@ func closing(code int, reason string) []byte {
 	return final(ws.OpClose, string([]byte{byte(code >> 8), byte(code)})+reason)
 }
 
-// bye is how a client ends a conversation in which nothing is wrong.
-var bye = closing(1000, "")
+// clientClose is the close frame of a client that has seen no error.
+var clientClose = closing(1000, "")
 
 // fragmented cuts a message into frames of size bytes.
 func fragmented(op ws.OpCode, payload string, size int) (wire []byte) {
@@ -92,7 +92,7 @@ func closed(code int) string { return fmt.Sprint("close ", code) }
 
 // fine is a conversation that the client ends.
 func fine(name string, send []byte, echoed ...string) conversation {
-	return conversation{name, join(send, bye), 0, append(echoed, closed(1000))}
+	return conversation{name, join(send, clientClose), 0, append(echoed, closed(1000))}
 }
 
 // fails is one that the server ends, on the last byte of what is sent or before it.
@@ -167,7 +167,7 @@ func (h *host) dial(t *testing.T) (net.Conn, *bufio.Reader) {
 }
 
 // run has the conversation, and compares all that comes back with what is wanted.
-// Behind the last frame the server must end the stream in order.
+// After the last frame the server must end the stream in order.
 func (h *host) run(t *testing.T, talk conversation) {
 	t.Helper()
 	c, r := h.dial(t)

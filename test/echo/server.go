@@ -104,6 +104,7 @@ func (s *server) do(f func()) {
 	s.loop.Ring()
 }
 
+// turn runs the functions that were posted.
 func (s *server) turn(now time.Time) (again bool) {
 	s.now = now
 	for _, f := range s.inbox.Take(nil) {

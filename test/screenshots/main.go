@@ -1,8 +1,8 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command screenshots makes the pictures of the documents: it runs the demo, opens its ops page in
-// a headless browser, and writes PNG files. `make screenshots` calls it.
+// Command screenshots takes the pictures of the documents. It runs the demo, opens its ops page in a
+// headless browser, and writes PNG files. `make screenshots` calls it.
 package main
 
 import (

@@ -17,33 +17,32 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A direction is one way of the WebSocket: the schemas of what is sent on it, by the
-// names of the messages.
-type direction map[string]*jsonschema.Schema
+// messages are the schemas of the messages of one direction, by message name.
+type messages map[string]*jsonschema.Schema
 
 var (
-	fromServer  = sync.OnceValue(func() direction { return messagesOf("send") })
-	fromGateway = sync.OnceValue(func() direction { return messagesOf("receive") })
+	fromServer  = sync.OnceValue(func() messages { return messagesOf("send") })
+	fromGateway = sync.OnceValue(func() messages { return messagesOf("receive") })
 )
 
-// CheckServerFrame holds a frame of the server's to the AsyncAPI document.
+// CheckServerFrame checks a frame of the server against the AsyncAPI document.
 func CheckServerFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromServer().check(text); err != nil {
-		t.Errorf("the server's frame %.500s is not as asyncapi.yaml says: %v", text, err)
+		t.Errorf("server frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
-// CheckGatewayFrame holds a frame of a gateway's to the AsyncAPI document.
+// CheckGatewayFrame checks a frame of a gateway against the AsyncAPI document.
 func CheckGatewayFrame(t T, text []byte) {
 	t.Helper()
 	if err := fromGateway().check(text); err != nil {
-		t.Errorf("the gateway's frame %.500s is not as asyncapi.yaml says: %v", text, err)
+		t.Errorf("gateway frame %.500s does not match asyncapi.yaml: %v", text, err)
 	}
 }
 
-// CheckCloseCode holds the code of a close frame of the server's to the AsyncAPI
-// document.
+// CheckCloseCode checks that the AsyncAPI document has the code of a close
+// frame of the server.
 func CheckCloseCode(t T, code int) {
 	t.Helper()
 	if !closeCodes()[strconv.Itoa(code)] {
@@ -51,6 +50,7 @@ func CheckCloseCode(t T, code int) {
 	}
 }
 
+// closeCodes are the codes of x-close-codes.
 var closeCodes = sync.OnceValue(func() map[string]bool {
 	codes := map[string]bool{}
 	for _, c := range at(at(at(asyncAPI(), "channels"), "connect"), "x-close-codes").([]any) {
@@ -59,8 +59,9 @@ var closeCodes = sync.OnceValue(func() map[string]bool {
 	return codes
 })
 
-// check returns nil when the frame is one of the messages.
-func (d direction) check(text []byte) error {
+// check returns nil if the frame matches one of the messages, else why it
+// matches none.
+func (d messages) check(text []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return err
@@ -76,22 +77,23 @@ func (d direction) check(text []byte) error {
 	return errors.Join(all...)
 }
 
-// messagesOf returns the messages of the operations with an action.
-func messagesOf(action string) direction {
+// messagesOf returns the messages of all operations with an action, "send" or
+// "receive".
+func messagesOf(action string) messages {
 	doc := asyncAPI()
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft7) // AsyncAPI's schemas are a superset of it
+	c.DefaultDraft(jsonschema.Draft7) // the schemas of AsyncAPI extend it
 	c.AssertFormat()
 	if err := c.AddResource("asyncapi.json", doc); err != nil {
 		panic("asyncapi.yaml: " + err.Error())
 	}
-	d := direction{}
+	d := messages{}
 	for _, op := range at(doc, "operations").(map[string]any) {
 		if at(op, "action") != action {
 			continue
 		}
 		for _, message := range at(op, "messages").([]any) {
-			message = follow(doc, message)
+			message = resolve(doc, message)
 			payload := at(at(message, "payload"), "$ref").(string)
 			d[at(message, "name").(string)] = c.MustCompile("asyncapi.json" + payload)
 		}
@@ -99,7 +101,7 @@ func messagesOf(action string) direction {
 	return d
 }
 
-// asyncAPI returns the document as JSON has it.
+// asyncAPI returns the document as encoding/json would decode it.
 func asyncAPI() any {
 	var doc any
 	err := yaml.Unmarshal([]byte(spec.AsyncAPI), &doc)
@@ -116,7 +118,7 @@ func asyncAPI() any {
 	return doc
 }
 
-// at returns a member of an object.
+// at returns a member of an object, which must exist.
 func at(object any, name string) any {
 	v, ok := object.(map[string]any)[name]
 	if !ok {
@@ -125,8 +127,8 @@ func at(object any, name string) any {
 	return v
 }
 
-// follow returns what v refers to, or v.
-func follow(doc, v any) any {
+// resolve returns what v refers to, or v if it is no reference.
+func resolve(doc, v any) any {
 	for {
 		ref, ok := v.(map[string]any)["$ref"].(string)
 		if !ok {

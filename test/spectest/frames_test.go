@@ -15,7 +15,7 @@ func TestFrames(t *testing.T) {
 	}{
 		{"an event", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":null,` + time + `,"correlationId":"c"}`, ""},
 		{"an event with an empty gateway", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"gatewayId":"",` + time + `,"correlationId":"c"}`, "gatewayId"},
-		{"an event with a field that is not described", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"node":"n1",` + time + `,"correlationId":"c"}`, "node"},
+		{"an event with a field that is not documented", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"node":"n1",` + time + `,"correlationId":"c"}`, "node"},
 		{"an event of a trace", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,` + time + `,"correlationId":"c","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}`, ""},
 		{"an event of no trace", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,` + time + `,"correlationId":"c","traceparent":""}`, "traceparent"},
 		{"an event without a payload", CheckServerFrame, `{"id":"k-1","type":"a.b",` + time + `,"correlationId":"c"}`, "payload"},
@@ -33,17 +33,17 @@ func TestFrames(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var told complaints
-			tt.check(&told, []byte(tt.text))
-			told.expect(t, tt.want)
+			var got recorder
+			tt.check(&got, []byte(tt.text))
+			got.expect(t, tt.want)
 		})
 	}
 }
 
 func TestCloseCodes(t *testing.T) {
 	for code, want := range map[int]string{1000: "", 1013: "", 1001: "no close code 1001"} {
-		var told complaints
-		CheckCloseCode(&told, code)
-		told.expect(t, want)
+		var got recorder
+		CheckCloseCode(&got, code)
+		got.expect(t, want)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
+// openAPI is the document, validated with its examples.
 var openAPI = sync.OnceValue(func() *openapi3.T {
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(spec.OpenAPI))
 	if err == nil {
@@ -34,8 +35,9 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		panic("openapi.yaml: " + err.Error())
 	}
 	for _, schema := range doc.Components.Schemas {
+		// A schema without a type accepts any value; kin-openapi makes an
+		// exception of null.
 		for _, property := range schema.Value.Properties {
-			// Without a type it takes anything; to kin-openapi, anything but null.
 			property.Value.Nullable = property.Value.Nullable || property.Value.Type == nil
 		}
 	}
@@ -43,7 +45,8 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
-	// Of RFC 3339, as JSON Schema says; kin-openapi knows no small letters and counts no days.
+	// RFC 3339, as JSON Schema demands. kin-openapi accepts no lower case
+	// letters and does not check the day of the month.
 	openapi3.DefineStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
 		_, err := strict.Time(s)
 		return err
@@ -51,7 +54,7 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 	return doc
 })
 
-// Operations returns the operations that are described, as "GET /path", in order.
+// Operations returns all operations of the document, as "GET /path", sorted.
 func Operations() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method := range item.Operations() {
@@ -62,24 +65,25 @@ func Operations() (list []string) {
 	return list
 }
 
-// IsOpen reports whether an operation is described as one that needs no token.
+// IsOpen reports whether an operation of the document needs no token.
 func IsOpen(operation string) bool {
 	method, path, _ := strings.Cut(operation, " ")
 	security := openAPI().Paths.Value(path).GetOperation(method).Security
 	return security != nil && len(*security) == 0
 }
 
-// seen are the answers that were checked, as "GET /path 200".
-var seen sync.Map
+// checkedAnswers are the answers that were checked in this process, as "GET
+// /path 200".
+var checkedAnswers sync.Map
 
-// Unseen returns the answers that are described and that no request has been given
-// in this process, but for 500, which any has in store.
-func Unseen() (list []string) {
+// Unchecked returns the documented answers that no test of this process has
+// checked. It leaves out status 500, which every operation can answer with.
+func Unchecked() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method, op := range item.Operations() {
 			for status := range op.Responses.Map() {
 				answer := method + " " + path + " " + status
-				if _, ok := seen.Load(answer); !ok && status != "500" {
+				if _, ok := checkedAnswers.Load(answer); !ok && status != "500" {
 					list = append(list, answer)
 				}
 			}
@@ -89,13 +93,14 @@ func Unseen() (list []string) {
 	return list
 }
 
-// kept is how much of an answer is kept to be looked at, in bytes. A longer one is as
-// one that is not read to its end.
-const kept = 1 << 20
+// maxKept is how many bytes of a body are kept for the check. A longer body is
+// treated like one that was not read to its end.
+const maxKept = 1 << 20
 
-// A Transport holds the answers that come by it to the OpenAPI document, when they
-// have been read: of one that is not read to its end, the status, the headers and the
-// lines so far. A request that is answered by 2xx is held to it too.
+// A Transport checks the answers that pass through it against the OpenAPI
+// document, after the test has read them. If the test does not read to the end,
+// it checks status, headers and complete lines. It also checks requests that
+// were answered with 2xx.
 type Transport struct {
 	T    T
 	Base http.RoundTripper
@@ -105,36 +110,36 @@ type Transport struct {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.Base.RoundTrip(req)
 	if err == nil {
-		resp.Body = &watched{ReadCloser: resp.Body, done: func(body []byte, whole bool) {
+		resp.Body = &observedBody{ReadCloser: resp.Body, onEnd: func(body []byte, whole bool) {
 			if err := checkAnswer(req, resp, body, whole); err != nil {
-				t.T.Errorf("%s %s is not as openapi.yaml says: %v", req.Method, req.URL, err)
+				t.T.Errorf("%s %s does not match openapi.yaml: %v", req.Method, req.URL, err)
 			}
 		}}
 	}
 	return resp, err
 }
 
-// CloseIdleConnections is for http.Client's.
+// CloseIdleConnections is called by http.Client.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.Base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// A watched body is looked at when it has been read.
-type watched struct {
+// An observedBody calls onEnd when it was read to its end or closed.
+type observedBody struct {
 	io.ReadCloser
-	done func(body []byte, whole bool)
+	onEnd func(body []byte, whole bool)
 
 	body  []byte
 	size  int
 	ended bool
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *observedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	w.size += n
-	if room := kept - len(w.body); room > 0 {
+	if room := maxKept - len(w.body); room > 0 {
 		w.body = append(w.body, p[:min(n, room)]...)
 	}
 	if err == io.EOF {
@@ -143,38 +148,40 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close is the end of an answer that broke off, or that nobody wants to read on.
-func (w *watched) Close() error {
+// Close also ends the observation of a body that was not read to its end.
+func (w *observedBody) Close() error {
 	w.end(false)
 	return w.ReadCloser.Close()
 }
 
-func (w *watched) end(whole bool) {
+func (w *observedBody) end(whole bool) {
 	if !w.ended {
 		w.ended = true
-		w.done(w.body, whole)
+		w.onEnd(w.body, whole)
 		w.body = nil
 	}
 }
 
-// CheckAnswer holds an answer to the OpenAPI document. req is nil when what was sent
-// is no request.
+// CheckAnswer checks an answer against the OpenAPI document. req is nil if the
+// client did not send a valid request.
 func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	if err := checkAnswer(req, resp, body, true); err != nil {
-		t.Errorf("an answer is not as openapi.yaml says: %v", err)
+		t.Errorf("answer does not match openapi.yaml: %v", err)
 	}
 }
 
+// checkAnswer returns the first difference between an answer and the document.
+// whole says that body is complete.
 func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool) error {
 	if req == nil {
 		req = &http.Request{Method: "NONE"}
 	}
 	route, params := find(req)
 	if route == nil {
-		return checkStray(req, resp, body)
+		return checkWithoutOperation(req, resp, body)
 	}
-	seen.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
+	checkedAnswers.Store(fmt.Sprint(route.Method, " ", route.Path, " ", resp.StatusCode), true)
 	input := &openapi3filter.RequestValidationInput{
 		Request: req, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{
@@ -187,18 +194,19 @@ func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool
 	}
 	if resp.StatusCode < 300 {
 		if err := checkRequest(input); err != nil {
-			return fmt.Errorf("it is answered by %d: %w", resp.StatusCode, err)
+			return fmt.Errorf("the request was answered with %d: %w", resp.StatusCode, err)
 		}
 	}
 	return nil
 }
 
-// brief leaves out the schema and the value.
+// brief formats an error without the schema and the value.
 func brief(err *openapi3.SchemaError) string {
 	return fmt.Sprintf("at /%s: %s", strings.Join(err.JSONPointer(), "/"), err.Reason)
 }
 
-// find returns the operation of a request, nil when there is none; HEAD is GET's.
+// find returns the operation of a request and its path parameters, or nil. HEAD
+// has the operation of GET.
 func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	if req.URL == nil {
 		return nil, nil
@@ -219,7 +227,7 @@ func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	return nil, nil
 }
 
-// match matches a path with a template's.
+// match matches a path with the template of a path.
 func match(template, path string) (params map[string]string, ok bool) {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
@@ -238,8 +246,8 @@ func match(template, path string) (params map[string]string, ok bool) {
 	return params, true
 }
 
-// stray are the answers to what has no operation, by status.
-var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
+// answersWithoutOperation are the answers in x-without-operation, by status.
+var answersWithoutOperation = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 	refs, ok := openAPI().Extensions["x-without-operation"].(map[string]any)
 	if !ok {
 		panic("openapi.yaml: no x-without-operation")
@@ -254,14 +262,14 @@ var stray = sync.OnceValue(func() map[string]*openapi3.ResponseRef {
 	return list
 })
 
-// checkStray checks the answer to a request that has no operation.
-func checkStray(req *http.Request, resp *http.Response, body []byte) error {
+// checkWithoutOperation checks the answer to a request that has no operation.
+func checkWithoutOperation(req *http.Request, resp *http.Response, body []byte) error {
 	if req.Method == http.MethodOptions && req.URL.Path == "*" && resp.StatusCode < 300 && len(body) == 0 && resp.Header.Get("Allow") != "" {
-		return nil // of no path
+		return nil // OPTIONS * has no path
 	}
-	described := stray()[strconv.Itoa(resp.StatusCode)]
+	described := answersWithoutOperation()[strconv.Itoa(resp.StatusCode)]
 	if described == nil {
-		return fmt.Errorf("no operation is described that answers %d %.500q", resp.StatusCode, body)
+		return fmt.Errorf("no documented operation answers with %d %.500q", resp.StatusCode, body)
 	}
 	var responses openapi3.Responses
 	responses.Set(strconv.Itoa(resp.StatusCode), described)
@@ -272,27 +280,28 @@ func checkStray(req *http.Request, resp *http.Response, body []byte) error {
 	return checkResponse(input, resp, body, true)
 }
 
-// plumbing are the headers that need no description: HTTP's own, and those for
-// browsers that every answer has.
-var plumbing = []string{
+// undocumentedHeaders are headers that need no documentation: those of HTTP
+// itself, and those for browsers that every answer has.
+var undocumentedHeaders = []string{
 	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
 	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
 }
 
+// checkResponse compares status, headers and body with the documented response.
 func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Response, body []byte, whole bool) error {
 	ref := input.Route.Operation.Responses.Status(resp.StatusCode)
 	if ref == nil {
-		return errors.New("the status is not described")
+		return errors.New("the status is not documented")
 	}
 	for name := range maps.Keys(resp.Header) {
 		described := slices.ContainsFunc(slices.Collect(maps.Keys(ref.Value.Headers)), func(d string) bool { return strings.EqualFold(d, name) })
-		if !described && !slices.Contains(plumbing, name) {
-			return fmt.Errorf("header %s: %s is not described", name, resp.Header.Get(name))
+		if !described && !slices.Contains(undocumentedHeaders, name) {
+			return fmt.Errorf("header %s: %s is not documented", name, resp.Header.Get(name))
 		}
 	}
 	if input.Request.Method == http.MethodHead || len(ref.Value.Content) == 0 {
 		if len(body) > 0 {
-			return errors.New("no body is described")
+			return errors.New("no body is documented")
 		}
 		return nil
 	}
@@ -311,11 +320,11 @@ func checkResponse(input *openapi3filter.RequestValidationInput, resp *http.Resp
 	})
 }
 
-// checkLines checks newline-delimited JSON, up to its last end of a line.
+// checkLines checks complete lines of newline-delimited JSON.
 func checkLines(schema *openapi3.Schema, body []byte) error {
 	for line := range bytes.Lines(body) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // the rest was not kept
+			break // the end of the line was not kept
 		}
 		if err := checkLine(schema, line); err != nil {
 			return err
@@ -324,13 +333,13 @@ func checkLines(schema *openapi3.Schema, body []byte) error {
 	return nil
 }
 
-// CheckLine holds a line of a bulk publish's answer to the OpenAPI document.
+// CheckLine checks one line of the answer to a bulk publish.
 func CheckLine(t T, line string) {
 	t.Helper()
 	publish := openAPI().Paths.Value("/api/internal/v1/events").Post
 	schema := publish.Responses.Status(http.StatusOK).Value.Content["application/x-ndjson"].Schema.Value
 	if err := checkLine(schema, []byte(line)); err != nil {
-		t.Errorf("a line is not as openapi.yaml says: %v", err)
+		t.Errorf("line does not match openapi.yaml: %v", err)
 	}
 }
 
@@ -345,8 +354,8 @@ func checkLine(schema *openapi3.Schema, line []byte) error {
 	return nil
 }
 
-// CheckValue returns what is wrong with a JSON text that is to be of a schema of the
-// OpenAPI document.
+// CheckValue returns why a JSON text does not match a schema of the OpenAPI
+// document, or nil.
 func CheckValue(schema, text string) error {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -355,13 +364,13 @@ func CheckValue(schema, text string) error {
 	return openAPI().Components.Schemas[schema].Value.VisitJSON(v)
 }
 
-// checkRequest checks a request that the listener took.
+// checkRequest checks a request that the listener has accepted.
 func checkRequest(input *openapi3filter.RequestValidationInput) error {
 	req := input.Request.Clone(context.Background())
 	req.Body = http.NoBody // it is sent
 	options := *input.Options
 	options.ExcludeRequestBody = true
-	repeat := req.Header.Get("Idempotency-Key") != "" // perhaps, and of one only the key is read
+	repeat := req.Header.Get("Idempotency-Key") != "" // a repeat is answered without reading its body
 	if req.GetBody != nil && !isNDJSON(req.Header) && !repeat {
 		body, err := req.GetBody()
 		if err != nil {
@@ -372,9 +381,9 @@ func checkRequest(input *openapi3filter.RequestValidationInput) error {
 			return err
 		}
 		req.Header.Set("Content-Type", "application/json") // the listener takes it for that without
-		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // which JSON does not have, and readers may pass over
+		text = bytes.TrimPrefix(text, []byte("\ufeff"))    // the listener skips it
 		req.Body, req.GetBody = io.NopCloser(bytes.NewReader(text)), nil
-		options.ExcludeRequestBody = len(text) > kept || input.Route.Operation.RequestBody == nil
+		options.ExcludeRequestBody = len(text) > maxKept || input.Route.Operation.RequestBody == nil
 	}
 	checked := *input
 	checked.Request, checked.Options = req, &options

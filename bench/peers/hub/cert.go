@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// selfSigned returns what a gatecast serves with that was given no certificate:
-// the same kind of key, the same versions and curves.
+// selfSigned returns the TLS config of a gatecast without a certificate: the same kind of key, the
+// same versions and curves.
 func selfSigned() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -9,16 +9,16 @@ import (
 	"sync"
 )
 
-// Conns are connections by gateway, for libraries that leave that to their
-// users. The zero value is ready; any goroutine may use it.
+// Conns are connections by gateway, for libraries without such a table. The zero value is ready to
+// use. Goroutines can share it.
 type Conns[C comparable] struct {
 	gateways sync.Map // gateway id → *gateway[C]
 }
 
-// A gateway has the connections of one gateway. It stays when they are gone.
+// A gateway holds the connections of one gateway. It stays after they have closed.
 type gateway[C comparable] struct {
 	mu    sync.Mutex
-	conns []C // its elements are never overwritten, so a reader may keep a prefix
+	conns []C // elements are never overwritten, so a reader can keep a prefix
 }
 
 // Add adds a connection of a gateway.
@@ -30,7 +30,7 @@ func (s *Conns[C]) Add(gatewayID string, c C) {
 	g.conns = append(g.conns, c)
 }
 
-// Remove takes a connection out again.
+// Remove removes a connection.
 func (s *Conns[C]) Remove(gatewayID string, c C) {
 	found, ok := s.gateways.Load(gatewayID)
 	if !ok {

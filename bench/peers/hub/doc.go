@@ -1,12 +1,10 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hub is the platform that other WebSocket libraries stand in for
-// gatecast on: it takes gatecast's flags, prints its start line, and serves as
-// much of its internal route as the load of bench uses. A library gets each
-// event as one encoded message and delivers it.
+// Package hub is the platform around a WebSocket library that is compared with gatecast. It has
+// gatecast's flags and start line, and the part of its internal listener that package bench uses.
+// The library delivers each event as one encoded message.
 //
-// There is no log behind it, nothing is kept, and a receipt says no more than
-// that the event was handed to the library. What gatecast spends on that, a
-// peer saves.
+// There is no log: nothing is stored, and a receipt only confirms that the library has the event.
+// So the peers do not have that part of gatecast's cost.
 package hub

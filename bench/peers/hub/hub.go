@@ -19,23 +19,21 @@ import (
 
 // A Library keeps the connections of gateways and delivers to them.
 type Library interface {
-	// Serve accepts gateways on ln, over TLS unless cfg is nil. A gateway is who
-	// [Hub.Gateway] says. What is sent reaches it from before it gets [Hub.Ack];
-	// that the ack comes first is up to the load, which publishes nothing while
-	// gateways connect. Serve returns only when it cannot go on.
+	// Serve accepts gateways on ln, over TLS unless cfg is nil. [Hub.Gateway] identifies a gateway.
+	// Messages reach it from before it gets [Hub.Ack]; the load ensures that the ack comes first,
+	// because it publishes nothing while gateways connect. Serve returns only if it cannot
+	// continue.
 	Serve(ln net.Listener, cfg *tls.Config, h *Hub) error
-	// Send delivers a message to every connection of a gateway, SendAll to every
-	// connection there is. One call of either is made at a time, and each
-	// connection gets the messages in the order of the calls. The message is the
-	// library's to keep.
+	// Send delivers a message to every connection of a gateway, SendAll to all connections. Only
+	// one call of either runs at a time, and each connection gets the messages in the order of the
+	// calls. The library owns the message.
 	Send(gatewayID string, message []byte)
 	SendAll(message []byte)
 }
 
-// A Hub knows the gateways, and hands events to its library.
+// A Hub has the gateways, and passes events to its library.
 type Hub struct {
-	// PingInterval is how often a gateway is pinged; after Timeout without a word
-	// of it, its connection is ended.
+	// PingInterval is the interval of pings. A connection without data for Timeout is ended.
 	PingInterval, Timeout time.Duration
 
 	library Library
@@ -43,7 +41,7 @@ type Hub struct {
 	mu     sync.RWMutex
 	tokens map[string]string // gateway id by token
 
-	publishing sync.Mutex   // held while the library has an event
+	publishing sync.Mutex   // held while the library sends an event
 	last       event.Cursor // id of the newest event; guarded by publishing
 }
 
@@ -61,7 +59,7 @@ func New(l Library) *Hub {
 	}
 }
 
-// Register makes a gateway and returns its id and its token.
+// Register creates a gateway and returns its id and token.
 func (h *Hub) Register() (id, token string) {
 	id, token = rand.Text(), rand.Text()
 	h.mu.Lock()
@@ -70,8 +68,7 @@ func (h *Hub) Register() (id, token string) {
 	return id, token
 }
 
-// Gateway returns the id of the gateway that a token belongs to. Tokens come in
-// the header api-key.
+// Gateway returns the id of the gateway with a token, which is in the api-key header.
 func (h *Hub) Gateway(token string) (id string, ok bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -85,11 +82,10 @@ func (h *Hub) Ack(gatewayID string) []byte {
 		gatewayID, rand.Text(), time.Now().UTC().Format(time.RFC3339Nano))
 }
 
-// errNarrow tells a publisher what the hub leaves out of gatecast.
-var errNarrow = errors.New("name one gatewayId, or all: the hub knows no groups and no lists")
+// errNarrow is the error for targets that the hub does not support.
+var errNarrow = errors.New("the hub has no groups and no lists: want one gatewayId, or all")
 
-// publish hands an event to the library, encoded as a gatecast does, and returns
-// its id.
+// publish passes an event to the library, encoded as by gatecast, and returns its id.
 func (h *Hub) publish(text []byte) (id event.Cursor, err error) {
 	d, err := event.ParseDraft(text)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// A memory remembers what it is to send.
+// A memory records what it must send.
 type memory struct{ sent []string }
 
 func (*memory) Serve(net.Listener, *tls.Config, *Hub) error { return nil }
@@ -27,8 +27,8 @@ func TestEvents(t *testing.T) {
 	for _, tt := range []struct {
 		name, token, contentType, body string
 		status                         int
-		answer                         []string // parts of it
-		sent                           []string // beginnings of who and what
+		answer                         []string // parts of the response
+		sent                           []string // prefixes of receiver and message
 	}{
 		{"one", "secret", "application/json", one, http.StatusAccepted, []string{`{"id":"`}, []string{`g {"id":"`}},
 		{"many", "secret", "application/x-ndjson", one + "\n" + all + "\n", http.StatusOK,
@@ -72,7 +72,7 @@ func TestConns(t *testing.T) {
 	s.Remove("c", 1)
 	s.Add("a", 4)
 	if want := []int{1, 2}; !slices.Equal(before, want) {
-		t.Errorf("what was read before has become %v; want %v", before, want)
+		t.Errorf("the earlier result changed to %v; want %v", before, want)
 	}
 	if got, want := s.Of("a"), []int{2, 4}; !slices.Equal(got, want) {
 		t.Errorf("gateway a has %v; want %v", got, want)
@@ -81,6 +81,6 @@ func TestConns(t *testing.T) {
 		t.Errorf("all are %v; want %v", got, want)
 	}
 	if got := s.Of("c"); len(got) != 0 {
-		t.Errorf("nobody has %v", got)
+		t.Errorf("an unknown gateway has %v", got)
 	}
 }

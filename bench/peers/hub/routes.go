@@ -17,7 +17,7 @@ const (
 	maxEvent = 1 << 20 // bytes of a draft
 )
 
-// Handler returns the internal route, for those who have the admin token.
+// Handler returns the internal routes, which require the admin token.
 func (h *Hub) Handler(adminToken string) http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("POST "+apiRoot+"/gateways", h.serveRegister)
@@ -25,7 +25,7 @@ func (h *Hub) Handler(adminToken string) http.Handler {
 	routes.HandleFunc("GET /metrics", serveMetrics)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+adminToken {
-			http.Error(w, "not the admin token", http.StatusUnauthorized)
+			http.Error(w, "wrong admin token", http.StatusUnauthorized)
 			return
 		}
 		routes.ServeHTTP(w, r)
@@ -57,8 +57,8 @@ func (h *Hub) serveEvents(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"id":"%v"}`, id)
 }
 
-// serveMany publishes line by line. The receipts follow the last line: net/http
-// does not read on once an answer has begun.
+// serveMany publishes line by line. It writes the receipts after the last line, because net/http
+// does not read the body after the response has begun.
 func (h *Hub) serveMany(w http.ResponseWriter, r *http.Request) {
 	var receipts bytes.Buffer
 	lines := bufio.NewScanner(r.Body)
@@ -74,10 +74,10 @@ func (h *Hub) serveMany(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	_, _ = receipts.WriteTo(w) // the publisher misses what is not written
+	_, _ = receipts.WriteTo(w) // the publisher reports missing receipts
 }
 
-// serveMetrics tells as much as the load asks for.
+// serveMetrics returns the metrics that the load reads.
 func serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -26,8 +26,8 @@ type settings struct {
 	plaintext              bool
 }
 
-// parse reads the flags. Three of them tell a gatecast what the hub does anyway:
-// log in JSON, and limit nobody.
+// parse parses the flags. Three of them configure what the hub always does: log in JSON, and limit
+// nobody.
 func parse(args []string) (s settings, err error) {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "address that gateways connect to")
@@ -41,13 +41,13 @@ func parse(args []string) (s settings, err error) {
 		return s, err
 	}
 	if flags.NArg() > 0 {
-		return s, fmt.Errorf("%q is no flag", flags.Arg(0))
+		return s, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
 	return s, nil
 }
 
-// Serve serves gateways with a library until SIGTERM, which ends it at once:
-// what a server owes its gateways then is not measured.
+// Serve serves gateways with a library until SIGTERM, which ends it at once: the drain is not
+// measured.
 func Serve(args []string, l Library) error {
 	s, err := parse(args)
 	if err != nil {
@@ -67,7 +67,7 @@ func Serve(args []string, l Library) error {
 	}
 }
 
-// start begins to serve and says so as a gatecast does.
+// start starts to serve, and writes gatecast's start line.
 func (s settings) start(h *Hub, failed chan<- error) error {
 	token := rand.Text()
 	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
@@ -101,7 +101,7 @@ func (s settings) start(h *Hub, failed chan<- error) error {
 
 var errServed = errors.New("the library has stopped serving")
 
-// listen binds a TCP address, without keep-alive probes as a gatecast does.
+// listen binds a TCP address, without keep-alive probes, as gatecast does.
 func listen(address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	return lc.Listen(context.Background(), "tcp", address)

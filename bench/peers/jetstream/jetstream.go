@@ -1,9 +1,8 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package jetstream measures an embedded JetStream alone, set up as gatecast's
-// event log sets it up: what a gatecast whose every other part cost nothing
-// would reach when it is published to in bulk.
+// Package jetstream measures an embedded JetStream alone, with the settings of gatecast's event
+// log. The result is an upper bound for bulk publishing with gatecast.
 package jetstream
 
 import (
@@ -18,15 +17,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config says what is published.
+// Config configures [Rate].
 type Config struct {
-	Folder     string // for the store; empty, and removed by its owner
+	Folder     string // for the store; empty; the caller removes it
 	Events     int
 	EventBytes int
-	Subjects   int // the events go to them by turns
+	Subjects   int // subjects of the events, in turn
 }
 
-// The stream is gatecast's with the settings that serve has by default.
+// The stream has the default settings of serve.
 const (
 	streamName    = "gatecast_events"
 	subjectPrefix = "gatecast.event.gateway."
@@ -38,16 +37,16 @@ const (
 )
 
 const (
-	// window is how many events are on their way to the stream at most. It turns
-	// them away above 10,000, and is no faster with more than this.
+	// window is the maximum number of events without an ack. The stream refuses more than 10,000,
+	// and more than this is not faster.
 	window = 8192
-	// What is on its way to the consumer at most, as in gatecast's event log.
+	// Maximum number of events on their way to the consumer, as in gatecast's event log.
 	consumeEvents = 4096
 	consumeBytes  = 8 << 20
 )
 
-// Rate publishes the events and consumes them meanwhile. It returns how many a
-// second that were, until the last was both acked and consumed.
+// Rate publishes the events and consumes them at the same time. It returns the rate per second,
+// until the last event was acked and consumed.
 func Rate(ctx context.Context, c Config) (float64, error) {
 	srv, err := start(c.Folder)
 	if err != nil {
@@ -97,15 +96,14 @@ func start(folder string) (*server.Server, error) {
 	return srv, nil
 }
 
-// consume reads the stream with an ordered consumer until n events are in, which
-// closes the channel it returns.
+// consume reads the stream with an ordered consumer. It closes the returned channel after n events.
 func consume(ctx context.Context, js jetstream.JetStream, n int) (<-chan struct{}, func(), error) {
 	consumer, err := js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return nil, nil, err
 	}
 	done := make(chan struct{})
-	got := 0 // the callback is called by one goroutine
+	got := 0 // only one goroutine calls the callback
 	c, err := consumer.Consume(func(jetstream.Msg) {
 		if got++; got == n {
 			close(done)
@@ -117,27 +115,27 @@ func consume(ctx context.Context, js jetstream.JetStream, n int) (<-chan struct{
 	return done, c.Stop, nil
 }
 
-// An acker counts the stream's answers. They go to one subject: which event one
-// is for does not matter, as long as none is refused.
+// An acker counts the stream's acks. They all go to one subject: their order does not matter, as
+// long as none is an error.
 type acker struct {
 	want    int
-	got     int           // by the one goroutine that the connection calls back
-	room    chan struct{} // half a window has been answered
-	done    chan struct{} // closed when all has been
-	refused chan error    // has the first refusal
+	got     int           // owned by the connection's callback goroutine
+	room    chan struct{} // half a window has been acked
+	done    chan struct{} // closed when all is acked
+	refused chan error    // holds the first refusal
 }
 
 func newAcker(want int) *acker {
 	return &acker{
 		want: want, done: make(chan struct{}), refused: make(chan error, 1),
-		room: make(chan struct{}, 2*want/window+1), // nothing waits for the last ones
+		room: make(chan struct{}, 2*want/window+1), // nobody waits for the last ones
 	}
 }
 
 func (a *acker) onAck(m *nats.Msg) {
 	if !bytes.HasPrefix(m.Data, []byte(`{"stream":`)) {
 		select {
-		case a.refused <- fmt.Errorf("the stream answers %q", m.Data):
+		case a.refused <- fmt.Errorf("the stream answered %q", m.Data):
 		default:
 		}
 		return
@@ -151,7 +149,7 @@ func (a *acker) onAck(m *nats.Msg) {
 	}
 }
 
-// wait waits for c, which is room, done, or another's.
+// wait waits for c, which is room, done or another channel.
 func (a *acker) wait(ctx context.Context, c <-chan struct{}) error {
 	select {
 	case <-c:
@@ -163,8 +161,8 @@ func (a *acker) wait(ctx context.Context, c <-chan struct{}) error {
 	}
 }
 
-// publish publishes and returns the rate. It matches acks itself, as gatecast's
-// log does: PublishAsync of the jetstream package reaches less.
+// publish publishes and returns the rate. It matches acks itself, as gatecast's log does, because
+// PublishAsync of package jetstream is slower.
 func publish(ctx context.Context, conn *nats.Conn, c Config, consumed <-chan struct{}) (float64, error) {
 	a := newAcker(c.Events)
 	inbox := nats.NewInbox()

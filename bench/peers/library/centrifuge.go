@@ -17,30 +17,27 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A Centrifuge serves with github.com/centrifugal/centrifuge, which is more than
-// a WebSocket library: publications go through its broker, in memory here, to
-// the channels a client is subscribed to. A gateway is subscribed, by the server,
-// to a channel of its own and to one of all.
+// A Centrifuge serves with github.com/centrifugal/centrifuge, which is more than a WebSocket
+// library: publications go through its broker, here in memory, to the channels that a client is
+// subscribed to. The server subscribes a gateway to its own channel and to one for all gateways.
 //
-// From its documentation: a publication is encoded once for a channel, and
-// written by a goroutine a connection with a queue; UseWriteBufferPool; and
-// ProcessCommandsOffReadLoop, for "large pools of mostly-idle connections".
+// From its documentation: a publication is encoded once per channel, and written by one goroutine
+// per connection with a queue; UseWriteBufferPool; and ProcessCommandsOffReadLoop, for "large pools
+// of mostly-idle connections".
 //
-// The load speaks RFC 6455 and no protocol above it. So its pings are asked to
-// be frames, as for other plain clients; the command that its clients connect
-// with is put in front of what the connection sends, see [greeted]; the ack lies
-// in the reply to that; and an event lies in the push that a publication is,
-// where the load finds it. Of several pushes in one message the load would find
-// the first only, so they are not joined: what the library would save in a
-// burst that way, it does not save here.
+// The load speaks RFC 6455 without a protocol above it. So the library sends pings as frames, as
+// for other plain clients. The connect command of its clients is put before what the connection
+// sends, see [greeted]. The ack is in the reply to that command. An event is in the push of a
+// publication, where the load finds it. Pushes are not joined into one message, because the load
+// would find only the first one: the library does not save that cost in a burst.
 type Centrifuge struct{ node *centrifuge.Node }
 
 const (
 	channelAll     = "all"
-	channelGateway = "gateway:" // the gateway's id follows
+	channelGateway = "gateway:" // followed by the gateway id
 )
 
-// sendQueueBytes bounds what waits for a connection, as gatecast does.
+// sendQueueBytes bounds the send queue of a connection, as in gatecast.
 const sendQueueBytes = 4 << 20
 
 // Serve implements [hub.Library].
@@ -97,7 +94,7 @@ func (c *Centrifuge) publish(channel string, message []byte) {
 	}
 }
 
-// A greeter makes a connection that is hijacked a greeted one.
+// A greeter makes a hijacked connection a greeted one.
 type greeter struct{ http.ResponseWriter }
 
 // Hijack implements [http.Hijacker].
@@ -108,14 +105,14 @@ func (g greeter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	greeting := ws.MaskFrame(ws.NewTextFrame([]byte(`{"id":1,"connect":{}}`)))
 	c := &greeted{Conn: nc, greeting: ws.MustCompileFrame(greeting)}
-	rw.Reader.Reset(c) // nothing is in it: the load sends no more before it has the ack
+	rw.Reader.Reset(c) // it is empty: the load sends nothing before it has the ack
 	return c, rw, nil
 }
 
-// A greeted connection begins with a message that its peer has not sent.
+// A greeted connection starts with a message that its peer has not sent.
 type greeted struct {
 	net.Conn
-	greeting []byte // what is left of it
+	greeting []byte // the rest of it
 }
 
 func (g *greeted) Read(p []byte) (int, error) {

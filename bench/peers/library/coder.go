@@ -18,12 +18,11 @@ import (
 
 // A Coder serves with github.com/coder/websocket.
 //
-// From its documentation: CloseRead, the helper for connections that are only
-// written to, which is a goroutine that reads; Ping, which waits for its pong
-// and so needs a goroutine besides; Write from any goroutine, without a mutex of
-// one's own. It has nothing for a message to many: each Write makes its frame.
-// One context is the deadline of a whole broadcast, where its chat example makes
-// one a write.
+// From its documentation: CloseRead, the helper for connections that are only written to, which is
+// a goroutine that reads; Ping, which waits for its pong and so needs another goroutine; Write from
+// any goroutine, without a mutex. It has nothing for a message to many connections: each Write
+// makes its own frame. One context is the deadline of a whole broadcast, while its chat example has
+// one per write.
 type Coder struct{ conns hub.Conns[*websocket.Conn] }
 
 // Serve implements [hub.Library].
@@ -40,8 +39,8 @@ func (d *Coder) Serve(ln net.Listener, cfg *tls.Config, h *hub.Hub) error {
 	})
 }
 
-// A speller sends a header as RFC 6455 spells it. The library leaves that to
-// net/http, whose way is as good, but the load knows one spelling.
+// A speller sends a header with the spelling of RFC 6455. The library uses that of net/http, which
+// is as valid, but the load knows only one.
 type speller struct{ http.ResponseWriter }
 
 // WriteHeader implements [http.ResponseWriter].
@@ -59,7 +58,7 @@ func (s speller) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 // keep pings a connection until it ends.
 func (d *Coder) keep(h *hub.Hub, id string, c *websocket.Conn) {
 	defer d.conns.Remove(id, c)
-	defer func() { _ = c.CloseNow() }() // it is over either way
+	defer func() { _ = c.CloseNow() }() // it ends in any case
 	ctx := c.CloseRead(context.Background())
 	ticker := time.NewTicker(h.PingInterval)
 	defer ticker.Stop()
@@ -81,8 +80,7 @@ func ping(ctx context.Context, c *websocket.Conn, timeout time.Duration) error {
 	return c.Ping(ctx)
 }
 
-// write writes a message. When that fails the library closes the connection,
-// which ends its goroutines.
+// write writes a message. On an error the library closes the connection, which ends its goroutines.
 func (d *Coder) write(c *websocket.Conn, message []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()

@@ -17,22 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Floor is the least that a server can do which writes one event at a time: a
-// slice of descriptors, and for each of them one send(2) of a frame made once.
-// The system call is made without telling Go's scheduler. It reads nothing and
-// pings nobody, so it never learns that a peer has gone until a send fails.
+// A Floor is the minimum work of a server that writes one event at a time: a slice of descriptors,
+// and one send(2) of a prepared frame for each. It makes the system call without Go's scheduler. It
+// reads nothing and sends no pings, so it notices a closed connection only when a send fails.
 //
-// It has no TLS, as the least there would be crypto/tls's and not its own.
+// It has no TLS: the minimum with TLS would be that of crypto/tls.
 type Floor struct {
 	mu        sync.Mutex
-	all       []int            // descriptors
-	byGateway map[string][]int // the same
+	all       []int            // descriptors of all connections
+	byGateway map[string][]int // descriptors by gateway id
 }
 
 // Serve implements [hub.Library].
 func (f *Floor) Serve(ln net.Listener, cfg *tls.Config, h *hub.Hub) error {
 	if cfg != nil {
-		return errors.New("the floor has no TLS; start it with --plaintext")
+		return errors.New("floor has no TLS: start it with --plaintext")
 	}
 	f.byGateway = make(map[string][]int)
 	for {
@@ -48,7 +47,7 @@ func (f *Floor) Serve(ln net.Listener, cfg *tls.Config, h *hub.Hub) error {
 	}
 }
 
-// take upgrades a connection and keeps its descriptor, out of Go's poller.
+// take upgrades a connection and keeps its descriptor outside of Go's poller.
 func (f *Floor) take(nc net.Conn, h *hub.Hub) error {
 	defer nc.Close()
 	id, err := upgrade(nc, h)
@@ -93,8 +92,8 @@ func (f *Floor) SendAll(message []byte) {
 	sendAll(f.all, message)
 }
 
-// sendAll sends a message to each descriptor. The load that lost a connection
-// has failed already, so a send that fails is passed over.
+// sendAll sends a message to each descriptor. It ignores errors: a load that lost a connection has
+// failed already.
 func sendAll(fds []int, message []byte) {
 	frame := ws.MustCompileFrame(ws.NewTextFrame(message))
 	for _, fd := range fds {
@@ -102,7 +101,7 @@ func sendAll(fds []int, message []byte) {
 	}
 }
 
-// send sends a frame whole. A full socket is waited for.
+// send sends a complete frame. It waits for a full socket.
 func send(fd int, frame []byte) error {
 	for len(frame) > 0 {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),

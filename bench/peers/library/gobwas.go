@@ -16,26 +16,25 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// A Gobwas serves with github.com/gobwas/ws and a goroutine a connection.
+// A Gobwas serves with github.com/gobwas/ws and one goroutine per connection.
 //
-// From its README: the zero-copy upgrade by ws.Upgrader on the accepted
-// connection, without net/http; a frame compiled once for all who get it, which
-// is then one Write a connection; wsutil's helper for what comes in, which keeps
-// no buffer between messages. It has nothing that pings, so one goroutine does
-// it for all.
+// From its README: the zero-copy upgrade with ws.Upgrader on the accepted connection, without
+// net/http; a frame compiled once for all receivers, which is one Write per connection; the helper
+// of wsutil for reading, which keeps no buffer between messages. It does not ping by itself, so one
+// goroutine pings all connections.
 type Gobwas struct {
 	hub   *hub.Hub
 	conns hub.Conns[*gobwasConn]
 }
 
-// A gobwasConn is what wsutil reads from, and answers control frames on.
+// A gobwasConn is what wsutil reads from, and writes control frames to.
 type gobwasConn struct {
 	net.Conn
 	timeout time.Duration
 	mu      sync.Mutex // held while writing a frame
 }
 
-// pingFrame is every ping.
+// pingFrame is the ping frame.
 var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))
 
 // Serve implements [hub.Library].
@@ -54,8 +53,8 @@ func (g *Gobwas) Serve(ln net.Listener, cfg *tls.Config, h *hub.Hub) error {
 	}
 }
 
-// open upgrades a connection and leaves the rest to another goroutine, whose
-// stack has not grown in the handshake.
+// open upgrades a connection, and continues in a new goroutine, whose stack did not grow in the
+// handshake.
 func (g *Gobwas) open(nc net.Conn) {
 	id, err := upgrade(nc, g.hub)
 	if err != nil {
@@ -68,7 +67,7 @@ func (g *Gobwas) open(nc net.Conn) {
 	go g.read(id, c)
 }
 
-// read reads until the connection ends. Control frames are answered meanwhile.
+// read reads until the connection ends, and answers control frames.
 func (g *Gobwas) read(id string, c *gobwasConn) {
 	defer g.conns.Remove(id, c)
 	defer c.Close()
@@ -79,7 +78,7 @@ func (g *Gobwas) read(id string, c *gobwasConn) {
 	}
 }
 
-// upgrade does the handshakes and returns which gateway it is.
+// upgrade does the handshakes and returns the gateway's id.
 func upgrade(nc net.Conn, h *hub.Hub) (id string, err error) {
 	known := false
 	u := ws.Upgrader{
@@ -101,7 +100,7 @@ func upgrade(nc net.Conn, h *hub.Hub) (id string, err error) {
 	return id, err
 }
 
-// Read reads, until the peer has been silent for too long.
+// Read reads, and fails if the peer sends nothing for too long.
 func (c *gobwasConn) Read(p []byte) (int, error) {
 	_ = c.SetReadDeadline(time.Now().Add(c.timeout)) // fails as the read does
 	return c.Conn.Read(p)
@@ -115,8 +114,7 @@ func (c *gobwasConn) Write(frame []byte) (int, error) {
 	return c.Conn.Write(frame)
 }
 
-// write writes a frame; a connection that cannot take it is closed, which ends
-// its goroutine.
+// write writes a frame. It closes a connection that cannot take it, which ends its goroutine.
 func (c *gobwasConn) write(frame []byte) {
 	if _, err := c.Write(frame); err != nil {
 		_ = c.Close()

@@ -16,22 +16,20 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A Gorilla serves with github.com/gorilla/websocket in the shape that teams
-// write: a sync.Map of connections, two goroutines a connection, one that reads
-// and one that pings, and a mutex around what is written.
+// A Gorilla serves with github.com/gorilla/websocket in the common way: a sync.Map of connections,
+// two goroutines per connection, one to read and one to ping, and a mutex for writing.
 //
-// From its documentation: PreparedMessage for what goes to several connections;
-// WriteBufferPool, "useful when the application has a modest volume of writes
-// across a large number of connections"; small buffers of its own, as in the
-// chat example, so that those of net/http are let go; goroutines of its own, "to
-// allow collection of memory referenced by the caller"; SetReadDeadline moved on
-// by the pong handler, and SetWriteDeadline before each write.
+// From its documentation: PreparedMessage for a message to several connections; WriteBufferPool,
+// "useful when the application has a modest volume of writes across a large number of connections";
+// its own small buffers, as in the chat example, so that those of net/http are released; its own
+// goroutines, "to allow collection of memory referenced by the caller"; SetReadDeadline extended by
+// the pong handler, and SetWriteDeadline before each write.
 type Gorilla struct{ conns hub.Conns[*gorillaConn] }
 
 type gorillaConn struct {
 	*websocket.Conn
 	mu     sync.Mutex    // held while writing a message
-	closed chan struct{} // when reading has ended
+	closed chan struct{} // closed when reading has ended
 }
 
 // Serve implements [hub.Library].
@@ -51,10 +49,10 @@ func (g *Gorilla) Serve(ln net.Listener, cfg *tls.Config, h *hub.Hub) error {
 	})
 }
 
-// read reads until the connection ends. Pongs come to its handler.
+// read reads until the connection ends. The pong handler runs in it.
 func (g *Gorilla) read(h *hub.Hub, id string, c *gorillaConn) {
 	defer g.conns.Remove(id, c)
-	defer func() { _ = c.Close() }() // it is over either way
+	defer func() { _ = c.Close() }() // it ends in any case
 	defer close(c.closed)
 	alive := func(string) error { return c.SetReadDeadline(time.Now().Add(h.Timeout)) }
 	c.SetPongHandler(alive)
@@ -81,8 +79,7 @@ func (c *gorillaConn) ping(interval time.Duration) {
 	}
 }
 
-// write has a message written; a connection that cannot take it is closed, which
-// ends its goroutines.
+// write writes a message. It closes a connection that cannot take it, which ends its goroutines.
 func (c *gorillaConn) write(message func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +100,7 @@ func (g *Gorilla) Send(gatewayID string, message []byte) {
 func (g *Gorilla) SendAll(message []byte) {
 	prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, message)
 	if err != nil {
-		slog.Error("prepare a message", "err", err)
+		slog.Error("cannot prepare a message", "err", err)
 		return
 	}
 	for c := range g.conns.All() {

@@ -17,21 +17,19 @@ import (
 
 // A GWS serves with github.com/lxzan/gws.
 //
-// From its README: its own server, which does without net/http's; under Best
-// Practice, ParallelEnabled, Recovery, and ReadLoop in a goroutine of its own,
-// whose stack has not grown in the handshake; but no compression, which the load
-// does not speak; Broadcaster for a message to many, which makes the frame once and
-// queues it, so that a goroutine a connection that has something to do writes;
-// WriteAsync, through the same queue, for a message to one; SetDeadline moved on
-// by what the peer sends. It has nothing that pings, so one goroutine does it
-// for all.
+// From its README: its own server, without net/http; under Best Practice, ParallelEnabled,
+// Recovery, and ReadLoop in a new goroutine, whose stack did not grow in the handshake; no
+// compression, which the load does not use; Broadcaster for a message to many connections, which
+// makes the frame once and queues it, so that one goroutine per busy connection writes; WriteAsync,
+// through the same queue, for a message to one connection; SetDeadline, extended by received data.
+// It does not ping by itself, so one goroutine pings all connections.
 type GWS struct {
 	gws.BuiltinEventHandler
 	hub   *hub.Hub
 	conns hub.Conns[*gws.Conn]
 }
 
-// sessionGateway is the key of the gateway's id in a connection's session.
+// sessionGateway is the key of the gateway id in a connection's session.
 const sessionGateway = "gateway"
 
 // Serve implements [hub.Library].
@@ -74,7 +72,7 @@ func (g *GWS) OnOpen(c *gws.Conn) {
 	id := gatewayOf(c)
 	g.OnPong(c, nil)
 	g.conns.Add(id, c)
-	_ = c.WriteMessage(gws.OpcodeText, g.hub.Ack(id)) // the library closes the connection when it fails
+	_ = c.WriteMessage(gws.OpcodeText, g.hub.Ack(id)) // on an error the library closes the connection
 }
 
 // OnPong implements [gws.Event].

@@ -14,8 +14,8 @@ import (
 	"github.com/gatecast/gatecast/bench/peers/hub"
 )
 
-// A Handshake does crypto/tls's handshake with whoever connects, and keeps the
-// connection. It speaks no WebSocket, and delivers nothing.
+// A Handshake does the TLS handshake of crypto/tls with each client, and keeps the connection. It
+// has no WebSocket and delivers nothing.
 type Handshake struct {
 	mu    sync.Mutex
 	conns []*tls.Conn
@@ -24,7 +24,7 @@ type Handshake struct {
 // Serve implements [hub.Library].
 func (s *Handshake) Serve(ln net.Listener, cfg *tls.Config, _ *hub.Hub) error {
 	if cfg == nil {
-		return errors.New("a handshake needs TLS; start it without --plaintext")
+		return errors.New("handshake needs TLS: start it without --plaintext")
 	}
 	for {
 		nc, err := ln.Accept()
@@ -47,8 +47,8 @@ func (s *Handshake) take(c *tls.Conn) {
 	s.conns = append(s.conns, c)
 }
 
-// Send implements [hub.Library]: there is nobody to send to.
+// Send implements [hub.Library]. It does nothing.
 func (*Handshake) Send(string, []byte) {}
 
-// SendAll implements [hub.Library]: there is nobody to send to.
+// SendAll implements [hub.Library]. It does nothing.
 func (*Handshake) SendAll([]byte) {}

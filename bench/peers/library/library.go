@@ -1,13 +1,12 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package library has a server of gateways for each of some WebSocket
-// libraries, each as its authors would have it written, and two that are no
-// library's and mark what cannot be undercut: [Floor] and [Handshake].
+// Package library has a gateway server for each of several WebSocket libraries, written as the
+// authors of the library recommend, and two servers without a library that mark lower bounds:
+// [Floor] and [Handshake].
 //
-// A connection has these costs in each of them, as in gatecast: it is found by
-// its gateway, it is pinged, and it is ended when it has been silent for too
-// long. Floor and Handshake leave them out.
+// In each of them, as in gatecast, a connection has these costs: it is found by its gateway, it is
+// pinged, and it is ended after a timeout without data. Floor and Handshake omit them.
 package library
 
 import (
@@ -19,15 +18,15 @@ import (
 	"github.com/gatecast/gatecast/bench/peers/hub"
 )
 
-// writeTimeout is how long one connection may hold up a broadcast, where the
-// library writes to the socket while the broadcast waits.
+// writeTimeout is how long one connection can delay a broadcast, where the library writes to the
+// socket during the broadcast.
 const writeTimeout = 10 * time.Second
 
-// requestTimeout bounds everything up to the upgrade.
+// requestTimeout bounds everything before the upgrade.
 const requestTimeout = 10 * time.Second
 
-// serveHTTP serves upgrades by net/http, over TLS unless cfg is nil. Upgrade is
-// called for requests of gateways that h knows; the request's body is not read.
+// serveHTTP serves upgrades with net/http, over TLS unless cfg is nil. It calls upgrade for
+// requests of gateways that h knows; it does not read their bodies.
 func serveHTTP(ln net.Listener, cfg *tls.Config, h *hub.Hub, upgrade func(w http.ResponseWriter, r *http.Request, gatewayID string)) error {
 	if cfg != nil {
 		ln = tls.NewListener(ln, cfg)

@@ -17,14 +17,13 @@ import (
 	"github.com/lesismal/nbio/nbhttp/websocket"
 )
 
-// An NBIO serves with github.com/lesismal/nbio: nbhttp's engine over epoll, and
-// TLS by its fork of crypto/tls.
+// An NBIO serves with github.com/lesismal/nbio: nbhttp's engine on epoll, and TLS with its fork of
+// crypto/tls.
 //
-// From its README and examples: IOModNonBlocking, for many connections;
-// ReleaseWebsocketPayload; the numbers of pollers and of workers as they are
-// by default; Keepalive, a timer a connection that pings; KeepaliveTime, which
-// ends a silent one. It has nothing for a message to many: each WriteMessage
-// makes its frame, in a pooled buffer.
+// From its README and examples: IOModNonBlocking, for many connections; ReleaseWebsocketPayload;
+// the default numbers of pollers and workers; Keepalive, a timer per connection that pings;
+// KeepaliveTime, which ends a silent connection. It has nothing for a message to many connections:
+// each WriteMessage makes its own frame, in a pooled buffer.
 type NBIO struct{ conns hub.Conns[*websocket.Conn] }
 
 // Serve implements [hub.Library].
@@ -73,7 +72,7 @@ func (n *NBIO) handler(upgrader *websocket.Upgrader, h *hub.Hub) http.Handler {
 		}
 		c.SetSession(id)
 		n.conns.Add(id, c)
-		_ = c.WriteMessage(websocket.TextMessage, h.Ack(id)) // the library closes the connection when it fails
+		_ = c.WriteMessage(websocket.TextMessage, h.Ack(id)) // on an error the library closes the connection
 		c.Keepalive(h.PingInterval)
 	})
 }

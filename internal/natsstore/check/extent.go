@@ -22,6 +22,7 @@ type extent struct {
 	Keys uint64 `json:"keys,omitempty"` // of a bucket, deleted keys included
 }
 
+// merge returns the larger of two lower bounds.
 func (e extent) merge(o extent) extent {
 	return extent{Last: max(e.Last, o.Last), Keys: max(e.Keys, o.Keys)}
 }

@@ -71,7 +71,8 @@ func Open(cfg Config) (*Folder, error) {
 	return f, nil
 }
 
-// begin checks the store, and begins the records of this process.
+// begin checks the store, and begins the records of this process. The order matters: the extents
+// and the store marker of the last process are read before they are replaced.
 func (f *Folder) begin(cfg Config) (err error) {
 	boot := bootID()
 	if err := checkStore(cfg, boot); err != nil {
@@ -96,6 +97,7 @@ func (f *Folder) begin(cfg Config) (err error) {
 
 var errLocked = errors.New("locked by another process")
 
+// lockFile opens a file and locks it. The lock ends with the process, also after kill -9.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -111,7 +113,7 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// remedy says what to do when a folder cannot be used.
+// remedy says what to do when a folder cannot be used, to end an error with.
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EROFS):
@@ -197,7 +199,7 @@ func (f *Folder) NoteStream(stream string, last, messages uint64) {
 	f.extents.note(stream, e)
 }
 
-// Checkpoint records how many keys the buckets have that have changed, which it asks count
+// Checkpoint is called every few seconds while the log is open. It records how many keys the buckets have that have changed, which it asks count
 // for. At most once a minute it writes what has certainly reached the disk by now.
 func (f *Folder) Checkpoint(now time.Time, count func(stream string) (last, messages uint64, err error)) error {
 	if f == nil {

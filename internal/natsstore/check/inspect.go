@@ -46,7 +46,13 @@ type damage struct {
 
 func (d *damage) String() string { return d.file + ": " + d.what }
 
-// An inspection is one pass over a store.
+// An inspection is one pass over a store. It only reads. It finds damage in this order, and
+// records one damage per file:
+//
+//  1. files and folders of the wrong kind;
+//  2. descriptions and records whose checksum is wrong;
+//  3. files that are missing, or have another size than when the log was closed;
+//  4. streams that have less than their extent.
 type inspection struct {
 	dir     string // of streams
 	closed  bool   // the last process closed the log in order
@@ -92,8 +98,9 @@ func inspect(dir string, m storeMarker, boot string) ([]damage, error) {
 }
 
 // measure compares a stream with the extent it must have. The events are exempt: after a
-// crash they can end earlier, and positions after their end are refused. A bucket or a
-// journal must have every change that was acknowledged.
+// crash they can end earlier, and positions after their end are refused. A journal can end
+// earlier, but must not be empty. A bucket must have every change that was acknowledged:
+// otherwise a revoked token could be valid again.
 func (i *inspection) measure(stream string, want extent) {
 	held, there := i.held[stream]
 	var what string
@@ -176,6 +183,7 @@ func (i *inspection) compare(file string, size int64, sizes map[string]int64) {
 	}
 }
 
+// spans returns where the good records of a block are, nil if it cannot be read.
 func (i *inspection) spans(stream, file string) []span {
 	b, err := os.ReadFile(filepath.Join(i.dir, file))
 	if err != nil {
@@ -216,6 +224,7 @@ func (i *inspection) meta(stream string) error {
 	return nil
 }
 
+// metaSum returns the content of meta.sum for a stream's meta.inf.
 func metaSum(stream string, b []byte) string {
 	sum := newSum(stream)
 	_, _ = sum.Write(b)
@@ -278,7 +287,8 @@ func (i *inspection) block(stream, file string, good []span, size int, newest bo
 	})
 }
 
-// addKeys adds the hashes of the keys in a bucket's block.
+// addKeys adds the hashes of the keys in a bucket's block. A hash takes less memory than a key.
+// That two keys have the same hash of 64 bits is improbable enough.
 func addKeys(keys map[uint64]struct{}, b []byte, good []span) {
 	for _, s := range good {
 		for at := s.from; at < s.to; {

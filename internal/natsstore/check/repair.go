@@ -18,7 +18,8 @@ import (
 	"github.com/gatecast/gatecast/internal/eventlog/storage"
 )
 
-// checkStore checks the store in a folder. It repairs what a crash or a power cut explains.
+// checkStore checks the store in a folder, in two passes: the folders above the streams first,
+// because the second pass lists what is in them. It repairs what a crash or a power cut explains.
 // With Config.Repair it repairs everything else too; without it, that is an error.
 func checkStore(cfg Config, boot string) error {
 	m, markerErr := readMarker(cfg.Dir)
@@ -76,7 +77,7 @@ type repairs struct {
 
 // afterCrash repairs what a crash left. JetStream itself cuts off half a record.
 func (r *repairs) afterCrash(d damage) error {
-	r.log.Warn("event log: the last process or the machine stopped during a write; the incomplete record is dropped", "file", d.file, "found", d.what)
+	r.log.Warn("event log: the last process or the machine stopped during a write; what is incomplete is dropped", "file", d.file, "found", d.what)
 	if filepath.Base(d.file) == server.JetStreamMetaFile {
 		return r.meta(d.stream)
 	}
@@ -134,7 +135,12 @@ func (r *repairs) all(found []damage, m storeMarker, markerErr error) error {
 	return m.save(r.dir)
 }
 
-// one repairs one file.
+// one repairs one file. What that means depends on the file:
+//
+//   - extents.json is moved aside; the next process begins another one;
+//   - meta.inf and meta.sum are written again, with the settings that gatecast gives a stream;
+//   - a block keeps its good records;
+//   - a block or a folder of blocks that has the wrong kind is moved aside as a whole.
 func (r *repairs) one(d damage) error {
 	path := filepath.Join(StreamsDir(r.dir), d.file)
 	switch filepath.Base(d.file) {
@@ -244,7 +250,8 @@ func (r *repairs) meta(stream string) error {
 	return errors.Join(writeSynced(name, b), writeSynced(sum, []byte(metaSum(stream, b))))
 }
 
-// move moves a file aside, if it is there.
+// move moves a file aside, if it is there. It keeps its path below the log's folder, so that a
+// person can put it back.
 func (r *repairs) move(path string) error {
 	if !exists(path) {
 		return nil

@@ -12,7 +12,9 @@ import (
 )
 
 // checkSentinel returns an error when the sentinel file says that there is a log in the
-// folder, and there is none. With Config.Repair an empty log begins there instead.
+// folder, and there is none: typically its disk is not mounted. Without this check, a node would
+// start with an empty registry and refuse all gateways. With Config.Repair an empty log begins
+// there instead.
 func checkSentinel(cfg Config) error {
 	if cfg.Sentinel == "" || !exists(cfg.Sentinel) {
 		return nil

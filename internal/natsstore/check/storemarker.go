@@ -136,6 +136,8 @@ func (m storeMarker) save(dir string) error {
 	return nil
 }
 
+// writeSynced writes a file and returns when its content is on disk. Its name can be lost until
+// syncDir returns.
 func writeSynced(name string, b []byte) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
