@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// StormBeside publishes at a constant rate to connected gateways, first without other load and then
-// while many others connect. It measures how the storm affects the connected gateways.
+// StormBesideConfig configures [StormBeside].
 type StormBesideConfig struct {
 	Connections int           // that receive, each of another gateway
 	Rate        int           // events per second, each to the next gateway
@@ -27,9 +26,8 @@ type StormBesideConfig struct {
 // does not include that of the events before it.
 const besidePublishers = 32
 
-// StormBeside publishes at a steady rate to connections that are there, first in
-// quiet and then while a storm of others connects: what those who stayed notice
-// of those who come back.
+// StormBeside publishes at a constant rate to connected gateways, first without other load and then
+// while many others connect. It measures how the storm affects the connected gateways.
 func StormBeside(ctx context.Context, t Target, c StormBesideConfig) (Result, error) {
 	r := Result{Workload: "storm-beside", Transport: t.Transport(), Connections: c.Connections + c.Storm}
 	if c.Connections < 1 || c.Rate < 1 || c.Quiet <= 0 || c.Storm < 1 || c.Dialers < 1 {
