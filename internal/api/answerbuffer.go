@@ -9,13 +9,14 @@ import (
 	"sync/atomic"
 )
 
-// bufferMemory is how many bytes of an answer wait in memory for a slow client. More goes to a
-// temporary file.
+// bufferMemory is how many bytes of an answer wait in memory for a slow client.
+// More goes to a temporary file.
 const bufferMemory = 256 << 10
 
-// An answerBuffer is a queue of bytes from one writing goroutine to one reading goroutine. It
-// holds memoryLimit bytes in memory and the rest in a temporary file. The file is unlinked at
-// once, so the system removes it also when the process dies.
+// An answerBuffer is a queue of bytes from one writing goroutine to one reading
+// goroutine. It holds memoryLimit bytes in memory and the rest in a temporary
+// file. The file is unlinked at once, so the system removes it also when the
+// process dies.
 type answerBuffer struct {
 	// Constant after newAnswerBuffer.
 	dir         string        // of the file; empty: [os.TempDir]
@@ -40,8 +41,9 @@ func newAnswerBuffer(dir string, total *atomic.Int64, limit int64) *answerBuffer
 	return s
 }
 
-// write appends a copy of b. When there is no room, it calls full(true), waits for the reader,
-// and calls full(false). It reports false if the reader is gone.
+// write appends a copy of b. When there is no room, it calls full(true), waits
+// for the reader, and calls full(false). It reports false if the reader is
+// gone.
 func (s *answerBuffer) write(b []byte, full func(bool)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,6 +64,9 @@ func (s *answerBuffer) write(b []byte, full func(bool)) bool {
 
 // tryAdd appends b if there is room. mu is held.
 func (s *answerBuffer) tryAdd(b []byte) bool {
+	// Order: as long as the file has bytes, new ones go behind them into the
+	// file. A single piece can exceed the memory limit, else it could never be
+	// written.
 	if s.writtenTo == 0 && (len(s.inMemory) == 0 || len(s.inMemory)+len(b) <= s.memoryLimit) {
 		s.inMemory = append(s.inMemory, b...)
 		return true
@@ -96,8 +101,9 @@ func (s *answerBuffer) open() bool {
 	return true
 }
 
-// next returns what is to be read next, and waits until there is some. It is empty at
-// the end. The error is the file's. The spool takes buf, which next returned before.
+// next returns what is to be read next, and waits until there is some. It is
+// empty at the end. The error is the file's. The spool takes buf, which next
+// returned before.
 func (s *answerBuffer) next(buf []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,6 +115,7 @@ func (s *answerBuffer) next(buf []byte) ([]byte, error) {
 		buf, s.inMemory = s.inMemory, buf[:0]
 		return buf, nil
 	}
+	// The memory is empty, so the file is next. Both nothing means the end.
 	n := min(s.writtenTo-s.readAt, bufferMemory)
 	if n == 0 {
 		return nil, nil
@@ -147,7 +154,8 @@ func (s *answerBuffer) set(flag *bool) {
 	s.changed.Broadcast()
 }
 
-// release frees memory and file. Call it when neither side uses the buffer any more.
+// release frees memory and file. Call it when neither side uses the buffer any
+// more.
 func (s *answerBuffer) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,9 +18,10 @@ const (
 	auditKey = "act"   // *auditRecord: the audit line of the request
 )
 
-// An auditRecord becomes the audit line of a request that changes something: who did what from
-// where, and how it ended. It never holds a token. One goroutine at a time uses it: the
-// handler's, or the one that took it over (deferred).
+// An auditRecord becomes the audit line of a request that changes something:
+// who did what from where, and how it ended. It never holds a token. One
+// goroutine at a time uses it: the handler's, or the one that took it over
+// (deferred).
 type auditRecord struct {
 	action   string // such as "gateway.add"
 	admin    string // name of the admin token
@@ -39,8 +40,8 @@ func (s *Server) reader(h handler) handler {
 	}
 }
 
-// audited wraps a handler that changes something. It checks the scope, refuses query parameters,
-// and writes an audit line however the handler ends.
+// audited wraps a handler that changes something. It checks the scope, refuses
+// query parameters, and writes an audit line however the handler ends.
 func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
 	h = withParams(h)
 	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
@@ -64,7 +65,8 @@ func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.Requ
 var errPanicked = problemf(fasthttp.StatusInternalServerError, codeInternal,
 	"internal error; see the log of the node")
 
-// requireScope returns a 403 problem unless the admin token of the request has the scope.
+// requireScope returns a 403 problem unless the admin token of the request has
+// the scope.
 func requireScope(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 	admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 	if admin.HasScope(scope) {
@@ -73,13 +75,15 @@ func requireScope(ctx *fasthttp.RequestCtx, scope auth.Scope) error {
 	return problemf(fasthttp.StatusForbidden, codeForbidden, "the admin token %s lacks the scope %s", admin.Name, scope)
 }
 
-// auditOf returns the audit record of a request. Only handlers wrapped by audited have one.
+// auditOf returns the audit record of a request. Only handlers wrapped by
+// audited have one.
 func auditOf(ctx *fasthttp.RequestCtx) *auditRecord { return ctx.UserValue(auditKey).(*auditRecord) }
 
 // add adds pairs of name and value to the line.
 func (a *auditRecord) add(pairs ...any) { a.attrs = append(a.attrs, pairs...) }
 
-// logAudit writes the audit line. The outcome is "ok" or the error code of the answer.
+// logAudit writes the audit line. The outcome is "ok" or the error code of the
+// answer.
 func (s *Server) logAudit(a *auditRecord, err error) {
 	outcome := "ok"
 	if err != nil {

@@ -18,27 +18,28 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxInFlight is the largest number of lines of one bulk publish that wait for the log at the
-// same time. Their bytes are bounded too, by the buffer of the lineReader: input is read only
-// when every line so far is answered.
+// maxInFlight is the largest number of lines of one bulk publish that wait for
+// the log at the same time. Their bytes are bounded too, by the buffer of the
+// lineReader: input is read only when every line so far is answered.
 const maxInFlight = 256
 
 // lineSlack is by how many bytes a line may exceed the largest event.
 const lineSlack = 4096
 
-// answerAt is the size in bytes at which a piece of the answer is passed on although more input
-// is ready.
+// answerAt is the size in bytes at which a piece of the answer is passed on
+// although more input is ready.
 const answerAt = 16 << 10
 
-// A bulk is a publish of newline-delimited JSON. Each line that is not blank is an event and gets
-// one line of the answer, in order.
+// A bulk is a publish of newline-delimited JSON. Each line that is not blank is
+// an event and gets one line of the answer, in order.
 //
-// Its goroutine reads the request and makes the answer in turns. It gives the lines that are in
-// memory to the log, up to maxInFlight. When there are none left, it waits for the log and
-// appends the answers. Only when every line is answered does it read more input. So a client that
-// publishes line by line gets each receipt at once. A client may also send everything before it
-// reads anything: answers it does not read wait in an [answerBuffer], from which [bulkAnswer]
-// writes them to the client.
+// Its goroutine reads the request and makes the answer in turns. It gives the
+// lines that are in memory to the log, up to maxInFlight. When there are none
+// left, it waits for the log and appends the answers. Only when every line is
+// answered does it read more input. So a client that publishes line by line
+// gets each receipt at once. A client may also send everything before it reads
+// anything: answers it does not read wait in an [answerBuffer], from which
+// [bulkAnswer] writes them to the client.
 type bulk struct {
 	// Constant after start.
 	s        *Server
@@ -49,7 +50,8 @@ type bulk struct {
 	answers  *answerBuffer
 	finished chan struct{} // closed when run has returned
 
-	// Owned by the goroutine of run; after finished is closed, by the connection's goroutine.
+	// Owned by the goroutine of run; after finished is closed, by the
+	// connection's goroutine.
 	lines           *lineReader
 	line            int                          // number of the last one taken, from 1, blank ones counted
 	window          [maxInFlight]inFlight        // ring of the lines that wait for the log
@@ -74,7 +76,8 @@ type inFlight struct {
 	problem *problem // why the line was not published; nil: see event
 }
 
-// publishBulk answers a bulk publish. The rest happens in [bulkAnswer] while the answer is sent.
+// publishBulk answers a bulk publish. The rest happens in [bulkAnswer] while
+// the answer is sent.
 func (s *Server) publishBulk(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
 	b := &bulk{
 		s: s, conn: ctx.Conn(), audit: auditOf(ctx), key: key, parent: parent,
@@ -87,10 +90,14 @@ func (s *Server) publishBulk(ctx *fasthttp.RequestCtx, key publishKey, parent ev
 	ctx.SetBodyStream(&bulkAnswer{bulk: b}, -1)
 }
 
-// run publishes and answers lines until the request ends or the client is gone. When it returns,
-// the log has confirmed or refused every line that it was given.
+// run publishes and answers lines until the request ends or the client is gone.
+// When it returns, the log has confirmed or refused every line that it was
+// given.
 func (b *bulk) run() {
-	defer b.answers.closeWrite() // runs last, so that a reader at the end of the answers finds the bulk finished
+	// Deferred calls run in reverse order: the recovery first, then finished is
+	// closed, and the end of the answers comes last. A reader at the end of the
+	// answers therefore finds the bulk finished.
+	defer b.answers.closeWrite()
 	defer close(b.finished)
 	defer func() {
 		if v := recover(); v != nil { // panics over one line are recovered in recoverLine
@@ -106,22 +113,30 @@ func (b *bulk) run() {
 			break
 		}
 	}
+	// The client is gone, or the input ended. Appends cannot be taken back, so
+	// wait for them: each holds the publish gate open, and the audit line has
+	// the counts.
 	for b.waiting > 0 {
 		f := b.removeOldest()
 		_, _ = b.result(&f) // nobody reads this answer; the publish gate and the counts need the result
 	}
 }
 
-// produce appends the next piece of the answer to dst. It returns io.EOF with the last piece.
+// produce appends the next piece of the answer to dst. It returns io.EOF with
+// the last piece.
 func (b *bulk) produce(dst []byte) ([]byte, error) {
 	for len(dst) < answerAt {
 		switch {
+		// Keep the log busy: submit what is in memory before waiting for any
+		// answer.
 		case b.waiting < maxInFlight && b.lines.ready():
 			b.submitNext()
 		case b.waiting > 0:
 			dst = b.answerOldest(dst)
 		case b.inputDone:
 			return b.appendEnd(dst), io.EOF
+		// Everything that was read is answered. Send it before blocking in a
+		// read, because the client may wait for it before it sends more.
 		case len(dst) > 0:
 			return dst, nil
 		default:
@@ -131,16 +146,17 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// setMustRead sets whether the client has to read now. As long as it is still sending and its
-// answers fit into the buffer, a blocked write is no reason to cut it off.
+// setMustRead sets whether the client has to read now. As long as it is still
+// sending and its answers fit into the buffer, a blocked write is no reason to
+// cut it off.
 func (b *bulk) setMustRead(on bool) {
 	b.mustRead.Store(on)
 	b.setWriteDeadline()
 }
 
-// setWriteDeadline sets the deadline of the write in progress from mustRead. Both goroutines call
-// it, each after it changed mustRead or finished a write; the loop repeats until the deadline
-// fits the latest mustRead.
+// setWriteDeadline sets the deadline of the write in progress from mustRead.
+// Both goroutines call it, each after it changed mustRead or finished a write;
+// the loop repeats until the deadline fits the latest mustRead.
 func (b *bulk) setWriteDeadline() {
 	for {
 		on, deadline := b.mustRead.Load(), time.Time{}
@@ -154,7 +170,8 @@ func (b *bulk) setWriteDeadline() {
 	}
 }
 
-// stop makes run return soon, because the client is gone. A read in progress fails.
+// stop makes run return soon, because the client is gone. A read in progress
+// fails.
 func (b *bulk) stop() {
 	b.stopped.Store(true)
 	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
@@ -168,6 +185,8 @@ func (b *bulk) submitNext() {
 	if ok && len(bytes.TrimSpace(strict.TrimBOM(text))) == 0 {
 		return
 	}
+	// The window keeps lines in order, also those that never reach the log, so
+	// that the answers come in order.
 	f := inFlight{line: b.line}
 	if ok {
 		f.problem = b.submit(&f, text)
@@ -224,7 +243,8 @@ func (b *bulk) result(f *inFlight) (r receipt, p *problem) {
 	return r, nil
 }
 
-// recoverLine is deferred. A panic over one line is answered on that line and stops no other.
+// recoverLine is deferred. A panic over one line is answered on that line and
+// stops no other.
 func (b *bulk) recoverLine(p **problem) {
 	if v := recover(); v != nil {
 		b.panicked = true
@@ -233,9 +253,10 @@ func (b *bulk) recoverLine(p **problem) {
 	}
 }
 
-// lineProblem returns the answer for an error of a line. An unreachable log fails every line of a
-// request, so it is logged once per request.
+// lineProblem returns the answer for an error of a line. An unreachable log
+// fails every line of a request, so it is logged once per request.
 func (b *bulk) lineProblem(err error) *problem {
+	// An error that is not a problem is a bad request, see requestProblem.
 	p := requestProblem(err)
 	if p.code == codeUnavailable && !b.logDownReported {
 		b.logDownReported = true
@@ -267,6 +288,9 @@ func (b *bulk) readInput() {
 
 // readProblem returns the answer for input that ended early.
 func (b *bulk) readProblem(err error) *problem {
+	// A deadline has three causes: Shutdown, a stalled client, and stop. After
+	// stop nobody reads the answer, so it does not matter which of the others
+	// is reported.
 	if n, ok := errors.AsType[net.Error](err); !ok || !n.Timeout() {
 		return problemf(0, codeBadRequest, "the request ended early; this line and later lines were not published: %v", err)
 	}
@@ -276,8 +300,8 @@ func (b *bulk) readProblem(err error) *problem {
 	return problemf(0, codeTimeout, "no line was received for %v; send the remaining lines in a new request", b.s.limits.stall)
 }
 
-// appendEnd appends the last line of the answer if the input ended early. Its number is that of
-// the first line that was not received.
+// appendEnd appends the last line of the answer if the input ended early. Its
+// number is that of the first line that was not received.
 func (b *bulk) appendEnd(dst []byte) []byte {
 	if b.inputProblem == nil {
 		return dst
@@ -285,9 +309,10 @@ func (b *bulk) appendEnd(dst []byte) []byte {
 	return appendRefusal(dst, b.line+1, b.inputProblem)
 }
 
-// setReadDeadline gives the client time to send more input. The order matters. Shutdown sets
-// draining and then its own deadline, which the first call here may have replaced; so draining is
-// checked after it, and the short deadline set again. The same holds for stop.
+// setReadDeadline gives the client time to send more input. The order matters.
+// Shutdown sets draining and then its own deadline, which the first call here
+// may have replaced; so draining is checked after it, and the short deadline
+// set again. The same holds for stop.
 func (b *bulk) setReadDeadline() {
 	if b.finalDeadline {
 		return
@@ -319,13 +344,16 @@ func drainingProblem() *problem {
 	return problemf(fasthttp.StatusServiceUnavailable, codeDraining, "this node is shutting down; nothing was published; try another node")
 }
 
-// bodyReader returns the body of a request. fasthttp's stream ends with io.EOF also when the
-// client disconnects in the middle; this reader returns io.ErrUnexpectedEOF then.
+// bodyReader returns the body of a request. fasthttp's stream ends with io.EOF
+// also when the client disconnects in the middle; this reader returns
+// io.ErrUnexpectedEOF then.
 func bodyReader(ctx *fasthttp.RequestCtx) io.Reader {
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		return bytes.NewReader(nil)
 	}
+	// A chunked body has its own end marker, whose absence fasthttp does
+	// report.
 	if n := ctx.Request.Header.ContentLength(); n >= 0 {
 		return &fixedReader{stream, n}
 	}

@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// A bulkAnswer is the response body of a bulk publish. The goroutine of the connection reads it.
-// The first read starts the goroutine of the bulk, which writes answers into the buffer that this
-// reads from. Close returns only after that goroutine has ended, so nothing reads the connection
-// after fasthttp has it back.
+// A bulkAnswer is the response body of a bulk publish. The goroutine of the
+// connection reads it. The first read starts the goroutine of the bulk, which
+// writes answers into the buffer that this reads from. Close returns only after
+// that goroutine has ended, so nothing reads the connection after fasthttp has
+// it back.
 type bulkAnswer struct {
 	*bulk
 	started bool // the goroutine of the bulk was started
@@ -54,6 +55,8 @@ func (a *bulkAnswer) Read(p []byte) (int, error) {
 
 // next gets the next piece; an empty one is the end.
 func (a *bulkAnswer) next() (err error) {
+	// Not earlier: fasthttp reads the body only after it has written the
+	// response header, and Close is called even if it never does.
 	if !a.started {
 		a.started = true
 		go a.run()
@@ -64,14 +67,16 @@ func (a *bulkAnswer) next() (err error) {
 	return err
 }
 
-// Close implements [io.Closer]. If the client is gone, it waits until the log has answered the
-// lines it was given.
+// Close implements [io.Closer]. If the client is gone, it waits until the log
+// has answered the lines it was given.
 //
-// If the server ends the request, fasthttp reads on for a moment after Close: closing a socket
-// that has unread data would reset the connection, and the client would lose the end of the
-// answer. The read deadline bounds that.
+// If the server ends the request, fasthttp reads on for a moment after Close:
+// closing a socket that has unread data would reset the connection, and the
+// client would lose the end of the answer. The read deadline bounds that.
 func (a *bulkAnswer) Close() error {
 	if a.started {
+		// A finished bulk has read its input to the end, or to its own error.
+		// One that is not finished has lost its client.
 		select {
 		case <-a.finished:
 		default:

@@ -21,13 +21,15 @@ import (
 
 // A Cluster asks the nodes that share the log.
 type Cluster interface {
-	// Stats returns the results of [Server.NodeStats] on the other nodes, and the ids of nodes
-	// that did not answer before ctx ended. Parts may include this node's.
+	// Stats returns the results of [Server.NodeStats] on the other nodes, and
+	// the ids of nodes that did not answer before ctx ended. Parts may include
+	// this node's.
 	Stats(ctx context.Context, q PageQuery) (parts []NodeStats, missing []string, err error)
 }
 
-// A PageQuery asks for one page of the connections of all nodes. They are listed node by node, in
-// the order of node ids. Nodes send it to each other as JSON.
+// A PageQuery asks for one page of the connections of all nodes. They are
+// listed node by node, in the order of node ids. Nodes send it to each other as
+// JSON.
 type PageQuery struct {
 	GatewayID string `json:"gatewayId,omitempty"` // empty: of all gateways
 	After     string `json:"after,omitempty"`     // a cursor NODE~CURSOR, where CURSOR is that node's own; empty: the first page
@@ -41,11 +43,12 @@ type NodeStats struct {
 	Delivery         stats.Delivery  `json:"delivery"`
 	Node             json.RawMessage `json:"node"` // the object "node" of the stats
 
-	// Connections are this node's part of the page; empty if the page begins on a later node.
-	// Next is this node's own cursor if it has more.
+	// Connections are this node's part of the page; empty if the page begins on
+	// a later node. Next is this node's own cursor if it has more.
 	Connections []json.RawMessage `json:"connections"`
 	Next        string            `json:"next,omitempty"`
-	// BadCursor says that the query's cursor names this node but was not made by it.
+	// BadCursor says that the query's cursor names this node but was not made
+	// by it.
 	BadCursor bool `json:"badCursor,omitempty"`
 }
 
@@ -67,6 +70,8 @@ func (s *Server) NodeStats(ctx context.Context, q PageQuery) (NodeStats, error) 
 
 // fillPage adds this node's connections to its part of a page.
 func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) error {
+	// Nodes are listed in the order of their ids. A cursor of a later node
+	// means that all connections of this one are on earlier pages.
 	node, after, err := splitCursor(q.After)
 	if err != nil || node > s.cfg.NodeID {
 		return err
@@ -74,6 +79,7 @@ func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) err
 	if node == s.cfg.NodeID {
 		part.Next = after
 	}
+	// Pages of statsPage connections bound what a shard prepares at once.
 	for left := q.Limit; left > 0; left = q.Limit - len(part.Connections) {
 		page, next, err := s.cfg.Connections.Page(ctx, q.GatewayID, part.Next, min(left, statsPage))
 		if err != nil {
@@ -89,7 +95,8 @@ func (s *Server) fillPage(ctx context.Context, part *NodeStats, q PageQuery) err
 	return nil
 }
 
-// splitCursor splits a cursor NODE~CURSOR. Both parts are empty for the first page.
+// splitCursor splits a cursor NODE~CURSOR. Both parts are empty for the first
+// page.
 func splitCursor(cursor string) (node, inner string, err error) {
 	node, inner, ok := strings.Cut(cursor, "~")
 	if cursor != "" && (!ok || !event.ValidName(node)) {
@@ -98,8 +105,8 @@ func splitCursor(cursor string) (node, inner string, err error) {
 	return node, inner, nil
 }
 
-// showClusterStats is GET /stats?scope=cluster. Unlike the stats of one node it is not streamed:
-// its pages have at most 1,000 connections.
+// showClusterStats is GET /stats?scope=cluster. Unlike the stats of one node it
+// is not streamed: its pages have at most 1,000 connections.
 func (s *Server) showClusterStats(ctx *fasthttp.RequestCtx, q PageQuery) error {
 	if _, _, err := splitCursor(q.After); err != nil {
 		return badParam("cursor", err.Error())
@@ -115,8 +122,8 @@ func (s *Server) showClusterStats(ctx *fasthttp.RequestCtx, q PageQuery) error {
 	return nil
 }
 
-// nodeParts returns the stats of all nodes in the order of their ids, and the ids of those that
-// did not answer.
+// nodeParts returns the stats of all nodes in the order of their ids, and the
+// ids of those that did not answer.
 func (s *Server) nodeParts(q PageQuery) (parts []NodeStats, missing []string, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.limits.nodes)
 	defer cancel()
@@ -133,17 +140,20 @@ func (s *Server) nodeParts(q PageQuery) (parts []NodeStats, missing []string, er
 		parts, missing = append(parts, others...), silent
 	}
 	slices.SortStableFunc(parts, func(a, b NodeStats) int { return cmp.Compare(a.NodeID, b.NodeID) })
+	// The bus may return this node's own part as well.
 	parts = slices.CompactFunc(parts, func(a, b NodeStats) bool { return a.NodeID == b.NodeID })
 	slices.Sort(missing)
 	return parts, missing, nil
 }
 
-// appendClusterStats appends the answer: totals over all parts, one page of connections, and the
-// nodes.
+// appendClusterStats appends the answer: totals over all parts, one page of
+// connections, and the nodes.
 func (s *Server) appendClusterStats(dst []byte, parts []NodeStats, missing []string, limit int) []byte {
 	var total int64
 	var delivery stats.Delivery
 	var nodes []json.RawMessage
+	// Null only if this node is not among the parts, which cannot happen:
+	// nodeParts adds it.
 	own := json.RawMessage(`null`)
 	for i := range parts {
 		p := &parts[i]
@@ -170,9 +180,9 @@ func (s *Server) appendClusterStats(dst []byte, parts []NodeStats, missing []str
 	return append(dst, '}')
 }
 
-// joinPages joins the nodes' parts of a page, as many as fit into limit, and returns the cursor
-// to continue at. A part is taken whole or not at all, because only its end has a cursor; so the
-// page may be shorter than limit.
+// joinPages joins the nodes' parts of a page, as many as fit into limit, and
+// returns the cursor to continue at. A part is taken whole or not at all,
+// because only its end has a cursor; so the page may be shorter than limit.
 func joinPages(parts []NodeStats, limit int) (list []json.RawMessage, cursor string) {
 	for i := range parts {
 		p := &parts[i]

@@ -11,10 +11,11 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A connSet holds the listeners and connections of a server. It does for Shutdown what fasthttp's
-// own does not: close a listener that Serve has not registered with fasthttp yet; close
-// connections that have sent nothing, for which fasthttp waits five seconds; and put a deadline
-// on bulk publishes, which need not end.
+// A connSet holds the listeners and connections of a server. It does for
+// Shutdown what fasthttp's own does not: close a listener that Serve has not
+// registered with fasthttp yet; close connections that have sent nothing, for
+// which fasthttp waits five seconds; and put a deadline on bulk publishes,
+// which need not end.
 type connSet struct {
 	mu        sync.Mutex
 	draining  bool
@@ -29,7 +30,8 @@ type connState struct {
 	streaming bool // newline-delimited JSON is being read from it
 }
 
-// A onceListener can be closed more than once; only the first Close returns an error.
+// A onceListener can be closed more than once; only the first Close returns an
+// error.
 type onceListener struct {
 	net.Listener
 	once sync.Once
@@ -63,8 +65,8 @@ func (s *connSet) stateChanged(c net.Conn, state fasthttp.ConnState) {
 	s.conns[c] = connState{state: state}
 }
 
-// markStreaming marks c as a connection from which newline-delimited JSON is read, until its
-// state changes.
+// markStreaming marks c as a connection from which newline-delimited JSON is
+// read, until its state changes.
 func (s *connSet) markStreaming(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,8 +76,8 @@ func (s *connSet) markStreaming(c net.Conn) {
 	}
 }
 
-// drain closes the listeners and the connections that have sent nothing, and sets the read
-// deadline of bulk publishes.
+// drain closes the listeners and the connections that have sent nothing, and
+// sets the read deadline of bulk publishes.
 func (s *connSet) drain(deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,6 +87,8 @@ func (s *connSet) drain(deadline time.Time) {
 	for _, ln := range s.listeners {
 		_ = ln.Close()
 	}
+	// A connection in another state is idle or has a request in progress.
+	// fasthttp closes idle ones, and waits for requests.
 	for c, st := range s.conns {
 		switch {
 		case st.state == fasthttp.StateNew:
@@ -96,7 +100,8 @@ func (s *connSet) drain(deadline time.Time) {
 	s.signalEmpty()
 }
 
-// signalEmpty closes empty if the set drains and no connection is left. mu is held.
+// signalEmpty closes empty if the set drains and no connection is left. mu is
+// held.
 func (s *connSet) signalEmpty() {
 	if !s.draining || len(s.conns) > 0 {
 		return
@@ -108,8 +113,8 @@ func (s *connSet) signalEmpty() {
 	}
 }
 
-// closeAll closes the connections that are left after drain. It waits for their handlers up to
-// the timeout, because what they use is about to end.
+// closeAll closes the connections that are left after drain. It waits for their
+// handlers up to the timeout, because what they use is about to end.
 func (s *connSet) closeAll(timeout time.Duration) {
 	s.mu.Lock()
 	for c := range s.conns {

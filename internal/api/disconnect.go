@@ -14,11 +14,14 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// startLongPoll returns the context of a request that waits for something to happen. It ends when
-// the node drains and when the client disconnects or closes its writing side. The caller calls
-// done after the wait and before it answers: a client that closed only its writing side still
-// reads the answer. At the bound on long polls it returns a problem.
+// startLongPoll returns the context of a request that waits for something to
+// happen. It ends when the node drains and when the client disconnects or
+// closes its writing side. The caller calls done after the wait and before it
+// answers: a client that closed only its writing side still reads the answer.
+// At the bound on long polls it returns a problem.
 func (s *Server) startLongPoll(ctx *fasthttp.RequestCtx) (c context.Context, done func(), err error) {
+	// Add first and check then: of two requests at the bound one is always
+	// refused.
 	if s.longPolls.Add(1) > s.limits.longPolls {
 		s.longPolls.Add(-1)
 		return nil, nil, unavailable("%d requests are already waiting; try again later, or without the parameter wait", s.limits.longPolls)
@@ -27,16 +30,18 @@ func (s *Server) startLongPoll(ctx *fasthttp.RequestCtx) (c context.Context, don
 	unwatch := watchDisconnect(ctx.Conn(), cancel)
 	return c, func() {
 		unwatch()
-		// unwatch has set a deadline in the past. fasthttp replaces this one by its idle timeout.
+		// unwatch has set a deadline in the past. fasthttp replaces this one by
+		// its idle timeout.
 		_ = ctx.Conn().SetReadDeadline(time.Now().Add(s.limits.read))
 		cancel()
 		s.longPolls.Add(-1)
 	}, nil
 }
 
-// watchDisconnect calls gone when the peer closes its side of the connection or the connection is
-// lost, until unwatch is called. Meanwhile nobody else may read the connection. It reads nothing
-// itself: a following request stays in the socket's buffer.
+// watchDisconnect calls gone when the peer closes its side of the connection or
+// the connection is lost, until unwatch is called. Meanwhile nobody else may
+// read the connection. It reads nothing itself: a following request stays in
+// the socket's buffer.
 func watchDisconnect(conn net.Conn, gone func()) (unwatch func()) {
 	tcp := socketOf(conn)
 	if tcp == nil {
@@ -46,12 +51,13 @@ func watchDisconnect(conn net.Conn, gone func()) (unwatch func()) {
 	if err != nil {
 		return func() {}
 	}
+	// Without a deadline. fasthttp's own would end the wait too early.
 	_ = tcp.SetReadDeadline(time.Time{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// The function is called at once, and again whenever the socket becomes readable: data
-		// has arrived, or its end.
+		// The function is called at once, and again whenever the socket becomes
+		// readable: data has arrived, or its end.
 		_ = raw.Read(func(fd uintptr) bool {
 			if !peerClosed(fd) {
 				return false
@@ -76,6 +82,8 @@ type socket interface {
 func socketOf(conn net.Conn) socket {
 	for {
 		switch c := conn.(type) {
+		// The connection that the checkedListener made, then TLS, then the
+		// socket.
 		case *http1.Conn:
 			conn = c.Conn
 		case interface{ NetConn() net.Conn }: // a tls.Conn

@@ -5,5 +5,6 @@
 
 package api
 
-// peerClosed reports false: without TCP_INFO, a disconnect is noticed when the answer is written.
+// peerClosed reports false: without TCP_INFO, a disconnect is noticed when the
+// answer is written.
 func peerClosed(uintptr) bool { return false }

@@ -20,6 +20,8 @@ func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.queryContext()
 	defer cancel()
+	// The event first: if retention removes it between the two calls, the
+	// answer is 404 and not a status without an event.
 	e, err := s.cfg.Events.Event(c, id)
 	if err != nil {
 		return eventProblem(id, err)
@@ -52,13 +54,14 @@ func (s *Server) showEvent(ctx *fasthttp.RequestCtx) error {
 	})
 }
 
-// firstListed returns the gateway ids that an answer lists: at most [MaxListed].
+// firstListed returns the gateway ids that an answer lists: at most
+// [MaxListed].
 func firstListed(gateways []string) []string {
 	return nonNil(gateways[:min(len(gateways), MaxListed)])
 }
 
-// eventParam returns the event id in the path. The event is in the log's history, but may have
-// left the log.
+// eventParam returns the event id in the path. The event is in the log's
+// history, but may have left the log.
 func (s *Server) eventParam(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
 	id, err := event.ParseCursor(pathParam(ctx, "id"))
 	if err != nil {
@@ -90,11 +93,12 @@ func logProblem(err error) *problem {
 	return unavailable("cannot read the event log: %v", err)
 }
 
-// queryPage is the default number of entries in a list that comes from the log, and how many
-// events are in memory at once.
+// queryPage is the default number of entries in a list that comes from the log,
+// and how many events are in memory at once.
 const queryPage = 100
 
-// Bounds on a list of events, in bytes of their JSON. Each can be exceeded by the last event.
+// Bounds on a list of events, in bytes of their JSON. Each can be exceeded by
+// the last event.
 const (
 	pageBytes   = 1 << 20 // in memory at once
 	answerBytes = 4 << 20 // in one answer; its cursor continues after it
@@ -158,7 +162,8 @@ func (s *Server) sinceParam(ctx *fasthttp.RequestCtx) (event.Cursor, error) {
 	return since, nil
 }
 
-// An eventsAnswer makes the JSON of a list of events, one page in memory at a time.
+// An eventsAnswer makes the JSON of a list of events, one page in memory at a
+// time.
 type eventsAnswer struct {
 	s              *Server
 	query          ListQuery // of the next page
@@ -175,6 +180,7 @@ type eventsAnswer struct {
 func (a *eventsAnswer) nextPage() (err error) {
 	c, cancel := a.s.queryContext()
 	defer cancel()
+	// At least one event fits, whatever its size, so a page always advances.
 	a.query.Limit, a.query.Bytes = min(a.remaining, queryPage), min(a.remainingBytes, pageBytes)
 	if a.page, a.query.After, a.more, err = a.s.cfg.Events.List(c, a.query); err != nil {
 		return logProblem(err)
@@ -200,6 +206,8 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 		a.written = true
 		dst = appendEvent(dst, &a.page[i])
 	}
+	// The cursor is that of the last page read, also when its events were
+	// filtered out.
 	if !a.more {
 		dst = append(dst, `],"cursor":"`...)
 		dst = a.query.After.AppendText(dst)
@@ -215,8 +223,8 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 // Close implements [producer].
 func (a *eventsAnswer) Close() error { return nil }
 
-// appendEvent appends an event as gateways receive it, and adds its target and its key. The body
-// ends with a brace, which moves behind what is added.
+// appendEvent appends an event as gateways receive it, and adds its target and
+// its key. The body ends with a brace, which moves behind what is added.
 func appendEvent(dst []byte, p *Published) []byte {
 	dst = event.AppendWithID(dst, p.Body, p.Cursor)
 	dst = dst[:len(dst)-len(`}`)]

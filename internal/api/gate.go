@@ -8,10 +8,11 @@ import (
 	"sync"
 )
 
-// A gate counts the events on their way to the log, and can be closed for new ones. Any goroutine
-// may call its methods. The zero gate is open.
+// A gate counts the events on their way to the log, and can be closed for new
+// ones. Any goroutine may call its methods. The zero gate is open.
 //
-// It is not a sync.WaitGroup: that one must not be added to while Wait runs at zero.
+// It is not a sync.WaitGroup: that one must not be added to while Wait runs at
+// zero.
 type gate struct {
 	mu     sync.Mutex
 	inside int // events between enter and leave
@@ -52,7 +53,8 @@ func (g *gate) close() {
 	}
 }
 
-// wait returns when no event is inside, or when ctx ends. The gate must be closed.
+// wait returns when no event is inside, or when ctx ends. The gate must be
+// closed.
 func (g *gate) wait(ctx context.Context) error {
 	select {
 	case <-g.empty:

@@ -18,13 +18,15 @@ import (
 // gatewaysPage is the default number of gateways in a list.
 const gatewaysPage = 100
 
-// A timestamp is a time in an answer: RFC 3339 with nanoseconds in UTC. Zero becomes null.
+// A timestamp is a time in an answer: RFC 3339 with nanoseconds in UTC. Zero
+// becomes null.
 type timestamp time.Time
 
 // MarshalJSON implements [json.Marshaler].
 func (t timestamp) MarshalJSON() ([]byte, error) { return event.AppendTime(nil, time.Time(t)), nil }
 
-// addGateway is POST /gateways. The token appears in this answer and nowhere else.
+// addGateway is POST /gateways. The token appears in this answer and nowhere
+// else.
 func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	var req auth.NewGateway
 	err := s.withBody(ctx, func(b []byte) (err error) {
@@ -105,7 +107,8 @@ func (s *Server) showGateway(ctx *fasthttp.RequestCtx) error {
 	return answer(ctx, fasthttp.StatusOK, g)
 }
 
-// removeGateway is DELETE /gateways/{id}. Its tokens are revoked, its connections closed.
+// removeGateway is DELETE /gateways/{id}. Its tokens are revoked, its
+// connections closed.
 func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 	id, err := gatewayParam(ctx)
 	if err != nil {
@@ -121,8 +124,8 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// revokeVerified is DELETE /verified/{gatewayId}. It accepts any id: the platform need not know
-// whether a gateway has connected here.
+// revokeVerified is DELETE /verified/{gatewayId}. It accepts any id: the
+// platform need not know whether a gateway has connected here.
 func (s *Server) revokeVerified(ctx *fasthttp.RequestCtx) error {
 	if s.cfg.RevokeVerified == nil {
 		return notFound("the platform does not verify tokens here (--verify-url is not set); revoke tokens of the registry with DELETE /gateways/{id}/tokens/{tokenId}")
@@ -141,7 +144,8 @@ func (s *Server) revokeVerified(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// closeConnection is DELETE /connections/{connectionId}. The connection may be on any node.
+// closeConnection is DELETE /connections/{connectionId}. The connection may be
+// on any node.
 func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
 	text := pathParam(ctx, "connectionId")
 	id, err := uuid.Parse(text)
@@ -162,8 +166,8 @@ func (s *Server) closeConnection(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// gatewayParam returns the gateway id in the path. An invalid id is answered like one that is not
-// registered.
+// gatewayParam returns the gateway id in the path. An invalid id is answered
+// like one that is not registered.
 func gatewayParam(ctx *fasthttp.RequestCtx) (string, error) {
 	id := pathParam(ctx, "id")
 	if !event.ValidName(id) {
@@ -176,17 +180,18 @@ func unknownGateway(id string) *problem { return notFound("gateway %s is not reg
 
 func unknownConnection(id string) *problem { return notFound("no connection has the id %s", id) }
 
-// nonNil returns list, or an empty list instead of nil: JSON has [] for one and null for the
-// other.
+// nonNil returns list, or an empty list instead of nil: JSON has [] for one and
+// null for the other.
 func nonNil[T any](list []T) []T { return append([]T{}, list...) }
 
-// manageContext returns the context for a change of the registry or of connections.
+// manageContext returns the context for a change of the registry or of
+// connections.
 func (s *Server) manageContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.manage)
 }
 
-// noStore keeps an answer that contains a token out of caches. All answers have this header (see
-// headers.go); here it is part of the documented answer.
+// noStore keeps an answer that contains a token out of caches. All answers have
+// this header (see headers.go); here it is part of the documented answer.
 func noStore(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 }

@@ -61,8 +61,8 @@ func parseFailureQuery(ctx *fasthttp.RequestCtx) (q FailureQuery, err error) {
 	return q, nil
 }
 
-// listMessages is GET /messages: what gateways reported. With the parameter wait it is a long
-// poll.
+// listMessages is GET /messages: what gateways reported. With the parameter
+// wait it is a long poll.
 func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	limit, err := limitParam(ctx, queryPage)
 	if err != nil {
@@ -95,9 +95,10 @@ func (s *Server) listMessages(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// filteredMessages returns messages of one type, and gaps; an empty kind means all types. While
-// it finds only other types it reads on, for at most the longer of the query timeout and the
-// requested wait. When waitCtx ends it stops waiting and returns what it has.
+// filteredMessages returns messages of one type, and gaps; an empty kind means
+// all types. While it finds only other types it reads on, for at most the
+// longer of the query timeout and the requested wait. When waitCtx ends it
+// stops waiting and returns what it has.
 func (s *Server) filteredMessages(waits context.Context, kind string, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	began := time.Now()
 	until := began.Add(q.Wait)
@@ -110,6 +111,8 @@ func (s *Server) filteredMessages(waits context.Context, kind string, q MessageQ
 			t := messageType(m)
 			return t != kind && t != typeGap
 		})
+		// An empty page with a cursor is a valid answer: the client continues
+		// there.
 		if len(list) > 0 || time.Since(began) > max(q.Wait, s.limits.query) {
 			return list, cursor, nil
 		}
@@ -117,7 +120,8 @@ func (s *Server) filteredMessages(waits context.Context, kind string, q MessageQ
 	}
 }
 
-// typeGap is the type of the entry that stands for messages which left the journal unread.
+// typeGap is the type of the entry that stands for messages which left the
+// journal unread.
 const typeGap = "gap"
 
 // messageType returns the type of a message in the journal's JSON.
@@ -130,8 +134,9 @@ func messageType(m json.RawMessage) (kind string) {
 	return ""
 }
 
-// messages returns the next messages. It asks once without waiting, and only then waits: so it
-// has a cursor to answer with when the node drains, and it reports an unreachable log at once.
+// messages returns the next messages. It asks once without waiting, and only
+// then waits: so it has a cursor to answer with when the node drains, and it
+// reports an unreachable log at once.
 func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.RawMessage, cursor string, err error) {
 	wait := q.Wait
 	q.Wait = 0
@@ -152,7 +157,8 @@ func (s *Server) messages(waits context.Context, q MessageQuery) (list []json.Ra
 // maxWait bounds the parameter wait.
 const maxWait = time.Minute
 
-// waitParam returns the parameter "wait", in seconds or as a Go duration; 0 if there is none.
+// waitParam returns the parameter "wait", in seconds or as a Go duration; 0 if
+// there is none.
 func waitParam(ctx *fasthttp.RequestCtx) (time.Duration, error) {
 	text, ok := param(ctx, "wait")
 	if !ok {
@@ -168,8 +174,8 @@ func waitParam(ctx *fasthttp.RequestCtx) (time.Duration, error) {
 	return d, nil
 }
 
-// journalProblem is the answer when a list cannot be read. The argument is the name of the
-// parameter that holds the cursor.
+// journalProblem is the answer when a list cannot be read. The argument is the
+// name of the parameter that holds the cursor.
 func journalProblem(cursor string, err error) *problem {
 	if errors.Is(err, ErrCursor) {
 		return badParam(cursor, err.Error())

@@ -11,9 +11,10 @@ import (
 // lineBuffer is how many bytes of input are read at once.
 const lineBuffer = 64 << 10
 
-// A lineReader splits its input into lines. It never waits for more input than the next line
-// needs, and holds no more than the longest line that is allowed. Its ready method reports
-// whether a line is available without reading. One goroutine uses it.
+// A lineReader splits its input into lines. It never waits for more input than
+// the next line needs, and holds no more than the longest line that is allowed.
+// Its ready method reports whether a line is available without reading. One
+// goroutine uses it.
 type lineReader struct {
 	r     io.Reader
 	limit int   // longest line in bytes, without its newline
@@ -29,8 +30,8 @@ func newLineReader(r io.Reader, limit int) *lineReader {
 	return &lineReader{r: r, limit: limit, buf: make([]byte, 0, lineBuffer)}
 }
 
-// ready reports whether next has a line. The last line counts without a newline, if the input is
-// complete.
+// ready reports whether next has a line. The last line counts without a
+// newline, if the input is complete.
 func (l *lineReader) ready() bool {
 	if i := bytes.IndexByte(l.buf[l.scanned:], '\n'); i >= 0 {
 		l.scanned += i
@@ -40,8 +41,9 @@ func (l *lineReader) ready() bool {
 	return l.err == io.EOF && (l.skip || l.start < len(l.buf))
 }
 
-// next takes a line, without its newline. Call it when ready reports true. The line is valid
-// until the next call of read. ok is false for a line over the limit.
+// next takes a line, without its newline. Call it when ready reports true. The
+// line is valid until the next call of read. ok is false for a line over the
+// limit.
 func (l *lineReader) next() (line []byte, ok bool) {
 	line = l.buf[l.start:l.scanned]
 	ok = !l.skip && len(line) <= l.limit
@@ -50,13 +52,15 @@ func (l *lineReader) next() (line []byte, ok bool) {
 	return line, ok
 }
 
-// read waits once for more input. Call it when ready reports false. At the end of the input it
-// returns io.EOF or the error. After an error the incomplete last line is not ready, because a
-// line that was cut off is not a line.
+// read waits once for more input. Call it when ready reports false. At the end
+// of the input it returns io.EOF or the error. After an error the incomplete
+// last line is not ready, because a line that was cut off is not a line.
 func (l *lineReader) read() error {
 	if l.err != nil {
 		return l.err
 	}
+	// The line is already too long: drop what there is of it, and remember
+	// that.
 	if len(l.buf)-l.start > l.limit {
 		l.skip = true
 		l.start = len(l.buf)
@@ -68,8 +72,8 @@ func (l *lineReader) read() error {
 	return err
 }
 
-// makeRoom makes room for a read: it moves the unread bytes to the front, and grows the buffer if
-// that is not enough.
+// makeRoom makes room for a read: it moves the unread bytes to the front, and
+// grows the buffer if that is not enough.
 func (l *lineReader) makeRoom() {
 	if l.start < len(l.buf) && cap(l.buf)-len(l.buf) >= lineBuffer/2 {
 		return // a long line that arrives in small pieces is not moved for each piece

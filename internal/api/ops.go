@@ -18,8 +18,9 @@ var (
 	opsJS []byte
 )
 
-// opsFiles are the files of the ops page, which calls the other routes from the browser. They
-// contain no secrets and are public; the page asks its user for an admin token.
+// opsFiles are the files of the ops page, which calls the other routes from the
+// browser. They contain no secrets and are public; the page asks its user for
+// an admin token.
 var opsFiles = map[string]opsFile{
 	"/":        {"text/html; charset=utf-8", opsHTML},
 	"/ops.css": {"text/css; charset=utf-8", opsCSS},
@@ -32,8 +33,8 @@ type opsFile struct {
 	body        []byte
 }
 
-// opsPolicy allows the page its own script, style and requests and nothing else, because users
-// type the admin token into it.
+// opsPolicy allows the page its own script, style and requests and nothing
+// else, because users type the admin token into it.
 const opsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 

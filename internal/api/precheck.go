@@ -15,9 +15,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A checkedListener gives fasthttp connections on which every request head was checked by package
-// http1 first. fasthttp accepts some heads that HTTP forbids, and reads them in its own way;
-// behind a proxy that reads them differently, that is request smuggling.
+// A checkedListener gives fasthttp connections on which every request head was
+// checked by package http1 first. fasthttp accepts some heads that HTTP
+// forbids, and reads them in its own way; behind a proxy that reads them
+// differently, that is request smuggling.
 type checkedListener struct {
 	net.Listener
 	rules *http1.Rules
@@ -52,13 +53,16 @@ func rejectHead(bad *http1.Error) []byte {
 	return finalResponse(p)
 }
 
-// authorizeBeforeBody rejects a request that has a body and no valid admin token before any of
-// the body is read. guard cannot do that: fasthttp reads the beginning of a body before it calls
-// a handler. It returns nil to let the request through.
+// authorizeBeforeBody rejects a request that has a body and no valid admin
+// token before any of the body is read. guard cannot do that: fasthttp reads
+// the beginning of a body before it calls a handler. It returns nil to let the
+// request through.
 func (s *Server) authorizeBeforeBody(h *http1.Head) []byte {
 	if !h.HasBody() {
 		return nil
 	}
+	// isPublic must see the path that the router will see. For the usual form
+	// of a target that is its text; for the absolute form, the path of the URL.
 	path := h.URL.EscapedPath()
 	if strings.HasPrefix(h.Target, "/") {
 		path, _, _ = strings.Cut(h.Target, "?")
@@ -74,7 +78,8 @@ func (s *Server) authorizeBeforeBody(h *http1.Head) []byte {
 	return finalResponse(missingToken())
 }
 
-// finalResponse returns the bytes of a problem's answer that ends the connection.
+// finalResponse returns the bytes of a problem's answer that ends the
+// connection.
 func finalResponse(p *problem) []byte {
 	var r fasthttp.Response
 	r.Header.SetNoDefaultContentType(true)

@@ -24,8 +24,8 @@ var (
 	ErrNotRetained = errors.New("not retained")
 )
 
-// Error codes: the member "error" of an answer. Programs branch on them, so they never change.
-// openapi.yaml lists each with its cause and remedy.
+// Error codes: the member "error" of an answer. Programs branch on them, so
+// they never change. openapi.yaml lists each with its cause and remedy.
 const (
 	codeBadRequest       = "bad_request"
 	codeUnauthorized     = "unauthorized"
@@ -60,14 +60,15 @@ func problemf(status int, code, format string, args ...any) *problem {
 	return &problem{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// Bounds on an answer, in bytes. Messages quote the request, in which a single name can have a
-// megabyte; and a bulk publish can have a million bad lines.
+// Bounds on an answer, in bytes. Messages quote the request, in which a single
+// name can have a megabyte; and a bulk publish can have a million bad lines.
 const (
 	maxMessageBytes = 512
 	maxFieldBytes   = 128
 )
 
-// truncate cuts text to at most n bytes, at a character boundary, and marks the cut.
+// truncate cuts text to at most n bytes, at a character boundary, and marks the
+// cut.
 func truncate(text string, n int) string {
 	if len(text) <= n {
 		return text
@@ -98,6 +99,8 @@ func (p *problem) answer(ctx *fasthttp.RequestCtx) { p.writeTo(&ctx.Response) }
 func (p *problem) writeTo(r *fasthttp.Response) {
 	r.SetStatusCode(p.status)
 	r.Header.SetContentType(typeJSON)
+	// Headers that HTTP requires with these statuses (RFC 9110 sections 11.6.1
+	// and 10.2.3).
 	switch p.status {
 	case fasthttp.StatusUnauthorized:
 		r.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="gatecast"`)
@@ -123,8 +126,8 @@ func missingToken() *problem {
 // retryAfter is the Retry-After of 503 answers, in seconds.
 const retryAfter = 1
 
-// invalid is the problem with one field of a request body. The code names what the body
-// describes: invalid_event, invalid_gateway or invalid_token.
+// invalid is the problem with one field of a request body. The code names what
+// the body describes: invalid_event, invalid_gateway or invalid_token.
 func invalid(code string, err *event.FieldError) *problem {
 	return &problem{
 		status: fasthttp.StatusUnprocessableEntity, code: code,
@@ -155,8 +158,8 @@ func requestProblem(err error) *problem {
 	return problemf(fasthttp.StatusBadRequest, codeBadRequest, "%v", err)
 }
 
-// registryProblem is the answer when a change of the registry failed. The code is used for an
-// invalid field.
+// registryProblem is the answer when a change of the registry failed. The code
+// is used for an invalid field.
 func registryProblem(err error, code string) *problem {
 	if f, ok := errors.AsType[*event.FieldError](err); ok {
 		return invalid(code, f)
@@ -171,8 +174,8 @@ func registryProblem(err error, code string) *problem {
 	}
 }
 
-// badRequest is the ErrorHandler of fasthttp: the answer to what is not an HTTP request. The
-// checkedListener answers most of these before.
+// badRequest is the ErrorHandler of fasthttp: the answer to what is not an HTTP
+// request. The checkedListener answers most of these before.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	addSecurityHeaders(&ctx.Response.Header)
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {

@@ -15,7 +15,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// publish is POST /events: one event as JSON, or many as newline-delimited JSON.
+// publish is POST /events: one event as JSON, or many as newline-delimited
+// JSON.
 func (s *Server) publish(ctx *fasthttp.RequestCtx) error {
 	key, err := publishKeyOf(ctx)
 	var mediaType string
@@ -55,8 +56,8 @@ func (s *Server) publishOne(ctx *fasthttp.RequestCtx, text []byte, key publishKe
 	return nil
 }
 
-// A submission is an event that was given to the log and whose result is pending. Pass it to
-// await exactly once.
+// A submission is an event that was given to the log and whose result is
+// pending. Pass it to await exactly once.
 type submission struct {
 	event   *event.Event
 	receipt receipt   // without the id as long as pending is not nil
@@ -66,9 +67,13 @@ type submission struct {
 	span    Span      // nil: not traced
 }
 
-// submit gives the event in text to the log, unless a publish with the same key is remembered. An
-// empty key means none. It keeps no reference to text. The error is a problem.
+// submit gives the event in text to the log, unless a publish with the same key
+// is remembered. An empty key means none. It keeps no reference to text. The
+// error is a problem.
 func (s *Server) submit(text []byte, key string, parent event.Traceparent) (submission, error) {
+	// A repeat that this node remembers needs neither the log nor a valid
+	// event: also while the node drains or the log is unreachable it gets its
+	// receipt.
 	digest := ""
 	if key != "" {
 		digest = digestOf(text)
@@ -76,6 +81,8 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 			return submission{receipt: k.receipt}, k.check(digest)
 		}
 	}
+	// The span begins before the event is parsed, so that refused publishes are
+	// traced too.
 	span := s.startSpan(&parent)
 	p, err := s.submitNew(text, key, digest, parent, span)
 	if err != nil {
@@ -84,9 +91,9 @@ func (s *Server) submit(text []byte, key string, parent event.Traceparent) (subm
 	return p, err
 }
 
-// rolledBack reports whether the log no longer contains an event that it had confirmed: the log
-// went back to an earlier state. The receipt of such an event is invalid. An unreachable log
-// counts as not rolled back.
+// rolledBack reports whether the log no longer contains an event that it had
+// confirmed: the log went back to an earlier state. The receipt of such an
+// event is invalid. An unreachable log counts as not rolled back.
 func (s *Server) rolledBack(id event.Cursor) bool {
 	c, cancel := s.queryContext()
 	defer cancel()
@@ -109,6 +116,8 @@ func (s *Server) submitNew(text []byte, key, digest string, parent event.Tracepa
 			s.gate.leave()
 		}
 	}()
+	// The log compares keys across nodes and restarts, and stores the receipt
+	// for later duplicates.
 	if key != "" {
 		a.event.IdempotencyKey, a.event.Receipt = key, a.receipt.encodeLogged(digest)
 	}
@@ -131,13 +140,15 @@ type prepared struct {
 	receipt receipt // without the id
 }
 
-// prepare parses and checks the event in text. It keeps no reference to text. The error is a
-// problem or an error of the request.
+// prepare parses and checks the event in text. It keeps no reference to text.
+// The error is a problem or an error of the request.
 func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error) {
 	d, err := event.ParseDraft(text)
 	if err != nil {
 		return prepared{}, draftProblem(err)
 	}
+	// The id is missing: the log assigns it. Everything else of the event is
+	// final, and its JSON is made once, here.
 	ev, err := d.Event(s.cfg.Now(), uuid.NewString)
 	if err != nil {
 		return prepared{}, draftProblem(err)
@@ -156,6 +167,8 @@ func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error
 	if len(body) > s.cfg.MaxPayload {
 		return prepared{}, tooLarge("the event has %d bytes of JSON; the limit is %d (--max-payload)", len(body), s.cfg.MaxPayload)
 	}
+	// Counted before the append: a gateway that registers later is no target,
+	// because its events start at its registration.
 	targets, connected, unknown := s.cfg.Registry.Reach(ev.Target)
 	if unknown != "" { // another node may have registered the gateway a moment ago
 		if err := s.catchUp(); err != nil {
@@ -171,8 +184,9 @@ func (s *Server) prepare(text []byte, parent event.Traceparent) (prepared, error
 	}}, nil
 }
 
-// await waits until the log has the event, and returns its receipt. Call it once for each
-// submission: it opens the way through the publish gate. The error is a problem.
+// await waits until the log has the event, and returns its receipt. Call it
+// once for each submission: it opens the way through the publish gate. The
+// error is a problem.
 func (s *Server) await(p *submission) (receipt, error) {
 	if p.pending == nil {
 		return p.receipt, nil
@@ -183,8 +197,8 @@ func (s *Server) await(p *submission) (receipt, error) {
 	return r, err
 }
 
-// confirm waits for the append and returns the receipt. For a duplicate that is the first
-// publish's receipt.
+// confirm waits for the append and returns the receipt. For a duplicate that is
+// the first publish's receipt.
 func (s *Server) confirm(p *submission) (receipt, error) {
 	id, err := p.pending.Wait(s.ctx)
 	if err != nil {
@@ -193,6 +207,8 @@ func (s *Server) confirm(p *submission) (receipt, error) {
 	if p.span != nil {
 		p.span.Appended(id, p.pending.Duplicate())
 	}
+	// A duplicate is not counted, and reports no missed gateways: the first
+	// publish did both.
 	k := keyedReceipt{key: p.event.IdempotencyKey, digest: p.digest, receipt: p.receipt.withID(id)}
 	if !p.pending.Duplicate() {
 		s.recordPublish(p.event, &k.receipt, p.at)
@@ -202,14 +218,16 @@ func (s *Server) confirm(p *submission) (receipt, error) {
 	if k.key == "" {
 		return k.receipt, nil
 	}
+	// add can return the receipt of a concurrent publish with the same key.
 	k = s.receipts.add(k, s.cfg.Now())
 	return k.receipt, k.check(p.digest)
 }
 
-// firstPublish returns the receipt of the first publish with the key of a duplicate. The
-// duplicate knows that event's id. The first publish is not in memory: it happened a moment ago,
-// before a restart, on another node, or was evicted. The log keeps its receipt with the event. If
-// the event has left the log, the duplicate's own data is all there is.
+// firstPublish returns the receipt of the first publish with the key of a
+// duplicate. The duplicate knows that event's id. The first publish is not in
+// memory: it happened a moment ago, before a restart, on another node, or was
+// evicted. The log keeps its receipt with the event. If the event has left the
+// log, the duplicate's own data is all there is.
 func (s *Server) firstPublish(repeat keyedReceipt) (keyedReceipt, error) {
 	c, cancel := s.queryContext()
 	defer cancel()
@@ -243,10 +261,13 @@ func (s *Server) queryContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.limits.query)
 }
 
-// recordPublish counts a stored event, and reports the gateways that have no connection for it.
+// recordPublish counts a stored event, and reports the gateways that have no
+// connection for it.
 func (s *Server) recordPublish(ev *event.Event, r *receipt, start time.Time) {
 	s.cfg.Node.LogAppendSeconds.Observe(time.Since(start).Seconds())
 	s.cfg.Node.Published(ev.Type)
+	// The common case first: every target is connected, and the registry need
+	// not be searched.
 	if s.cfg.Missed == nil || r.targets <= r.connected {
 		return
 	}
@@ -268,8 +289,9 @@ func draftProblem(err error) *problem {
 	return requestProblem(err)
 }
 
-// appendProblem is the answer when the log has not confirmed an event. The log may have the event
-// nevertheless, if only its answer was lost; an idempotency key makes the repeat safe.
+// appendProblem is the answer when the log has not confirmed an event. The log
+// may have the event nevertheless, if only its answer was lost; an idempotency
+// key makes the repeat safe.
 func appendProblem(err error) *problem {
 	if errors.Is(err, event.ErrTooLarge) {
 		return tooLarge("%v", err)

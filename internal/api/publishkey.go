@@ -20,15 +20,15 @@ const (
 	maxIdempotencyKey    = 128
 )
 
-// A publishKey is the idempotency key of a request, together with the digest of its admin token:
-// each token has its own keys. The zero value means no key.
+// A publishKey is the idempotency key of a request, together with the digest of
+// its admin token: each token has its own keys. The zero value means no key.
 type publishKey struct {
 	caller [sha256.Size]byte // SHA-256 of the admin token
 	key    string            // the header's value; empty: no key
 }
 
-// publishKeyOf returns the key of a request. Every header value of 1 to maxIdempotencyKey bytes
-// is a key.
+// publishKeyOf returns the key of a request. Every header value of 1 to
+// maxIdempotencyKey bytes is a key.
 func publishKeyOf(ctx *fasthttp.RequestCtx) (publishKey, error) {
 	all := ctx.Request.Header.PeekAll(headerIdempotencyKey)
 	if len(all) == 0 {
@@ -45,26 +45,30 @@ func publishKeyOf(ctx *fasthttp.RequestCtx) (publishKey, error) {
 	return publishKey{sha256.Sum256(token), string(key)}, nil
 }
 
-// Kinds of publishes, which have separate keys. Stored in the log: the values must not change.
+// Kinds of publishes, which have separate keys. Stored in the log: the values
+// must not change.
 const (
 	keyOfSingle = 's'
 	keyOfLine   = 'l' // one line of a bulk publish
 )
 
-// single returns the key under which the log stores a publish of one event; empty for none.
+// single returns the key under which the log stores a publish of one event;
+// empty for none.
 func (k publishKey) single() string { return k.name(keyOfSingle, 0) }
 
-// line returns the key under which the log stores a line of a bulk publish; empty for none. It
-// depends on the line's number, so repeating the same request repeats each of its keys.
+// line returns the key under which the log stores a line of a bulk publish;
+// empty for none. It depends on the line's number, so repeating the same
+// request repeats each of its keys.
 func (k publishKey) line(number int) string { return k.name(keyOfLine, number) }
 
-// name returns a digest of kind, line, caller and key. Its length is fixed, and a reader of the
-// log cannot learn an admin token from it. Everything before the key has a fixed length, so
-// different inputs never look the same.
+// name returns a digest of kind, line, caller and key. Its length is fixed, and
+// a reader of the log cannot learn an admin token from it. Everything before
+// the key has a fixed length, so different inputs never look the same.
 func (k publishKey) name(kind byte, line int) string {
 	if k.key == "" {
 		return ""
 	}
+	// caller (32 bytes), kind (1), line (8), then the key.
 	var prefix [sha256.Size + 9]byte
 	copy(prefix[:], k.caller[:])
 	prefix[sha256.Size] = kind
@@ -76,14 +80,15 @@ func (k publishKey) name(kind byte, line int) string {
 // digestBytes is how many bytes of the digest of a text are kept.
 const digestBytes = 18
 
-// digestOf returns a digest of what a publisher sent. It tells a repeat from another publish with
-// the same key.
+// digestOf returns a digest of what a publisher sent. It tells a repeat from
+// another publish with the same key.
 func digestOf(text []byte) string {
 	d := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(d[:digestBytes])
 }
 
-// check returns nil if digest is that of the first publish, else the problem to answer with.
+// check returns nil if digest is that of the first publish, else the problem to
+// answer with.
 func (k *keyedReceipt) check(digest string) error {
 	if k.digest == digest {
 		return nil
@@ -95,9 +100,9 @@ func (k *keyedReceipt) check(digest string) error {
 	return p
 }
 
-// encodeLogged returns what the log stores with the event for duplicates: "TARGETS CONNECTED
-// DIGEST". The rest of the receipt is in the event. The format is stored data: it must not
-// change.
+// encodeLogged returns what the log stores with the event for duplicates:
+// "TARGETS CONNECTED DIGEST". The rest of the receipt is in the event. The
+// format is stored data: it must not change.
 func (r *receipt) encodeLogged(digest string) string {
 	return strconv.Itoa(r.targets) + " " + strconv.Itoa(r.connected) + " " + digest
 }

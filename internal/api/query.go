@@ -18,11 +18,12 @@ import (
 // queryKey is the request value that holds the parameters, a strict.Query.
 const queryKey = "query"
 
-// withParams wraps a handler whose query may have these parameters, each at most once. Any other
-// parameter is a 400: a client that misspells one would otherwise get the answer to another
-// question.
+// withParams wraps a handler whose query may have these parameters, each at
+// most once. Any other parameter is a 400: a client that misspells one would
+// otherwise get the answer to another question.
 func withParams(h handler, parameters ...string) handler {
 	return func(ctx *fasthttp.RequestCtx) error {
+		// fasthttp's own parser accepts malformed encodings and repeated names.
 		raw := ctx.URI().QueryString()
 		if len(raw) == 0 {
 			return h(ctx)
@@ -77,7 +78,8 @@ func typeParam(ctx *fasthttp.RequestCtx) (string, error) {
 	return v, nil
 }
 
-// timeParam returns a parameter that is a time, or the zero time if there is none.
+// timeParam returns a parameter that is a time, or the zero time if there is
+// none.
 func timeParam(ctx *fasthttp.RequestCtx, name string) (time.Time, error) {
 	text, ok := param(ctx, name)
 	if !ok {

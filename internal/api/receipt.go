@@ -41,16 +41,16 @@ func (r *receipt) appendTo(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// Receipts of publishes with an idempotency key are remembered for receiptTTL, as long as the log
-// knows the keys. maxReceipts bounds them to about 20 MiB; one that was evicted is read from the
-// log again.
+// Receipts of publishes with an idempotency key are remembered for receiptTTL,
+// as long as the log knows the keys. maxReceipts bounds them to about 20 MiB;
+// one that was evicted is read from the log again.
 const (
 	receiptTTL  = 2 * time.Minute
 	maxReceipts = 1 << 16
 )
 
-// receipts remembers the answers to publishes with an idempotency key. Any goroutine may call it.
-// The zero value is ready.
+// receipts remembers the answers to publishes with an idempotency key. Any
+// goroutine may call it. The zero value is ready.
 type receipts struct {
 	mu    sync.Mutex
 	byKey map[string]*keyedReceipt
@@ -78,15 +78,17 @@ func (r *receipts) find(key string, now time.Time) (keyedReceipt, bool) {
 	return *k, true
 }
 
-// add remembers a receipt and returns it. If a receipt of the same event is already there, it
-// returns that one. So all concurrent publishes with one key get the same answer, whichever of
-// them is first.
+// add remembers a receipt and returns it. If a receipt of the same event is
+// already there, it returns that one. So all concurrent publishes with one key
+// get the same answer, whichever of them is first.
 func (r *receipts) add(of keyedReceipt, now time.Time) keyedReceipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.byKey[of.key]; k != nil && k.id == of.id {
 		return *k
 	}
+	// Amortized: each publish with a key removes the expired receipts of
+	// earlier ones.
 	for len(r.queue) > 0 && (len(r.queue) >= maxReceipts || r.queue[0].expired(now)) {
 		r.drop(r.queue[0])
 		r.queue[0] = nil

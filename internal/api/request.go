@@ -20,25 +20,28 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// bodySlack is by how many bytes a request body may exceed the largest event: white space, the
-// ids of the target gateways, escapes in strings.
+// bodySlack is by how many bytes a request body may exceed the largest event:
+// white space, the ids of the target gateways, escapes in strings.
 const bodySlack = 64 << 10
 
-// discardLimit bounds how many bytes of a refused body are read. A client that writes everything
-// before it reads would otherwise get a connection reset instead of the answer.
+// discardLimit bounds how many bytes of a refused body are read. A client that
+// writes everything before it reads would otherwise get a connection reset
+// instead of the answer.
 const discardLimit = 16 << 20
 
 // bodies holds buffers for whole request bodies.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// withBody calls f with the whole request body, JSON or empty. f must not keep it. A body that is
-// too long, or has another content type or coding, is a problem.
+// withBody calls f with the whole request body, JSON or empty. f must not keep
+// it. A body that is too long, or has another content type or coding, is a
+// problem.
 func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) error {
 	limit := s.cfg.MaxPayload + bodySlack
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		return f(nil)
 	}
+	// The type of an empty body does not matter. A chunked body has length -1.
 	if ctx.Request.Header.ContentLength() != 0 {
 		if _, err := bodyType(ctx, typeJSON); err != nil {
 			return err
@@ -47,6 +50,9 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 	buf := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(buf)
 	buf.Reset()
+	// A declared length over the limit is refused without reading. Any other
+	// body is read up to one byte more than the limit, which tells whether it
+	// exceeds it.
 	declared := ctx.Request.Header.ContentLength()
 	if declared <= limit {
 		buf.Grow(max(declared, 0) + bytes.MinRead)
@@ -58,17 +64,20 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 	case max(declared, buf.Len()) > limit:
 		_, _ = io.CopyN(io.Discard, stream, discardLimit)
 		return tooLarge("the body is longer than %d bytes", limit)
+	// fasthttp's stream ends without an error when the client disconnects.
 	case buf.Len() < declared:
 		return requestProblem(io.ErrUnexpectedEOF)
 	}
 	return f(buf.Bytes())
 }
 
-// bodyType returns which of the accepted media types a request body has: the first, if there is
-// no Content-Type. A compressed body and a charset other than UTF-8 are problems.
+// bodyType returns which of the accepted media types a request body has: the
+// first, if there is no Content-Type. A compressed body and a charset other
+// than UTF-8 are problems.
 func bodyType(ctx *fasthttp.RequestCtx, accepted ...string) (string, error) {
 	mediaType, err := mediaTypeOf(&ctx.Request.Header, accepted)
-	// A chunked body is not discarded: it may never end, and its sender reads meanwhile.
+	// A chunked body is not discarded: it may never end, and its sender reads
+	// meanwhile.
 	if stream := ctx.RequestBodyStream(); err != nil && stream != nil && ctx.Request.Header.ContentLength() > 0 {
 		_, _ = io.CopyN(io.Discard, stream, discardLimit)
 	}
@@ -103,15 +112,17 @@ func mediaTypeOf(h *fasthttp.RequestHeader, accepted []string) (string, error) {
 	return mediaType, nil
 }
 
-// unsupported is the answer to a body in a form that is not supported, as a header says.
+// unsupported is the answer to a body in a form that is not supported, as a
+// header says.
 func unsupported(header, message string) *problem {
 	p := problemf(fasthttp.StatusUnsupportedMediaType, codeUnsupported, "header %s: %s", header, message)
 	p.field = header
 	return p
 }
 
-// decode reads a body of one JSON object. It calls member for each member, which reports whether
-// it knows the name. The code is used for an invalid field.
+// decode reads a body of one JSON object. It calls member for each member,
+// which reports whether it knows the name. The code is used for an invalid
+// field.
 func decode(body []byte, code string, member func(o *strict.Object, name string) (known bool)) error {
 	o := strict.Read(body)
 	for o.Next() {

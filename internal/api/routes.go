@@ -28,11 +28,13 @@ const (
 // A handler answers a request, or returns the error to answer with.
 type handler func(*fasthttp.RequestCtx) error
 
-// router returns the routes of the listener. Each route states who may use it: reader checks the
-// read scope, audited checks the scope it is given and writes an audit line, the rest is public.
+// router returns the routes of the listener. Each route states who may use it:
+// reader checks the read scope, audited checks the scope it is given and writes
+// an audit line, the rest is public.
 func (s *Server) router() *router.Router {
 	r := router.New()
-	// A path has one spelling. A redirect would make clients send a publish twice.
+	// A path has one spelling. A redirect would make clients send a publish
+	// twice.
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	r.NotFound = s.handle(unknownPath)
 	r.MethodNotAllowed = s.handle(methodNotAllowed)
@@ -64,15 +66,16 @@ func (s *Server) router() *router.Router {
 	return r
 }
 
-// get adds a route for GET and HEAD. fasthttp drops the body of the answer to HEAD.
+// get adds a route for GET and HEAD. fasthttp drops the body of the answer to
+// HEAD.
 func (s *Server) get(r *router.Router, path string, h handler) {
 	r.GET(path, s.handle(h))
 	r.HEAD(path, s.handle(h))
 }
 
-// isPublic reports whether a path needs no admin token. The path must be the undecoded one that
-// the router matches. With a decoded path, a path that is public here could match another route
-// there.
+// isPublic reports whether a path needs no admin token. The path must be the
+// undecoded one that the router matches. With a decoded path, a path that is
+// public here could match another route there.
 func isPublic(path []byte) bool {
 	switch string(path) {
 	case "/health", "/ready", "/metrics", "/openapi.yaml", "/asyncapi.yaml":
@@ -84,10 +87,12 @@ func isPublic(path []byte) bool {
 	return ok
 }
 
-// guard wraps every route. It rejects requests without a valid admin token before any of the body
-// is read, and turns a panic into a 500 answer.
+// guard wraps every route. It rejects requests without a valid admin token
+// before any of the body is read, and turns a panic into a 500 answer.
 func (s *Server) guard(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
+		// A panic outside of handle, for example in the router or in a
+		// middleware.
 		defer func() {
 			if v := recover(); v != nil {
 				s.logPanic(string(ctx.Method()), string(ctx.Path()), v)
@@ -117,30 +122,31 @@ func (s *Server) identify(authorization []byte) (auth.Admin, bool) {
 	return s.cfg.Admin.Identify(token)
 }
 
-// bearer returns the token of an Authorization header with the scheme Bearer (RFC 6750 section
-// 2.1). The scheme is not case-sensitive.
+// bearer returns the token of an Authorization header with the scheme Bearer
+// (RFC 6750 section 2.1). The scheme is not case-sensitive.
 func bearer(authorization []byte) (token []byte, ok bool) {
 	scheme, token, _ := bytes.Cut(authorization, []byte(" "))
 	return bytes.TrimSpace(token), bytes.EqualFold(scheme, []byte("Bearer"))
 }
 
-// rejectUnauthenticated answers a request without a valid admin token, and logs it.
+// rejectUnauthenticated answers a request without a valid admin token, and logs
+// it.
 func (s *Server) rejectUnauthenticated(ctx *fasthttp.RequestCtx) {
 	s.cfg.Logger.Warn("internal listener: no valid admin token", "method", string(ctx.Method()),
 		"remote", ctx.RemoteAddr().String())
 	missingToken().answer(ctx)
 }
 
-// logPanic counts and logs a panic. Call it in the deferred function that recovered, so that the
-// stack is still there.
+// logPanic counts and logs a panic. Call it in the deferred function that
+// recovered, so that the stack is still there.
 func (s *Server) logPanic(method, path string, v any) {
 	s.cfg.Node.Panics.WithLabelValues("internal").Inc()
 	s.cfg.Logger.Error("internal listener: handler panicked", "method", method, "path", path,
 		"panic", v, "stack", string(debug.Stack()))
 }
 
-// handle runs a handler and answers with its error, if it returns one. Internal errors and
-// unavailability are logged; errors of the client are not.
+// handle runs a handler and answers with its error, if it returns one. Internal
+// errors and unavailability are logged; errors of the client are not.
 func (s *Server) handle(h handler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		err := h(ctx)
@@ -164,7 +170,8 @@ func unknownPath(ctx *fasthttp.RequestCtx) error {
 	return notFound("no such path: %s", ctx.Path())
 }
 
-// methodNotAllowed answers methods that the path does not have. The router sets the header Allow.
+// methodNotAllowed answers methods that the path does not have. The router sets
+// the header Allow.
 func methodNotAllowed(ctx *fasthttp.RequestCtx) error {
 	return problemf(fasthttp.StatusMethodNotAllowed, codeMethodNotAllowed,
 		"%s does not support %s; use one of the methods in the header Allow", ctx.Path(), ctx.Method())
@@ -176,7 +183,8 @@ func health(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// readyTimeout is less than one second, the default timeout of Kubernetes probes.
+// readyTimeout is less than one second, the default timeout of Kubernetes
+// probes.
 const readyTimeout = 900 * time.Millisecond
 
 // ready is GET /ready: the node can accept gateways and reach its log.
@@ -194,7 +202,8 @@ func (s *Server) ready(ctx *fasthttp.RequestCtx) error {
 func (s *Server) metrics() handler {
 	h := fasthttpadaptor.NewFastHTTPHandler(s.cfg.Metrics)
 	return func(ctx *fasthttp.RequestCtx) error {
-		// The adaptor reads a request body of any length, and this route is public.
+		// The adaptor reads a request body of any length, and this route is
+		// public.
 		_ = ctx.Request.CloseBodyStream()
 		h(ctx)
 		return nil

@@ -28,8 +28,8 @@ type Config struct {
 	// MaxPayload is the largest JSON of one event, in bytes.
 	MaxPayload int
 
-	// Admin identifies the holder of an admin token. Identify must take the same time for every
-	// wrong token.
+	// Admin identifies the holder of an admin token. Identify must take the
+	// same time for every wrong token.
 	Admin interface {
 		Identify(presented []byte) (auth.Admin, bool)
 	}
@@ -42,8 +42,9 @@ type Config struct {
 	Failures    Failures
 	Messages    Messages
 
-	// RevokeVerified ends, on every node, what the platform said about a gateway's tokens. Nil:
-	// the platform does not verify tokens (no --verify-url).
+	// RevokeVerified ends, on every node, what the platform said about a
+	// gateway's tokens. Nil: the platform does not verify tokens (no
+	// --verify-url).
 	RevokeVerified func(ctx context.Context, gatewayID string) error
 
 	// Types checks payloads by event type. Nil: payloads are not checked.
@@ -54,8 +55,8 @@ type Config struct {
 
 	// Cluster asks the other nodes. Nil: this is the only node.
 	Cluster Cluster
-	// Missed is called after the log has stored an event for which some gateways have no
-	// connection. It must not block. Nil: not reported.
+	// Missed is called after the log has stored an event for which some
+	// gateways have no connection. It must not block. Nil: not reported.
 	Missed func(Missed)
 
 	// Counters of this node.
@@ -63,19 +64,21 @@ type Config struct {
 	Node    *metrics.Node
 	Metrics http.Handler // answers GET /metrics
 
-	// Ready returns nil if the node can accept gateways and reach its log, else the reason.
+	// Ready returns nil if the node can accept gateways and reach its log, else
+	// the reason.
 	Ready func(ctx context.Context) error
 
-	// TempDir holds the unlinked temporary files in which the answers of bulk publishes wait for
-	// slow clients. Empty: [os.TempDir].
+	// TempDir holds the unlinked temporary files in which the answers of bulk
+	// publishes wait for slow clients. Empty: [os.TempDir].
 	TempDir string
 
 	Logger *slog.Logger     // nil logs nothing
 	Now    func() time.Time // nil is time.Now
 }
 
-// limits are the time that clients have and the bounds on what they can make the server hold. A
-// Server has its own copy, so that tests need not wait for the real ones.
+// limits are the time that clients have and the bounds on what they can make
+// the server hold. A Server has its own copy, so that tests need not wait for
+// the real ones.
 type limits struct {
 	read   time.Duration // to send a whole request; newline-delimited JSON has stall instead
 	write  time.Duration // to take a response, or one piece of a streamed response
@@ -137,7 +140,8 @@ func newServer(cfg Config, l limits) *Server {
 	s := &Server{cfg: cfg, limits: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pollCtx, s.endPolls = context.WithCancel(s.ctx)
-	// withSecurityHeaders is outermost, so that also the answer to a panic has the headers.
+	// withSecurityHeaders is outermost, so that also the answer to a panic has
+	// the headers.
 	s.http = &fasthttp.Server{
 		Handler:      withSecurityHeaders(s.guard(s.router().Handler)),
 		ErrorHandler: s.badRequest,
@@ -159,9 +163,10 @@ func newServer(cfg Config, l limits) *Server {
 	return s
 }
 
-// Serve serves the connections of ln, which may be a TLS listener. It returns nil after
-// [Server.Shutdown], also when Shutdown was called first.
+// Serve serves the connections of ln, which may be a TLS listener. It returns
+// nil after [Server.Shutdown], also when Shutdown was called first.
 func (s *Server) Serve(ln net.Listener) error {
+	// Both fasthttp and connSet close the listener.
 	ln = &onceListener{Listener: ln}
 	if !s.conns.listen(ln) {
 		return ln.Close()
@@ -169,18 +174,23 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.http.Serve(&checkedListener{ln, s.headRules()})
 }
 
-// StopPublishing refuses new publishes (503 draining). It returns when the log has answered those
-// in progress, or when ctx ends. All other requests are answered as before.
+// StopPublishing refuses new publishes (503 draining). It returns when the log
+// has answered those in progress, or when ctx ends. All other requests are
+// answered as before.
 func (s *Server) StopPublishing(ctx context.Context) error {
 	s.gate.close()
 	return s.gate.wait(ctx)
 }
 
-// Shutdown closes the listeners and waits for the requests in progress. Long polls are answered
-// at once, without messages. A bulk publish gets answers for the lines that were read; lines that
-// arrive later, within one second, are refused one by one. When ctx ends first, the remaining
-// connections are cut off and an error is returned.
+// Shutdown closes the listeners and waits for the requests in progress. Long
+// polls are answered at once, without messages. A bulk publish gets answers for
+// the lines that were read; lines that arrive later, within one second, are
+// refused one by one. When ctx ends first, the remaining connections are cut
+// off and an error is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
+	// The order matters. First no new event enters; then draining is set,
+	// before deadlines are changed (see bulk.setReadDeadline); then everything
+	// that waits is woken.
 	s.gate.close()
 	s.draining.Store(true)
 	s.endPolls()

@@ -14,8 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// statsPage is how many connections are in memory at once, and the default page size of a
-// cluster's list.
+// statsPage is how many connections are in memory at once, and the default page
+// size of a cluster's list.
 const statsPage = 500
 
 // showStats is GET /stats. The connections of this node are streamed.
@@ -33,6 +33,7 @@ func (s *Server) showStats(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	cursor, _ := param(ctx, "cursor")
+	// The answer of a cluster is held in memory, so it always has a limit.
 	if cluster {
 		if limit == unlimited {
 			limit = statsPage
@@ -59,10 +60,12 @@ func scopeParam(ctx *fasthttp.RequestCtx) (cluster bool, err error) {
 	return false, badParam("scope", "want node or cluster")
 }
 
-// unlimited is the limit of a request without the parameter limit: all connections.
+// unlimited is the limit of a request without the parameter limit: all
+// connections.
 const unlimited = -1
 
-// A statsAnswer makes the JSON of the stats, one page of connections in memory at a time.
+// A statsAnswer makes the JSON of the stats, one page of connections in memory
+// at a time.
 type statsAnswer struct {
 	s         *Server
 	gatewayID string

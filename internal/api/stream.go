@@ -13,18 +13,20 @@ import (
 
 // A producer makes an answer piece by piece. One goroutine uses it.
 type producer interface {
-	// produce appends the next piece to dst, which is empty. It returns io.EOF with the last
-	// piece. Any other error cuts the connection, so that the client cannot take a part of the
-	// answer for the whole.
+	// produce appends the next piece to dst, which is empty. It returns io.EOF
+	// with the last piece. Any other error cuts the connection, so that the
+	// client cannot take a part of the answer for the whole.
 	produce(dst []byte) ([]byte, error)
 	// Close is called once, after the last piece or when the client is gone.
 	io.Closer
 }
 
-// A streamed is a response body that a producer makes. The goroutine of the connection reads it.
+// A streamed is a response body that a producer makes. The goroutine of the
+// connection reads it.
 //
-// It is not a [fasthttp.StreamWriter]. That one runs on another goroutine: it would still read
-// the request after its connection was given back, and it cannot mark an answer as failed.
+// It is not a [fasthttp.StreamWriter]. That one runs on another goroutine: it
+// would still read the request after its connection was given back, and it
+// cannot mark an answer as failed.
 type streamed struct {
 	producer
 	s    *Server
@@ -44,9 +46,11 @@ func (s *Server) answerStream(ctx *fasthttp.RequestCtx, p producer) {
 // SupportsBodyWriteTo implements [fasthttp.BodyWriterTo].
 func (s *streamed) SupportsBodyWriteTo() bool { return true }
 
-// WriteTo implements [io.WriterTo]. It sends each piece as it is made; through Read, fasthttp
-// would cut it into pieces of 4 KiB.
+// WriteTo implements [io.WriterTo]. It sends each piece as it is made; through
+// Read, fasthttp would cut it into pieces of 4 KiB.
 func (s *streamed) WriteTo(w io.Writer) (total int64, err error) {
+	// A piece that comes together with an error is still sent: the last one
+	// comes with io.EOF.
 	for s.err == nil {
 		s.next()
 		n, err := w.Write(s.buf)
@@ -84,6 +88,7 @@ func (s *streamed) next() {
 	}()
 	s.done = 0
 	s.buf, s.err = s.produce(s.buf[:0])
-	// The WriteTimeout of fasthttp is for a whole response. Here each piece has its own.
+	// The WriteTimeout of fasthttp is for a whole response. Here each piece has
+	// its own.
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.s.limits.write))
 }

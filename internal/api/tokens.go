@@ -25,7 +25,8 @@ func toTokenJSON(t auth.Token) tokenJSON {
 	return tokenJSON{t.ID, timestamp(t.CreatedAt), timestamp(t.ExpiresAt), timestamp(t.LastUsedAt)}
 }
 
-// addToken is POST /gateways/{id}/tokens. The token appears in this answer and nowhere else.
+// addToken is POST /gateways/{id}/tokens. The token appears in this answer and
+// nowhere else.
 func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 	id, err := gatewayParam(ctx)
 	if err != nil {
@@ -56,12 +57,13 @@ func (s *Server) addToken(ctx *fasthttp.RequestCtx) error {
 	}{tok.ID, secret, timestamp(tok.CreatedAt), timestamp(tok.ExpiresAt)})
 }
 
-// parseExpiry reads the body of POST /gateways/{id}/tokens. An empty body, and one without
-// expiresAt, asks for a token that never expires: the zero time.
+// parseExpiry reads the body of POST /gateways/{id}/tokens. An empty body, and
+// one without expiresAt, asks for a token that never expires: the zero time.
 func parseExpiry(body []byte) (at time.Time, err error) {
 	if len(bytes.TrimSpace(strict.TrimBOM(body))) == 0 {
 		return at, nil
 	}
+	// An expiresAt of null is the same as none.
 	err = decode(body, codeInvalidToken, func(o *strict.Object, name string) bool {
 		if name != "expiresAt" || o.Null() {
 			return name == "expiresAt"
@@ -97,8 +99,8 @@ func (s *Server) listTokens(ctx *fasthttp.RequestCtx) error {
 	return answer(ctx, fasthttp.StatusOK, list)
 }
 
-// revokeToken is DELETE /gateways/{id}/tokens/{tokenId}. Connections that use the token are
-// closed on every node.
+// revokeToken is DELETE /gateways/{id}/tokens/{tokenId}. Connections that use
+// the token are closed on every node.
 func (s *Server) revokeToken(ctx *fasthttp.RequestCtx) error {
 	id, err := gatewayParam(ctx)
 	if err != nil {

@@ -261,7 +261,7 @@ func TestJournalUnanswered(t *testing.T) {
 	for i := range many {
 		many[i].Name = "a"
 	}
-	for range 4 { // together more than the client has under way at once
+	for range 4 { // together more than the client allows in flight
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, err := j.Append(ctx, many...)
 		cancel()

@@ -88,7 +88,7 @@ func (l *Log) Follow(ctx context.Context, known *Lineage, after uint64, f Follow
 }
 
 // A tail is one call of Follow or Read. One goroutine at a time owns it: that of the call, or
-// that of the replay under way.
+// that of the replay in progress.
 type tail struct {
 	// Constant.
 	log            *Log

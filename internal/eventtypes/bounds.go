@@ -17,22 +17,23 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Bounds on what the validator is given. It compares numbers exactly, as fractions of integers:
-// for 1e1000000 it would write a million digits, again for each keyword.
+// Bounds on what the validator is given. It compares numbers exactly, as
+// fractions of integers: for 1e1000000 it would write a million digits, again
+// for each keyword.
 const (
 	maxNumberLen = 400 // characters; more than any float64 needs when written out
 	maxExponent  = 400 // positive or negative; more than any float64 has
-	// maxDepth is how deep a payload can be nested. The validator reports a problem at each
-	// level, each with the whole path to it.
+	// maxDepth is how deep a payload can be nested. The validator reports a
+	// problem at each level, each with the whole path to it.
 	maxDepth = 200
-	// maxPattern is the longest regular expression, in characters; maxProgram is the most
-	// instructions it can compile to.
+	// maxPattern is the longest regular expression, in characters; maxProgram
+	// is the most instructions it can compile to.
 	maxPattern = 4096
 	maxProgram = 10_000
 )
 
-// checkBounds returns the first bound that a JSON value exceeds, or nil. The field of the error
-// is the path inside the value, below name.
+// checkBounds returns the first bound that a JSON value exceeds, or nil. The
+// field of the error is the path inside the value, below name.
 func checkBounds(name string, value any) *event.FieldError {
 	problem, path := exceeded(value, nil)
 	if problem == "" {
@@ -41,8 +42,9 @@ func checkBounds(name string, value any) *event.FieldError {
 	return &event.FieldError{Field: strings.Join(append([]string{name}, path...), "/"), Problem: problem}
 }
 
-// exceeded returns which bound a value exceeds and where; path is the path of the value itself.
-// The path is a stack: a callee appends behind the caller's part.
+// exceeded returns which bound a value exceeds and where; path is the path of
+// the value itself. The path is a stack: a callee appends behind the caller's
+// part.
 func exceeded(value any, path []string) (problem string, where []string) {
 	if len(path) > maxDepth {
 		return fmt.Sprintf("is nested more than %d levels deep", maxDepth), path[:1]
@@ -90,7 +92,8 @@ func parsePattern(text string) (*syntax.Regexp, error) {
 	return syntax.Parse(text, syntax.Perl)
 }
 
-// compilePattern is the [jsonschema.RegexpEngine] of a checker, which is charged for each match.
+// compilePattern is the [jsonschema.RegexpEngine] of a checker, which is
+// charged for each match.
 func (c *checker) compilePattern(text string) (jsonschema.Regexp, error) {
 	parsed, err := parsePattern(text)
 	if err != nil {
@@ -110,8 +113,8 @@ func (c *checker) compilePattern(text string) (jsonschema.Regexp, error) {
 	return &pattern{re, c, len(program.Inst)}, nil
 }
 
-// A pattern is a regular expression of package regexp, which matches in time proportional to its
-// size and the text's. It charges its checker for that.
+// A pattern is a regular expression of package regexp, which matches in time
+// proportional to its size and the text's. It charges its checker for that.
 type pattern struct {
 	*regexp.Regexp
 	checker *checker
@@ -127,7 +130,8 @@ func (p *pattern) MatchString(s string) bool {
 	return p.Regexp.MatchString(s)
 }
 
-// regexFormat is the format "regex" of JSON Schema, for strings that are regular expressions.
+// regexFormat is the format "regex" of JSON Schema, for strings that are
+// regular expressions.
 var regexFormat = &jsonschema.Format{Name: "regex", Validate: func(v any) error {
 	text, ok := v.(string)
 	if !ok {

@@ -15,13 +15,15 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// maxSteps bounds the cost of checking one payload. A step is one schema applied to one value,
-// which takes about a microsecond. A schema that refers to itself under anyOf can need twice as
-// many steps for each level of the payload.
+// maxSteps bounds the cost of checking one payload. A step is one schema
+// applied to one value, which takes about a microsecond. A schema that refers
+// to itself under anyOf can need twice as many steps for each level of the
+// payload.
 const maxSteps = 250_000
 
-// A set holds the schemas of one file, and a checker for each processor. The schemas count their
-// steps in their checker, so each checker has compiled its own. Any goroutine may use a set.
+// A set holds the schemas of one file, and a checker for each processor. The
+// schemas count their steps in their checker, so each checker has compiled its
+// own. Any goroutine may use a set.
 type set struct {
 	docs     map[string]any // JSON Schemas by event type
 	checkers chan *checker  // those that are not in use
@@ -43,7 +45,8 @@ func newSet(docs map[string]any) (*set, error) {
 	return s, nil
 }
 
-// A checker checks one payload at a time. Whoever took it from set.checkers owns it.
+// A checker checks one payload at a time. Whoever took it from set.checkers
+// owns it.
 type checker struct {
 	set       *set
 	schemas   map[string]*jsonschema.Schema // by event type, compiled when first needed
@@ -63,8 +66,8 @@ func (c *checker) schema(name string) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// compile compiles the schema of an event type. A schema can refer to parts of itself only, so
-// that checking never reads files or the network.
+// compile compiles the schema of an event type. A schema can refer to parts of
+// itself only, so that checking never reads files or the network.
 func (c *checker) compile(name string, doc any) (*jsonschema.Schema, error) {
 	if wrong := checkBounds("schema", doc); wrong != nil {
 		return nil, wrong
@@ -88,18 +91,18 @@ func (c *checker) compile(name string, doc any) (*jsonschema.Schema, error) {
 	return compiler.Compile(url)
 }
 
-// A step is added to every schema of a checker as a vocabulary of its own, because the validator
-// has no hook that is called for each schema.
+// A step is added to every schema of a checker as a vocabulary of its own,
+// because the validator has no hook that is called for each schema.
 type step struct{ checker *checker }
 
-// Validate implements [jsonschema.SchemaExt]. The validator copies the path of the value for each
-// problem, so a long path costs more.
+// Validate implements [jsonschema.SchemaExt]. The validator copies the path of
+// the value for each problem, so a long path costs more.
 func (s step) Validate(ctx *jsonschema.ValidatorContext, _ any) {
 	s.checker.charge(1 + len(ctx.ValueLocation())/8)
 }
 
-// errTooManySteps is the panic value that ends a check which costs too much. The validator cannot
-// be stopped in another way.
+// errTooManySteps is the panic value that ends a check which costs too much.
+// The validator cannot be stopped in another way.
 var errTooManySteps = errors.New("too many steps")
 
 // charge counts steps. It panics only while validate runs, which recovers.
@@ -109,8 +112,8 @@ func (c *checker) charge(steps int) {
 	}
 }
 
-// validate checks a value against a schema. It returns [errTooManySteps] or the validator's
-// error.
+// validate checks a value against a schema. It returns [errTooManySteps] or the
+// validator's error.
 func (c *checker) validate(schema *jsonschema.Schema, value any) (err error) {
 	c.stepsLeft = maxSteps
 	defer func() {
@@ -123,7 +126,8 @@ func (c *checker) validate(schema *jsonschema.Schema, value any) (err error) {
 	return schema.Validate(value)
 }
 
-// check returns what is wrong with a payload, like [Types.Check]. It waits for a free checker.
+// check returns what is wrong with a payload, like [Types.Check]. It waits for
+// a free checker.
 func (s *set) check(eventType string, value any) *event.FieldError {
 	c := <-s.checkers
 	defer func() { s.checkers <- c }()

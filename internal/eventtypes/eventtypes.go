@@ -1,12 +1,13 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eventtypes checks the payloads of events by event type. A YAML file has the event
-// types, each with the JSON Schema of its payloads. The file can be reloaded while the types are
-// in use.
+// Package eventtypes checks the payloads of events by event type. A YAML file
+// has the event types, each with the JSON Schema of its payloads. The file can
+// be reloaded while the types are in use.
 //
-// What a check can cost is bounded (bounds.go, checker.go), because schemas and payloads come
-// from different people, and a publisher must not be able to keep a node busy.
+// What a check can cost is bounded (bounds.go, checker.go), because schemas and
+// payloads come from different people, and a publisher must not be able to keep
+// a node busy.
 package eventtypes
 
 import (
@@ -32,13 +33,15 @@ type Types struct {
 	schemas atomic.Pointer[set] // replaced by Load
 }
 
-// Open loads a file. With strict, event types that are not in the file are refused.
+// Open loads a file. With strict, event types that are not in the file are
+// refused.
 func Open(file string, strict bool) (*Types, error) {
 	t := &Types{file: file, strict: strict}
 	return t, t.Load()
 }
 
-// Load reloads the file. On an error the types that were loaded before stay in use.
+// Load reloads the file. On an error the types that were loaded before stay in
+// use.
 func (t *Types) Load() error {
 	text, err := os.ReadFile(t.file)
 	if err != nil {
@@ -64,8 +67,9 @@ func (t *Types) Load() error {
 // english prints the validator's messages.
 var english = message.NewPrinter(language.English)
 
-// Check returns what is wrong with the payload of an event, or nil. The field of the error is the
-// path inside the payload, as in payload/apiId. A payload of nil is checked as null.
+// Check returns what is wrong with the payload of an event, or nil. The field
+// of the error is the path inside the payload, as in payload/apiId. A payload
+// of nil is checked as null.
 func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 	schemas := t.schemas.Load()
 	_, known := schemas.docs[eventType]
@@ -77,8 +81,8 @@ func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 	case payload == nil:
 		payload = []byte("null")
 	}
-	// If a name appeared twice, the validator would check one of the two members, and a gateway
-	// might read the other.
+	// If a name appeared twice, the validator would check one of the two
+	// members, and a gateway might read the other.
 	if err := strict.Check(payload); err != nil {
 		return &event.FieldError{Field: "payload", Problem: err.Error()}
 	}
@@ -92,8 +96,9 @@ func (t *Types) Check(eventType string, payload []byte) *event.FieldError {
 	return schemas.check(eventType, value)
 }
 
-// validationProblem returns the validator's error as a [event.FieldError], or nil. Of nested
-// causes it takes the first innermost, which is the most specific.
+// validationProblem returns the validator's error as a [event.FieldError], or
+// nil. Of nested causes it takes the first innermost, which is the most
+// specific.
 func validationProblem(err error) *event.FieldError {
 	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		for len(invalid.Causes) > 0 {

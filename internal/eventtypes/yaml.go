@@ -20,12 +20,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxValues bounds the number of values in a file, counted as often as aliases repeat them: nine
-// lines of aliases to aliases can stand for billions of values.
+// maxValues bounds the number of values in a file, counted as often as aliases
+// repeat them: nine lines of aliases to aliases can stand for billions of
+// values.
 const maxValues = 100_000
 
-// parse reads a file, YAML or JSON, into values as package jsonschema expects them: a map from
-// event types to schemas. An empty file has no types.
+// parse reads a file, YAML or JSON, into values as package jsonschema expects
+// them: a map from event types to schemas. An empty file has no types.
 func parse(text []byte) (map[string]any, error) {
 	text, err := strict.Text(text)
 	if err != nil {
@@ -73,9 +74,10 @@ func parseJSON(text []byte) (map[string]any, error) {
 	return value.(map[string]any), nil
 }
 
-// A reader turns YAML nodes into JSON values by the core schema of YAML 1.2: numbers, true, false
-// and null are themselves, and everything else is text, also a date. Input that YAML 1.1 reads as
-// another value, and input for which JSON has no value, is an error. One goroutine uses it.
+// A reader turns YAML nodes into JSON values by the core schema of YAML 1.2:
+// numbers, true, false and null are themselves, and everything else is text,
+// also a date. Input that YAML 1.1 reads as another value, and input for which
+// JSON has no value, is an error. One goroutine uses it.
 type reader struct {
 	count     int                 // values read so far
 	resolving map[*yaml.Node]bool // aliases that are being read, to find cycles
@@ -162,8 +164,8 @@ func (r *reader) mapping(n *yaml.Node) (any, error) {
 	return merged, nil
 }
 
-// merge adds the names of a mapping, or of a list of mappings of which earlier ones have
-// precedence.
+// merge adds the names of a mapping, or of a list of mappings of which earlier
+// ones have precedence.
 func merge(to map[string]any, from any) error {
 	list, ok := from.([]any)
 	if !ok {
@@ -183,7 +185,8 @@ func merge(to map[string]any, from any) error {
 	return nil
 }
 
-// nameIn returns the JSON name of a key: its text as written, also of numbers and dates.
+// nameIn returns the JSON name of a key: its text as written, also of numbers
+// and dates.
 func nameIn(key *yaml.Node) (string, error) {
 	n := key
 	if n.Kind == yaml.AliasNode {
@@ -232,8 +235,8 @@ var (
 	baseNumber = regexp.MustCompile(`^0(o[0-7]+|x[0-9a-fA-F]+)$`)
 )
 
-// isPlainNumber reports whether text is a number of JSON. yaml does not say so for numbers that
-// exceed float64.
+// isPlainNumber reports whether text is a number of JSON. yaml does not say so
+// for numbers that exceed float64.
 func isPlainNumber(text string) bool { return jsonNumber.MatchString(text) }
 
 // numberOf returns the JSON number of a scalar without quotes.

@@ -13,11 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// ErrSyntax is wrapped by the errors of [Object.Err] about text that is not one JSON object. All
-// other errors of it are [*FieldError] values.
+// ErrSyntax is wrapped by the errors of [Object.Err] about text that is not one
+// JSON object. All other errors of it are [*FieldError] values.
 var ErrSyntax = errors.New("the body is not one JSON object")
 
-// An Object reads the members of one JSON object, in one pass and without reflection:
+// An Object reads the members of one JSON object, in one pass and without
+// reflection:
 //
 //	o := strict.Read(text)
 //	for o.Next() {
@@ -30,12 +31,13 @@ var ErrSyntax = errors.New("the body is not one JSON object")
 //	}
 //	return o.Err()
 //
-// Names are compared without their escapes and with letter case; a name that appears twice is an
-// error. A byte order mark before the text is skipped, as RFC 8259 section 8.1 permits. Nesting
-// is limited to maxDepth.
+// Names are compared without their escapes and with letter case; a name that
+// appears twice is an error. A byte order mark before the text is skipped, as
+// RFC 8259 section 8.1 permits. Nesting is limited to maxDepth.
 //
-// The text must not change while it is read. Objects inside a member are read as text: their
-// names can repeat unless [Object.Unique] was called. One goroutine uses an Object.
+// The text must not change while it is read. Objects inside a member are read
+// as text: their names can repeat unless [Object.Unique] was called. One
+// goroutine uses an Object.
 type Object struct {
 	scanner
 	original     []byte // with its byte order mark
@@ -53,11 +55,12 @@ func Read(text []byte) Object {
 	return Object{original: text, scanner: scanner{text: TrimBOM(text)}}
 }
 
-// Unique makes a repeated name an error in objects inside members too, at any depth.
+// Unique makes a repeated name an error in objects inside members too, at any
+// depth.
 func (o *Object) Unique() { o.unique = true }
 
-// Next advances to the next member, and reports whether there is one. It skips the value of the
-// current member if it was not read.
+// Next advances to the next member, and reports whether there is one. It skips
+// the value of the current member if it was not read.
 func (o *Object) Next() bool {
 	if o.valueUnread {
 		o.skip()
@@ -125,10 +128,12 @@ func (o *Object) syntaxError() bool {
 	return false
 }
 
-// Name returns the name of the current member. It is valid until the next call of Next.
+// Name returns the name of the current member. It is valid until the next call
+// of Next.
 func (o *Object) Name() []byte { return o.name }
 
-// WrongCase reports whether the current name equals one of the names except for letter case.
+// WrongCase reports whether the current name equals one of the names except for
+// letter case.
 func (o *Object) WrongCase(names ...string) bool {
 	for _, n := range names {
 		if strings.EqualFold(n, string(o.name)) && n != string(o.name) {
@@ -141,7 +146,8 @@ func (o *Object) WrongCase(names ...string) bool {
 // Fail says that the current member is invalid. Only the first problem counts.
 func (o *Object) Fail(problem string) { o.fail(-1, problem) }
 
-// fail is Fail for item i of the member, or for the whole member if i is negative.
+// fail is Fail for item i of the member, or for the whole member if i is
+// negative.
 func (o *Object) fail(i int, problem string) {
 	if o.firstProblem != nil {
 		return
@@ -156,8 +162,8 @@ func (o *Object) fail(i int, problem string) {
 // skip reads over the current value.
 func (o *Object) skip() { o.Raw() }
 
-// Raw returns the text of the current value, a part of the whole text. It can contain escapes of
-// surrogate halves, which are passed on unchanged.
+// Raw returns the text of the current value, a part of the whole text. It can
+// contain escapes of surrogate halves, which are passed on unchanged.
 func (o *Object) Raw() []byte {
 	o.valueUnread = false
 	start := o.at
@@ -174,10 +180,12 @@ func (o *Object) Raw() []byte {
 	return o.text[start:o.at]
 }
 
-// surrogateProblem is the problem with a string that RFC 8259 section 8.2 calls unpredictable.
+// surrogateProblem is the problem with a string that RFC 8259 section 8.2 calls
+// unpredictable.
 const surrogateProblem = `has half of a surrogate pair, such as \ud800; want valid Unicode`
 
-// Spaced reports whether the value that was read last had white space outside its strings.
+// Spaced reports whether the value that was read last had white space outside
+// its strings.
 func (o *Object) Spaced() bool { return o.spaced }
 
 // IsString reports whether the current value is a string.
@@ -199,15 +207,17 @@ func (o *Object) String() string {
 	return s
 }
 
-// Text is String for text that only people read: surrogate halves become U+FFFD.
+// Text is String for text that only people read: surrogate halves become
+// U+FFFD.
 func (o *Object) Text() string {
 	o.valueUnread = false
 	s, _ := o.stringItem(-1, false)
 	return s
 }
 
-// stringItem reads a string: the value of the member or, unless i is negative, item i of it. With
-// whole, surrogate halves are a problem. ok is false if nothing after it can be read.
+// stringItem reads a string: the value of the member or, unless i is negative,
+// item i of it. With whole, surrogate halves are a problem. ok is false if
+// nothing after it can be read.
 func (o *Object) stringItem(i int, whole bool) (s string, ok bool) {
 	start := o.at
 	if o.at < len(o.text) && o.text[o.at] != '"' {
@@ -229,7 +239,8 @@ func (o *Object) stringItem(i int, whole bool) (s string, ok bool) {
 	return unescape(o.text[start:o.at]), true
 }
 
-// mismatch reads over a value of a wrong type. It reports whether more can be read.
+// mismatch reads over a value of a wrong type. It reports whether more can be
+// read.
 func (o *Object) mismatch(i int, want string) bool {
 	kind := kindOf(o.text[o.at:])
 	if !o.value(2) {
@@ -255,7 +266,8 @@ func (o *Object) Bool() bool {
 	return false
 }
 
-// Strings returns the current value, which must be an array of strings. The result is never nil.
+// Strings returns the current value, which must be an array of strings. The
+// result is never nil.
 func (o *Object) Strings() []string {
 	list := []string{}
 	o.valueUnread = false
@@ -284,8 +296,9 @@ func (o *Object) Strings() []string {
 	}
 }
 
-// Err returns what is wrong with the text. Call it after Next has reported false. Syntax errors,
-// which wrap [ErrSyntax], have precedence over the first problem with a member, a [*FieldError].
+// Err returns what is wrong with the text. Call it after Next has reported
+// false. Syntax errors, which wrap [ErrSyntax], have precedence over the first
+// problem with a member, a [*FieldError].
 func (o *Object) Err() error {
 	switch {
 	case o.invalid:
@@ -296,8 +309,8 @@ func (o *Object) Err() error {
 	return nil
 }
 
-// explain returns why text is not one JSON object. It parses the text again, with a parser that
-// has better messages.
+// explain returns why text is not one JSON object. It parses the text again,
+// with a parser that has better messages.
 func explain(text []byte) error {
 	text, err := Text(text)
 	if err != nil {
@@ -317,8 +330,9 @@ func explain(text []byte) error {
 	return errors.New("more text follows it")
 }
 
-// Check returns what is wrong with a JSON value that will be interpreted and not only passed on:
-// a repeated name, or a string that is not Unicode. It returns nil for text that is not JSON.
+// Check returns what is wrong with a JSON value that will be interpreted and
+// not only passed on: a repeated name, or a string that is not Unicode. It
+// returns nil for text that is not JSON.
 func Check(value []byte) error {
 	s := scanner{text: value, unique: true}
 	s.space()
@@ -363,7 +377,8 @@ func unescape(quoted []byte) (s string) {
 	return s
 }
 
-// A nameSet holds the names of an object's members. Most objects have few: these need no map.
+// A nameSet holds the names of an object's members. Most objects have few:
+// these need no map.
 type nameSet struct {
 	few  [8][]byte
 	n    int

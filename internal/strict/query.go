@@ -20,9 +20,10 @@ func (q Query) Has(name string) bool {
 	return ok
 }
 
-// ParseQuery parses a query string, the part of a URI after the question mark: percent-encoded
-// names and values, separated by "&". Each name must be known and can appear once. Errors are
-// [*FieldError] values with the name of the parameter.
+// ParseQuery parses a query string, the part of a URI after the question mark:
+// percent-encoded names and values, separated by "&". Each name must be known
+// and can appear once. Errors are [*FieldError] values with the name of the
+// parameter.
 func ParseQuery(raw string, known ...string) (Query, error) {
 	q, unknown, err := parseQuery(raw, known)
 	if err == nil && len(unknown) > 0 {
@@ -31,8 +32,8 @@ func ParseQuery(raw string, known ...string) (Query, error) {
 	return q, err
 }
 
-// PickQuery is ParseQuery for URIs in which others have parameters of their own: unknown
-// parameters are ignored, whatever they look like.
+// PickQuery is ParseQuery for URIs in which others have parameters of their
+// own: unknown parameters are ignored, whatever they look like.
 func PickQuery(raw string, known ...string) (Query, error) {
 	q, _, err := parseQuery(raw, known)
 	return q, err
@@ -46,8 +47,9 @@ func acceptedNames(known []string) string {
 	return "; want " + strings.Join(known, ", ")
 }
 
-// parseQuery returns the known parameters, and the names of the others as they are written. A
-// semicolon in a value is an error: some parsers take it for a separator.
+// parseQuery returns the known parameters, and the names of the others as they
+// are written. A semicolon in a value is an error: some parsers take it for a
+// separator.
 func parseQuery(raw string, known []string) (q Query, unknown []string, err error) {
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
@@ -77,7 +79,8 @@ func parseQuery(raw string, known []string) (q Query, unknown []string, err erro
 	return q, unknown, nil
 }
 
-// decode undoes percent-encoding. ok is false if it is malformed or the result is not UTF-8.
+// decode undoes percent-encoding. ok is false if it is malformed or the result
+// is not UTF-8.
 func decode(text string) (s string, ok bool) {
 	s, err := url.QueryUnescape(text)
 	return s, err == nil && utf8.ValidString(s)

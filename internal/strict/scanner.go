@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is the deepest nesting of values, the outermost included. encoding/json has the same
-// limit.
+// maxDepth is the deepest nesting of values, the outermost included.
+// encoding/json has the same limit.
 const maxDepth = 10000
 
 // faults are problems of a value that is valid JSON. They are bits.
@@ -22,8 +22,9 @@ const (
 	repeatedNames                    // an object has a name twice; found only if unique is set
 )
 
-// A scanner reads JSON text. Each method reads what it is named for, leaves at after it, and
-// reports whether it was there. After a method has reported false, at is anywhere.
+// A scanner reads JSON text. Each method reads what it is named for, leaves at
+// after it, and reports whether it was there. After a method has reported
+// false, at is anywhere.
 type scanner struct {
 	text   []byte
 	at     int  // offset of the next byte
@@ -98,8 +99,8 @@ func (s *scanner) object(depth int) bool {
 	return false
 }
 
-// uniqueObject is object, and looks for repeated names. It is a function of its own, because
-// comparing names costs more than scanning them.
+// uniqueObject is object, and looks for repeated names. It is a function of its
+// own, because comparing names costs more than scanning them.
 func (s *scanner) uniqueObject(depth int) bool {
 	var names nameSet
 	s.at++
@@ -148,8 +149,8 @@ func (s *scanner) colon() bool {
 	return ok
 }
 
-// plain are the bytes that a string contains as they are: ASCII except control characters, quotes
-// and backslashes.
+// plain are the bytes that a string contains as they are: ASCII except control
+// characters, quotes and backslashes.
 var plain = func() (t [256]bool) {
 	for b := ' '; b < utf8.RuneSelf; b++ {
 		t[b] = b != '"' && b != '\\'
@@ -196,8 +197,8 @@ func (s *scanner) character() {
 	s.at += n
 }
 
-// escape reads a backslash and what it escapes. A surrogate pair is two escapes, which are read
-// together.
+// escape reads a backslash and what it escapes. A surrogate pair is two
+// escapes, which are read together.
 func (s *scanner) escape() bool {
 	s.escapes = true
 	s.at++

@@ -11,11 +11,12 @@ import (
 // ErrTime is the error of [Time].
 var ErrTime = errors.New("want a time of RFC 3339, as in 2027-01-31T12:00:00Z")
 
-// Time parses a time as RFC 3339 section 5.6 defines it. [time.Parse] accepts more and less than
-// that: here hours have two digits, a fraction follows a point, "T" and "Z" can be lower case,
-// and offsets go up to 23:59. Second 60 is accepted in the last minute of a month in UTC, and is
-// read as the following second. Digits after the ninth of a fraction are dropped. The year in UTC
-// must be 0 to 9999. The result is in UTC.
+// Time parses a time as RFC 3339 section 5.6 defines it. [time.Parse] accepts
+// more and less than that: here hours have two digits, a fraction follows a
+// point, "T" and "Z" can be lower case, and offsets go up to 23:59. Second 60
+// is accepted in the last minute of a month in UTC, and is read as the
+// following second. Digits after the ninth of a fraction are dropped. The year
+// in UTC must be 0 to 9999. The result is in UTC.
 func Time(s string) (time.Time, error) {
 	// 2006-01-02T15:04:05
 	const fixed = 19
@@ -52,8 +53,8 @@ func Time(s string) (time.Time, error) {
 	return at, nil
 }
 
-// endsMonth reports whether a minute is the last of a month, the only ones that can have a leap
-// second.
+// endsMonth reports whether a minute is the last of a month, the only ones that
+// can have a leap second.
 func endsMonth(minute time.Time) bool {
 	next := minute.Add(time.Minute)
 	return next.Day() == 1 && next.Hour() == 0 && next.Minute() == 0

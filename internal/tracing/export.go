@@ -19,12 +19,12 @@ import (
 // logInterval is the shortest time between two log lines about dropped spans.
 const logInterval = time.Minute
 
-// maxLoggedError bounds an error in the log, in bytes: it can contain a whole page from the
-// collector.
+// maxLoggedError bounds an error in the log, in bytes: it can contain a whole
+// page from the collector.
 const maxLoggedError = 256
 
-// tracesPath returns the path to which spans are posted: /v1/traces below the path of the
-// endpoint (OTLP specification, "Endpoint URLs for OTLP/HTTP").
+// tracesPath returns the path to which spans are posted: /v1/traces below the
+// path of the endpoint (OTLP specification, "Endpoint URLs for OTLP/HTTP").
 func tracesPath(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -33,9 +33,9 @@ func tracesPath(endpoint string) string {
 	return strings.TrimSuffix(u.Path, "/") + "/v1/traces"
 }
 
-// An exporter sends spans to the collector. It counts those that wait and those that are dropped,
-// and logs errors itself: errors that it returned to the SDK would go to a handler that is global
-// to the process.
+// An exporter sends spans to the collector. It counts those that wait and those
+// that are dropped, and logs errors itself: errors that it returned to the SDK
+// would go to a handler that is global to the process.
 type exporter struct {
 	sdk.SpanExporter
 	logger  *slog.Logger
@@ -57,7 +57,8 @@ func newExporter(to sdk.SpanExporter, cfg Config) *exporter {
 	return x
 }
 
-// ExportSpans implements [sdk.SpanExporter]. It never returns an error, see exporter.
+// ExportSpans implements [sdk.SpanExporter]. It never returns an error, see
+// exporter.
 func (x *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -77,8 +78,8 @@ func (x *exporter) drop(n int) {
 	x.unreported.Add(int64(n))
 }
 
-// logDropped logs dropped spans, at most once per logInterval. A nil err means that the queue was
-// full.
+// logDropped logs dropped spans, at most once per logInterval. A nil err means
+// that the queue was full.
 func (x *exporter) logDropped(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -94,7 +95,8 @@ func (x *exporter) logDropped(err error) {
 	x.nextLog = now.Add(logInterval)
 }
 
-// unreportedError returns an error for the dropped spans that were not logged, or nil.
+// unreportedError returns an error for the dropped spans that were not logged,
+// or nil.
 func (x *exporter) unreportedError() error {
 	if n := x.unreported.Swap(0); n > 0 {
 		return fmt.Errorf("%d spans were not exported", n)
@@ -110,8 +112,9 @@ func truncate(text string) string {
 	return text
 }
 
-// A boundedQueue is the SDK's queue of spans with a bound that counts what exceeds it. The SDK's
-// own bound drops silently; its queue is as long as this bound, so it never does.
+// A boundedQueue is the SDK's queue of spans with a bound that counts what
+// exceeds it. The SDK's own bound drops silently; its queue is as long as this
+// bound, so it never does.
 type boundedQueue struct {
 	exporter *exporter
 	sdk.SpanProcessor

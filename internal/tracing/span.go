@@ -24,8 +24,8 @@ const (
 	attrError     = "error.type"           // error code of the answer
 )
 
-// A Publish is the span of one publish, with the append to the log as its child. One goroutine at
-// a time uses it.
+// A Publish is the span of one publish, with the append to the log as its
+// child. One goroutine at a time uses it.
 type Publish struct {
 	tracer     *Tracer
 	ctx        context.Context // carries span, as the parent of the child
@@ -33,8 +33,9 @@ type Publish struct {
 	appendSpan trace.Span // nil: not started, or ended
 }
 
-// Publish starts the span of a publish. Its parent is the publisher's span; an empty parent
-// starts a new trace. It returns nil if the publish is not sampled.
+// Publish starts the span of a publish. Its parent is the publisher's span; an
+// empty parent starts a new trace. It returns nil if the publish is not
+// sampled.
 func (t *Tracer) Publish(parent event.Traceparent) *Publish {
 	if parent != "" && !parent.Sampled() {
 		return nil
@@ -49,15 +50,16 @@ func (t *Tracer) Publish(parent event.Traceparent) *Publish {
 // Traceparent names the span.
 func (p *Publish) Traceparent() event.Traceparent { return traceparentOf(p.span) }
 
-// Append starts the child span. Call it before the event is given to the log; targets is the
-// number of gateways.
+// Append starts the child span. Call it before the event is given to the log;
+// targets is the number of gateways.
 func (p *Publish) Append(ev *event.Event, targets int) {
 	about := describeEvent(ev.Type, ev.Target, targets)
 	p.span.SetAttributes(about...)
 	_, p.appendSpan = p.tracer.tracer.Start(p.ctx, "append", trace.WithAttributes(about...))
 }
 
-// Appended ends the child span: the log has the event. repeat means that it had the event before.
+// Appended ends the child span: the log has the event. repeat means that it had
+// the event before.
 func (p *Publish) Appended(id event.Cursor, repeat bool) {
 	about := []attribute.KeyValue{attribute.String(attrID, id.String())}
 	if repeat {
@@ -69,8 +71,8 @@ func (p *Publish) Appended(id event.Cursor, repeat bool) {
 	p.appendSpan = nil
 }
 
-// End ends the span, and its child if that has not ended. code is the error code of the answer,
-// empty for success.
+// End ends the span, and its child if that has not ended. code is the error
+// code of the answer, empty for success.
 func (p *Publish) End(code string) {
 	if p.appendSpan != nil {
 		setError(p.appendSpan, code)
@@ -88,11 +90,13 @@ func setError(span trace.Span, code string) {
 	span.SetStatus(codes.Error, code)
 }
 
-// A Delivery is the span of an event from the log to the shards. One goroutine uses it.
+// A Delivery is the span of an event from the log to the shards. One goroutine
+// uses it.
 type Delivery struct{ span trace.Span }
 
-// Deliver starts the span of an event that was read from the log. Its parent is the span in the
-// event's body. It returns nil if the body has none or that is not sampled.
+// Deliver starts the span of an event that was read from the log. Its parent is
+// the span in the event's body. It returns nil if the body has none or that is
+// not sampled.
 func (t *Tracer) Deliver(id event.Cursor, body []byte) *Delivery {
 	parent := event.TraceparentOf(body)
 	if parent == "" || !parent.Sampled() {
@@ -103,8 +107,8 @@ func (t *Tracer) Deliver(id event.Cursor, body []byte) *Delivery {
 	return &Delivery{span}
 }
 
-// End ends the span. targets is the number of gateways the event is for, connected the number of
-// these that have a connection.
+// End ends the span. targets is the number of gateways the event is for,
+// connected the number of these that have a connection.
 func (d *Delivery) End(eventType string, t event.Target, targets, connected int) {
 	d.span.SetAttributes(describeEvent(eventType, t, targets)...)
 	d.span.SetAttributes(attribute.Int(attrConnected, connected))

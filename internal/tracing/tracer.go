@@ -1,13 +1,15 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tracing makes the spans of events and exports them over OTLP/HTTP with the SDK of
-// OpenTelemetry. A publish has the span "publish" with the child "append"; an event that is read
-// from the log has the span "deliver". It is the only package that imports OpenTelemetry, and
-// uses none of its global state.
+// Package tracing makes the spans of events and exports them over OTLP/HTTP
+// with the SDK of OpenTelemetry. A publish has the span "publish" with the
+// child "append"; an event that is read from the log has the span "deliver". It
+// is the only package that imports OpenTelemetry, and uses none of its global
+// state.
 //
-// A publish is traced if its traceparent is sampled or, without one, by the sample ratio in
-// [Config]. A publish that is not traced costs only this decision.
+// A publish is traced if its traceparent is sampled or, without one, by the
+// sample ratio in [Config]. A publish that is not traced costs only this
+// decision.
 package tracing
 
 import (
@@ -41,12 +43,13 @@ type Config struct {
 	NodeID   string
 	Version  string // of the program
 	Logger   *slog.Logger
-	// Dropped is called with the number of spans that could not be exported, by any goroutine. It
-	// must not block. Nil: not counted.
+	// Dropped is called with the number of spans that could not be exported, by
+	// any goroutine. It must not block. Nil: not counted.
 	Dropped func(spans int)
 }
 
-// A Tracer makes and exports spans. Any goroutine may call it. Close it at the end.
+// A Tracer makes and exports spans. Any goroutine may call it. Close it at the
+// end.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
@@ -91,8 +94,8 @@ func Start(cfg Config) (*Tracer, error) {
 	}, nil
 }
 
-// resourceOf describes the process that makes the spans. OTEL_RESOURCE_ATTRIBUTES and
-// OTEL_SERVICE_NAME have precedence.
+// resourceOf describes the process that makes the spans.
+// OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME have precedence.
 func resourceOf(cfg Config) (*resource.Resource, error) {
 	r, err := resource.New(context.Background(),
 		resource.WithTelemetrySDK(),
@@ -109,8 +112,8 @@ func resourceOf(cfg Config) (*resource.Resource, error) {
 	return r, nil
 }
 
-// Close exports the remaining spans until ctx ends, and frees all resources. Spans that end later
-// are dropped.
+// Close exports the remaining spans until ctx ends, and frees all resources.
+// Spans that end later are dropped.
 func (t *Tracer) Close(ctx context.Context) error {
 	err := t.provider.Shutdown(ctx)
 	t.exporter.cancel()
@@ -118,8 +121,8 @@ func (t *Tracer) Close(ctx context.Context) error {
 	return errors.Join(err, t.exporter.unreportedError())
 }
 
-// withParent returns a context with the span that p names as parent, or without one if p is
-// empty.
+// withParent returns a context with the span that p names as parent, or without
+// one if p is empty.
 func withParent(p event.Traceparent) context.Context {
 	ctx := context.Background()
 	if p == "" {

@@ -22,8 +22,8 @@ import (
 )
 
 // The commands of these documents run in order in one shell.
-func TestReadmeCommands(t *testing.T)   { runDocument(t, "README.md", 1) }
-func TestTutorialCommands(t *testing.T) { runDocument(t, "docs/tutorial.md", 10) }
+func TestReadmeCommands(t *testing.T)   { runDocument(t, "README.md", 1, bash) }
+func TestTutorialCommands(t *testing.T) { runDocument(t, "docs/tutorial.md", 10, bash, "curl") }
 
 // A step is one ```sh block and the ```text and ```json blocks that follow it: what it prints.
 type step struct {
@@ -91,9 +91,16 @@ func (o output) missing(printed []string) string {
 	return ""
 }
 
-// runDocument runs a document's steps in one bash, in an empty folder with a real gatecast in
-// PATH. After each step it waits until the step has printed what the document shows.
-func runDocument(t *testing.T, name string, least int) {
+// runDocument runs a document's steps, at least so many, in one bash, in an empty folder with a real
+// gatecast in PATH. After each step it waits until the step has printed what the document shows. It
+// skips the test if a program that the document needs is missing.
+func runDocument(t *testing.T, name string, least int, needs ...string) {
+	t.Parallel()
+	for _, program := range needs {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s needs %s: %v", name, program, err)
+		}
+	}
 	all := steps(t, name)
 	if len(all) < least {
 		t.Fatalf("%s has %d blocks of commands, want at least %d", name, len(all), least)
@@ -141,9 +148,6 @@ type shell struct {
 // startShell starts a shell that runs the steps. It ends, with all that it started, when the test does.
 func startShell(t *testing.T, all []step) *shell {
 	t.Helper()
-	if _, err := os.Stat(bash); err != nil {
-		t.Skipf("the documents' commands are for bash: %v", err)
-	}
 	dir := t.TempDir()
 	// A pause in a document gives a client time to connect. Here it lasts exactly that long.
 	script := "sleep() { if [ \"$1\" = 1 ]; then echo '" + pauseMarker + "'; read -r _ <&3; else command sleep \"$1\"; fi; }\n"

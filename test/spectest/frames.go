@@ -41,7 +41,8 @@ func CheckGatewayFrame(t T, text []byte) {
 	}
 }
 
-// CheckCloseCode checks that the AsyncAPI document has the code of a close frame of the server.
+// CheckCloseCode checks that the AsyncAPI document has the code of a close
+// frame of the server.
 func CheckCloseCode(t T, code int) {
 	t.Helper()
 	if !closeCodes()[strconv.Itoa(code)] {
@@ -58,7 +59,8 @@ var closeCodes = sync.OnceValue(func() map[string]bool {
 	return codes
 })
 
-// check returns nil if the frame matches one of the messages, else why it matches none.
+// check returns nil if the frame matches one of the messages, else why it
+// matches none.
 func (d messages) check(text []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -75,7 +77,8 @@ func (d messages) check(text []byte) error {
 	return errors.Join(all...)
 }
 
-// messagesOf returns the messages of all operations with an action, "send" or "receive".
+// messagesOf returns the messages of all operations with an action, "send" or
+// "receive".
 func messagesOf(action string) messages {
 	doc := asyncAPI()
 	c := jsonschema.NewCompiler()

@@ -35,7 +35,8 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		panic("openapi.yaml: " + err.Error())
 	}
 	for _, schema := range doc.Components.Schemas {
-		// A schema without a type accepts any value; kin-openapi makes an exception of null.
+		// A schema without a type accepts any value; kin-openapi makes an
+		// exception of null.
 		for _, property := range schema.Value.Properties {
 			property.Value.Nullable = property.Value.Nullable || property.Value.Type == nil
 		}
@@ -44,8 +45,8 @@ var openAPI = sync.OnceValue(func() *openapi3.T {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
-	// RFC 3339, as JSON Schema demands. kin-openapi accepts no lower case letters and does not
-	// check the day of the month.
+	// RFC 3339, as JSON Schema demands. kin-openapi accepts no lower case
+	// letters and does not check the day of the month.
 	openapi3.DefineStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
 		_, err := strict.Time(s)
 		return err
@@ -71,11 +72,12 @@ func IsOpen(operation string) bool {
 	return security != nil && len(*security) == 0
 }
 
-// checkedAnswers are the answers that were checked in this process, as "GET /path 200".
+// checkedAnswers are the answers that were checked in this process, as "GET
+// /path 200".
 var checkedAnswers sync.Map
 
-// Unchecked returns the documented answers that no test of this process has checked. It leaves
-// out status 500, which every operation can answer with.
+// Unchecked returns the documented answers that no test of this process has
+// checked. It leaves out status 500, which every operation can answer with.
 func Unchecked() (list []string) {
 	for path, item := range openAPI().Paths.Map() {
 		for method, op := range item.Operations() {
@@ -91,13 +93,14 @@ func Unchecked() (list []string) {
 	return list
 }
 
-// maxKept is how many bytes of a body are kept for the check. A longer body is treated like one
-// that was not read to its end.
+// maxKept is how many bytes of a body are kept for the check. A longer body is
+// treated like one that was not read to its end.
 const maxKept = 1 << 20
 
-// A Transport checks the answers that pass through it against the OpenAPI document, after the
-// test has read them. If the test does not read to the end, it checks status, headers and
-// complete lines. It also checks requests that were answered with 2xx.
+// A Transport checks the answers that pass through it against the OpenAPI
+// document, after the test has read them. If the test does not read to the end,
+// it checks status, headers and complete lines. It also checks requests that
+// were answered with 2xx.
 type Transport struct {
 	T    T
 	Base http.RoundTripper
@@ -159,8 +162,8 @@ func (w *observedBody) end(whole bool) {
 	}
 }
 
-// CheckAnswer checks an answer against the OpenAPI document. req is nil if the client did not
-// send a valid request.
+// CheckAnswer checks an answer against the OpenAPI document. req is nil if the
+// client did not send a valid request.
 func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	if err := checkAnswer(req, resp, body, true); err != nil {
@@ -168,8 +171,8 @@ func CheckAnswer(t T, req *http.Request, resp *http.Response, body []byte) {
 	}
 }
 
-// checkAnswer returns the first difference between an answer and the document. whole says that
-// body is complete.
+// checkAnswer returns the first difference between an answer and the document.
+// whole says that body is complete.
 func checkAnswer(req *http.Request, resp *http.Response, body []byte, whole bool) error {
 	if req == nil {
 		req = &http.Request{Method: "NONE"}
@@ -202,8 +205,8 @@ func brief(err *openapi3.SchemaError) string {
 	return fmt.Sprintf("at /%s: %s", strings.Join(err.JSONPointer(), "/"), err.Reason)
 }
 
-// find returns the operation of a request and its path parameters, or nil. HEAD has the operation
-// of GET.
+// find returns the operation of a request and its path parameters, or nil. HEAD
+// has the operation of GET.
 func find(req *http.Request) (route *routers.Route, params map[string]string) {
 	if req.URL == nil {
 		return nil, nil
@@ -277,8 +280,8 @@ func checkWithoutOperation(req *http.Request, resp *http.Response, body []byte) 
 	return checkResponse(input, resp, body, true)
 }
 
-// undocumentedHeaders are headers that need no documentation: those of HTTP itself, and those for
-// browsers that every answer has.
+// undocumentedHeaders are headers that need no documentation: those of HTTP
+// itself, and those for browsers that every answer has.
 var undocumentedHeaders = []string{
 	"Date", "Content-Type", "Content-Length", "Connection", "Transfer-Encoding",
 	"X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy", "Cache-Control",
@@ -351,7 +354,8 @@ func checkLine(schema *openapi3.Schema, line []byte) error {
 	return nil
 }
 
-// CheckValue returns why a JSON text does not match a schema of the OpenAPI document, or nil.
+// CheckValue returns why a JSON text does not match a schema of the OpenAPI
+// document, or nil.
 func CheckValue(schema, text string) error {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {

@@ -38,7 +38,8 @@ var constants = map[string]int{
 	"http1.MaxHead":              http1.MaxHead,
 }
 
-// constant returns a constant, or the default of a setting of a node ("settings.NAME").
+// constant returns a constant, or the default of a setting of a node
+// ("settings.NAME").
 func constant(name string) (string, bool) {
 	if flag, ok := strings.CutPrefix(name, "settings."); ok {
 		all := settings.All()
@@ -52,8 +53,8 @@ func constant(name string) (string, bool) {
 	return fmt.Sprint(n), ok
 }
 
-// checkConstants compares the entries of a list with the constants that they name. The key
-// holds the value.
+// checkConstants compares the entries of a list with the constants that they
+// name. The key holds the value.
 func checkConstants(list node, key string) error {
 	for _, entry := range list.items() {
 		name := entry.get("go").text()

@@ -7,7 +7,7 @@
 //
 //	go generate ./internal/spec
 //
-// The documents are the source of every fact on the pages. Where a fact is also a
-// Go constant, the document names the constant, and the program fails if the two
-// differ (constants.go).
+// The documents are the source of every fact on the pages. Where a fact is also
+// a Go constant, the document names the constant, and the program fails if the
+// two differ (constants.go).
 package main

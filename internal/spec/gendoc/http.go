@@ -43,7 +43,8 @@ type operation struct {
 	op           node
 }
 
-// operations returns the operations of a document, except OPTIONS, which every path has.
+// operations returns the operations of a document, except OPTIONS, which every
+// path has.
 func operations(doc node) (list []operation) {
 	for _, path := range doc.get("paths").names() {
 		item := doc.get("paths", path)
@@ -162,11 +163,12 @@ func (p *page) answer(status string, response node) {
 	}
 }
 
-// codeOf finds the error codes that a description explains, as in "`unavailable`: the log …".
+// codeOf finds the error codes that a description explains, as in
+// "`unavailable`: the log …".
 var codeOf = regexp.MustCompile("`([a-z_]+)`: ")
 
-// errors adds a table of the errors whose cause is particular to an operation, and names the
-// others.
+// errors adds a table of the errors whose cause is particular to an operation,
+// and names the others.
 func (p *page) errors(o operation) {
 	var rows [][]string
 	var others []string
@@ -225,8 +227,8 @@ func (p *page) objects(schemas node) {
 	}
 }
 
-// errorCodes adds the table of all error codes. The document must explain exactly the codes
-// that it allows.
+// errorCodes adds the table of all error codes. The document must explain
+// exactly the codes that it allows.
 func (p *page) errorCodes(doc node) error {
 	schema := doc.get("components", "schemas", errorCode)
 	var rows [][]string

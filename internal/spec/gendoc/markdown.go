@@ -9,7 +9,8 @@ import (
 	"unicode"
 )
 
-// width is the longest line of prose, in characters. Tables and code are not wrapped.
+// width is the longest line of prose, in characters. Tables and code are not
+// wrapped.
 const width = 100
 
 // A page collects Markdown. It lists its headings for the contents.
@@ -26,7 +27,8 @@ func (p *page) heading(level int, text string) {
 	}
 }
 
-// finish returns the page: title, introduction, contents, and everything that was added.
+// finish returns the page: title, introduction, contents, and everything that
+// was added.
 func (p *page) finish(title, source, introduction string) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "# %s\n\n<!-- Generated from %s by: go generate ./internal/spec. Do not edit. -->\n\n", title, source)
@@ -50,8 +52,8 @@ func slug(heading string) string {
 	return s.String()
 }
 
-// prose adds text as paragraphs and lists. Headings of level 2 in the text become headings of
-// the given level.
+// prose adds text as paragraphs and lists. Headings of level 2 in the text
+// become headings of the given level.
 func (p *page) prose(text string, level int) {
 	for i, section := range strings.Split("\n"+text, "\n## ") {
 		if i > 0 {
@@ -65,8 +67,8 @@ func (p *page) prose(text string, level int) {
 	}
 }
 
-// wrap wraps paragraphs and list items at width. Paragraphs are separated by empty lines; an
-// item begins with "- " and goes on in indented lines.
+// wrap wraps paragraphs and list items at width. Paragraphs are separated by
+// empty lines; an item begins with "- " and goes on in indented lines.
 func wrap(text string) string {
 	var s strings.Builder
 	var words []string
@@ -123,7 +125,8 @@ func fields(line string) (words []string) {
 	return words
 }
 
-// wrapWords writes words in lines of up to width characters, all but the first indented.
+// wrapWords writes words in lines of up to width characters, all but the first
+// indented.
 func wrapWords(s *strings.Builder, words []string, indent string) {
 	n := 0
 	for i, w := range words {

@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A node is a value of a YAML document. It keeps the order of mappings, which is the order of
-// the page. The zero node stands for a value that is absent.
+// A node is a value of a YAML document. It keeps the order of mappings, which
+// is the order of the page. The zero node stands for a value that is absent.
 type node struct {
 	doc *yaml.Node // the whole document, for references
 	n   *yaml.Node
@@ -91,7 +91,8 @@ func (v node) texts() (list []string) {
 	return list
 }
 
-// ref returns the name that a reference ends with, or "" if the value is no reference.
+// ref returns the name that a reference ends with, or "" if the value is no
+// reference.
 func (v node) ref() string {
 	text := v.get("$ref").text()
 	return text[strings.LastIndex(text, "/")+1:]

@@ -10,8 +10,8 @@ import (
 	"github.com/gatecast/gatecast/internal/spec"
 )
 
-// upgradeExample is a connection from the request to the first frame. Key and accept are those
-// of RFC 6455 section 1.3.
+// upgradeExample is a connection from the request to the first frame. Key and
+// accept are those of RFC 6455 section 1.3.
 const upgradeExample = `GET %s HTTP/1.1
 Host: gatecast.example:9243
 Connection: Upgrade
@@ -113,7 +113,8 @@ func (p *page) frame(m node) {
 	p.table(memberHead, rows)
 }
 
-// plainText replaces the links of typeOf by words: this page has no section of types.
+// plainText replaces the links of typeOf by words: this page has no section of
+// types.
 func plainText(text string) string {
 	return strings.NewReplacer("[EventId](#eventid)", "event id", "[Name](#name)", "id", "[Timestamp](#timestamp)", "time", "[Replay](#replay)", "string").Replace(text)
 }

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// typeOf returns the type of a schema in words, with a link if it is a named one.
+// typeOf returns the type of a schema in words, with a link if it is a named
+// one.
 func typeOf(s node) string {
 	if all := s.get("allOf").items(); len(all) == 1 {
 		s = all[0]
@@ -96,7 +97,8 @@ func countOf(s node, low, high, unit string) string {
 	return least + " to " + most + " " + unit
 }
 
-// about returns the description of a member: its own, or that of the schema it refers to.
+// about returns the description of a member: its own, or that of the schema it
+// refers to.
 func about(s node) string {
 	text := s.get("description").text()
 	for _, of := range []node{s, s.get("items")} {
@@ -110,7 +112,8 @@ func about(s node) string {
 	return withBounds(text, s)
 }
 
-// withBounds adds the default and the allowed values of a schema to a description.
+// withBounds adds the default and the allowed values of a schema to a
+// description.
 func withBounds(text string, s node) string {
 	text = strings.TrimSpace(text)
 	if d := s.get("default").text(); d != "" && !strings.Contains(text, "Default") && !strings.Contains(text, "the default") {
@@ -122,8 +125,8 @@ func withBounds(text string, s node) string {
 	return strings.TrimSpace(text)
 }
 
-// members returns the rows of a table of an object's members. Objects inside are flattened:
-// their members have the name of the outer member before them.
+// members returns the rows of a table of an object's members. Objects inside
+// are flattened: their members have the name of the outer member before them.
 func members(s node, prefix string) (rows [][]string) {
 	required := s.get("required").texts()
 	for _, name := range s.get("properties").names() {
