@@ -40,8 +40,8 @@ func (g *Gateway) BarrierFor(t event.Target) event.Cursor {
 	return g.Barrier.All
 }
 
-// groupBarriers returns the barriers of groups. joined has those that differ from all.
-// The result is nil when none differs.
+// groupBarriers returns the barriers of groups. joined has those that differ from all. The
+// result is nil when none differs, as for most gateways, to save memory.
 func groupBarriers(groups []string, all event.Cursor, joined map[string]event.Cursor) (list []event.Cursor) {
 	for i, name := range groups {
 		at, ok := joined[name]
@@ -56,6 +56,7 @@ func groupBarriers(groups []string, all event.Cursor, joined map[string]event.Cu
 	return list
 }
 
+// equal reports whether two barriers are the same.
 func (b Barrier) equal(o Barrier) bool {
 	return b.Own == o.Own && b.All == o.All && slices.Equal(b.Groups, o.Groups)
 }
@@ -142,6 +143,7 @@ func (s *firstOpen) initialBarrier(at event.Cursor, now time.Time) event.Cursor 
 	return at
 }
 
+// encode returns the JSON that the store has.
 func (s *firstOpen) encode() []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -150,7 +152,8 @@ func (s *firstOpen) encode() []byte {
 	return b
 }
 
-// readFirstOpen returns the first open, which is now if none is stored.
+// readFirstOpen returns the first open, which is now if none is stored. Of several nodes
+// that start at once, the one whose Create succeeds decides.
 func (r *Registry) readFirstOpen(ctx context.Context) (s firstOpen, err error) {
 	for range maxTries {
 		value, _, err := r.store.Get(ctx, firstOpenKey)

@@ -60,6 +60,7 @@ func (p *presence) connected() bool { return p.local.Load() > 0 || p.remote.Load
 // connected ones costs one cache miss per gateway this way.
 type members map[*presence]*Gateway
 
+// connected returns the number of members with a connection to any node.
 func (m members) connected() (n int) {
 	for p := range m {
 		if p.connected() {
@@ -69,6 +70,7 @@ func (m members) connected() (n int) {
 	return n
 }
 
+// newDirectory returns an empty directory. external is Options.External.
 func newDirectory(external bool) *directory {
 	return &directory{
 		external:    external,
@@ -158,19 +160,21 @@ func (d *directory) addRemote(ids []string, n int32) (unknown []string) {
 	return unknown
 }
 
-// grant returns the grant of a secret's digest, or nil.
+// grant returns the grant of a secret's digest, or nil. Digests can be looked up in a map:
+// an attacker cannot choose a digest, so the time of the lookup says nothing about others.
 func (d *directory) grant(want digest) *Grant {
 	d.mu.RLock()
 	g := d.grants[want]
 	d.mu.RUnlock()
-	// A map lookup does not take constant time.
+	// A map lookup does not take constant time, so the result is compared again.
 	if g == nil || subtle.ConstantTimeCompare(g.digest[:], want[:]) != 1 {
 		return nil
 	}
 	return g
 }
 
-// entry returns the entry of a gateway, or nil.
+// entry returns the entry of a gateway, registered or external, or nil. The entry is
+// immutable, so the caller can use it without the lock.
 func (d *directory) entry(id string) *entry {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

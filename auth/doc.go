@@ -14,6 +14,19 @@
 // external gateway is verified by the platform and has no registration; see
 // [Options.External].
 //
+// A Registry has three goroutines. The watch's goroutine parses what the store reports and
+// posts it. The registry's goroutine owns the [registryState], applies changes to the
+// [directory] and ends grants that expire. The third stores the last uses of tokens once a
+// minute. Callers of Add, Remove, AddToken and RevokeToken write to the store on their own
+// goroutine, and then wait until the registry's goroutine has applied their write. So a
+// node sees its own changes at once, and the changes of other nodes when the watch reports
+// them.
+//
+// A [Grant] connects the registry with the shards. A shard keeps the grant of each
+// connection, and asks [Grant.Revoked] after it has added the connection. The registry
+// first marks a grant as ended and then calls [Options.OnRevoke]. So no connection survives
+// its token, in whichever order the two happen.
+//
 // A token's secret is returned once, by the call that makes the token. Store and memory
 // have only its SHA-256. That needs neither salt nor stretching: a secret is 32 random
 // bytes, which cannot be guessed.

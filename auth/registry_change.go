@@ -54,7 +54,8 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	return rec.gateway(), token.token(), secret, nil
 }
 
-// newToken returns a token and its secret.
+// newToken returns a token and its secret. Times are rounded to drop the monotonic clock,
+// which does not survive the store.
 func newToken(now, expiresAt time.Time) (tokenRecord, string) {
 	secret, d := newSecret()
 	return tokenRecord{
@@ -139,7 +140,8 @@ func (r *Registry) edit(ctx context.Context, id string, f func(*record) error) e
 }
 
 // change calls try with a gateway's record, and again with a newer one while it returns
-// ErrConflict.
+// ErrConflict. It reads from the store: memory can be older, and a change of an old record
+// only conflicts.
 func (r *Registry) change(ctx context.Context, id string, try func(rec *record, revision uint64) error) error {
 	return r.retry(id, func() error {
 		rec, revision, err := r.read(ctx, id)

@@ -42,7 +42,8 @@ type repair struct {
 	rec      *record // of value, if it is a registered gateway's
 }
 
-// repairs returns the writes that bring the store up to date.
+// repairs returns the writes that bring the store up to date: records the watch did not
+// report, records in the store that are older than ours, and records of external gateways.
 func (s *registryState) repairs() (list []repair) {
 	for id := range s.unreported {
 		if e := s.dir.entries[id]; e != nil && !e.external {
@@ -102,8 +103,10 @@ func (s *registryState) endRestore() {
 // restoreWorkers is the number of concurrent repairs.
 const restoreWorkers = 16
 
-// restore brings the store up to date, on its own goroutine, until another watch starts.
-// It is called on the registry's goroutine.
+// restore brings the store up to date, on its own goroutine, until another watch starts. It
+// is called on the registry's goroutine, which must go on ending grants while the store is
+// slow. The node is in sync only when everything is written back: until then, a record
+// that is missing in the store says nothing.
 func (r *Registry) restore(watch uint64) {
 	list := r.state.repairs()
 	if s := r.firstOpen.Load(); s != nil && !s.At.IsZero() {

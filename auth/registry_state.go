@@ -75,6 +75,7 @@ type storedUsage struct {
 	revision uint64
 }
 
+// newRegistryState returns the state of a registry that knows no gateway.
 func newRegistryState(dir *directory, o Options) *registryState {
 	return &registryState{
 		dir: dir, log: o.Logger, onRevoke: o.OnRevoke,
@@ -84,7 +85,9 @@ func newRegistryState(dir *directory, o Options) *registryState {
 	}
 }
 
-// put applies a record at its revision.
+// put applies a record at its revision. It replaces the entry of the gateway, registered
+// or external. Grants of tokens that are in both the old and the new record stay the same,
+// so their connections are not closed.
 func (s *registryState) put(rec *record, revision uint64, now time.Time) {
 	old := s.dir.entries[rec.ID] // no lock: nobody else writes it
 	if old != nil && !old.external && old.revision >= revision || s.removed[rec.ID].revision >= revision {
@@ -166,7 +169,8 @@ func (s *registryState) newGrant(e *entry, t tokenRecord) *Grant {
 	}
 }
 
-// endMissing ends the grants of old that are not in e.
+// endMissing ends the grants of old that are not in e. The reason is what a client sees:
+// a dropped token that has expired counts as expired, also when another node dropped it.
 func (s *registryState) endMissing(old, e *entry, now time.Time) {
 	for _, g := range old.grants {
 		switch {
@@ -190,7 +194,8 @@ func (s *registryState) end(g *Grant, reason event.CloseReason) {
 	}
 }
 
-// remove applies the removal of a gateway. Later changes up to the revision do not count.
+// remove applies the removal of a gateway, which ends its grants of every kind. Later
+// changes up to the revision do not count.
 func (s *registryState) remove(id string, revision uint64, now time.Time) {
 	old := s.dir.entries[id]
 	if old != nil && old.revision > revision {
@@ -268,7 +273,8 @@ func (s *registryState) endWatch(now time.Time) (orphans []storedUsage) {
 	return orphans
 }
 
-// tick ends expired grants, and returns the time until the next tick.
+// tick ends expired grants, and returns the time until the next tick. The time is at most
+// maxWait, because expiries are of the wall clock, which somebody can set.
 func (s *registryState) tick(now time.Time) time.Duration {
 	for len(s.expiries) > 0 && s.expiries[0].expired(now) {
 		s.end(s.expiries[0], event.TokenExpired)

@@ -14,7 +14,8 @@ import (
 // secretPrefix lets people and secret scanners recognize a token.
 const secretPrefix = "gc_"
 
-// secretLen is the length of every secret: the prefix and 32 bytes of base64url.
+// secretLen is the length of every secret in characters: the prefix, and 32 bytes as
+// base64url.
 const secretLen = len(secretPrefix) + 43
 
 // A digest is the SHA-256 of a secret.

@@ -49,7 +49,8 @@ func (r *Registry) saveUsage(ctx context.Context) {
 	}
 }
 
-// saveGateway merges the last uses of a gateway's tokens into those of other nodes.
+// saveGateway merges the last uses of a gateway's tokens into those of other nodes: a
+// gateway can use one token on several nodes.
 func (r *Registry) saveGateway(ctx context.Context, id string) (err error) {
 	for range usageTries {
 		err = r.trySaveGateway(ctx, id)

@@ -50,6 +50,11 @@ var (
 
 // A Verifier asks the platform about tokens, in place of the registry's own tokens. Any
 // goroutine can call its methods.
+//
+// It caches answers: a granted token for grantTTL, a refused one for refusalTTL. A granted
+// token that is asked about again keeps its grant, so its connections stay. When the
+// platform refuses it, the grant ends, and its connections are closed. When the platform
+// does not answer, connections stay and new ones get 503.
 type Verifier struct {
 	// Constant after NewVerifier.
 	registry *Registry
@@ -136,7 +141,8 @@ func (v *Verifier) cachedGrant(d digest, now time.Time) *Grant {
 	return cached.grant
 }
 
-// ask asks the platform, and caches the answer.
+// ask asks the platform, and caches the answer. singleflight runs it once per token at a
+// time. Failures are not cached: pausedUntil limits them.
 func (v *Verifier) ask(d digest, token string) (*Grant, error) {
 	began := time.Now()
 	g, err := v.askUntilCurrent(d, token)
@@ -156,7 +162,8 @@ func (v *Verifier) ask(d digest, token string) (*Grant, error) {
 	return g, err
 }
 
-// askUntilCurrent asks again while an answer is older than a revocation.
+// askUntilCurrent asks again while an answer is older than a revocation. Without that, an
+// answer on its way during RevokeVerified would bring a revoked token back.
 func (v *Verifier) askUntilCurrent(d digest, token string) (g *Grant, err error) {
 	var before *Grant
 	if cached, ok := v.granted.Peek(d); ok {

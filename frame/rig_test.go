@@ -119,7 +119,7 @@ func failure(t rapid.TB, err error) *Error {
 	return e
 }
 
-// split cuts b at the places that cuts names, each a distance from the last.
+// split cuts b at offsets, each given as its distance from the one before.
 func split(b, cuts []byte) (pieces [][]byte) {
 	for _, c := range cuts {
 		n := min(int(c), len(b))

@@ -30,12 +30,12 @@ type value struct {
 	revision uint64
 }
 
-// New returns an empty store.
+// New returns an empty store. It has no goroutine and needs no Close.
 func New() *Store {
 	return &Store{values: make(map[string]value), watchers: make(map[*watcher]struct{})}
 }
 
-// Get implements [auth.Store].
+// Get implements [auth.Store]. The value is a copy.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -49,12 +49,12 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	return bytes.Clone(v.bytes), v.revision, nil
 }
 
-// Create implements [auth.Store].
+// Create implements [auth.Store]. It copies the value.
 func (s *Store) Create(ctx context.Context, key string, b []byte) (uint64, error) {
 	return s.write(ctx, auth.Change{Key: key, Value: b}, 0)
 }
 
-// Update implements [auth.Store].
+// Update implements [auth.Store]. It copies the value. Revision 0 is of no key.
 func (s *Store) Update(ctx context.Context, key string, b []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
 		return 0, auth.ErrConflict
@@ -62,7 +62,7 @@ func (s *Store) Update(ctx context.Context, key string, b []byte, revision uint6
 	return s.write(ctx, auth.Change{Key: key, Value: b}, revision)
 }
 
-// Delete implements [auth.Store].
+// Delete implements [auth.Store]. Revision 0 is of no key.
 func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
 	if revision == 0 {
 		return auth.ErrConflict
@@ -125,7 +125,7 @@ func (s *Store) Values() map[string][]byte {
 	return values
 }
 
-// Watch implements [auth.Store].
+// Watch implements [auth.Store]. It skips no value. It returns ErrRolledBack at Rollback.
 func (s *Store) Watch(ctx context.Context, f func(auth.Change)) error {
 	w := s.watch()
 	defer s.forget(w)
@@ -183,6 +183,7 @@ func (s *Store) watch() *watcher {
 	return w
 }
 
+// forget removes a watcher.
 func (s *Store) forget(w *watcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,20 +32,14 @@ type adminFlags struct {
 // It sends no request twice: a publish or a registration may have taken effect although no
 // response came.
 func (f *adminFlags) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
-	if f.route == nil {
-		client, err := f.client()
-		if err != nil {
-			return nil, err
-		}
-		if f.route, err = f.await(ctx, client, method != http.MethodGet); err != nil {
-			return nil, err
-		}
+	if err := f.connect(ctx, method != http.MethodGet); err != nil {
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, f.route.url+path, body)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--internal-url: %w", err)}
 	}
-	req.Header.Set("Authorization", "Bearer "+f.route.token)
+	req.Header.Set("Authorization", "Bearer "+f.route.token) // never in an error: only the URL is
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
@@ -58,6 +52,20 @@ func (f *adminFlags) do(ctx context.Context, method, path, contentType string, b
 		return nil, responseError(resp)
 	}
 	return resp.Body, nil
+}
+
+// connect waits for the node, unless it has responded before. With changes, it waits until
+// the node is ready.
+func (f *adminFlags) connect(ctx context.Context, changes bool) error {
+	if f.route != nil {
+		return nil
+	}
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	f.route, err = f.await(ctx, client, changes)
+	return err
 }
 
 // responseError returns the error that the body of a response describes.
@@ -108,7 +116,8 @@ func printJSON(out io.Writer, in io.Reader) error {
 	return err
 }
 
-// pathOf joins segments to a path and escapes each of them.
+// pathOf returns "/a/b" for a and b, with each segment escaped: an id of the command line can
+// have any characters.
 func pathOf(segments ...string) string {
 	var b strings.Builder
 	for _, s := range segments {

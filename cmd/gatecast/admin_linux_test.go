@@ -124,11 +124,11 @@ func TestOperatorsDay(t *testing.T) {
 	// A tail receives what is published, one event a line.
 	ctx, stop := context.WithCancel(t.Context())
 	lines, out := io.Pipe()
-	told := make(lineWriter, 100)
+	states := make(lineWriter, 100)
 	tail := tailCmd{URL: "wss://" + o.node.GatewayAddr().String(), Token: added["token"].(string), Insecure: true}
 	ended := make(chan error)
-	go func() { ended <- tail.Run(ctx, world{nil, out, io.MultiWriter(o.logs, told)}) }()
-	if line := <-told; !strings.Contains(line, "connected as gateway eu") {
+	go func() { ended <- tail.Run(ctx, world{nil, out, io.MultiWriter(o.logs, states)}) }()
+	if line := <-states; !strings.Contains(line, "connected as gateway eu") {
 		t.Errorf("tail says %q", line)
 	}
 	events := bufio.NewScanner(lines)

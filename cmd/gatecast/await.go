@@ -29,7 +29,7 @@ const probeInterval = 50 * time.Millisecond
 // An internalRoute is how a client command reaches a node that has responded.
 type internalRoute struct {
 	url   string // without a trailing slash
-	token string
+	token string // of --admin-token-file; the first one, if it has several
 	http  *http.Client
 }
 
@@ -40,11 +40,13 @@ func (f *adminFlags) await(ctx context.Context, client *http.Client, changes boo
 	r := &internalRoute{url: strings.TrimSuffix(f.InternalURL, "/"), http: client}
 	waiting, cancel := context.WithTimeout(ctx, startTimeout+probeInterval/2) // so that it does not end with a tick
 	defer cancel()
+	// A fixed interval: a start takes from milliseconds to seconds, and a probe costs little.
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	var last error // of the probe before
 	for {
 		began := time.Now()
+		// A new file is read for each probe: a node on its first start has no token yet.
 		again, err := f.probe(waiting, r, changes)
 		if waiting.Err() != nil && last != nil && time.Since(began) < time.Second {
 			err = last // this probe was interrupted too early to tell anything
@@ -91,6 +93,7 @@ func (f *adminFlags) probe(ctx context.Context, r *internalRoute, changes bool) 
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be reused
 	_ = resp.Body.Close()
 	switch resp.StatusCode {
+	// 502 and 504 are a proxy's, in front of a node that is starting.
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return changes, nil
 	}
@@ -114,7 +117,8 @@ func isRefused(err error) bool {
 	return errors.Is(err, errRefused)
 }
 
-// client returns an HTTP client that trusts the certificates of --internal-ca.
+// client returns the HTTP client for the internal route. It trusts the certificates of
+// --internal-ca, or the system's.
 func (f *adminFlags) client() (*http.Client, error) {
 	trust, err := f.trust()
 	if err != nil || trust == nil {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -25,21 +26,21 @@ type startingNode struct {
 	mu      sync.Mutex
 	unready []int // statuses of /ready that come before 200
 	asked   []string
-	looks   chan struct{} // has a place for each time it was asked whether it is ready
+	probes  chan struct{} // one element per probe of /ready
 }
 
 func newStartingNode(t *testing.T, unready ...int) *startingNode {
-	n := &startingNode{unready: unready, looks: make(chan struct{}, 1000)}
-	n.Server = httptest.NewServer(http.HandlerFunc(n.answer))
+	n := &startingNode{unready: unready, probes: make(chan struct{}, 1000)}
+	n.Server = httptest.NewServer(http.HandlerFunc(n.serve))
 	t.Cleanup(n.Close)
 	return n
 }
 
-func (n *startingNode) answer(w http.ResponseWriter, r *http.Request) {
+func (n *startingNode) serve(w http.ResponseWriter, r *http.Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if r.URL.Path == "/ready" {
-		n.looks <- struct{}{}
+		n.probes <- struct{}{}
 		if len(n.unready) > 0 {
 			w.WriteHeader(n.unready[0])
 			n.unready = n.unready[1:]
@@ -81,8 +82,8 @@ func TestCommandsWaitForReady(t *testing.T) {
 			if !slices.Equal(n.asked, []string{tt.asked}) {
 				t.Errorf("the node is asked %q, want %s once", n.asked, tt.asked)
 			}
-			if looks := len(n.looks); tt.waits && (code != 0 || looks != 5) || !tt.waits && (code != 1 || looks != 1) {
-				t.Errorf("exit %d after %d looks: %s", code, looks, errs)
+			if probes := len(n.probes); tt.waits && (code != 0 || probes != 5) || !tt.waits && (code != 1 || probes != 1) {
+				t.Errorf("exit %d after %d probes: %s", code, probes, errs)
 			}
 		})
 	}
@@ -98,24 +99,37 @@ func TestCommandsAskUnready(t *testing.T) {
 	}
 }
 
-// A command that comes before the node waits for its token.
-func TestCommandWaitsForToken(t *testing.T) {
-	n := newStartingNode(t)
-	token := filepath.Join(t.TempDir(), "admin.token")
-	ended := make(chan string, 1)
-	go func() {
-		code, _, errs := gatecast("", "gateway", "add", "edge", "--internal-url", n.URL, "--admin-token-file", token)
-		ended <- fmt.Sprint(code, errs)
-	}()
-	if err := os.Rename(adminToken(t), token); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-ended; got != "0" {
-		t.Errorf("exit %s", got)
+// Each client command that runs before the node's first start waits for its token.
+func TestCommandsWaitForToken(t *testing.T) {
+	for _, args := range [][]string{
+		{"gateway", "add", "edge"}, {"gateway", "list"}, {"gateway", "show", "edge"}, {"gateway", "remove", "edge"},
+		{"token", "add", "edge"}, {"token", "list", "edge"}, {"token", "revoke", "edge", "t"},
+		{"publish", "--all", "--type", "t"}, {"publish", "--stdin"}, {"stats"}, {"top", "--once"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			n := newStartingNode(t)
+			dir := filepath.Join(t.TempDir(), "data") // which does not exist yet either
+			token := filepath.Join(dir, "admin.token")
+			ended := make(chan string, 1)
+			go func() {
+				code, _, errs := gatecast("", append(args, "--internal-url", n.URL, "--admin-token-file", token)...)
+				ended <- fmt.Sprint(code, errs)
+			}()
+			made := adminToken(t)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(made, token); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-ended; got != "0" {
+				t.Errorf("exit %s", got)
+			}
+		})
 	}
 }
 
-// What is worth another look, and what is not.
+// Which results of a probe lead to another one.
 func TestProbe(t *testing.T) {
 	token := adminToken(t)
 	open := adminToken(t)
@@ -127,7 +141,7 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone.Close()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and does not answer, as a node that opens its log
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and does not respond, like a node that opens its log
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,15 +156,16 @@ func TestProbe(t *testing.T) {
 		{"not ready, to change", newStartingNode(t, 503).URL, token, true, true, ""},
 		{"not ready, to read", newStartingNode(t, 503).URL, token, false, false, ""},
 		{"a proxy without that path", newStartingNode(t, 404).URL, token, true, false, ""},
+		{"a connection that ends", closing(t), token, false, true, "127.0.0.1"},
 		{"no token", newStartingNode(t).URL, "/nowhere", false, true, "is gatecast serve running"},
 		{"a token for all", newStartingNode(t).URL, open, false, false, "chmod 600"},
 		{"nobody there", "http://" + gone.Addr().String(), token, false, true, "is gatecast serve running"},
-		{"no answer", "http://" + silent.Addr().String(), token, false, true, "may still be opening its log"},
+		{"no response", "http://" + silent.Addr().String(), token, false, true, "may still be opening its log"},
 		{"no URL", "http://a b", token, false, false, "--internal-url"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			patience := 10 * time.Second
-			if tt.name == "no answer" {
+			if tt.name == "no response" {
 				patience = 10 * time.Millisecond
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -172,9 +187,31 @@ func TestCommandInterruptedWhileWaiting(t *testing.T) {
 		c := gatewayRemoveCmd{adminFlags: adminFlags{InternalURL: n.URL, AdminTokenFile: adminToken(t)}, ID: "edge"}
 		ended <- c.Run(ctx, world{})
 	}()
-	<-n.looks
+	<-n.probes
 	cancel()
 	if err := <-ended; err == nil || len(n.asked) > 0 {
 		t.Errorf("%v, the node is asked %q", err, n.asked)
 	}
+}
+
+// closing returns the URL of a server that closes each connection, like a port forwarder
+// whose server does not listen yet.
+func closing(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = bufio.NewReader(c).ReadString('\n')
+			_ = c.Close()
+		}
+	}()
+	return "http://" + ln.Addr().String()
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/gatecast/gatecast/bench"
 )
 
+// A benchCmd puts load on any node, here or elsewhere. The measuring is in package bench, which
+// is also what go test -bench uses; this file has flags and output only.
 type benchCmd struct {
 	adminFlags
 	URL      string `name:"url" help:"URL of the node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
@@ -39,7 +41,8 @@ type benchCmd struct {
 // maxEventBytes is a bit less than the default of the setting max-payload, 1 MiB.
 const maxEventBytes = 1_000_000
 
-// Run puts load on a node and prints what it measured.
+// Run puts load on a node and prints what it measured. Results that exist are printed also
+// after an error or a signal.
 func (c *benchCmd) Run(ctx context.Context, w world) error {
 	c.Gateways = cmp.Or(c.Gateways, c.Connections)
 	if err := c.validate(); err != nil {
@@ -49,7 +52,7 @@ func (c *benchCmd) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	if err := bench.CheckDescriptors(c.Connections); err != nil {
+	if err := bench.CheckDescriptors(c.Connections); err != nil { // before gateways are registered
 		return err
 	}
 	if target.AdminToken, err = c.adminToken(ctx, target.InternalTLS); err != nil {
@@ -84,7 +87,7 @@ func (c *benchCmd) print(w world, r *bench.Result) error {
 func (c *benchCmd) validate() error {
 	for _, f := range []struct {
 		flag        string
-		value, most int
+		value, most int // most keeps typing errors from overloading a machine
 	}{
 		{"--connections", c.Connections, 1_000_000},
 		{"--gateways", c.Gateways, c.Connections},
@@ -113,6 +116,7 @@ func (c *benchCmd) target() (t bench.Target, err error) {
 	if err != nil {
 		return t, err
 	}
+	// --insecure and --ca-file are for both listeners; --internal-ca precedes them for one.
 	trust, err := (&tailCmd{Insecure: c.Insecure, CAFile: c.CAFile}).trust()
 	if err != nil {
 		return t, err
@@ -127,7 +131,8 @@ func (c *benchCmd) target() (t bench.Target, err error) {
 	}, nil
 }
 
-// adminToken waits for the node and returns the admin token.
+// adminToken waits until the node is ready and returns the admin token. It uses connections
+// of its own, which do not count as load.
 func (c *benchCmd) adminToken(ctx context.Context, trust *tls.Config) (string, error) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
 	defer client.CloseIdleConnections()
@@ -172,7 +177,7 @@ func trustFor(u *url.URL, trust *tls.Config) *tls.Config {
 	if !isSecure(u) {
 		return nil
 	}
-	trust = trust.Clone()
+	trust = trust.Clone() // both listeners can share it
 	trust.ServerName = u.Hostname()
 	return trust
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// cli is the command line. Kong reads it from the tags.
+// cli is the command line. Kong makes the commands from its fields and the flags from their
+// tags; help and docs/reference are made from the same model.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a node that sends events to gateways."`
 	Demo    demoCmd    `cmd:"" help:"Run a node with gateways and events in a temporary folder."`
@@ -33,7 +34,8 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-// newParser returns the parser that fills c.
+// newParser returns the parser that fills c. Options that come later in the list replace the
+// ones here, which tests use. A command line that cannot be built is a bug in the tags.
 func newParser(c *cli, options ...kong.Option) *kong.Kong {
 	options = append([]kong.Option{
 		kong.Name("gatecast"),
@@ -54,7 +56,8 @@ func newParser(c *cli, options ...kong.Option) *kong.Kong {
 	return parser
 }
 
-// settingMapper returns kong's mapper for a setting's tag type.
+// settingMapper returns kong's mapper for a setting's tag type. Package settings decodes its
+// own types, so flags, variables, files and defaults accept the same texts.
 func settingMapper(typ string) kong.MapperFunc {
 	return func(ctx *kong.DecodeContext, target reflect.Value) error {
 		var text string
@@ -78,7 +81,8 @@ func flagHelp(v *kong.Value) string {
 	return text
 }
 
-// flagError matches kong's errors about the value of one flag.
+// flagError matches kong's errors about the value of one flag: name, problem, and the variable
+// if the value is from one. Kong gives them as text only.
 var flagError = regexp.MustCompile(`^--([a-z-]+): (.*?)(?: \(from envar (\w+)=".*"\))?$`)
 
 // parseError returns the parser's error with the name that the user wrote, and where help
@@ -113,13 +117,14 @@ func undecoded(args []string, name, variable string) string {
 }
 
 // source returns the name by which the user gave a setting: the flag, the variable or the
-// key of the configuration file. otherwise is for a setting that none of them has.
+// key of the configuration file, in the order of precedence. otherwise is for a setting with
+// its default.
 func source(k *kong.Context, name, otherwise string) string {
-	for _, p := range slices.Backward(k.Path) {
+	for _, p := range slices.Backward(k.Path) { // the last of several flags counts
 		if p.Flag == nil || p.Flag.Name != name {
 			continue
 		}
-		if p.Resolved {
+		if p.Resolved { // by loadYAML's resolver
 			return fileKey(name)
 		}
 		return "--" + name

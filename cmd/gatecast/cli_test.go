@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -85,13 +86,54 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// Each command's help has an example and fits a terminal of 80 columns; the help of each
+// flag and argument has at most 12 words.
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"gateway", "add", "--help"}} {
-		if code, out, errs := gatecast("", args...); code != 0 || errs != "" || !strings.Contains(out, "Usage:") {
-			t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
+	var check func(n *kong.Node)
+	check = func(n *kong.Node) {
+		args := append(strings.Fields(n.FullPath())[1:], "--help")
+		code, out, errs := gatecast("", args...)
+		if code != 0 || errs != "" || !strings.Contains(out, "Usage: gatecast") || !strings.Contains(out, "\nExample") {
+			t.Errorf("%v: exit %d, want usage and an example\n%s%s", args, code, out, errs)
+		}
+		for line := range strings.Lines(out) {
+			if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > 80 {
+				t.Errorf("%v: more than 80 columns: %s", args, line)
+			}
+		}
+		values := slices.Clone(n.Positional)
+		for _, f := range n.Flags {
+			values = append(values, f.Value)
+		}
+		for _, v := range values {
+			if len(strings.Fields(v.Help)) > 12 || !strings.HasSuffix(v.Help, ".") {
+				t.Errorf("%v: %s: %q has more than 12 words or no full stop", args, v.Name, v.Help)
+			}
+		}
+		for _, child := range n.Children {
+			check(child)
 		}
 	}
+	check(newParser(new(cli)).Model.Node)
 	if code, out, _ := gatecast("", "--version"); code != 0 || strings.TrimSpace(out) == "" {
 		t.Errorf("--version: exit %d, %q", code, out)
+	}
+}
+
+// No detail is left of a command that does not exist.
+func TestDetailsHaveCommands(t *testing.T) {
+	known := map[string]bool{"": true}
+	var gather func(n *kong.Node)
+	gather = func(n *kong.Node) {
+		known[commandPath(n)] = true
+		for _, child := range n.Children {
+			gather(child)
+		}
+	}
+	gather(newParser(new(cli)).Model.Node)
+	for name := range details {
+		if !known[name] {
+			t.Errorf("there is no command %q", name)
+		}
 	}
 }

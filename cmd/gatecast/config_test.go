@@ -54,8 +54,8 @@ func TestConfigurationFileByteOrderMark(t *testing.T) {
 	}
 }
 
-// A configuration file is read as YAML says, whole; an unknown key is named; and what
-// is read can be written and read again.
+// A configuration file has the values that a YAML parser finds in it; an error names an
+// unknown key; and what was read can be written and read again.
 func FuzzConfig(f *testing.F) {
 	for _, text := range []string{
 		"", "{}", "listen: :1\n", "rate-limit: 1\nping-interval: 1m\nmax-payload: 64KiB\nplaintext: true\nlog-level: warn\n",
@@ -90,9 +90,9 @@ func FuzzConfig(f *testing.F) {
 		serve, err := serveWith(c)
 		keys := slices.Sorted(maps.Keys(c))
 		if i := slices.IndexFunc(keys, func(k string) bool { return !known[k] }); i >= 0 {
-			// Where a value is wrong too, it may be told first.
+			// An invalid value can be reported first.
 			if err == nil || len(keys) == 1 && !strings.Contains(err.Error(), strconv.Quote(keys[i])+" is not a setting") {
-				t.Errorf("%q passes for a setting: %v", keys[i], err)
+				t.Errorf("%q is accepted as a setting: %v", keys[i], err)
 			}
 			return
 		}

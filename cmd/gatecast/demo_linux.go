@@ -24,26 +24,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// demoGateways are who takes part: a gateway of two replicas, and one of one.
+// demoGateways are the gateways of the demo: one with two replicas, one with one.
 var demoGateways = []struct {
 	id       string
 	replicas int
 }{{"edge-eu", 2}, {"edge-us", 1}}
 
-// Run runs a node, its gateways and its platform, and tells what happens.
+// Run runs a node, its gateways and its platform, and prints what happens.
 func (c *demoCmd) Run(ctx context.Context, w world) error {
 	if c.Every <= 0 || c.For < 0 {
-		return &usageError{errors.New("--every and --for want a time above 0")}
+		return &usageError{fmt.Errorf("--every %v, --for %v: want times above 0", c.Every, c.For)}
 	}
 	dir, err := os.MkdirTemp("", "gatecast-demo-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) // also the log and the tokens: a demo leaves nothing
 	cfg := node.Defaults()
 	cfg.Listen, cfg.InternalListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", dir
 	cfg.Version = buildVersion()
 	cfg.ShutdownTimeout = 2 * time.Second
+	// Below errors, the log would repeat what the demo prints.
 	cfg.Logger = slog.New(slog.NewTextHandler(w.err, &slog.HandlerOptions{Level: slog.LevelError}))
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
@@ -65,33 +66,38 @@ func (c *demoCmd) Run(ctx context.Context, w world) error {
 	return d.totals()
 }
 
-// A demo is the platform and the gateways around a node.
+// A demo is the platform and the gateways around a node. Each replica has a goroutine, which
+// prints and counts under mu; the goroutine of Run publishes.
 type demo struct {
+	// Constant after the start; admin is used by the goroutine of Run.
+
 	out   io.Writer
-	url   string
+	url   string // of the gateway listener
 	admin adminFlags
 
-	mu        sync.Mutex           // and of what is printed
-	sent      map[string]time.Time // when events were published, by correlation id
+	mu        sync.Mutex           // also guards writes to out
+	sent      map[string]time.Time // time of each publish, by correlation id
 	published map[string][]string  // events by gateway, in order
 	replicas  []*demoReplica
-	latencies []time.Duration
+	latencies []time.Duration // of all deliveries, from publish to the handler
 }
 
 // A demoReplica is one connection of a gateway. Its demo's mu guards it.
 type demoReplica struct {
 	name, gateway string
-	got           []string // correlation ids
+	got           []string // correlation ids, in the order of arrival
 }
 
+// run connects the replicas, publishes until ctx or --for ends, and waits for what is still
+// on its way.
 func (d *demo) run(ctx context.Context, c *demoCmd) error {
 	fmt.Fprintf(d.out, "A node serves gateways at %s and its platform at %s.\n", d.url, d.admin.InternalURL)
 	d.published = make(map[string][]string)
 	var receiving sync.WaitGroup
 	defer receiving.Wait()
-	// A signal does not end the replicas: they receive what is published until then.
-	replicas, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
+	// A signal ends the publishing, not the replicas: they must receive what is published.
+	replicas, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
 	for _, g := range demoGateways {
 		token, err := d.register(ctx, g.id)
 		if err != nil {
@@ -102,6 +108,7 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 			d.replicas = append(d.replicas, r)
 			connected := make(chan struct{})
 			receiving.Go(func() { d.receive(replicas, r, token, sync.OnceFunc(func() { close(connected) })) })
+			// One after the other, so that the output is the same each time.
 			select {
 			case <-connected:
 			case <-ctx.Done():
@@ -110,7 +117,7 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 		}
 	}
 	d.mu.Lock()
-	fmt.Fprintf(d.out, "The ops page is at %s/ and wants the token in %s\n", d.admin.InternalURL, d.admin.AdminTokenFile)
+	fmt.Fprintf(d.out, "The ops page is at %s/ and needs the token in %s\n", d.admin.InternalURL, d.admin.AdminTokenFile)
 	fmt.Fprintf(d.out, "Metrics are at %s/metrics. Ctrl-C ends the demo.\n\n", d.admin.InternalURL)
 	d.mu.Unlock()
 	if err := d.deploy(ctx, c); err != nil {
@@ -120,14 +127,15 @@ func (d *demo) run(ctx context.Context, c *demoCmd) error {
 	return nil
 }
 
-// register makes a gateway and returns its token.
+// register registers a gateway and returns its token.
 func (d *demo) register(ctx context.Context, id string) (token string, err error) {
-	var answer struct{ Token string }
-	err = d.post(ctx, "/gateways", map[string]any{"id": id, "name": id}, &answer)
-	return answer.Token, err
+	var registered struct{ Token string }
+	err = d.post(ctx, "/gateways", map[string]any{"id": id, "name": id}, &registered)
+	return registered.Token, err
 }
 
-func (d *demo) post(ctx context.Context, path string, body, answer any) error {
+// post sends a body as JSON and decodes the JSON of the response.
+func (d *demo) post(ctx context.Context, path string, body, response any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -137,10 +145,10 @@ func (d *demo) post(ctx context.Context, path string, body, answer any) error {
 		return err
 	}
 	defer in.Close()
-	return json.NewDecoder(in).Decode(answer)
+	return json.NewDecoder(in).Decode(response)
 }
 
-// deploy publishes events until the time is over.
+// deploy publishes events until ctx or --for ends.
 func (d *demo) deploy(ctx context.Context, c *demoCmd) error {
 	var over <-chan time.Time
 	if c.For > 0 {
@@ -164,12 +172,13 @@ func (d *demo) deploy(ctx context.Context, c *demoCmd) error {
 
 var demoAPIs = []string{"weather", "orders", "payments"}
 
-// publish deploys an API to one of the gateways. A signal does not interrupt it:
-// the totals must know what was published.
+// publish deploys an API to one of the gateways, in turn. A signal does not interrupt it,
+// because the totals compare what was published with what arrived.
 func (d *demo) publish(ctx context.Context, n int) error {
 	gateway := demoGateways[n%len(demoGateways)].id
 	api, revision := demoAPIs[n%len(demoAPIs)], n/len(demoAPIs)+1
 	correlation := uuid.NewString()
+	// Before the request: the event can arrive before the receipt does.
 	d.mu.Lock()
 	fmt.Fprintf(d.out, "api.deployed %s r%d for %s\n", api, revision, gateway)
 	d.published[gateway] = append(d.published[gateway], correlation)
@@ -182,12 +191,13 @@ func (d *demo) publish(ctx context.Context, n int) error {
 	}, &receipt)
 }
 
-// receive keeps a replica connected until ctx ends, and tells what it receives.
+// receive keeps a replica connected until ctx ends, and prints what it receives. It calls
+// connected once: when the replica is connected, or when that has failed for good.
 func (d *demo) receive(ctx context.Context, r *demoReplica, token string, connected func()) {
-	defer connected() // or it never will be, which the totals tell
+	defer connected() // a replica that never connected shows in the totals
 	_ = client.Run(ctx, client.Config{
 		URL: d.url, Token: token,
-		TLS: &tls.Config{InsecureSkipVerify: true}, // its certificate is a second old
+		TLS: &tls.Config{InsecureSkipVerify: true}, // the node's certificate is self-signed
 		OnState: func(s client.State) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -212,13 +222,18 @@ func (d *demo) receive(ctx context.Context, r *demoReplica, token string, connec
 	})
 }
 
-// settle waits a moment for what is still under way.
+// settleTimeout is how long the last events may take to arrive.
+const settleTimeout = 2 * time.Second
+
+// settle waits until all events have arrived, or the timeout is over.
 func (d *demo) settle() {
-	for deadline := time.Now().Add(2 * time.Second); !d.complete() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(settleTimeout); !d.complete() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 }
 
+// complete reports whether each replica has received its gateway's events, each once and
+// in order.
 func (d *demo) complete() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -230,7 +245,8 @@ func (d *demo) complete() bool {
 	return true
 }
 
-// totals sums up. It is an error when something did not arrive as it should.
+// totals prints a summary. It returns an error if a replica lacks an event, or has one twice
+// or out of order.
 func (d *demo) totals() error {
 	published := 0
 	for _, events := range d.published {
@@ -239,10 +255,10 @@ func (d *demo) totals() error {
 	fmt.Fprintf(d.out, "\n%d events published, %d received by %d connections.\n", published, len(d.latencies), len(d.replicas))
 	if len(d.latencies) > 0 {
 		slices.Sort(d.latencies)
-		at := func(p int) time.Duration {
+		percentile := func(p int) time.Duration {
 			return d.latencies[((len(d.latencies)-1)*p+99)/100].Round(time.Microsecond)
 		}
-		fmt.Fprintf(d.out, "From the publish to the gateway: median %v, 99th percentile %v, longest %v.\n", at(50), at(99), at(100))
+		fmt.Fprintf(d.out, "From the publish to the gateway: median %v, 99th percentile %v, longest %v.\n", percentile(50), percentile(99), percentile(100))
 	}
 	if !d.complete() {
 		return errors.New("not every connection received its gateway's events once and in order")

@@ -16,6 +16,7 @@ import (
 	"time"
 )
 
+// A gatewayCmd groups the commands about registered gateways.
 type gatewayCmd struct {
 	Add    gatewayAddCmd    `cmd:"" help:"Register a gateway and print its token."`
 	List   gatewayListCmd   `cmd:"" help:"List gateways."`
@@ -23,15 +24,18 @@ type gatewayCmd struct {
 	Remove gatewayRemoveCmd `cmd:"" help:"Remove a gateway and close its connections."`
 }
 
+// A gatewayAddCmd registers a gateway: POST /gateways. The response has the token in clear
+// text. The node stores only its SHA-256, so the token cannot be shown again.
 type gatewayAddCmd struct {
 	adminFlags
 	Name  string   `arg:"" help:"Display name of the gateway."`
 	ID    string   `name:"id" help:"Gateway id. None: a new UUID." placeholder:"ID"`
 	Org   string   `help:"Id of the gateway's organization." placeholder:"ORG"`
-	Group []string `help:"Group of the gateway; can be repeated." placeholder:"G" sep:"none"`
+	Group []string `help:"Group of the gateway; can be repeated." placeholder:"G" sep:"none"` // no sep: the node reports a comma as an invalid name
 }
 
-// Run registers a gateway.
+// Run registers a gateway. Members without a value are left out, so that the node applies
+// its defaults.
 func (c *gatewayAddCmd) Run(ctx context.Context, w world) error {
 	return c.call(ctx, w, http.MethodPost, "/gateways", struct {
 		Name           string   `json:"name"`
@@ -41,6 +45,8 @@ func (c *gatewayAddCmd) Run(ctx context.Context, w world) error {
 	}{c.Name, c.ID, c.Org, c.Group})
 }
 
+// A gatewayListCmd lists gateways: GET /gateways. It prints one JSON object whatever the number
+// of pages, with a cursor if --limit ended the list.
 type gatewayListCmd struct {
 	adminFlags
 	Limit  int    `help:"Number of gateways to list. None: all." placeholder:"N"`
@@ -55,7 +61,7 @@ func (c *gatewayListCmd) Run(ctx context.Context, w world) error {
 	if c.Limit < 0 {
 		return &usageError{fmt.Errorf("--limit: %d is out of range; want at least 1, or 0 for all", c.Limit)}
 	}
-	out := bufio.NewWriter(w.out)
+	out := bufio.NewWriter(w.out) // keeps the first error, which Flush returns
 	cursor, printed := c.Cursor, 0
 	for first := true; first || cursor != "" && (c.Limit == 0 || printed < c.Limit); first = false {
 		page, err := c.page(ctx, cursor, printed)
@@ -88,6 +94,8 @@ type gatewayPage struct {
 	Cursor   string            `json:"cursor"` // empty at the end
 }
 
+// page fetches the gateways after a cursor, "" for the first ones. printed is how many have
+// been printed, which bounds the size of the last page.
 func (c *gatewayListCmd) page(ctx context.Context, cursor string, printed int) (p gatewayPage, err error) {
 	size := listPage
 	if c.Limit > 0 {
@@ -126,6 +134,7 @@ func writeList(out *bufio.Writer, elements []json.RawMessage, first bool) error 
 	return err
 }
 
+// A gatewayShowCmd shows a gateway: GET /gateways/ID.
 type gatewayShowCmd struct {
 	adminFlags
 	ID string `arg:"" help:"Gateway id."`
@@ -136,6 +145,8 @@ func (c *gatewayShowCmd) Run(ctx context.Context, w world) error {
 	return c.call(ctx, w, http.MethodGet, pathOf("gateways", c.ID), nil)
 }
 
+// A gatewayRemoveCmd removes a gateway: DELETE /gateways/ID. The nodes close its connections
+// with 1008, which tells a gateway not to reconnect with this token.
 type gatewayRemoveCmd struct {
 	adminFlags
 	ID string `arg:"" help:"Gateway id."`
@@ -146,19 +157,23 @@ func (c *gatewayRemoveCmd) Run(ctx context.Context, w world) error {
 	return c.call(ctx, w, http.MethodDelete, pathOf("gateways", c.ID), nil)
 }
 
+// A tokenCmd groups the commands about tokens. A gateway can have two tokens, so that its
+// replicas can be moved to a new one before the old one is revoked.
 type tokenCmd struct {
 	Add    tokenAddCmd    `cmd:"" help:"Add a token to a gateway and print it."`
 	List   tokenListCmd   `cmd:"" help:"List the tokens of a gateway."`
 	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token and close its connections."`
 }
 
+// A tokenAddCmd adds a token: POST /gateways/ID/tokens. The node refuses a third one with 409.
 type tokenAddCmd struct {
 	adminFlags
 	Gateway   string        `arg:"" help:"Gateway id."`
 	ExpiresIn time.Duration `help:"Time until the token expires. None: never." placeholder:"TIME"`
 }
 
-// Run adds a token.
+// Run adds a token. The expiry is a time on this machine's clock; the node compares it with
+// its own.
 func (c *tokenAddCmd) Run(ctx context.Context, w world) error {
 	var body struct {
 		ExpiresAt *time.Time `json:"expiresAt,omitempty"`
@@ -172,6 +187,7 @@ func (c *tokenAddCmd) Run(ctx context.Context, w world) error {
 	return c.call(ctx, w, http.MethodPost, pathOf("gateways", c.Gateway, "tokens"), body)
 }
 
+// A tokenListCmd lists tokens: GET /gateways/ID/tokens. It shows ids and times, not tokens.
 type tokenListCmd struct {
 	adminFlags
 	Gateway string `arg:"" help:"Gateway id."`
@@ -182,6 +198,8 @@ func (c *tokenListCmd) Run(ctx context.Context, w world) error {
 	return c.call(ctx, w, http.MethodGet, pathOf("gateways", c.Gateway, "tokens"), nil)
 }
 
+// A tokenRevokeCmd revokes a token: DELETE /gateways/ID/tokens/TOKEN. The nodes close the
+// connections that authenticated with it.
 type tokenRevokeCmd struct {
 	adminFlags
 	Gateway string `arg:"" help:"Gateway id."`
@@ -193,6 +211,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, w world) error {
 	return c.call(ctx, w, http.MethodDelete, pathOf("gateways", c.Gateway, "tokens", c.Token), nil)
 }
 
+// A statsCmd prints stats: GET /stats of one node.
 type statsCmd struct {
 	adminFlags
 	Gateway string `help:"Id of a gateway, to show only its connections." placeholder:"ID"`
@@ -200,7 +219,7 @@ type statsCmd struct {
 	Cursor  string `help:"Cursor that the previous page ended with." placeholder:"CURSOR"`
 }
 
-// Run prints the stats.
+// Run prints the stats. The node validates the limit.
 func (c *statsCmd) Run(ctx context.Context, w world) error {
 	q := url.Values{}
 	for name, value := range map[string]string{"gatewayId": c.Gateway, "cursor": c.Cursor} {

@@ -74,9 +74,10 @@ minutes, and otherwise ends before it publishes.`,
 		},
 	},
 	"health": {
-		about: `Reads the flags, environment and configuration file of serve, and asks the node
-on this machine. --internal-url asks another node and contradicts
---internal-listen; as flags, either precedes the other's variable.`,
+		about: `Asks the node on this machine, which it finds by the flags, variables and
+configuration file of serve. --internal-url asks another node instead. Give
+only one of --internal-url and --internal-listen: it also precedes the variable
+of the other.`,
 		examples: []string{"gatecast health", "gatecast health --internal-url http://10.0.0.7:9244"},
 	},
 }

@@ -36,7 +36,7 @@ func finalStage(t *testing.T) []string {
 
 // The image has what a node in it needs: the public authorities, a user that is not
 // root by number (so that Kubernetes sees it), and a health check without a shell and
-// without settings of its own. Its internal route is on loopback unless told otherwise.
+// without settings of its own. Its internal route is on loopback by default.
 func TestImage(t *testing.T) {
 	stage := finalStage(t)
 	one := func(instruction string) string {
@@ -60,7 +60,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("USER %s; want numbers, and not root's", user)
 	}
 	if strings.Contains(all, "GATECAST_INTERNAL_LISTEN=") {
-		t.Error("the internal route listens on more than loopback without being told to")
+		t.Error("the internal route listens on more than loopback by default")
 	}
 	var check, entry, command []string
 	_, words, _ := strings.Cut(one("HEALTHCHECK"), "CMD ")

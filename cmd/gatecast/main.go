@@ -28,14 +28,15 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Exit codes.
+// Exit codes. Scripts and supervisors depend on them.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK     = 0 // done, or stopped by a signal
+	exitFailed = 1 // the command was right and did not succeed
+	exitUsage  = 2 // the command line, a variable or the configuration file is wrong
 )
 
-// A world is what a command can read and write. Tests have their own.
+// A world is what a command can read and write: the standard streams. Commands use no other
+// ones, so tests can run them in their own process.
 type world struct {
 	in       io.Reader
 	out, err io.Writer
@@ -45,7 +46,8 @@ func main() {
 	os.Exit(run(stopsignal.Context(), os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// run runs one command until it or ctx ends, and returns the exit code.
+// run runs one command until it or ctx ends, and returns the exit code. It is the whole
+// program but for the process: tests call it.
 func run(ctx context.Context, args []string, w world) int {
 	code, exited := exitOK, false
 	parser := newParser(new(cli),
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, w world) int {
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(w),
 	)
-	unsetEmpty(parser.Model.Node)
+	unsetEmpty(parser.Model.Node) // before kong reads variables
 	for _, a := range args {
 		if !utf8.ValidString(a) { // kong would replace the invalid bytes
 			printError(w, fmt.Errorf("the argument %q is not valid UTF-8", a))
@@ -91,7 +93,8 @@ func unsetIfEmpty(name string) {
 	}
 }
 
-// exitCode prints a command's error and returns the exit code.
+// exitCode prints a command's error and returns the exit code. An error about a setting, such
+// as a port in use, gets the name by which the user gave the setting.
 func exitCode(k *kong.Context, w world, err error) int {
 	if err == nil {
 		return exitOK
@@ -113,7 +116,7 @@ const printTimeout = time.Second
 
 // printError prints an error as one line.
 func printError(w world, err error) {
-	message := strings.Join(strings.Fields(err.Error()), " ")
+	message := strings.Join(strings.Fields(err.Error()), " ") // errors.Join and servers have line breaks
 	printed := make(chan struct{})
 	go func() {
 		defer close(printed)

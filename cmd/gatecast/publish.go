@@ -20,6 +20,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// A publishCmd publishes: POST /events. The target flags exclude each other (xor), and so do
+// the two payload flags. Kong reports it when both are given.
 type publishCmd struct {
 	adminFlags
 	Gateway     []string `help:"Id of a target gateway; can be repeated." placeholder:"ID" sep:"none" xor:"to"`
@@ -59,14 +61,15 @@ func bulkContradiction(given map[string]bool) error {
 	return nil
 }
 
-// draft returns the event that the flags describe.
+// draft returns the event that the flags describe. It checks only what would waste a request
+// or, for a file, what the node could not report by name; the node checks the rest.
 func (c *publishCmd) draft() (*event.Draft, error) {
 	d := &event.Draft{
 		GatewayIDs: c.Gateway, Group: c.Group, All: c.All,
 		Type: c.Type, Key: c.Key, CorrelationID: c.Correlation,
 	}
 	if len(c.Gateway) == 1 {
-		d.GatewayID, d.GatewayIDs = c.Gateway[0], nil
+		d.GatewayID, d.GatewayIDs = c.Gateway[0], nil // a delivery has gatewayId only for a single target
 	}
 	switch {
 	case len(c.Gateway) == 0 && c.Group == "" && !c.All:
@@ -93,11 +96,14 @@ func (c *publishCmd) draft() (*event.Draft, error) {
 // A lineInput is standard input. It refuses UTF-16, which some Windows shells write: the
 // node would take each line feed byte for the end of a line and answer with an error per
 // fragment.
+//
+// It belongs to the goroutine that sends the request.
 type lineInput struct {
 	io.Reader
-	begun bool
+	begun bool // the first bytes have been checked
 }
 
+// Read implements [io.Reader]. UTF-16 shows in the first two bytes of a stream.
 func (in *lineInput) Read(p []byte) (int, error) {
 	n, err := in.Reader.Read(p)
 	if !in.begun && n > 0 {
@@ -109,9 +115,11 @@ func (in *lineInput) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bulk streams standard input to the node and prints its receipts as they come.
+// bulk streams standard input to the node and prints its receipts as they come. Memory does
+// not grow with the input. Each line stands alone: an invalid one has an error in its place
+// and stops nothing. The command fails at the end if there was one.
 func (c *publishCmd) bulk(ctx context.Context, w world) error {
-	response, err := c.do(ctx, http.MethodPost, apiRoot+"/events", "application/x-ndjson", io.NopCloser(&lineInput{Reader: w.in}))
+	response, err := c.do(ctx, http.MethodPost, apiRoot+"/events", "application/x-ndjson", &lineInput{Reader: w.in})
 	if err != nil {
 		return err
 	}
@@ -120,7 +128,7 @@ func (c *publishCmd) bulk(ctx context.Context, w world) error {
 	lines := bufio.NewReader(response)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if bytes.Contains(line, []byte(`"error":`)) {
+		if bytes.Contains(line, []byte(`"error":`)) { // a receipt has no such member
 			refused++
 		}
 		if _, err := w.out.Write(line); err != nil {

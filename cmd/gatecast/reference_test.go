@@ -222,9 +222,9 @@ Exit codes:
 
 An error is one line on standard error: what is wrong, with which value, and what to do.
 
-[Client commands](#flags-of-client-commands) wait up to 10 seconds for a node that is starting: for its token file
-and its listener. Those that change something also wait until ` + "`/ready`" + ` is 200. They then send their
-request once.
+[Client commands](#flags-of-client-commands) wait up to 10 seconds for a node that is starting: for
+its token file and its listener. Those that change something also wait until ` + "`/ready`" + ` is 200. They
+then send their request once.
 
 `)
 	leaves := app.Leaves(true)

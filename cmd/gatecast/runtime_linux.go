@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// serveGOGC lets the heap grow to three times what is alive before it is
-	// collected, Go's default being twice: a collection costs what is alive, and
-	// in a connect storm that came to an eighth of the processor time. What is
-	// held for that is given back when the node is quiet again.
+	// serveGOGC lets the heap grow to three times the live heap before a collection;
+	// Go's default is twice. The cost of a collection depends on the live heap: with
+	// the default, collections took an eighth of the processor time of a connect storm.
+	// The node returns the memory to the system when it is quiet again.
 	serveGOGC = 200
-	// memoryShare is the part of its container's memory that the process may
-	// have before the heap is collected more often instead.
+	// memoryShare is the fraction of the container's memory limit above which Go
+	// collects more often.
 	memoryShare = 0.9
 )
 
-// tuneCollector sets the garbage collector up for a node. GOGC and GOMEMLIMIT, where
-// they are set, stand.
+// tuneCollector configures the garbage collector for a node. GOGC and GOMEMLIMIT in the
+// environment take precedence.
 func tuneCollector(logger *slog.Logger) {
 	for _, name := range []string{"GOGC", "GOMEMLIMIT", "AUTOMEMLIMIT"} {
 		unsetIfEmpty(name)
@@ -33,18 +33,18 @@ func tuneCollector(logger *slog.Logger) {
 		debug.SetGCPercent(serveGOGC)
 	}
 	if _, err := memlimit.Set(memlimit.WithRatio(memoryShare)); err != nil {
-		logger.Warn("the container's memory limit is not known; set GOMEMLIMIT", "error", err)
+		logger.Warn("cannot read the container's memory limit; set GOMEMLIMIT", "error", err)
 	}
 }
 
-// spareLoops gives Go one processor more than there are loops, and returns how many
-// loops there are: one for each processor Go had, if none are asked for.
+// spareLoops returns the number of event loops, by default one per processor that Go uses,
+// and gives Go one processor more than that.
 //
-// A loop asleep in epoll_wait keeps its processor, in the scheduler's books, until
-// Go's monitor takes it away, and on a node that is not busy the monitor looks every
-// ten milliseconds. With every processor kept so, nobody looks at the network for
-// publishers and handshakes, which then wait for up to twenty. GOMAXPROCS, where it is
-// set, says how many processors the loops and handshakes keep busy.
+// The reason: for Go's scheduler, a loop that sleeps in epoll_wait occupies its processor
+// until the runtime's monitor takes it back, which can take 10 ms on a quiet node. Without a
+// free processor, nothing polls the network for publishers and handshakes, which then wait
+// for up to 20 ms. Where GOMAXPROCS is set, it is the number of processors that loops and
+// handshakes may keep busy.
 func spareLoops(loops int) int {
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)

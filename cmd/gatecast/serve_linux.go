@@ -22,6 +22,7 @@ import (
 
 // Run serves until a signal and then drains. SIGHUP reloads files.
 func (c *serveCmd) Run(ctx context.Context, w world) error {
+	// Kong has called Validate, so an error from here on is not wrong usage.
 	cfg := node.Config{Settings: c.Settings, Version: buildVersion(), Logger: slog.New(c.logHandler(w))}
 	tuneCollector(cfg.Logger)
 	cfg.Shards = spareLoops(cfg.Shards)
@@ -58,7 +59,7 @@ func startNode(ctx context.Context, cfg node.Config) (*node.Node, error) {
 		node *node.Node
 		err  error
 	}
-	done := make(chan started, 1)
+	done := make(chan started, 1) // buffered: nobody receives after the timeout
 	go func() {
 		n, err := node.Start(ctx, cfg)
 		done <- started{n, err}

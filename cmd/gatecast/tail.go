@@ -15,6 +15,9 @@ import (
 	"github.com/gatecast/gatecast/internal/certs"
 )
 
+// A tailCmd connects as a gateway, with the same client package as real gateways. Standard
+// output has events only, one per line, so that it can be piped; changes of the connection go
+// to standard error.
 type tailCmd struct {
 	URL      string `name:"url" help:"URL of the node's gateway listener, as in wss://HOST:9243." required:"" env:"GATECAST_URL" placeholder:"URL"`
 	Token    string `help:"Token of the gateway. Other users can see flags, not variables." required:"" env:"GATECAST_TOKEN" placeholder:"T"`
@@ -31,7 +34,7 @@ func (c *tailCmd) Run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx) // the cause is a failed write, which must not be retried
 	defer cancel(nil)
 	err = client.Run(ctx, client.Config{
 		URL:          c.URL,
@@ -39,7 +42,7 @@ func (c *tailCmd) Run(ctx context.Context, w world) error {
 		TLS:          trust,
 		Since:        c.Since,
 		ReplayLatest: c.Latest,
-		NoAcks:       !c.Ack,
+		NoAcks:       !c.Ack, // a person who watches must not make the platform believe that events were applied
 		Handler: func(_ context.Context, e client.Event) error {
 			_, err := fmt.Fprintf(w.out, "%s\n", e.Raw)
 			if err != nil {
@@ -58,7 +61,8 @@ func (c *tailCmd) Run(ctx context.Context, w world) error {
 	return err
 }
 
-// trust returns how the node's certificate is verified.
+// trust returns how the node's certificate is verified: by --ca-file, by the system's roots,
+// or not at all with --insecure.
 func (c *tailCmd) trust() (*tls.Config, error) {
 	if c.CAFile == "" {
 		return &tls.Config{InsecureSkipVerify: c.Insecure}, nil
@@ -70,7 +74,7 @@ func (c *tailCmd) trust() (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots, InsecureSkipVerify: c.Insecure}, nil
 }
 
-// printState prints a change of the connection's state.
+// printState prints a change of the connection's state. It never prints the token.
 func printState(out io.Writer, s client.State) {
 	switch s.Phase {
 	case client.Connected:

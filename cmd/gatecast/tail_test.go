@@ -47,7 +47,7 @@ func serveTail(t *testing.T, heard chan<- string, asked chan<- http.Header) *htt
 			t.Errorf("read: %v", err)
 		}
 		if ws.Cipher(payload, h.Mask, 0); h.OpCode == ws.OpClose {
-			heard <- "goodbye"
+			heard <- "close"
 		} else {
 			heard <- string(payload)
 		}
@@ -63,7 +63,7 @@ func TestTailFlags(t *testing.T) {
 		flags                tailCmd
 		since, replay, hears string
 	}{
-		{"acks nothing by default", tailCmd{Since: "k3f9-7"}, "k3f9-7", "", "goodbye"},
+		{"acks nothing by default", tailCmd{Since: "k3f9-7"}, "k3f9-7", "", "close"},
 		{"latest, acked", tailCmd{Since: "k3f9-7", Latest: true, Ack: true}, "k3f9-7", "latest", `{"type":"event.ack","id":"k3f9-501"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -72,11 +72,11 @@ func TestTailFlags(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			lines, out := io.Pipe()
-			told := make(lineWriter, 100)
+			states := make(lineWriter, 100)
 			tail := c.flags
 			tail.URL, tail.Token, tail.Insecure = strings.Replace(srv.URL, "https", "wss", 1), "t", true
 			ended := make(chan error, 1)
-			go func() { ended <- tail.Run(ctx, world{nil, out, told}) }()
+			go func() { ended <- tail.Run(ctx, world{nil, out, states}) }()
 			if h := <-asked; h.Get("Last-Event-ID") != c.since || h.Get("Replay") != c.replay {
 				t.Errorf("asked with %v", h)
 			}
@@ -93,8 +93,8 @@ func TestTailFlags(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Errorf("tail ends with %v", err)
 			}
-			<-told // connected
-			if line := <-told; !strings.Contains(line, "not_retained") || !strings.Contains(line, "k3f9-500") {
+			<-states // connected
+			if line := <-states; !strings.Contains(line, "not_retained") || !strings.Contains(line, "k3f9-500") {
 				t.Errorf("standard error %q, want a line about the resync", line)
 			}
 		})

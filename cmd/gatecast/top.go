@@ -17,21 +17,26 @@ import (
 	"golang.org/x/term"
 )
 
+// A topCmd shows the stats of one node: GET /stats and GET /ready, every interval.
 type topCmd struct {
 	adminFlags
 	Interval time.Duration `help:"Time between two updates, at least 100ms." default:"1s" placeholder:"TIME"`
 	Once     bool          `help:"Print once and exit, as without a terminal."`
 }
 
+// minInterval bounds what a viewer costs the node.
 const minInterval = 100 * time.Millisecond
 
-// Run shows the stats until it is told to end, or once.
+// Run shows the stats until a key or a signal ends it; without a terminal, once.
 func (c *topCmd) Run(ctx context.Context, w world) error {
 	if c.Interval < minInterval {
-		return &usageError{fmt.Errorf("--interval: %v is too short; want %v or more", c.Interval, minInterval)}
+		return &usageError{fmt.Errorf("--interval: %v is out of range; want at least %v", c.Interval, minInterval)}
 	}
 	t := &top{flags: c.adminFlags}
-	if err := t.look(ctx); err != nil {
+	if err := t.flags.connect(ctx, false); err != nil { // not within the timeout of a poll
+		return err
+	}
+	if err := t.poll(ctx); err != nil {
 		return err
 	}
 	screen, ok := asTerminal(w.out)
@@ -42,26 +47,30 @@ func (c *topCmd) Run(ctx context.Context, w world) error {
 	return t.watch(ctx, screen, w.in, c.Interval)
 }
 
-// A top asks a node for its stats again and again.
+// A top polls a node's stats. It belongs to one goroutine.
 type top struct {
 	flags adminFlags
 	view  topView
 }
 
-// fullEvery is how many looks pass between two that list all connections of a node
-// that has more than manyConnections: its loops and its encoder have other work.
+// On a node with more than manyConnections, only every fullEvery-th poll lists all of them:
+// a long list costs the node's loops and its encoder time that deliveries need.
 const (
 	manyConnections = 2000
 	fullEvery       = 10
 )
 
-// look asks the node. What a look in vain has not brought stays as it was.
-func (t *top) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+// pollTimeout is how long a node may take to respond to one poll.
+const pollTimeout = 10 * time.Second
+
+// poll fetches the stats and the readiness. An error leaves the view as it was.
+func (t *top) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	v := &t.view
 	path := "/stats"
-	full := len(v.busiest) <= manyConnections || v.looks%fullEvery == 0
+	// The list decides by the last full one, since a short one has one connection.
+	full := len(v.busiest) <= manyConnections || v.polls%fullEvery == 0
 	if !full {
 		path += "?limit=1"
 	}
@@ -70,6 +79,7 @@ func (t *top) look(ctx context.Context) error {
 		return err
 	}
 	v.notReady = ""
+	// A 503 is an error here; its message is the reason that the node gives.
 	if err := t.get(ctx, "/ready", new(struct{})); err != nil {
 		v.notReady = err.Error()
 	}
@@ -77,20 +87,21 @@ func (t *top) look(ctx context.Context) error {
 	return nil
 }
 
-func (t *top) get(ctx context.Context, path string, answer any) error {
+// get decodes the JSON of a path into response.
+func (t *top) get(ctx context.Context, path string, response any) error {
 	in, err := t.flags.do(ctx, http.MethodGet, path, "", nil)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if err := json.NewDecoder(in).Decode(answer); err != nil {
-		return fmt.Errorf("the node's answer is not as expected: %w", err)
+	if err := json.NewDecoder(in).Decode(response); err != nil {
+		return fmt.Errorf("the node's response cannot be decoded: %w", err)
 	}
 	return nil
 }
 
-// What a terminal is told: to show another screen, without a cursor, for the time
-// being; and to write over what is there.
+// Control sequences of a terminal (ECMA-48 and xterm): the alternate screen without a cursor
+// while top runs, and what is needed to overwrite the last frame without flicker.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l"
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -99,18 +110,22 @@ const (
 	eraseBelow  = "\x1b[J"
 )
 
-// watch shows a frame every interval until a key or a signal ends it. A node that
-// is out of reach for a while does not.
+// ctrlC is the byte that Ctrl-C sends in raw mode, in which it is not a signal.
+const ctrlC = 3
+
+// watch draws a frame every interval until a key or a signal ends it. It goes on while the
+// node is unreachable.
 func (t *top) watch(ctx context.Context, screen *os.File, in io.Reader, interval time.Duration) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if keys, ok := asTerminal(in); ok {
+		// Raw mode, so that a key needs no Enter. It must be undone on every way out.
 		old, err := term.MakeRaw(int(keys.Fd()))
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, term.Restore(int(keys.Fd()), old)) }()
-		go awaitQuit(keys, cancel) // until the process ends: a read of a terminal cannot be broken off
+		go awaitQuit(keys, cancel) // ends with the process: a read of a terminal cannot be interrupted
 	}
 	if _, err := io.WriteString(screen, enterScreen); err != nil {
 		return err
@@ -118,7 +133,7 @@ func (t *top) watch(ctx context.Context, screen *os.File, in io.Reader, interval
 	defer func() { _, _ = io.WriteString(screen, leaveScreen) }()
 	next := time.NewTicker(interval)
 	defer next.Stop()
-	for {
+	for { // the first frame has what Run polled
 		if err := t.draw(screen); err != nil {
 			return err
 		}
@@ -127,15 +142,16 @@ func (t *top) watch(ctx context.Context, screen *os.File, in io.Reader, interval
 			return nil
 		case <-next.C:
 		}
-		t.view.trouble = ""
-		if err := t.look(ctx); err != nil {
-			t.view.trouble, t.view.now = err.Error(), time.Now()
+		t.view.failure = ""
+		if err := t.poll(ctx); err != nil {
+			t.view.failure, t.view.now = err.Error(), time.Now()
 		}
 	}
 }
 
-// draw writes a frame over the last one, in one write.
+// draw overwrites the last frame, in one write.
 func (t *top) draw(screen *os.File) error {
+	// The size is read for each frame, so that no signal handler for changes is needed.
 	width, height, err := term.GetSize(int(screen.Fd()))
 	if err != nil {
 		return err
@@ -146,26 +162,26 @@ func (t *top) draw(screen *os.File) error {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(line + eraseLine)
+		b.WriteString(line + eraseLine) // the frame before may have had a longer line
 	}
 	b.WriteString(eraseBelow)
 	_, err = io.WriteString(screen, b.String())
 	return err
 }
 
-// awaitQuit calls quit on q, Ctrl-C, or the end of the keys.
+// awaitQuit calls quit on q, Ctrl-C or the end of input.
 func awaitQuit(keys io.Reader, quit func()) {
 	defer quit()
 	b := make([]byte, 1)
 	for {
 		n, err := keys.Read(b)
-		if err != nil || n == 1 && (b[0] == 'q' || b[0] == 'Q' || b[0] == 3) {
+		if err != nil || n == 1 && (b[0] == 'q' || b[0] == 'Q' || b[0] == ctrlC) {
 			return
 		}
 	}
 }
 
-// asTerminal returns the file behind a reader or writer, if it is a terminal.
+// asTerminal returns a reader or writer as a file if it is a terminal.
 func asTerminal(v any) (*os.File, bool) {
 	f, ok := v.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd()))

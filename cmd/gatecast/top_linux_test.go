@@ -41,7 +41,7 @@ func statsText(connections, shards, delivered int) string {
 }
 
 // look adds what a node says of itself to a view.
-func (v *topView) look(t *testing.T, text string, full bool, after time.Duration) {
+func (v *topView) poll(t *testing.T, text string, full bool, after time.Duration) {
 	t.Helper()
 	var s nodeStats
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -56,32 +56,32 @@ func TestTopView(t *testing.T) {
 		width, height int
 		make          func(v *topView)
 	}{
-		{"first-look", 0, 0, func(v *topView) { v.look(t, statsText(25, 2, 800), true, 0) }},
+		{"first-poll", 0, 0, func(v *topView) { v.poll(t, statsText(25, 2, 800), true, 0) }},
 		{"rates", 100, 24, func(v *topView) {
-			v.look(t, statsText(5, 2, 800), true, 0)
-			v.look(t, statsText(5, 2, 2800), true, 2*time.Second)
+			v.poll(t, statsText(5, 2, 800), true, 0)
+			v.poll(t, statsText(5, 2, 2800), true, 2*time.Second)
 		}},
-		{"small", 60, 12, func(v *topView) { v.look(t, statsText(25, 64, 800), true, 0) }},
-		{"tiny", 10, 3, func(v *topView) { v.look(t, statsText(25, 64, 800), true, 0) }},
-		{"started-anew", 100, 24, func(v *topView) {
-			v.look(t, statsText(1, 2, 800), true, 0)
-			v.look(t, strings.Replace(statsText(1, 2, 4), "07:00:00Z", "09:59:59Z", 1), true, time.Second)
+		{"small", 60, 12, func(v *topView) { v.poll(t, statsText(25, 64, 800), true, 0) }},
+		{"tiny", 10, 3, func(v *topView) { v.poll(t, statsText(25, 64, 800), true, 0) }},
+		{"restarted", 100, 24, func(v *topView) {
+			v.poll(t, statsText(1, 2, 800), true, 0)
+			v.poll(t, strings.Replace(statsText(1, 2, 4), "07:00:00Z", "09:59:59Z", 1), true, time.Second)
 		}},
-		{"list-of-a-while-ago", 100, 24, func(v *topView) {
-			v.look(t, statsText(3, 1, 800), true, 0)
-			v.look(t, statsText(1, 1, 803), false, 4*time.Second)
+		{"old-list", 100, 24, func(v *topView) {
+			v.poll(t, statsText(3, 1, 800), true, 0)
+			v.poll(t, statsText(1, 1, 803), false, 4*time.Second)
 		}},
 		{"nothing-yet", 100, 24, func(v *topView) {
 			text := strings.Replace(statsText(0, 1, 0), `"2027-01-31T09:59:00Z","lastFailureReason":"slow consumer"`, `null,"lastFailureReason":null`, 1)
-			v.look(t, text, true, 0)
+			v.poll(t, text, true, 0)
 		}},
 		{"not-ready", 100, 24, func(v *topView) {
-			v.look(t, statsText(1, 1, 800), true, 0)
+			v.poll(t, statsText(1, 1, 800), true, 0)
 			v.notReady = "unavailable: the event log cannot be read"
 		}},
-		{"out-of-reach", 100, 24, func(v *topView) {
-			v.look(t, statsText(1, 1, 800), true, 0)
-			v.trouble, v.now = "no node answers\x1b[2J", topStart.Add(7*time.Second)
+		{"unreachable", 100, 24, func(v *topView) {
+			v.poll(t, statsText(1, 1, 800), true, 0)
+			v.failure, v.now = "no node responds\x1b[2J", topStart.Add(7*time.Second)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestTopView(t *testing.T) {
 	}
 }
 
-// A fakeNode answers the stats.
+// A fakeNode serves stats.
 func fakeNode(t *testing.T, handler http.HandlerFunc) {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -136,7 +136,7 @@ func TestTopUsage(t *testing.T) {
 	}
 }
 
-// Of a node with many connections the list is not asked for at each look.
+// On a node with many connections, only some polls list all of them.
 func TestTopSparesTheNode(t *testing.T) {
 	var asked []string
 	fakeNode(t, func(w http.ResponseWriter, r *http.Request) {
@@ -150,7 +150,7 @@ func TestTopSparesTheNode(t *testing.T) {
 	c := topCmd{adminFlags: adminFlags{InternalURL: os.Getenv("GATECAST_INTERNAL_URL"), AdminTokenFile: os.Getenv("GATECAST_ADMIN_TOKEN_FILE")}}
 	v := &top{flags: c.adminFlags}
 	for range fullEvery + 2 {
-		if err := v.look(t.Context()); err != nil {
+		if err := v.poll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -241,7 +241,7 @@ func TestTopOnATerminal(t *testing.T) {
 	}
 }
 
-// A node that goes away is told of, and the last figures stay.
+// An unreachable node is reported, and the last figures stay.
 func TestTopGoesOn(t *testing.T) {
 	gone := make(chan struct{})
 	fakeNode(t, func(w http.ResponseWriter, r *http.Request) {
@@ -259,7 +259,7 @@ func TestTopGoesOn(t *testing.T) {
 	}()
 	readUntil(t, person, "edge-0")
 	close(gone)
-	readUntil(t, person, "OUT OF REACH")
+	readUntil(t, person, "UNREACHABLE")
 	readUntil(t, person, "edge-0")
 	if _, err := person.WriteString("q"); err != nil {
 		t.Fatal(err)

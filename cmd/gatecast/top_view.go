@@ -14,7 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// nodeStats is what top reads of the stats.
+// nodeStats is the part of a node's stats that top shows. The JSON names are the same,
+// without regard to case.
 type nodeStats struct {
 	GatewayConnections struct {
 		TotalActive int64
@@ -33,11 +34,13 @@ type nodeStats struct {
 	}
 }
 
+// shardStats are the stats of one event loop.
 type shardStats struct {
 	Connections, Gateways, Queued int64
 	Delivered                     uint64
 }
 
+// connStats are the stats of one connection.
 type connStats struct {
 	GatewayID, RemoteAddr, Status string
 	ConnectedAt, LastHeartbeat    time.Time
@@ -46,27 +49,30 @@ type connStats struct {
 	Shard                         int
 }
 
-// A topView is what top shows. Its lines depend on nothing else.
+// A topView is what top shows. Its lines depend on nothing else, so tests need no node.
 type topView struct {
+	// Of the last successful poll, and of the one before it.
 	stats    *nodeStats
 	at       time.Time
-	before   *nodeStats // of the look before, for rates; nil: there is none, or the node was started anew
+	before   *nodeStats // for rates; nil: none, or the node has restarted since
 	beforeAt time.Time
-	looks    int
+	polls    int
 
-	now       time.Time   // of the last look, also in vain
-	busiest   []connStats // all connections, the busiest first
+	// Of the last poll that listed all connections.
+	busiest   []connStats // the busiest first
 	busiestAt time.Time
 
-	notReady string // why the node is not; empty: it is
-	trouble  string // why the last look was in vain
+	// Of the last poll, also if it failed.
+	now      time.Time
+	notReady string // why the node is not ready; empty: it is ready
+	failure  string // why the poll failed; empty: it did not
 }
 
-// add adds the stats of a look. They have all connections, or if not full, some.
+// add adds the stats of a poll. With full they have all connections, else only some.
 func (v *topView) add(s *nodeStats, full bool, now time.Time) {
 	v.before, v.beforeAt = v.stats, v.at
 	v.stats, v.at, v.now = s, now, now
-	v.looks++
+	v.polls++
 	if b := v.before; b != nil && (b.Node.ID != s.Node.ID || !b.Node.StartedAt.Equal(s.Node.StartedAt)) {
 		v.before = nil
 	}
@@ -83,15 +89,15 @@ func (v *topView) add(s *nodeStats, full bool, now time.Time) {
 // busiestPrinted is how many connections are shown when no terminal bounds them.
 const busiestPrinted = 20
 
-// lines returns the view as lines for a terminal of a size; of no size, 0 and 0,
-// for a file.
+// lines returns the view as lines that fit a terminal's size. Width and height 0 are for a
+// file, which has no bounds.
 func (v *topView) lines(width, height int) []string {
 	lines := v.head()
 	shards := v.shardTable()
 	lines = append(append(lines, ""), clipRows(shards, height/3)...)
 	room := busiestPrinted
 	if height > 0 {
-		room = max(height-len(lines)-2, 0) // two lines of heading
+		room = max(height-len(lines)-2, 0) // an empty line and the title
 	}
 	lines = append(lines, "")
 	lines = append(lines, v.busiestTable(room)...)
@@ -104,7 +110,7 @@ func (v *topView) lines(width, height int) []string {
 	return lines
 }
 
-// clipRows bounds a table to some rows, of which the last says how many are left out.
+// clipRows returns at most most rows of a table. The last one counts those left out.
 func clipRows(table []string, most int) []string {
 	if most == 0 || len(table) <= most {
 		return table
@@ -113,12 +119,13 @@ func clipRows(table []string, most int) []string {
 	return append(slices.Clone(table[:most-1]), fmt.Sprintf("… and %d more", len(table)-most+1))
 }
 
+// head returns the lines about the node as a whole.
 func (v *topView) head() []string {
 	s := v.stats
 	state := "Ready"
 	switch {
-	case v.trouble != "":
-		state = "OUT OF REACH for " + age(v.at, v.now) + ": " + v.trouble
+	case v.failure != "":
+		state = "UNREACHABLE for " + age(v.at, v.now) + ": " + v.failure
 	case v.notReady != "":
 		state = "NOT READY: " + v.notReady
 	}
@@ -142,7 +149,7 @@ func (v *topView) head() []string {
 	}
 }
 
-// rate returns by how much a total has grown a second since the look before.
+// rate returns the growth of a total per second since the poll before, "–" if unknown.
 func (v *topView) rate(total func(*nodeStats) uint64) string {
 	if v.before == nil {
 		return "–"
@@ -154,6 +161,7 @@ func (v *topView) rate(total func(*nodeStats) uint64) string {
 	return count(int64(r + 0.5))
 }
 
+// shardTable returns a heading and a row per shard.
 func (v *topView) shardTable() []string {
 	rows := [][]string{{"SHARD", "CONNECTIONS", "GATEWAYS", "QUEUED", "DELIVERED", "DELIVERED/s"}}
 	for i, s := range v.stats.Node.Shards {
@@ -163,7 +171,7 @@ func (v *topView) shardTable() []string {
 	return table(rows, 0)
 }
 
-// busiestTable has a title, a heading and up to n connections.
+// busiestTable returns a title, a heading and a row for each of up to n connections.
 func (v *topView) busiestTable(n int) []string {
 	title := "Busiest connections, by queued bytes, then events sent"
 	if v.busiestAt.Before(v.now) {
@@ -179,8 +187,8 @@ func (v *topView) busiestTable(n int) []string {
 	return append([]string{title}, table(rows, 3)...)
 }
 
-// table lays out rows. The first so many columns stand to the left, the others to
-// the right.
+// table aligns the cells of rows: the first left columns to the left, the others, which are
+// numbers, to the right.
 func table(rows [][]string, left int) []string {
 	widths := make([]int, len(rows[0]))
 	for _, r := range rows {
@@ -202,8 +210,8 @@ func table(rows [][]string, left int) []string {
 	return lines
 }
 
-// fit cuts a line to a width, unless that is 0, and takes out what would steer a
-// terminal.
+// fit cuts a line to a width, unless that is 0. It removes characters that control a
+// terminal: names of gateways and errors come from others.
 func fit(line string, width int) string {
 	line = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -217,7 +225,7 @@ func fit(line string, width int) string {
 	return line
 }
 
-// count writes a number with commas between thousands.
+// count formats a number with commas between thousands.
 func count[N int64 | uint64](n N) string {
 	digits := fmt.Sprint(n)
 	var b strings.Builder
@@ -230,7 +238,7 @@ func count[N int64 | uint64](n N) string {
 	return b.String()
 }
 
-// sizeOf writes a number of bytes with a unit.
+// sizeOf formats a number of bytes with a unit.
 func sizeOf(n int64) string {
 	f := float64(n)
 	for _, unit := range []string{"B", "KiB", "MiB"} {
@@ -245,7 +253,7 @@ func sizeOf(n int64) string {
 	return fmt.Sprintf("%.1f GiB", f)
 }
 
-// age writes how long ago a time was; clocks that differ make it no less than nothing.
+// age formats the time between since and now. A negative time, from clocks that differ, is 0.
 func age(since, now time.Time) string {
 	d := max(now.Sub(since), 0)
 	switch {

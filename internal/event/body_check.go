@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// A shared log can contain messages of other programs. This file tells them from events
-// of gatecast. The log checks every event that it reads, so the code is written for
-// speed: it allocates nothing and looks at eight bytes of a string at a time.
+// A shared log can contain messages of other programs. This file finds them. The log
+// checks every event that it reads, so the code is written for speed: it allocates
+// nothing and looks at eight bytes of a string at a time.
 
 // ReadBody reports whether body is what [Event.AppendBody] makes of an event for a
 // target, apart from members that a later version may add: one compact JSON object in

@@ -25,7 +25,7 @@ const checkedTail = `,"timestamp":"2026-11-24T02:04:05.000000600Z","correlationI
 
 var edge = Target{GatewayIDs: []string{"edge"}}
 
-// Messages of other programs are told from events of gatecast.
+// Messages of other programs are not taken for events of gatecast.
 func TestReadBody(t *testing.T) {
 	group := Target{Group: "g"}
 	for _, c := range []struct {

@@ -94,8 +94,9 @@ func (f *Front) resume(up *upgrade) *shard.Resume {
 	return f.cfg.Resume(ctx, up.since, up.latest)
 }
 
-// admit decides whether a request is upgraded. The checks are in order of cost: those
-// that an attacker can trigger most often come first.
+// admit decides whether a request is upgraded. The checks are in order of cost. Cheap ones
+// come first, so that a flood of attempts does not reach the platform. The quota is last:
+// only connections that pass everything else count.
 func (f *Front) admit(head *http1.Head, remote netip.AddrPort, cert *x509.Certificate, now time.Time) (*admission, *refusal) {
 	if !f.addressAllowed(remote.Addr()) {
 		return nil, forbidden()
@@ -137,7 +138,9 @@ func (f *Front) identityRefusal(err error) *refusal {
 	return unauthorized()
 }
 
-// identify returns the grant of a token, or of a certificate when there is no token.
+// identify returns the grant of a token, or of a certificate when there is no token. It
+// calls CatchUp before it refuses a certificate: another node can have registered the
+// gateway a moment ago. Config.Verify does the same for tokens.
 func (f *Front) identify(token string, cert *x509.Certificate) (*auth.Grant, error) {
 	if token != "" || cert == nil {
 		return f.cfg.Verify(token)

@@ -11,6 +11,13 @@
 // and then closed would reconnect at once, and a gateway that gets an unknown 4xx can exit
 // for good.
 //
+// Bounds: 512 pending connections, each for at most 10 s. While all slots are in use, the
+// oldest pending connection whose peer is slow is closed after one second, so slow peers
+// cannot keep others out. The head of a request has at most [http1.MaxHead] bytes.
+//
+// A drain has two steps. [Front.StopUpgrades] refuses upgrades, and serves other requests.
+// [Front.Drain] closes the listeners.
+//
 // Nouns: a pending connection is accepted and not handed over yet; a refusal is the
 // response to a request that is not served; the connection quota is the number of
 // connections that a node, a gateway and an organization can have.

@@ -154,7 +154,8 @@ func serveLocal(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve serves a connection. read is what was already read from it.
+// serve hands a connection to net/http, or refuses it when too many are open. read is what
+// was already read from it.
 func (h *httpServer) serve(c *poller.Conn, read []byte, client netip.AddrPort) {
 	select {
 	case h.open <- struct{}{}:

@@ -16,7 +16,8 @@ type Limits struct {
 }
 
 // acquireQuota counts a connection against the quotas, or returns the refusal. The caller
-// calls release once, on any goroutine, when the connection has ended.
+// calls release once, on any goroutine, when the connection has ended. It increments first
+// and checks afterwards, so that concurrent connections cannot pass a limit together.
 func (f *Front) acquireQuota(g *auth.Grant) (release func(), refused *refusal) {
 	used := make([]*atomic.Int32, 0, 2)
 	release = func() {

@@ -124,8 +124,9 @@ func checkUpgrade(head *http1.Head) *refusal {
 	return nil
 }
 
-// setPosition sets the position to resume after, and how. A header comes before the
-// query.
+// setPosition sets the position to resume after, and how. A header comes before the query.
+// The query is parsed strictly: a position that two parsers read differently would resume
+// after the wrong event.
 func (up *upgrade) setPosition(head *http1.Head) *refusal {
 	query, err := strict.PickQuery(head.URL.RawQuery, "since", "replay")
 	if err != nil {

@@ -110,6 +110,7 @@ func (c *Conn) Idle() { c.serving.Store(false) }
 // connection, as httputil.ReverseProxy does, does not look into the server's buffer.
 func (c *Conn) Raw() { c.raw.Store(true) }
 
+// readRaw gives bytes unchecked, after Raw.
 func (c *Conn) readRaw(p []byte) (int, error) {
 	if len(c.buf) > 0 {
 		n := copy(p, c.buf)
@@ -119,7 +120,7 @@ func (c *Conn) readRaw(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// drop removes n bytes from buf.
+// drop removes n bytes from the start of buf.
 func (c *Conn) drop(n int) {
 	if c.buf = c.buf[n:]; len(c.buf) == 0 {
 		c.buf, c.borrowed = nil, false // an idle connection holds no buffer
@@ -133,7 +134,8 @@ func (c *Conn) own() {
 	}
 }
 
-// giveHead gives a part of a checked head.
+// giveHead gives a part of a checked head. In the common case buf lies in p, and the copy
+// moves nothing.
 func (c *Conn) giveHead(p []byte) int {
 	n := copy(p, c.buf[:c.pass])
 	c.drop(n)
@@ -316,6 +318,7 @@ func looksLikeHTTP(b []byte) bool {
 	return true
 }
 
+// refuse ends the connection with the response to a refused request.
 func (c *Conn) refuse(bad *Error) error { return c.answer(c.Conn, c.rules.Refuse(bad)) }
 
 // answerTimeout limits the write of a response that ends a connection.
@@ -344,6 +347,7 @@ func (c *Conn) startHead() {
 	}
 }
 
+// endHead restores the server's deadline after a head.
 func (c *Conn) endHead() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,6 +24,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// malformed is the error of a request that breaks the grammar.
 func malformed(message string) *Error { return &Error{http.StatusBadRequest, message} }
 
 // Errors that servers answer in different ways.
@@ -55,6 +56,7 @@ const typicalFields = 12
 // Chunked is the Length of a body in the chunked transfer coding.
 const Chunked = -1
 
+// A field is one header line.
 type field struct{ name, value string }
 
 // Text returns the head as sent, with the empty line that ends it.
@@ -124,7 +126,8 @@ func Parse(text []byte) (*Head, *Error) {
 	return h, nil
 }
 
-// parseFields parses the lines after the request line (RFC 9112 section 5).
+// parseFields parses the lines after the request line (RFC 9112 section 5). Names and
+// values are substrings of h.text, so a field costs no allocation.
 func (h *Head) parseFields(rest string) *Error {
 	h.fields = h.few[:0]
 	var line string
@@ -179,7 +182,9 @@ func parseVersion(s string) (major, minor int, ok bool) {
 	return int(digits[0] - '0'), int(digits[2] - '0'), true
 }
 
-// parseTarget parses the request target (RFC 9112 section 3.2).
+// parseTarget parses the request target (RFC 9112 section 3.2). It accepts the origin form,
+// the absolute form of http and https, and * with OPTIONS. The authority form is for
+// proxies.
 func (h *Head) parseTarget() *Error {
 	for i := range len(h.Target) {
 		if h.Target[i] < '!' || h.Target[i] == 0x7f {
@@ -205,7 +210,8 @@ func (h *Head) parseTarget() *Error {
 	return nil
 }
 
-// checkHost checks the Host field (RFC 9112 section 3.2).
+// checkHost checks the Host field (RFC 9112 section 3.2). Two Host fields, or a malformed
+// one, can route a request differently in a proxy and in the server.
 func (h *Head) checkHost() *Error {
 	switch host, lines := h.Value("host"); {
 	case lines > 1:
@@ -305,6 +311,7 @@ func parseLength(s string) (int64, bool) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
+// hasPrefixFold reports whether s starts with prefix, without case.
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }

@@ -38,7 +38,9 @@ func (s *Scanner) Next(b []byte) (*Head, *Error) {
 	return nil, bad
 }
 
-// end returns the length of the head at the start of b, 0 while it is not complete.
+// end returns the length of the head at the start of b, 0 while it is not complete. Each
+// byte is looked at once, also when the head arrives a byte at a time. A line must end with
+// CR LF: servers differ in what they accept besides that.
 func (s *Scanner) end(b []byte) (int, *Error) {
 	for i := s.checked; i < len(b); i++ {
 		switch c := b[i]; {

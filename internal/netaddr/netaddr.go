@@ -52,7 +52,8 @@ func Contains(ranges []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// Of returns a TCP address as a netip.AddrPort, and the zero value for any other address.
+// Of returns a TCP address as a netip.AddrPort, and the zero value for any other address. It
+// removes an IPv4 mapping, and keeps a zone.
 func Of(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -23,15 +23,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// apiLog is the event log as the api wants it.
+// apiLog implements api.Log.
 type apiLog struct{ *eventlog.Log }
 
-// AppendAsync returns the log's own pending append as the api's.
+// AppendAsync returns the log's pending append as the API's type.
 func (l apiLog) AppendAsync(ev *event.Event, body []byte) (api.Pending, error) {
 	return l.Log.AppendAsync(ev, body)
 }
 
-// apiConnections is the router as the api wants it.
+// apiConnections implements api.Connections: those of this node and, to close one, of
+// the others.
 type apiConnections struct {
 	router *shard.Router
 	peers  *presence.Peers
@@ -88,7 +89,7 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit, Bytes: q.Bytes}
 	if g := e.n.registry.Lookup(q.GatewayID); g != nil {
 		query.Groups = g.Groups
-		query.Wants = func(t event.Target, at event.Cursor) bool { return at.Seq > e.n.begins(g, t) }
+		query.Wants = func(t event.Target, at event.Cursor) bool { return at.Seq > e.n.dispatcher.BarrierFor(g, t) }
 	}
 	entries, next, more, err := e.n.log.List(ctx, query)
 	for _, entry := range entries {
@@ -108,7 +109,7 @@ func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.D
 		return o, fmt.Errorf("%w: its delivery status is no longer known", api.ErrNotRetained)
 	}
 	e.n.registry.EachTarget(entry.Target, func(g *auth.Gateway) {
-		if !e.n.wasTarget(g, &entry) {
+		if !e.n.dispatcher.IsAfterBarrier(g, entry.Target, entry.Cursor, entry.Published) {
 			return
 		}
 		gateway := g.ID
@@ -132,7 +133,7 @@ func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.D
 	return o, nil
 }
 
-// list adds an id to a list that is not full.
+// list appends an id unless the list is full.
 func list(ids []string, id string) []string {
 	if len(ids) < api.MaxListed {
 		return append(ids, id)

@@ -19,10 +19,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// claimName claims the node's name among those that share its log.
-func claimName(ctx context.Context, bus presence.Bus, node string) (*presence.Name, error) {
-	name, err := presence.ClaimName(ctx, bus, node)
-	return name, nameError(err)
+// claimName claims the node's name if other nodes can share its log.
+func (n *Node) claimName(ctx context.Context) (err error) {
+	if !n.log.Shared() {
+		return nil
+	}
+	if n.name, err = presence.ClaimName(ctx, n.log.Bus(), n.cfg.NodeID); err != nil {
+		return nameError(err)
+	}
+	n.onStop(n.name.Release)
+	return nil
 }
 
 // nameError turns the error that a name is taken into one about the setting.
@@ -31,6 +37,25 @@ func nameError(err error) error {
 		return settings.NewError("node", taken.Error())
 	}
 	return err
+}
+
+// meetPeers waits until the other nodes have announced their gateways.
+func (n *Node) meetPeers(ctx context.Context) error {
+	if n.peers == nil {
+		return nil
+	}
+	return n.peers.Meet(ctx)
+}
+
+// joinPeers announces the node to the others, and ends its start.
+func (n *Node) joinPeers(ctx context.Context) error {
+	if n.peers == nil {
+		return nil
+	}
+	if err := n.peers.Join(); err != nil {
+		return err
+	}
+	return nameError(n.name.Settle(ctx))
 }
 
 // newPeers returns the node's peers, which have not joined.

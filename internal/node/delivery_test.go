@@ -165,12 +165,10 @@ func TestSkippedEventsStayPending(t *testing.T) {
 	}
 }
 
-// The record of failed deliveries does not depend on whether the log keeps up.
-func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
+// A delivery that a loop gives up is recorded as failed.
+func TestDeliveryThatALoopGivesUp(t *testing.T) {
 	s := start(t, config(t))
 	s.gateway("g")
-	s.notices.waiting.Add(maxNotices) // as if so many lines waited
-	defer s.notices.waiting.Add(-maxNotices)
 	body := []byte(`{"type":"t","payload":1,"timestamp":"2026-01-02T03:04:05.000000000Z","correlationId":"c"}`)
 	m := shard.NewMessage(event.Cursor{Epoch: s.log.Epoch(), Seq: 1}, "", body, 0)
 	s.notify(shard.Notice{Kind: shard.DeliveryFailed, At: time.Now(), GatewayID: "g", Failure: event.FailedLost, Messages: []*shard.Message{m}})
@@ -179,9 +177,6 @@ func TestFailedDeliveriesAreRecordedWhenNoticesAreDropped(t *testing.T) {
 		s.call("GET", root+"/deliveries?status=failed", "", &answer)
 		return len(answer.Deliveries) == 1
 	})
-	if s.notices.dropped.Load() == 0 {
-		t.Error("the notice was not dropped from the log's queue")
-	}
 }
 
 // A gateway may get an event from one node and answer it to another, which has not seen
@@ -198,7 +193,7 @@ func TestAckToALateNode(t *testing.T) {
 	eventually(t, "B knows the gateway", func() bool { return b.registry.Lookup("g") != nil })
 	receives := b.connect(token)
 
-	late.tail.stop() // from now on it sees nothing
+	late.dispatcher.Stop() // from now on it dispatches nothing
 	acked, failed := b.publish("g", "1"), b.publish("g", `{"deploymentId":"d"}`)
 	receives.expect(acked, failed)
 	answers.say(fmt.Sprintf(`{"type":"event.ack","id":%q}`, acked))
@@ -213,7 +208,7 @@ func TestAckToALateNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late.recorder.NoteDeployment(&e) // as its tail would
+	late.recorder.NoteDeployment(&e) // as its dispatcher would
 	eventually(t, "the deployment.ack counts", func() bool { return b.outcome(failed).Failed == 1 })
 	var list struct {
 		Deliveries []struct{ EventID, Reason string }
@@ -230,7 +225,7 @@ func TestAckToALateNode(t *testing.T) {
 	eventually(t, "an ack of nothing is given up", func() bool {
 		return testutil.ToFloat64(late.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownEvent)) == 1
 	})
-	late.tail = startTail(late.log, late.log.Lineage(), late.tail.at.Load(), late.Node.dispatch, late.Node.turn, late.Node.cfg.Logger) // for the drain
+	late.dispatcher.Resume() // for the drain
 }
 
 // What a gateway skipped on one node is not claimed by another one, to which it comes at
@@ -255,7 +250,7 @@ func TestSkippedOnAnotherNode(t *testing.T) {
 		gone(a)
 		skipped := []string{a.publish("g", "2"), a.publishGroup("prod")}
 		b.dispatched()
-		eventually(t, "B has them", func() bool { return b.tail.at.Load() >= a.log.Last().Seq })
+		eventually(t, "B has them", func() bool { return b.dispatcher.Position() >= a.log.Last().Seq })
 		live := b.connect(token)
 		back := a.resume(token, live.ack["cursor"].(string)) // at once
 		live.CloseNow()

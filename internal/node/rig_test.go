@@ -198,7 +198,7 @@ func (s *system) url() string {
 	return scheme + "://" + s.GatewayAddr().String() + root + "/ws/gateways/connect"
 }
 
-// dispatched waits until the tail has handed the shards everything that this node
+// dispatched waits until the dispatcher has given the shards everything that this node
 // has a receipt for, or knows of from other nodes. A publish is answered once the log
 // has the event, which may be before its dispatch: a connection made in between still
 // gets the event live. Tests that say which events a new connection gets wait here
@@ -207,7 +207,7 @@ func (s *system) dispatched() {
 	s.t.Helper()
 	last := s.log.Last().Seq
 	eventually(s.t, "everything published is dispatched", func() bool {
-		return s.tail.at.Load() >= last || !s.tail.healthy()
+		return s.dispatcher.Position() >= last || !s.dispatcher.Healthy()
 	})
 }
 

@@ -90,9 +90,9 @@ func TestUseAfterStop(t *testing.T) {
 	}
 	n.router.Kick("g", "", event.TokenRevoked)
 	n.recorder.Missed(delivery.Missed{Total: 1, Gateways: []string{"g"}})
-	n.notices.push(shard.Notice{Kind: shard.Connected})
+	n.connlog.Push(shard.Notice{Kind: shard.Connected})
 	n.recorder.Report(shard.Report{})
-	n.resume(ctx, id.String(), false)
+	n.dispatcher.ResumeFrom(ctx, id.String(), false)
 	n.Reload()
 	if found, err := (apiConnections{n.router, n.peers}).CloseConnection(ctx, uuid.New()); found || err != nil {
 		t.Errorf("CloseConnection = %v, %v", found, err)

@@ -7,50 +7,48 @@ import (
 	"github.com/gatecast/gatecast/internal/settings"
 
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/api"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/tracing"
-	"github.com/gatecast/gatecast/stats/metrics"
 )
 
-// flushTimeout is how long the end of a node may take for spans that are left.
+// flushTimeout is how long the end of a node waits for its last spans to be exported.
 const flushTimeout = 2 * time.Second
 
-// startTracer returns nil when nothing is to be traced.
-func startTracer(cfg Config, counts *metrics.Node) (*tracing.Tracer, error) {
-	if cfg.OTLPEndpoint == "" {
-		return nil, nil
+// startTracer starts the tracer if there is a collector.
+func (n *Node) startTracer(context.Context) (err error) {
+	if n.cfg.OTLPEndpoint == "" {
+		return nil
 	}
-	t, err := tracing.Start(tracing.Config{
-		Endpoint: cfg.OTLPEndpoint,
-		Sample:   cfg.TraceSample,
-		NodeID:   cfg.NodeID,
-		Version:  cfg.Version,
-		Logger:   cfg.Logger,
-		Dropped:  func(spans int) { counts.SpansDropped.Add(float64(spans)) },
+	n.tracer, err = tracing.Start(tracing.Config{
+		Endpoint: n.cfg.OTLPEndpoint,
+		Sample:   n.cfg.TraceSample,
+		NodeID:   n.cfg.NodeID,
+		Version:  n.cfg.Version,
+		Logger:   n.cfg.Logger,
+		Dropped:  func(spans int) { n.counts.SpansDropped.Add(float64(spans)) },
 	})
 	if err != nil {
-		return nil, settings.NewError("otlp-endpoint", err.Error())
+		return settings.NewError("otlp-endpoint", err.Error())
 	}
-	return t, nil
+	n.onStop(n.stopTracer)
+	return nil
 }
 
-func stopTracer(t *tracing.Tracer, logger *slog.Logger) {
+func (n *Node) stopTracer() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
-	if err := t.Close(ctx); err != nil {
-		logger.Warn("the last spans were not exported", "error", err)
+	if err := n.tracer.Close(ctx); err != nil {
+		n.cfg.Logger.Warn("the last spans were not exported", "error", err)
 	}
 }
 
-// apiTracer is the tracer as the api wants it.
+// apiTracer implements api.Tracer.
 type apiTracer struct{ *tracing.Tracer }
 
-// apiTracerOf returns nil, and not one that is nil inside, for no tracer.
+// apiTracerOf returns nil for no tracer, not an interface with a nil pointer in it.
 func apiTracerOf(t *tracing.Tracer) api.Tracer {
 	if t == nil {
 		return nil
@@ -63,16 +61,4 @@ func (t apiTracer) Publish(parent event.Traceparent) api.Span {
 		return p
 	}
 	return nil
-}
-
-// dispatchTraced is dispatch of a new event, with a span of it if its publish has
-// one. The span ends when every shard has the event in its inbox: what the loops
-// do with it they tell nobody event by event.
-func (n *Node) dispatchTraced(e eventlog.Entry) {
-	span := n.tracer.Deliver(e.Cursor, e.Body)
-	n.router.Dispatch(e.Target, n.liveMessage(e))
-	if span != nil {
-		targets, connected, _ := n.registry.Reach(e.Target)
-		span.End(event.TypeOf(e.Body), e.Target, targets, connected)
-	}
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/gatecast/gatecast/auth"
 )
 
-// loadVerifier sets who knows gateways' tokens: the platform, or the registry.
-func (n *Node) loadVerifier() error {
+// newVerifier sets how tokens of gateways are verified: by the platform or by the
+// registry.
+func (n *Node) newVerifier() error {
 	if n.cfg.VerifyURL == "" {
-		n.verify, n.known = n.verifyRegistered, n.knownRegistered
+		n.verify, n.cachedGrant = n.verifyRegistered, n.knownRegistered
 		return nil
 	}
 	transport, err := platformTransport(n.cfg)
@@ -22,21 +23,23 @@ func (n *Node) loadVerifier() error {
 		return err
 	}
 	v := auth.NewVerifier(n.registry, n.cfg.VerifyURL, transport, n.verified)
-	n.verify, n.known = v.Verify, v.Cached
+	n.verify, n.cachedGrant = v.Verify, v.Cached
 	return nil
 }
 
+// knownRegistered returns the grant of a registered token, nil if this node does not know
+// it.
 func (n *Node) knownRegistered(token string) *auth.Grant {
 	grant, _ := n.registry.Verify(token)
 	return grant
 }
 
-// catchUpTimeout bounds how long a gateway waits that this node does not know.
+// catchUpTimeout bounds how long a gateway that this node does not know waits.
 const catchUpTimeout = 2 * time.Second
 
-// verifyRegistered verifies a token by the registry. Where other nodes share it, one that
-// this node does not know is refused only when nobody has added it: real gateways exit
-// for good when they are refused.
+// verifyRegistered verifies a token by the registry. If other nodes share the registry,
+// an unknown token is refused only after this node has caught up with them: a gateway
+// that is refused exits for good.
 func (n *Node) verifyRegistered(token string) (*auth.Grant, error) {
 	if grant, ok := n.registry.Verify(token); ok {
 		return grant, nil
@@ -50,7 +53,7 @@ func (n *Node) verifyRegistered(token string) (*auth.Grant, error) {
 	return nil, auth.ErrRefused
 }
 
-// catchUp waits until this node knows what the others have changed.
+// catchUp waits until this node knows all changes of the registry by other nodes.
 func (n *Node) catchUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpTimeout)
 	defer cancel()
@@ -60,7 +63,7 @@ func (n *Node) catchUp() error {
 	return nil
 }
 
-// verified counts a question to the platform.
+// verified counts a request to the platform.
 func (n *Node) verified(result string, took time.Duration) {
 	n.counts.Verifications.WithLabelValues(result).Inc()
 	if took > 0 {
@@ -68,8 +71,8 @@ func (n *Node) verified(result string, took time.Duration) {
 	}
 }
 
-// endVerified takes back on every node what the platform said of a gateway's tokens.
-func (n *Node) endVerified(ctx context.Context, gatewayID string) error {
+// revokeVerified ends, on every node, the tokens of a gateway that the platform verified.
+func (n *Node) revokeVerified(ctx context.Context, gatewayID string) error {
 	if n.peers == nil {
 		return n.registry.RevokeVerified(gatewayID)
 	}

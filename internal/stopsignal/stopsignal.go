@@ -1,10 +1,9 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stopsignal catches SIGINT and SIGTERM from the first moment of the process. It
-// imports almost nothing, so that Go initializes it before the packages whose initialization
-// takes long: a program that is stopped within its first milliseconds then stops as it
-// does later, and is not killed by the signal.
+// Package stopsignal catches SIGINT and SIGTERM from the start of the process. It imports
+// almost nothing, so Go initializes it before packages whose initialization takes long. So
+// a program that gets a signal in its first milliseconds stops cleanly, as it does later.
 package stopsignal
 
 import (
@@ -14,14 +13,14 @@ import (
 	"syscall"
 )
 
-// caught has room for the second signal too.
+// caught has room for two signals, because the second one ends the process at once.
 var caught = make(chan os.Signal, 2)
 
 func init() { signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM) }
 
-// Context returns a context that the first signal ends, also if it came before the
-// call. The next signal has its default effect, which is to end the process at once.
-// Context is called once.
+// Context returns a context that the first signal cancels, also one that came before the
+// call. The second signal ends the process at once, as it does by default. Call Context
+// once.
 func Context() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -29,7 +28,7 @@ func Context() context.Context {
 		cancel()
 		signal.Stop(caught)
 		select {
-		case again := <-caught: // before Stop
+		case again := <-caught: // it came before Stop: send it again, to have its default effect
 			if p, err := os.FindProcess(os.Getpid()); err == nil {
 				_ = p.Signal(again)
 			}

@@ -13,9 +13,13 @@
 //
 // The rules:
 //
-//   - The cryptography is the standard library's: crypto/aes, crypto/cipher and crypto/hkdf.
-//   - It fails closed. After the first error a Session opens nothing and seals nothing but the alert to the peer, and its secrets are wiped.
-//   - It does not take over what it does not know ([ErrUnsupported]): cipher suites other than AES-GCM, other versions, a program in FIPS 140-3 mode. Such a connection stays with crypto/tls.
+//   - The cryptography is the standard library's: crypto/aes, crypto/cipher and
+//     crypto/hkdf.
+//   - It fails closed. After the first error a Session opens nothing and seals
+//     nothing but the alert to the peer, and its secrets are wiped.
+//   - It does not take over what it does not know ([ErrUnsupported]): cipher suites
+//     other than AES-GCM, other versions, a program in FIPS 140-3 mode. Such a
+//     connection stays with crypto/tls.
 //
 // A Session is used by one goroutine at a time.
 package tlsrecord

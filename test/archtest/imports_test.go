@@ -36,20 +36,24 @@ cmd/gatecast: auth bench client internal/certs internal/event internal/node inte
 internal/activity:
 internal/api: auth internal/event internal/http1 internal/spec internal/strict stats stats/metrics
 internal/certs: internal/secretfile
+internal/connlog: internal/delivery poller shard
 internal/delivery: internal/delivery/tracker internal/event internal/eventlog internal/strict poller shard stats/metrics
 internal/delivery/tracker: internal/event
+internal/dispatch: auth internal/delivery internal/event internal/eventlog internal/tracing shard stats/metrics
 internal/event: internal/strict
 internal/eventlog: internal/event internal/eventlog/storage
 internal/eventlog/storage:
 internal/eventtypes: internal/event internal/strict
 internal/front: auth internal/activity internal/http1 internal/netaddr internal/strict poller shard stats/metrics
 internal/front/platform: internal/certs internal/netaddr
+internal/heap:
 internal/http1:
+internal/listen:
 internal/logqueue:
 internal/natsstore: auth internal/event internal/eventlog/storage internal/natsstore/check
 internal/natsstore/check: internal/eventlog/storage
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/delivery internal/delivery/tracker internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/connlog internal/delivery internal/delivery/tracker internal/dispatch internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/heap internal/listen internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/tracing poller shard stats stats/metrics
 internal/presence: internal/event
 internal/reload:
 internal/secretfile:

@@ -78,7 +78,7 @@ golang.org/x/sys
 	internal/api: TCP_INFO, to notice that a client disconnected
 	internal/natsstore: free disk space
 	internal/natsstore/check: file locks and syncfs
-	internal/node: the descriptor limit, and names of accept errors
+	internal/listen: the descriptor limit, and names of accept errors
 	test/testenv: a read-only mount
 golang.org/x/term
 	cmd/gatecast

@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package node
+package listen
 
 import (
 	"log/slog"
@@ -13,13 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatecast/gatecast/stats/metrics"
 	"github.com/gatecast/gatecast/test/testenv"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// A failingListener fails with its errors, one a call, and then accepts.
+// A failingListener fails with its errors, one per call, and then accepts.
 type failingListener struct {
 	net.Listener
 	errs []error
@@ -34,15 +31,15 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
 }
 
-func TestPatientListener(t *testing.T) {
+func TestRetrying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := testenv.NewLog(t)
-		counts := metrics.NewNode("test")
+		counted := make(map[string]int)
 		failing := &failingListener{}
 		for range 20 {
 			failing.errs = append(failing.errs, syscall.EMFILE)
 		}
-		l := &patientListener{failing, "internal", counts, slog.New(slog.NewTextHandler(log, nil))}
+		l := &Retrying{failing, "internal", func(errno string) { counted[errno]++ }, slog.New(slog.NewTextHandler(log, nil))}
 		began := time.Now()
 		if _, err := l.Accept(); err != nil {
 			t.Fatal(err)
@@ -50,15 +47,15 @@ func TestPatientListener(t *testing.T) {
 		if took := time.Since(began); took < 10*time.Second || took > 20*time.Second {
 			t.Errorf("20 failures took %v", took)
 		}
-		if n := testutil.ToFloat64(counts.AcceptErrors.WithLabelValues("internal", "EMFILE")); n != 20 {
-			t.Errorf("%v counted", n)
+		if counted["EMFILE"] != 20 || len(counted) != 1 {
+			t.Errorf("counted %v", counted)
 		}
-		if n := strings.Count(log.String(), "accepting fails"); n != 1 {
-			t.Errorf("told %d times:\n%s", n, log)
+		if n := strings.Count(log.String(), "cannot accept"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, log)
 		}
 		failing.errs = []error{syscall.EINVAL}
 		if _, err := l.Accept(); err == nil {
-			t.Error("a listener that is closed was tried again")
+			t.Error("a permanent error was retried")
 		}
 	})
 }
