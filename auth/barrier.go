@@ -73,6 +73,15 @@ type verifiedRecord struct {
 	VerifiedAt event.Cursor `json:"verifiedAt,omitzero"` // first time in its organization
 	// JoinedAt has an entry for every group of the gateway.
 	JoinedAt map[string]event.Cursor `json:"joinedAt,omitempty"`
+
+	// IssuedAt is when the signed token was issued that decided groups and organization.
+	// Unassigned says that it named no organization; OrganizationID is an earlier one.
+	IssuedAt   time.Time `json:"issuedAt,omitzero"`
+	Unassigned bool      `json:"unassigned,omitempty"`
+	// RevokedAt revokes the signed tokens issued until then. Unverified says that this is
+	// all the record has: the gateway was never verified.
+	RevokedAt  time.Time `json:"revokedAt,omitzero"`
+	Unverified bool      `json:"unverified,omitempty"`
 }
 
 // barrier returns the barrier of a gateway with these groups. It gets events that name it
@@ -85,21 +94,27 @@ func (r *verifiedRecord) barrier(groups []string) Barrier {
 	return Barrier{Own: r.MovedAt, All: r.VerifiedAt, Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt)}
 }
 
-// covers reports whether the record agrees with what the platform says now.
+// covers reports whether the record agrees with what the platform or a token says now.
 func (r *verifiedRecord) covers(v Verified) bool {
-	if r == nil || v.OrganizationID != "" && v.OrganizationID != r.OrganizationID || len(r.JoinedAt) != len(v.Groups) {
+	switch {
+	case r == nil || r.Unverified:
+		return false
+	case v.signature != nil && v.signature.IssuedAt.After(r.IssuedAt) || v.OrganizationID != "" && r.Unassigned:
+		return false
+	}
+	if v.OrganizationID != "" && v.OrganizationID != r.OrganizationID || len(r.JoinedAt) != len(v.Groups) {
 		return false
 	}
 	return !slices.ContainsFunc(v.Groups, func(name string) bool { _, in := r.JoinedAt[name]; return !in })
 }
 
-// next returns the record that replaces r when the platform says v at a position of the
-// log. r can be nil.
+// next returns the record that replaces r when the platform or a token says v at a
+// position of the log. r can be nil.
 func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 	next := &verifiedRecord{ID: v.GatewayID, OrganizationID: v.OrganizationID, VerifiedAt: at}
 	var before map[string]event.Cursor
 	switch {
-	case r == nil:
+	case r == nil || r.Unverified:
 	case r.OrganizationID != "" && v.OrganizationID != "" && r.OrganizationID != v.OrganizationID:
 		next.MovedAt = at
 	default:
@@ -115,7 +130,20 @@ func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 			next.JoinedAt[name] = joined
 		}
 	}
+	next.keepTokens(v, r)
 	return next
+}
+
+// keepTokens sets what the record says about signed tokens. r is the record before; nil
+// for none.
+func (next *verifiedRecord) keepTokens(v Verified, r *verifiedRecord) {
+	if r != nil {
+		next.IssuedAt, next.RevokedAt, next.Unassigned = r.IssuedAt, r.RevokedAt, r.Unassigned
+	}
+	if v.signature != nil && v.signature.IssuedAt.After(next.IssuedAt) {
+		next.IssuedAt, next.Unassigned = v.signature.IssuedAt, true
+	}
+	next.Unassigned = next.Unassigned && v.OrganizationID == "" && next.OrganizationID != ""
 }
 
 // A firstOpen is the time and the log's position at which a version with barriers first
@@ -187,7 +215,11 @@ func (r *Registry) retryFirstOpen(ctx context.Context, retryFor time.Duration) (
 	}
 }
 
-// verified returns what the platform last said about the gateway.
+// verified returns what the platform, or the newest token, last said about the gateway.
 func (r *verifiedRecord) verified() Verified {
-	return Verified{GatewayID: r.ID, OrganizationID: r.OrganizationID, Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
+	v := Verified{GatewayID: r.ID, OrganizationID: r.OrganizationID, Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
+	if r.Unassigned {
+		v.OrganizationID = ""
+	}
+	return v
 }

@@ -125,13 +125,13 @@ func TestVerifiedByAnotherNode(t *testing.T) {
 	rec := (*verifiedRecord)(nil).next(Verified{GatewayID: "g", Groups: []string{"x"}}, at(7))
 	for name, steps := range map[string][]func(*rig){
 		"the record first": {
-			func(r *rig) { r.putVerified("g", storedVerified{rec, 3}) },
+			func(r *rig) { r.putVerified("g", storedVerified{record: rec, revision: 3}) },
 			func(r *rig) { r.addExternal("g") },
 		},
 		"the connection first": {
 			func(r *rig) { r.addExternal("g") },
-			func(r *rig) { r.putVerified("g", storedVerified{rec, 3}) },
-			func(r *rig) { r.putVerified("g", storedVerified{nil, 2}) }, // late
+			func(r *rig) { r.putVerified("g", storedVerified{record: rec, revision: 3}) },
+			func(r *rig) { r.putVerified("g", storedVerified{record: nil, revision: 2}) }, // late
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

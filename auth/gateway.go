@@ -86,7 +86,8 @@ type Grant struct {
 	expiresAt time.Time // zero: never
 
 	// Owned by the registry's goroutine.
-	heapIndex int // in registryState.expiries; -1: not there
+	heapIndex int        // in registryState.expiries; -1: not there
+	signature *Signature // of a signed token; else nil
 
 	// Written and read by any goroutine.
 	revoked atomic.Uint32 // 1 + the reason; 0 while the grant is valid

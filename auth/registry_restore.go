@@ -58,7 +58,11 @@ func (s *registryState) repairs() (list []repair) {
 		}
 	}
 	for id, stored := range s.verifiedRecords {
-		list = append(list, repair{key: verifiedKey + id, value: stored.record.encode()})
+		p := repair{key: verifiedKey + id, value: stored.record.encode()}
+		if stored.ahead {
+			p.revision = stored.revision
+		}
+		list = append(list, p)
 	}
 	return list
 }

@@ -26,12 +26,14 @@ const (
 	idleGrantTTL = 10 * time.Minute
 )
 
-// A Verified is the platform's answer about a valid token.
+// A Verified is the platform's answer about a valid token, or what a signed token says.
 type Verified struct {
 	GatewayID      string
 	OrganizationID string // empty: none
 	Groups         []string
 	ExpiresAt      time.Time // zero: never
+
+	signature *Signature // of a signed token; nil for an answer of the platform
 }
 
 // check returns v with its groups sorted and without duplicates, or a
@@ -108,7 +110,7 @@ func (s *registryState) admitVerified(d digest, v Verified, rec *verifiedRecord,
 		s.verifiedGrants[v.GatewayID][d] = g
 	}
 	s.expiries.drop(g)
-	g.expiresAt = v.ExpiresAt // of a verified grant, only this goroutine reads it
+	g.expiresAt, g.signature = v.ExpiresAt, v.signature // of a verified grant, only this goroutine reads them
 	if g.expired(now) {
 		s.endVerifiedGrant(g, event.TokenExpired)
 		return nil
@@ -217,17 +219,23 @@ func (s *registryState) sweepVerified(now time.Time) {
 type storedVerified struct {
 	record   *verifiedRecord
 	revision uint64
+	ahead    bool // the store has an older record, see keepRevocation
 }
 
 // putVerified applies the record of an external gateway. A gateway that only other nodes
-// have verified changes to what the record says.
+// have verified, or that has presented a newer signed token to one, changes to what the
+// record says.
 func (s *registryState) putVerified(id string, stored storedVerified) {
-	if s.verifiedRecords[id].revision >= stored.revision {
+	known := s.verifiedRecords[id]
+	if known.revision >= stored.revision {
 		return
 	}
+	stored.record, stored.ahead = known.record.keepRevocation(stored.record)
 	s.verifiedRecords[id] = stored
+	s.endRevoked(id, stored.record)
 	e := s.dir.entries[id]
-	if e != nil && e.external && len(s.verifiedGrants[id]) == 0 {
+	newer := !stored.record.IssuedAt.IsZero() && (known.record == nil || stored.record.IssuedAt.After(known.record.IssuedAt))
+	if e != nil && e.external && !stored.record.Unverified && (newer || len(s.verifiedGrants[id]) == 0) {
 		s.externalEntry(stored.record.verified(), stored.record)
 	}
 }
@@ -239,8 +247,9 @@ func (s *registryState) deleteVerified(id string, revision uint64) {
 	}
 }
 
-// storeVerified returns the record of a gateway that the platform has verified, once it
-// is in the store. It is nil for a registered gateway, whose own record has more.
+// storeVerified returns the record of a gateway that was verified, once it is in the
+// store. It is nil for a registered gateway, whose own record has more. The error matches
+// [ErrRefused] for a signed token that was revoked.
 func (r *Registry) storeVerified(v Verified) (*verifiedRecord, error) {
 	var known storedVerified
 	registered := false
@@ -254,7 +263,10 @@ func (r *Registry) storeVerified(v Verified) (*verifiedRecord, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	for range maxTries {
-		if known.record.covers(v) {
+		if known.record.revokes(v) {
+			return nil, fmt.Errorf("%w: it was revoked", ErrRefused)
+		}
+		if v = known.record.newest(v); known.record.covers(v) {
 			break
 		}
 		next, err := r.writeVerified(ctx, v, known)
@@ -278,7 +290,7 @@ func (r *Registry) writeVerified(ctx context.Context, v Verified, known storedVe
 	if err != nil {
 		return next, err
 	}
-	if known.record == nil {
+	if known.record == nil || known.record.Unverified {
 		at = r.firstOpen.Load().initialBarrier(at, r.now())
 	}
 	next.record = known.record.next(v, at)
@@ -305,5 +317,5 @@ func (r *Registry) readVerified(ctx context.Context, id string) (storedVerified,
 		r.log.Warn("registry: replacing the corrupt entry of an external gateway", "key", verifiedKey+id, "error", err)
 		rec = nil
 	}
-	return storedVerified{rec, revision}, nil
+	return storedVerified{record: rec, revision: revision}, nil
 }

@@ -175,7 +175,7 @@ func (f *feed) handleVerified(id string, c Change) {
 		f.r.reportCorrupt(corruptError(c.Key, err))
 		return
 	}
-	f.r.post(func(time.Time) { f.r.state.putVerified(id, storedVerified{rec, c.Revision}) })
+	f.r.post(func(time.Time) { f.r.state.putVerified(id, storedVerified{record: rec, revision: c.Revision}) })
 }
 
 // corruptError is the error of an entry that cannot be parsed.

@@ -133,7 +133,7 @@ func (s *Server) eventsQuery(ctx *fasthttp.RequestCtx) (q ListQuery, limit int, 
 	if limit, err = limitParam(ctx, queryPage); err != nil {
 		return q, 0, err
 	}
-	if q.GatewayID != "" && s.cfg.RevokeVerified == nil { // with --verify-url, any id may be a gateway's
+	if q.GatewayID != "" && s.cfg.RevokeVerified == nil { // with --verify-url or --jwt-keys, any id may be a gateway's
 		if _, ok := s.cfg.Registry.Get(q.GatewayID); !ok {
 			return q, 0, unknownGateway(q.GatewayID)
 		}

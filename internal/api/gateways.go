@@ -128,7 +128,7 @@ func (s *Server) removeGateway(ctx *fasthttp.RequestCtx) error {
 // platform need not know whether a gateway has connected here.
 func (s *Server) revokeVerified(ctx *fasthttp.RequestCtx) error {
 	if s.cfg.RevokeVerified == nil {
-		return notFound("the platform does not verify tokens here (--verify-url is not set); revoke tokens of the registry with DELETE /gateways/{id}/tokens/{tokenId}")
+		return notFound("tokens are verified by the registry here (neither --verify-url nor --jwt-keys is set); revoke tokens of the registry with DELETE /gateways/{id}/tokens/{tokenId}")
 	}
 	id := pathParam(ctx, "gatewayId")
 	if !event.ValidName(id) {

@@ -42,9 +42,9 @@ type Config struct {
 	Failures    Failures
 	Messages    Messages
 
-	// RevokeVerified ends, on every node, what the platform said about a
-	// gateway's tokens. Nil: the platform does not verify tokens (no
-	// --verify-url).
+	// RevokeVerified ends, on every node, what the platform or a signed token
+	// said about a gateway. Nil: only the registry verifies tokens (neither
+	// --verify-url nor --jwt-keys).
 	RevokeVerified func(ctx context.Context, gatewayID string) error
 
 	// Types checks payloads by event type. Nil: payloads are not checked.

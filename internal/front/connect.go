@@ -130,6 +130,8 @@ func (f *Front) identityRefusal(err error) *refusal {
 	switch {
 	case errors.Is(err, auth.ErrUnreachable):
 		return unavailable("cannot verify tokens: the platform is not reachable")
+	case errors.Is(err, auth.ErrUnverifiable):
+		return unavailable("cannot verify signed tokens right now")
 	case errors.Is(err, auth.ErrNotSynced):
 		return unavailable("this node does not know yet what other nodes have registered")
 	case !f.cfg.Available(): // in the meantime; the token can be a new one

@@ -81,7 +81,7 @@ func (n *Node) peerPanicked(subject string, v any) {
 type localNode struct{ n *Node }
 
 func (l localNode) CloseConnection(id uuid.UUID) bool  { return l.n.router.CloseConnection(id) }
-func (l localNode) EndVerified(gatewayID string) error { return l.n.registry.RevokeVerified(gatewayID) }
+func (l localNode) EndVerified(gatewayID string) error { return l.n.endVerified(gatewayID) }
 
 func (l localNode) Stats(ctx context.Context, query []byte) ([]byte, error) {
 	q, err := parsePageQuery(query)

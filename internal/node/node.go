@@ -18,6 +18,7 @@ import (
 	"github.com/gatecast/gatecast/internal/dispatch"
 	"github.com/gatecast/gatecast/internal/eventlog"
 	"github.com/gatecast/gatecast/internal/front"
+	"github.com/gatecast/gatecast/internal/jwtauth"
 	"github.com/gatecast/gatecast/internal/listen"
 	"github.com/gatecast/gatecast/internal/logqueue"
 	"github.com/gatecast/gatecast/internal/natsstore"
@@ -55,7 +56,8 @@ type Node struct {
 	// returns nil if it does not know the token.
 	verify      func(token string) (*auth.Grant, error)
 	cachedGrant func(token string) *auth.Grant
-	peers       *presence.Peers // nil if no other node can share the log
+	jwt         *jwtauth.Verifier // nil without --jwt-keys
+	peers       *presence.Peers   // nil if no other node can share the log
 	api         *api.Server
 	front       *front.Front
 	files       []reload.Source // reloaded when they change
@@ -179,9 +181,14 @@ func (n *Node) Failed() <-chan error { return n.failed }
 // drops everything.
 func (n *Node) Logger() *slog.Logger { return n.cfg.Logger }
 
-// Reload reloads certificates, authorities, admin tokens and event types soon. The node
+// Reload reloads certificates, authorities, admin tokens, event types and keys soon. The node
 // does that by itself within seconds after their files have changed.
-func (n *Node) Reload() { n.reloader.Request() }
+func (n *Node) Reload() {
+	n.reloader.Request()
+	if n.jwt != nil {
+		n.jwt.Reload()
+	}
+}
 
 // GatewayAddr returns the address that gateways connect to.
 func (n *Node) GatewayAddr() net.Addr { return n.gatewayLn.Addr() }

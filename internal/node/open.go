@@ -135,7 +135,7 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	}
 	n.registry, err = auth.Open(ctx, bucket, auth.Options{
 		Logger:    n.cfg.Logger,
-		External:  n.cfg.VerifyURL != "",
+		External:  n.externalGateways(),
 		Position:  n.log.Position,
 		RetryFor:  retryFor,
 		OnCorrupt: func(err error) { n.log.Skipped(eventlog.SourceRegistry, registryBucket, err) },

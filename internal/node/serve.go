@@ -79,7 +79,7 @@ func (n *Node) newAPI(admins *adminTokens) {
 	if n.types != nil {
 		cfg.Types = n.types
 	}
-	if n.cfg.VerifyURL != "" {
+	if n.externalGateways() {
 		cfg.RevokeVerified = n.revokeVerified
 	}
 	n.api = api.New(cfg)
@@ -155,6 +155,9 @@ func (n *Node) ready(ctx context.Context) error {
 	}
 	if !n.registry.Synced() {
 		return errors.New("the registry is not in sync with the log's; changes of other nodes may not be known here")
+	}
+	if n.jwt != nil {
+		return n.jwt.Ready()
 	}
 	return nil
 }

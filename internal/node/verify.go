@@ -11,12 +11,12 @@ import (
 	"github.com/gatecast/gatecast/auth"
 )
 
-// newVerifier sets how tokens of gateways are verified: by the platform or by the
-// registry.
+// newVerifier sets how tokens of gateways are verified: by their signature, by the platform
+// or by the registry.
 func (n *Node) newVerifier() error {
 	if n.cfg.VerifyURL == "" {
 		n.verify, n.cachedGrant = n.verifyRegistered, n.knownRegistered
-		return nil
+		return n.startJWT()
 	}
 	transport, err := platformTransport(n.cfg)
 	if err != nil {
@@ -24,7 +24,7 @@ func (n *Node) newVerifier() error {
 	}
 	v := auth.NewVerifier(n.registry, n.cfg.VerifyURL, transport, n.verified)
 	n.verify, n.cachedGrant = v.Verify, v.Cached
-	return nil
+	return n.startJWT()
 }
 
 // knownRegistered returns the grant of a registered token, nil if this node does not know
@@ -71,8 +71,14 @@ func (n *Node) verified(result string, took time.Duration) {
 	}
 }
 
-// revokeVerified ends, on every node, the tokens of a gateway that the platform verified.
+// revokeVerified ends, on every node, the tokens of a gateway that were verified by the
+// platform or by their signature.
 func (n *Node) revokeVerified(ctx context.Context, gatewayID string) error {
+	if n.jwt != nil {
+		if err := n.registry.RevokeSigned(ctx, gatewayID); err != nil {
+			return err
+		}
+	}
 	if n.peers == nil {
 		return n.registry.RevokeVerified(gatewayID)
 	}

@@ -49,6 +49,16 @@ const (
 	TLSRecordsStdlib = "stdlib" // crypto/tls
 )
 
+// TokenKeys are the settings of tokens that an issuer signs.
+type TokenKeys struct {
+	JWTKeys         string `name:"jwt-keys" env:"GATECAST_JWT_KEYS" rule:"a file, or https://… or http://…" group:"Platform and proxies" placeholder:"URL|FILE" help:"Key set (JWKS) of signed tokens. None: no signed tokens."`
+	JWTIssuer       string `name:"jwt-issuer" env:"GATECAST_JWT_ISSUER" group:"Platform and proxies" placeholder:"ISSUER" help:"Required issuer (iss) of signed tokens."`
+	JWTAudience     string `name:"jwt-audience" env:"GATECAST_JWT_AUDIENCE" group:"Platform and proxies" placeholder:"AUDIENCE" help:"Required audience (aud) of signed tokens."`
+	JWTGatewayClaim string `name:"jwt-gateway-claim" env:"GATECAST_JWT_GATEWAY_CLAIM" default:"sub" rule:"the name of a claim" group:"Platform and proxies" placeholder:"CLAIM" help:"Claim of signed tokens with the gateway's id."`
+	JWTOrgClaim     string `name:"jwt-org-claim" env:"GATECAST_JWT_ORG_CLAIM" default:"org" rule:"the name of a claim" group:"Platform and proxies" placeholder:"CLAIM" help:"Claim of signed tokens with the organization's id."`
+	JWTGroupsClaim  string `name:"jwt-groups-claim" env:"GATECAST_JWT_GROUPS_CLAIM" default:"groups" rule:"the name of a claim" group:"Platform and proxies" placeholder:"CLAIM" help:"Claim of signed tokens with a list of groups."`
+}
+
 // Settings are the settings of one node. The zero value is not usable: start from
 // [Defaults]. A Settings is a plain value: whoever has it may change it, and nobody
 // else sees the change.
@@ -70,9 +80,10 @@ type Settings struct {
 
 	// Platform and proxies.
 
-	PlatformURL    string         `name:"platform-url" env:"GATECAST_PLATFORM_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where gateways' other requests go. None: answer them with 503."`
-	PlatformCA     string         `name:"platform-ca" env:"GATECAST_PLATFORM_CA" group:"Platform and proxies" placeholder:"FILE" help:"PEM certificates to trust the platform by. None: the system's."`
-	VerifyURL      string         `name:"verify-url" env:"GATECAST_VERIFY_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where the platform verifies gateways' tokens. None: use the registry."`
+	PlatformURL string `name:"platform-url" env:"GATECAST_PLATFORM_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where gateways' other requests go. None: answer them with 503."`
+	PlatformCA  string `name:"platform-ca" env:"GATECAST_PLATFORM_CA" group:"Platform and proxies" placeholder:"FILE" help:"PEM certificates to trust the platform by. None: the system's."`
+	VerifyURL   string `name:"verify-url" env:"GATECAST_VERIFY_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where the platform verifies gateways' tokens. None: use the registry."`
+	TokenKeys
 	TrustedProxies []netip.Prefix `name:"trusted-proxies" env:"GATECAST_TRUSTED_PROXIES" type:"cidrs" group:"Platform and proxies" placeholder:"CIDR,…" help:"Proxies whose PROXY protocol header or X-Forwarded-For names the client."`
 	AllowFrom      []netip.Prefix `name:"allow-from" env:"GATECAST_ALLOW_FROM" type:"cidrs" group:"Platform and proxies" placeholder:"CIDR,…" help:"Addresses that gateways may connect from. None: any address."`
 	AllowedOrigins []string       `name:"allowed-origins" env:"GATECAST_ALLOWED_ORIGINS" type:"list" rule:"SCHEME://HOST or SCHEME://HOST:PORT" group:"Platform and proxies" placeholder:"ORIGIN,…" help:"Web origins whose pages may connect. None: no pages."`

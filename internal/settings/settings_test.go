@@ -85,7 +85,7 @@ func TestRefused(t *testing.T) {
 		{"a key alone", func(s *Settings) { s.InternalTLSKey = "x" }, "internal-tls-key", "needs --internal-tls-cert"},
 		{"a certificate without TLS", func(s *Settings) { s.Plaintext, s.TLSCert, s.TLSKey = true, "x", "x" }, "plaintext", "--tls-cert"},
 		{"authorities without TLS", func(s *Settings) { s.Plaintext, s.TLSClientCA = true, "x" }, "tls-client-ca", "--plaintext"},
-		{"an authority of nothing", func(s *Settings) { s.PlatformCA = "x" }, "platform-ca", "needs --platform-url or --verify-url"},
+		{"an authority of nothing", func(s *Settings) { s.PlatformCA = "x" }, "platform-ca", "needs --platform-url, --verify-url or --jwt-keys"},
 		{"replicas of a file", func(s *Settings) { s.LogReplicas = 3 }, "log-replicas", "needs --log nats://"},
 		{"sync of memory", func(s *Settings) { s.Log, s.LogSync = LogMemory, SyncAlways }, "log-sync", "contradicts --log memory"},
 		{"sync of NATS", func(s *Settings) { s.Log, s.LogSync = "tls://x", SyncAlways }, "log-sync", "contradicts --log nats://"},

@@ -87,6 +87,10 @@ func (s *Settings) checkEach() error {
 		check(s.DataDir != "", "data-dir", `"" names no folder`),
 		checkBaseURL("platform-url", s.PlatformURL),
 		checkBaseURL("verify-url", s.VerifyURL),
+		checkKeysURL("jwt-keys", s.JWTKeys),
+		check(s.JWTGatewayClaim != "", "jwt-gateway-claim", `"" names no claim`),
+		check(s.JWTOrgClaim != "", "jwt-org-claim", `"" names no claim`),
+		check(s.JWTGroupsClaim != "", "jwt-groups-claim", `"" names no claim`),
 		checkBaseURL("otlp-endpoint", s.OTLPEndpoint),
 		checkOrigins("allowed-origins", s.AllowedOrigins),
 		check(s.Log == LogFile || s.Log == LogMemory || s.LogURL() != "", "log", "the value is unknown"), // it may hold a password
@@ -115,7 +119,13 @@ var relations = []relation{
 	{"internal-tls-key", "needs --internal-tls-cert too", func(s *Settings) bool { return s.InternalTLSKey == "" || s.InternalTLSCert != "" }},
 	{"plaintext", "contradicts --tls-cert; leave one of them out", func(s *Settings) bool { return !s.Plaintext || s.TLSCert == "" }},
 	{"tls-client-ca", "contradicts --plaintext, which has no certificates; leave one of them out", func(s *Settings) bool { return !s.Plaintext || s.TLSClientCA == "" }},
-	{"platform-ca", "needs --platform-url or --verify-url", func(s *Settings) bool { return s.PlatformCA == "" || s.PlatformURL != "" || s.VerifyURL != "" }},
+	{"platform-ca", "needs --platform-url, --verify-url or --jwt-keys", func(s *Settings) bool {
+		return s.PlatformCA == "" || s.PlatformURL != "" || s.VerifyURL != "" || s.JWTKeys != ""
+	}},
+	{"jwt-keys", "needs --jwt-issuer too", func(s *Settings) bool { return s.JWTKeys == "" || s.JWTIssuer != "" }},
+	{"jwt-keys", "needs --jwt-audience too", func(s *Settings) bool { return s.JWTKeys == "" || s.JWTAudience != "" }},
+	{"jwt-issuer", "needs --jwt-keys", func(s *Settings) bool { return s.JWTIssuer == "" || s.JWTKeys != "" }},
+	{"jwt-audience", "needs --jwt-keys", func(s *Settings) bool { return s.JWTAudience == "" || s.JWTKeys != "" }},
 	{"event-types-strict", "needs --event-types", func(s *Settings) bool { return !s.EventTypesStrict || s.EventTypes != "" }},
 	{"log-replicas", "needs --log nats://…; a log on this machine has one copy", func(s *Settings) bool { return s.LogReplicas == 0 || s.LogURL() != "" }},
 	{"log-sync", "always contradicts --log memory, which writes nothing to disk; leave one of them out", func(s *Settings) bool { return s.Log != LogMemory || s.LogSync != SyncAlways }},
@@ -184,6 +194,20 @@ func checkBaseURL(setting, text string) error {
 		check((u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && validPort(u.Port()), setting, fmt.Sprintf("%q is not the URL of a server", u.Redacted())),
 		check(u.User == nil && u.RawQuery == "" && u.Fragment == "", setting, fmt.Sprintf("%q has a user, a query or a fragment", u.Redacted())),
 	)
+}
+
+// checkKeysURL checks a URL of keys, which can have a query. What does not begin like one
+// is a file. An error shows no password.
+func checkKeysURL(setting, text string) error {
+	if !strings.Contains(text, "://") {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return check(false, setting, "the value is not a URL")
+	}
+	return check((u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && validPort(u.Port()) && u.User == nil && u.Fragment == "",
+		setting, fmt.Sprintf("%q is not the URL of a key set, or has a user or a fragment", u.Redacted()))
 }
 
 // validPort reports whether a URL may have the port; empty is none.

@@ -24,8 +24,12 @@ var (
 	// acceptErrors are the errors of accept(2) that are retried.
 	acceptErrors = []string{"ECONNABORTED", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EPROTO", "EPERM"}
 
-	// verificationResults are the results of token verification by the platform.
+	// verificationResults are the results of token verification, by the platform or by
+	// signature.
 	verificationResults = []string{"granted", "refused", "failed", "remembered"}
+
+	// keyLoadResults are the results of loading the keys of signed tokens.
+	keyLoadResults = []string{"loaded", "failed"}
 
 	// publishErrors are the error codes of refused publishes.
 	publishErrors = []string{
@@ -55,6 +59,7 @@ func initialize(c *prometheus.CounterVec, values []string) {
 func (n *Node) initializeLabels() {
 	initialize(n.ConnectsTotal, connectResults)
 	initialize(n.Verifications, verificationResults)
+	initialize(n.KeyLoads, keyLoadResults)
 	initialize(n.RejectedPublishes, publishErrors)
 	initialize(n.Panics, listeners)
 	initialize(n.AcksIgnored, []string{AckNotForGateway, AckUnknownEvent, AckUnknownStatus})

@@ -20,8 +20,10 @@ type Node struct {
 	AcceptErrors       *prometheus.CounterVec // accept(2) errors that are retried, by listener and error
 	HandshakeSeconds   prometheus.Histogram   // from accept to the end of the upgrade
 	HandshakesInFlight prometheus.Gauge       // between accept and the end of the first request
-	Verifications      *prometheus.CounterVec // tokens for the platform to verify, by result
+	Verifications      *prometheus.CounterVec // tokens verified by the platform or by signature, by result
 	VerifySeconds      prometheus.Histogram   // until the platform has answered
+	KeyLoads           *prometheus.CounterVec // loads of the keys of signed tokens, by result
+	Keys               prometheus.Gauge       // keys of signed tokens in use
 
 	// Events, and what is stored about them.
 	LogAppendSeconds  prometheus.Histogram   // until the event log has confirmed an event
@@ -70,7 +72,11 @@ func NewNode(version string) *Node {
 			"Seconds until the event log confirmed an event.",
 			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5),
 		Verifications: counters("verifications_total",
-			"Token verifications by the platform, by result; remembered: answered from the cache.", "result"),
+			"Token verifications by the platform or by signature, by result; remembered: answered from the cache.", "result"),
+		KeyLoads: counters("jwt_key_loads_total",
+			"Loads of the keys of signed tokens, by result.", "result"),
+		Keys: prometheus.NewGauge(prometheus.GaugeOpts(opts("jwt_keys",
+			"Keys of signed tokens in use; 0: none has been loaded."))),
 		VerifySeconds: histogram("verification_seconds",
 			"Seconds until the platform answered a token verification.",
 			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5),
@@ -134,7 +140,7 @@ func (n *Node) addType(eventType string) prometheus.Counter {
 // collectors returns every metric of the node for registration.
 func (n *Node) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds,
+		n.ConnectsTotal, n.AcceptErrors, n.HandshakeSeconds, n.HandshakesInFlight, n.LogAppendSeconds, n.Verifications, n.VerifySeconds, n.KeyLoads, n.Keys,
 		n.RejectedPublishes, n.LogLinesDropped, n.RecordsDropped, n.AcksIgnored, n.MessagesEvicted, n.SpansDropped, n.CertificateNotAfter, n.Panics, n.buildInfo, n.published,
 		n.EventsCompressed, n.CompressionSaved, n.ForeignMessages,
 	}

@@ -48,12 +48,13 @@ internal/front: auth internal/activity internal/http1 internal/netaddr internal/
 internal/front/platform: internal/certs internal/netaddr
 internal/heap:
 internal/http1:
+internal/jwtauth: auth
 internal/listen:
 internal/logqueue:
 internal/natsstore: auth internal/event internal/eventlog/storage internal/natsstore/check
 internal/natsstore/check: internal/eventlog/storage
 internal/netaddr:
-internal/node: auth frame internal/api internal/certs internal/connlog internal/delivery internal/delivery/tracker internal/dispatch internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/heap internal/listen internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/tracing poller shard stats stats/metrics
+internal/node: auth frame internal/api internal/certs internal/connlog internal/delivery internal/delivery/tracker internal/dispatch internal/event internal/eventlog internal/eventtypes internal/front internal/front/platform internal/heap internal/jwtauth internal/listen internal/logqueue internal/natsstore internal/presence internal/reload internal/settings internal/tracing poller shard stats stats/metrics
 internal/presence: internal/event
 internal/reload:
 internal/secretfile:
@@ -74,6 +75,7 @@ test/screenshots:
 test/soak: bench client internal/event test/testenv
 test/spectest: internal/spec internal/strict
 test/testenv:
+test/testenv/issuer:
 test/testenv/natsenv:
 `)
 

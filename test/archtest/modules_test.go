@@ -14,6 +14,8 @@ import (
 var importers = parseImporters(`
 github.com/KimMachineGun/automemlimit
 	cmd/gatecast
+github.com/MicahParks/jwkset
+	internal/jwtauth
 github.com/alecthomas/kong
 	cmd/gatecast
 github.com/chromedp/chromedp
@@ -25,6 +27,9 @@ github.com/getkin/kin-openapi
 github.com/gobwas/ws
 	frame
 	client: a program that uses the client must not compile other packages of this module
+github.com/golang-jwt/jwt
+	internal/jwtauth
+	test/testenv/issuer: tokens for tests
 github.com/google/uuid
 	auth
 	cmd/gatecast: correlation ids of the demo
@@ -36,6 +41,7 @@ github.com/google/uuid
 	stats: connection ids, in the type uuid.UUID
 github.com/hashicorp/golang-lru
 	auth
+	internal/jwtauth: grants of signed tokens
 github.com/klauspost/compress
 	frame
 github.com/mailru/easygo
