@@ -86,6 +86,12 @@ func TestRefused(t *testing.T) {
 		{"a certificate without TLS", func(s *Settings) { s.Plaintext, s.TLSCert, s.TLSKey = true, "x", "x" }, "plaintext", "--tls-cert"},
 		{"authorities without TLS", func(s *Settings) { s.Plaintext, s.TLSClientCA = true, "x" }, "tls-client-ca", "--plaintext"},
 		{"an authority of nothing", func(s *Settings) { s.PlatformCA = "x" }, "platform-ca", "needs --platform-url, --verify-url or --jwt-keys"},
+		{"a key set of another scheme", func(s *Settings) { s.JWTKeys = "ftp://x/keys" }, "jwt-keys", "is not the URL of a key set"},
+		{"keys of no issuer", func(s *Settings) { s.JWTKeys, s.JWTAudience = "keys.json", "x" }, "jwt-keys", "needs --jwt-issuer"},
+		{"keys for no audience", func(s *Settings) { s.JWTKeys, s.JWTIssuer = "keys.json", "x" }, "jwt-keys", "needs --jwt-audience"},
+		{"an issuer without keys", func(s *Settings) { s.JWTIssuer = "x" }, "jwt-issuer", "needs --jwt-keys"},
+		{"an audience without keys", func(s *Settings) { s.JWTAudience = "x" }, "jwt-audience", "needs --jwt-keys"},
+		{"no claim", func(s *Settings) { s.JWTGatewayClaim = "" }, "jwt-gateway-claim", "names no claim"},
 		{"replicas of a file", func(s *Settings) { s.LogReplicas = 3 }, "log-replicas", "needs --log nats://"},
 		{"sync of memory", func(s *Settings) { s.Log, s.LogSync = LogMemory, SyncAlways }, "log-sync", "contradicts --log memory"},
 		{"sync of NATS", func(s *Settings) { s.Log, s.LogSync = "tls://x", SyncAlways }, "log-sync", "contradicts --log nats://"},
@@ -119,6 +125,8 @@ func TestErrorsHideSecrets(t *testing.T) {
 		func(s *Settings) { s.PlatformURL = "http://me:secret@x" },
 		func(s *Settings) { s.PlatformURL = "ftp://me:secret@x" },
 		func(s *Settings) { s.VerifyURL = "http://me:secret@x:bad" },
+		func(s *Settings) { s.JWTKeys = "https://me:secret@x/keys" },
+		func(s *Settings) { s.JWTKeys = "https://me:secret@x:bad" },
 	} {
 		s := Defaults()
 		change(&s)

@@ -37,8 +37,8 @@ const (
 // An Issuer has keys, signs tokens with them and serves their public parts. Goroutines can
 // share it.
 type Issuer struct {
-	*httptest.Server
-	t testing.TB
+	*httptest.Server            // nil: offline
+	t                testing.TB // nil: offline
 
 	mu    sync.Mutex
 	keys  []key // published or not
@@ -51,6 +51,9 @@ type key struct {
 	private   crypto.Signer
 	published bool
 }
+
+// Offline returns an issuer without keys and without a server.
+func Offline() *Issuer { return new(Issuer) }
 
 // New returns an issuer without keys, which serves until the end of the test.
 func New(t testing.TB) *Issuer {
@@ -97,7 +100,6 @@ func (i *Issuer) CAFile() string {
 
 // Generate makes a key for an algorithm, which is not published.
 func (i *Issuer) Generate(kid, alg string) {
-	i.t.Helper()
 	var private crypto.Signer
 	var err error
 	switch alg {
@@ -113,7 +115,7 @@ func (i *Issuer) Generate(kid, alg string) {
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	}
 	if err != nil {
-		i.t.Fatal(err)
+		panic(err)
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -136,7 +138,6 @@ func (i *Issuer) publish(published bool, kids []string) {
 
 // Add makes a key and publishes it.
 func (i *Issuer) Add(kid, alg string) {
-	i.t.Helper()
 	i.Generate(kid, alg)
 	i.Publish(kid)
 }
@@ -149,7 +150,7 @@ func (i *Issuer) find(kid string) key {
 	defer i.mu.Unlock()
 	n := slices.IndexFunc(i.keys, func(k key) bool { return k.kid == kid })
 	if n < 0 {
-		i.t.Fatalf("the issuer has no key %s", kid)
+		panic("the issuer has no key " + kid)
 	}
 	return i.keys[n]
 }
@@ -198,7 +199,6 @@ func jwk(k key) map[string]string {
 // Token returns a signed token of a gateway, issued now and valid for an hour. A change
 // with the value nil removes a claim.
 func (i *Issuer) Token(kid, gatewayID string, changes ...map[string]any) string {
-	i.t.Helper()
 	now := time.Now()
 	claims := jwt.MapClaims{
 		"iss": Name, "aud": Audience, "sub": gatewayID, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
@@ -215,7 +215,6 @@ func (i *Issuer) Token(kid, gatewayID string, changes ...map[string]any) string 
 
 // Sign returns a signed token with header members besides alg and typ.
 func (i *Issuer) Sign(kid string, header, claims map[string]any) string {
-	i.t.Helper()
 	k := i.find(kid)
 	token := jwt.NewWithClaims(jwt.GetSigningMethod(k.alg), jwt.MapClaims(claims))
 	for name, value := range header {
@@ -223,7 +222,7 @@ func (i *Issuer) Sign(kid string, header, claims map[string]any) string {
 	}
 	text, err := token.SignedString(k.private)
 	if err != nil {
-		i.t.Fatal(err)
+		panic(err)
 	}
 	return text
 }
