@@ -130,20 +130,20 @@ func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 			next.JoinedAt[name] = joined
 		}
 	}
-	next.keepTokens(v, r)
+	next.setTokens(v, r)
 	return next
 }
 
-// keepTokens sets what the record says about signed tokens. r is the record before; nil
-// for none.
-func (next *verifiedRecord) keepTokens(v Verified, r *verifiedRecord) {
-	if r != nil {
-		next.IssuedAt, next.RevokedAt, next.Unassigned = r.IssuedAt, r.RevokedAt, r.Unassigned
+// setTokens sets what the record says about signed tokens. before is the record that r
+// replaces; nil for none.
+func (r *verifiedRecord) setTokens(v Verified, before *verifiedRecord) {
+	if before != nil {
+		r.IssuedAt, r.RevokedAt, r.Unassigned = before.IssuedAt, before.RevokedAt, before.Unassigned
 	}
-	if v.signature != nil && v.signature.IssuedAt.After(next.IssuedAt) {
-		next.IssuedAt, next.Unassigned = v.signature.IssuedAt, true
+	if v.signature != nil && v.signature.IssuedAt.After(r.IssuedAt) {
+		r.IssuedAt, r.Unassigned = v.signature.IssuedAt, true
 	}
-	next.Unassigned = next.Unassigned && v.OrganizationID == "" && next.OrganizationID != ""
+	r.Unassigned = r.Unassigned && v.OrganizationID == "" && r.OrganizationID != ""
 }
 
 // A firstOpen is the time and the log's position at which a version with barriers first

@@ -412,6 +412,7 @@ func TestRotation(t *testing.T) {
 			t.Error("the new key's token has ended")
 		}
 		r.fails(withdrawn, auth.ErrRefused, "no such key")
+		r.fails(i.Token("old", "h"), auth.ErrRefused, "no such key") // not 503, although it is new
 		// A key that comes back is trusted again.
 		i.Publish("old")
 		r.server.serve(i.KeySet())

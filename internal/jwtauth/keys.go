@@ -51,6 +51,7 @@ type member struct {
 type keySet struct {
 	members []member
 	keys    map[[sha256.Size]byte]*publicKey // by digest of the encoded key
+	left    []string                         // ids of keys that have left it, at most maxKeys, the newest last
 }
 
 // parseKeySet parses a JSON Web Key Set. Keys that are also in old stay the same
@@ -72,6 +73,7 @@ func parseKeySet(text []byte, old *keySet) (set *keySet, skipped []error, err er
 			skipped = append(skipped, fmt.Errorf("keys[%d]: %w", i, err))
 		}
 	}
+	set.inheritLeft(old)
 	if len(set.members) == 0 {
 		// An empty set would end every connection. No issuer means that.
 		return nil, skipped, errors.New("has no key that can verify signatures")
@@ -109,6 +111,19 @@ func (s *keySet) add(raw []byte, old *keySet) error {
 	}
 	s.members = append(s.members, member{s.keys[id], m.KID, m.ALG.String()})
 	return nil
+}
+
+// inheritLeft notes the key ids that have left the set. old can be nil.
+func (s *keySet) inheritLeft(old *keySet) {
+	if old == nil {
+		return
+	}
+	ids := slices.Clone(old.left)
+	for _, m := range old.members {
+		ids = append(ids, m.kid)
+	}
+	s.left = slices.DeleteFunc(ids, s.has)
+	s.left = s.left[max(0, len(s.left)-maxKeys):]
 }
 
 // checkKey reports why a key cannot verify signatures.

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -204,7 +205,8 @@ func (v *Verifier) checkSignature(token string, keys []*publicKey) (*publicKey, 
 
 // candidates returns the keys that can have signed a token. For an unknown key id it loads
 // the keys, at most once per retryInterval. Only a set that is newer than the token proves
-// that its key does not exist: a gateway that is refused exits for good.
+// that its key does not exist: a gateway that is refused exits for good. A key that has left
+// the set is not new.
 func (v *Verifier) candidates(token *jwt.Token, now time.Time) ([]*publicKey, error) {
 	if !acceptedAlgorithm(token.Method) {
 		return nil, refused("its algorithm is not one of %v", algorithms)
@@ -223,7 +225,8 @@ func (v *Verifier) candidates(token *jwt.Token, now time.Time) ([]*publicKey, er
 	if !set.has(kid) {
 		succeeded, ok := v.keys.await(now)
 		set = v.keys.set.Load()
-		if !set.has(kid) && (!ok || succeeded.Before(now) && !issuedBefore(token, succeeded)) {
+		known := set.has(kid) || slices.Contains(set.left, kid)
+		if !known && (!ok || succeeded.Before(now) && !issuedBefore(token, succeeded)) {
 			return nil, fmt.Errorf("%w: its key id is unknown, and newer keys cannot be loaded right now", auth.ErrUnverifiable)
 		}
 	}

@@ -72,8 +72,8 @@ func keysTransport(cfg Config) (*http.Transport, error) {
 		return transport, err
 	}
 	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return transport, nil // which trusts the platform's only
+	if err != nil { // then it trusts the platform's only
+		roots = x509.NewCertPool()
 	}
 	text, err := os.ReadFile(cfg.PlatformCA)
 	if err != nil || !roots.AppendCertsFromPEM(text) {

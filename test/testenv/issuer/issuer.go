@@ -122,8 +122,10 @@ func (i *Issuer) Generate(kid, alg string) {
 	i.keys = append(i.keys, key{kid, alg, private, false})
 }
 
-// Publish adds keys to the key set, and Withdraw takes them out of it.
-func (i *Issuer) Publish(kids ...string)  { i.publish(true, kids) }
+// Publish adds keys to the key set.
+func (i *Issuer) Publish(kids ...string) { i.publish(true, kids) }
+
+// Withdraw takes keys out of the key set.
 func (i *Issuer) Withdraw(kids ...string) { i.publish(false, kids) }
 
 func (i *Issuer) publish(published bool, kids []string) {
