@@ -201,7 +201,7 @@ func TestMethodNotAllowed(t *testing.T) {
 		{"deliveries", "POST", prefix + "/deliveries", "GET, HEAD, OPTIONS"},
 		{"messages", "DELETE", prefix + "/messages", "GET, HEAD, OPTIONS"},
 		{"stats", "POST", prefix + "/stats", "GET, HEAD, OPTIONS"},
-		{"a gateway", "POST", prefix + "/gateways/g1", "DELETE, GET, HEAD, OPTIONS"},
+		{"a gateway", "POST", prefix + "/gateways/g1", "DELETE, GET, HEAD, OPTIONS, PUT"},
 		{"health", "DELETE", "/health", "GET, HEAD, OPTIONS"},
 		{"an unheard-of method", "FOO", prefix + "/events", "GET, HEAD, OPTIONS, POST"},
 	}
