@@ -204,7 +204,37 @@ func TestPutGateway(t *testing.T) {
 			}
 		}
 	}
+	for body, status := range map[string]int{`{`: 400, strings.Repeat(" ", 4096+bodySlack+1): 413} {
+		if got := r.do("PUT", path+"/b", body); got.status != status {
+			t.Errorf("%.10s: %d %s", body, got.status, got.body)
+		}
+	}
+	if got := r.do("PUT", path+"/%20", `{}`); got.status != http.StatusNotFound {
+		t.Errorf("an invalid id: %d %s", got.status, got.body)
+	}
+	text := r.request("PUT", path+"/b", strings.NewReader(`{}`))
+	text.Header.Set("Content-Type", "text/plain")
+	if got := r.send(text); got.status != http.StatusUnsupportedMediaType {
+		t.Errorf("text: %d %s", got.status, got.body)
+	}
 	if got := r.as("a-reader", "PUT", path+"/b", `{"name":"x"}`); got.status != http.StatusForbidden {
 		t.Errorf("a reader can change gateways: %d", got.status)
+	}
+}
+
+// A node that does not know the tokens of the other nodes neither imports nor exports.
+func TestImportNotSynced(t *testing.T) {
+	r := start(t)
+	r.registry.mu.Lock()
+	r.registry.catchUpErr = auth.ErrNotSynced
+	r.registry.mu.Unlock()
+	if got := r.export(adminToken); got.status != http.StatusServiceUnavailable {
+		t.Errorf("export: %d %s", got.status, got.body)
+	}
+	if got := r.do("PUT", prefix+"/gateways/a", `{"name":"a"}`); got.status != http.StatusServiceUnavailable {
+		t.Errorf("PUT: %d %s", got.status, got.body)
+	}
+	if got := r.importAll(line("a", "a")); !strings.Contains(got[0], `"error":"unavailable"`) {
+		t.Errorf("import: %s", got)
 	}
 }

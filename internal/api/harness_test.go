@@ -248,7 +248,12 @@ func (r *fakeRegistry) Add(_ context.Context, n auth.NewGateway) (auth.Gateway, 
 
 func (r *fakeRegistry) Export(string, int) ([]auth.ExportedGateway, string) { return nil, "" }
 
-func (r *fakeRegistry) BeginImport(context.Context) (*auth.Import, error) { return nil, errTaken }
+func (r *fakeRegistry) BeginImport(context.Context) (*auth.Import, error) {
+	if r.catchUpErr != nil {
+		return nil, r.catchUpErr
+	}
+	return nil, errTaken
+}
 
 func (r *fakeRegistry) Get(id string) (auth.Gateway, bool) {
 	r.mu.Lock()
