@@ -99,6 +99,7 @@ func (n *Node) newFront(gatewayTLS *poller.TLS, platform http.Handler) {
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},
+		ConnectPaths:   n.cfg.ConnectPath,
 		AllowFrom:      n.cfg.AllowFrom,
 		AllowedOrigins: origins,
 		Proxies:        n.cfg.TrustedProxies,
