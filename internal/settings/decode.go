@@ -82,8 +82,7 @@ func decodeSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%q is not a size; want bytes, as in 1048576, or a unit, as in 64MiB", text)
 }
 
-// decodeSeconds reads a time of at least 0. Without a unit it is in seconds, as for the
-// variables WS_… of the platform's older programs.
+// decodeSeconds reads a time of at least 0. Without a unit it is in seconds.
 func decodeSeconds(text string) (time.Duration, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/int64(time.Second) {
 		return time.Duration(n) * time.Second, nil
