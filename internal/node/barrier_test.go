@@ -351,7 +351,7 @@ func TestBarrierOutlivesItsEpoch(t *testing.T) {
 		epoch, _, _ := strings.Cut(now.ack["cursor"].(string), "-")
 		for _, since := range []string{epoch + "-0", epoch + "-1", before[0], after[0]} {
 			r := s.resume(token, since)
-			// It may be told to resync, at any event.
+			// It can get resync.required at any event.
 			for live := s.receipt(`"gatewayId":"g"`).ID; ; {
 				frame := r.next()
 				if id, isEvent := frame["id"].(string); isEvent && slices.Contains(before, id) {

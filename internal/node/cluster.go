@@ -86,11 +86,11 @@ func (l localNode) EndVerified(gatewayID string) error { return l.n.registry.Rev
 func (l localNode) Stats(ctx context.Context, query []byte) ([]byte, error) {
 	q, err := parsePageQuery(query)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", presence.ErrQuery, err)
 	}
 	part, err := l.n.api.NodeStats(ctx, q)
 	if err != nil {
-		return nil, nil // the node that asks reports this one as missing
+		return nil, err
 	}
 	return json.Marshal(&part)
 }
