@@ -4,13 +4,13 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // A gateway that has seen more than a backup has gets resync.required, and no id is

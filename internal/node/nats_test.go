@@ -4,9 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-	"github.com/gatecast/gatecast/test/testenv/natsenv"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bufio"
 	"bytes"
 	"crypto/tls"
@@ -20,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/gobwas/ws"
 )

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/coder/websocket"
 )

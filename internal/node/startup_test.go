@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -21,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"encoding/hex"
 	"fmt"
@@ -18,11 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/stats/metrics"
+
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 const (
