@@ -65,7 +65,11 @@ func (s *system) latest(token, since string) *replica {
 func (s *system) listed(gateway string) (ids []string) {
 	s.t.Helper()
 	var list struct{ Events []struct{ ID string } }
-	s.call("GET", root+"/events?gatewayId="+gateway, "", &list)
+	// 503 is allowed on a busy machine: NATS took too long.
+	eventually(s.t, "the events are listed", func() bool {
+		list.Events = nil
+		return s.call("GET", root+"/events?gatewayId="+gateway, "", &list) == 200
+	})
 	for _, e := range list.Events {
 		ids = append(ids, e.ID)
 	}
