@@ -64,7 +64,7 @@ func (s *answerBuffer) write(b []byte, full func(bool)) bool {
 
 // tryAdd appends b if there is room. mu is held.
 func (s *answerBuffer) tryAdd(b []byte) bool {
-	// Order: as long as the file has bytes, new ones go behind them into the
+	// Order: as long as the file has bytes, new ones go after them into the
 	// file. A single piece can exceed the memory limit, else it could never be
 	// written.
 	if s.writtenTo == 0 && (len(s.inMemory) == 0 || len(s.inMemory)+len(b) <= s.memoryLimit) {

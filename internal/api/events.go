@@ -224,7 +224,7 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 func (a *eventsAnswer) Close() error { return nil }
 
 // appendEvent appends an event as gateways receive it, and adds its target and
-// its key. The body ends with a brace, which moves behind what is added.
+// its key. The body ends with a brace, which moves to the end.
 func appendEvent(dst []byte, p *Published) []byte {
 	dst = event.AppendWithID(dst, p.Body, p.Cursor)
 	dst = dst[:len(dst)-len(`}`)]

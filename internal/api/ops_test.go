@@ -97,7 +97,7 @@ func browse(t *testing.T, r *rig) *opsPage {
 			if err != nil {
 				return
 			}
-			// The browser tells of each answer that is an error; the page handles them.
+			// The browser reports each answer with an error status; the page handles those.
 			if !strings.HasPrefix(m.Text, "Failed to load resource") {
 				p.mu.Lock()
 				p.wrong = append(p.wrong, fmt.Sprint(m.Type, ": ", m.Text))

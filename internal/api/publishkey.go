@@ -80,7 +80,7 @@ func (k publishKey) name(kind byte, line int) string {
 // digestBytes is how many bytes of the digest of a text are kept.
 const digestBytes = 18
 
-// digestOf returns a digest of what a publisher sent. It tells a repeat from
+// digestOf returns a digest of what a publisher sent. It distinguishes a repeat from
 // another publish with the same key.
 func digestOf(text []byte) string {
 	d := sha256.Sum256(text)

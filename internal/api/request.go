@@ -51,7 +51,7 @@ func (s *Server) withBody(ctx *fasthttp.RequestCtx, f func(body []byte) error) e
 	defer bodies.Put(buf)
 	buf.Reset()
 	// A declared length over the limit is refused without reading. Any other
-	// body is read up to one byte more than the limit, which tells whether it
+	// body is read up to one byte more than the limit, which shows whether it
 	// exceeds it.
 	declared := ctx.Request.Header.ContentLength()
 	if declared <= limit {

@@ -499,3 +499,32 @@ func TestRequestsThatAreNotHTTP(t *testing.T) {
 		})
 	}
 }
+
+func TestErrorCodesAreDocumented(t *testing.T) {
+	codes := []string{
+		codeBadRequest, codeUnauthorized, codeForbidden, codeNotFound, codeMethodNotAllowed,
+		codeTimeout, codeConflict, codeTooLarge, codeUnsupported, codeInvalidEvent,
+		codeInvalidGateway, codeInvalidToken, codeInternal, codeUnavailable, codeDraining,
+	}
+	if got := spectest.ErrorCodes(); !slices.Equal(got, codes) {
+		t.Errorf("openapi.yaml has the error codes %q, want %q", got, codes)
+	}
+}
+
+func TestParameterLimitsAreDocumented(t *testing.T) {
+	for _, tt := range []struct {
+		operation, name string
+		def, bound      int
+	}{
+		{"POST " + prefix + "/events", headerIdempotencyKey, 0, maxIdempotencyKey},
+		{"GET " + prefix + "/events", "limit", queryPage, maxPage},
+		{"GET " + prefix + "/deliveries", "limit", queryPage, maxPage},
+		{"GET " + prefix + "/messages", "limit", queryPage, maxPage},
+		{"GET " + prefix + "/gateways", "limit", gatewaysPage, maxPage},
+		{"GET " + prefix + "/stats", "limit", 0, maxPage},
+	} {
+		if def, bound := spectest.Parameter(tt.operation, tt.name); def != tt.def || bound != tt.bound {
+			t.Errorf("%s: openapi.yaml has the default %d and the limit %d for %s, want %d and %d", tt.operation, def, bound, tt.name, tt.def, tt.bound)
+		}
+	}
+}

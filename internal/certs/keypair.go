@@ -14,7 +14,7 @@ import (
 	"github.com/gatecast/gatecast/internal/secretfile"
 )
 
-// A KeyPairConfig says where a key pair is and who is told about its state.
+// A KeyPairConfig says where a key pair is and where its state is reported.
 type KeyPairConfig struct {
 	Listener string // name of the listener that uses it, for logs
 	CertFile string // PEM: the certificate and its chain

@@ -213,7 +213,7 @@ func (d *Dispatcher) compress(m *shard.Message) {
 func (d *Dispatcher) Read(ctx context.Context, after uint64, f func(event.Target, *shard.Message) error) (upTo uint64, err error) {
 	return d.Log.ReadIn(ctx, d.Lineage(), after, func(e eventlog.Entry) error {
 		switch {
-		case e.Lost: // the gap in the sequences tells the reader
+		case e.Lost: // the reader finds the gap in the sequences
 			return nil
 		case e.Body == nil: // not an event: for no gateway
 			return f(event.Target{}, &shard.Message{Cursor: e.Cursor})

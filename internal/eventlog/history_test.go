@@ -325,6 +325,9 @@ func TestUpgradeBeginsNoEpoch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := w.conn.Flush(); err != nil { // the server has the subscription
+		t.Fatal(err)
+	}
 	w.open(0)
 	if w.logs[0].Epoch() != epoch {
 		t.Error("an epoch began that the other node does not know")

@@ -43,7 +43,7 @@ func checkBounds(name string, value any) *event.FieldError {
 }
 
 // exceeded returns which bound a value exceeds and where; path is the path of
-// the value itself. The path is a stack: a callee appends behind the caller's
+// the value itself. The path is a stack: a callee appends after the caller's
 // part.
 func exceeded(value any, path []string) (problem string, where []string) {
 	if len(path) > maxDepth {

@@ -34,14 +34,14 @@ func TestLargeNumbers(t *testing.T) {
 		"1e-99999999999999999999999", "1e401", "1" + strings.Repeat("0", 1_000_000), "0." + strings.Repeat("0", 1_000_000) + "1",
 	} {
 		for name := range ts.schemas.Load().docs {
-			for place, payload := range map[string]string{
+			for path, payload := range map[string]string{
 				"payload/n":     `{"n":` + number + `}`,
 				"payload/n/1/b": `{"n":[1,{"b":` + number + `}]}`,
 				"payload":       number,
 			} {
 				wrong := ts.Check(name, []byte(payload))
-				if wrong == nil || wrong.Field != place || !strings.Contains(wrong.Problem, "number") {
-					t.Errorf("%s: %.40s: %+v, want it to be the number at %s", name, payload, wrong, place)
+				if wrong == nil || wrong.Field != path || !strings.Contains(wrong.Problem, "number") {
+					t.Errorf("%s: %.40s: %+v, want it to be the number at %s", name, payload, wrong, path)
 				}
 			}
 		}

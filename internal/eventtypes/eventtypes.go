@@ -104,8 +104,8 @@ func validationProblem(err error) *event.FieldError {
 		for len(invalid.Causes) > 0 {
 			invalid = invalid.Causes[0]
 		}
-		place := strings.Join(append([]string{"payload"}, invalid.InstanceLocation...), "/")
-		return &event.FieldError{Field: place, Problem: invalid.ErrorKind.LocalizedString(english)}
+		path := strings.Join(append([]string{"payload"}, invalid.InstanceLocation...), "/")
+		return &event.FieldError{Field: path, Problem: invalid.ErrorKind.LocalizedString(english)}
 	}
 	if err != nil {
 		return &event.FieldError{Field: "payload", Problem: err.Error()}

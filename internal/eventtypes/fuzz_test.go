@@ -55,7 +55,7 @@ func FuzzTypes(f *testing.F) {
 				t.Errorf("%s: %+v", name, wrong)
 			}
 			if spaced := ts.Check(name, append(bytes.Clone(payload), ' ')); (spaced == nil) != (wrong == nil) {
-				t.Errorf("%s: %+v, and with a space behind it %+v", name, wrong, spaced)
+				t.Errorf("%s: %+v, and with a space after it %+v", name, wrong, spaced)
 			}
 		}
 		if wrong := ts.Check("not.among.them", payload); all["not.among.them"] == nil && (wrong == nil || wrong.Field != "type") {

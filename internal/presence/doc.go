@@ -1,7 +1,7 @@
 // Copyright The gatecast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package presence tells the nodes that share a log which gateways are connected to
+// Package presence lets the nodes that share a log know which gateways are connected to
 // which node, so that each of them can count the connected ones.
 //
 // Each node announces its gateways on NATS core: changes four times a second, and the

@@ -394,3 +394,33 @@ func isNDJSON(h http.Header) bool {
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(mediaType), "application/x-ndjson")
 }
+
+// ErrorCodes returns the error codes of the OpenAPI document.
+func ErrorCodes() (list []string) {
+	for _, code := range openAPI().Components.Schemas["ErrorCode"].Value.Enum {
+		list = append(list, code.(string))
+	}
+	return list
+}
+
+// Parameter returns the default and the upper bound of a parameter of an operation: its
+// maximum, or its maximum length. What the document does not have is 0.
+func Parameter(operation, name string) (def, bound int) {
+	method, path, _ := strings.Cut(operation, " ")
+	for _, p := range openAPI().Paths.Value(path).GetOperation(method).Parameters {
+		s := p.Value.Schema.Value
+		if p.Value.Name != name {
+			continue
+		}
+		if d, ok := s.Default.(float64); ok {
+			def = int(d)
+		}
+		if s.Max != nil {
+			bound = int(*s.Max)
+		}
+		if s.MaxLength != nil {
+			bound = int(*s.MaxLength)
+		}
+	}
+	return def, bound
+}

@@ -121,15 +121,15 @@ function updateRows(body, list, key, cells, made, empty) {
     if (keys.has(row.dataset.key)) old.set(row.dataset.key, row);
     else row.remove();
   }
-  let place = body.firstElementChild;
+  let next = body.firstElementChild;
   for (const item of list) {
     const row = old.get(key(item)) ?? newRow(key(item), cells(item), made, item);
     cells(item).forEach(([, text, kind], i) => {
       setText(row.cells[i].firstElementChild ?? row.cells[i], text);
       (row.cells[i].firstElementChild ?? row.cells[i]).className = kind;
     });
-    if (row === place) place = place.nextElementSibling;
-    else body.insertBefore(row, place);
+    if (row === next) next = next.nextElementSibling;
+    else body.insertBefore(row, next);
   }
   if (list.length === 0) {
     const row = document.createElement('tr');

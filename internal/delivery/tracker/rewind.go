@@ -26,6 +26,7 @@ func (t *Tracker) Rewind(seq uint64) {
 	}
 }
 
+// rewind forgets everything after seq. A span that crosses seq ends there.
 func (g *gateway) rewind(seq uint64) {
 	g.spans = slices.DeleteFunc(g.spans, func(s span) bool { return s.from >= seq })
 	if n := len(g.spans); n > 0 {

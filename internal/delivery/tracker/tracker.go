@@ -34,7 +34,9 @@ type Tracker struct {
 	newest   uint64 // highest sequence that was reported
 }
 
-// A gateway is the state of one gateway. The Tracker's mu guards it.
+// A gateway is the state of one gateway. The Tracker's mu guards it. Its size is
+// proportional to what the gateway missed and acknowledged, not to the events it got:
+// a gateway that missed nothing has one span.
 type gateway struct {
 	spans  []span   // ordered, disjoint and not adjacent
 	starts []uint64 // positions where connections began, ordered, outside of spans; the newest maxStarts
@@ -86,6 +88,7 @@ func (t *Tracker) gateway(id string) *gateway {
 	return g
 }
 
+// progress applies a progress above the floor. mu is held.
 func (t *Tracker) progress(p Progress) {
 	g := t.gateway(p.GatewayID)
 	before := g.size()
@@ -99,6 +102,8 @@ func (t *Tracker) progress(p Progress) {
 	t.newest = max(t.newest, p.To)
 }
 
+// ack applies an acknowledgement above the floor. mu is held. A later ack of the same
+// kind changes nothing; one of the other kind is stored too, and Status resolves them.
 func (t *Tracker) ack(a Ack) {
 	g := t.gateway(a.GatewayID)
 	set := &g.acked
@@ -149,6 +154,7 @@ func (t *Tracker) Status(gatewayID string, seq uint64) Status {
 	return Pending
 }
 
+// has reports whether an ordered set contains seq.
 func has(set []uint64, seq uint64) bool {
 	_, found := slices.BinarySearch(set, seq)
 	return found
@@ -194,6 +200,8 @@ func (t *Tracker) forget(floor uint64) {
 	}
 }
 
+// forget forgets events up to and including floor. A span that crosses the floor keeps
+// what is above it.
 func (g *gateway) forget(floor uint64) {
 	g.spans = slices.DeleteFunc(g.spans, func(s span) bool { return s.to <= floor })
 	if len(g.spans) > 0 {
@@ -242,6 +250,8 @@ func (t *Tracker) Snapshot(yield func(Updates) bool) {
 	}
 }
 
+// updatesOf returns the updates that produce the state of some gateways. It locks the
+// Tracker once for all of them.
 func (t *Tracker) updatesOf(ids []string) (u Updates) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -253,6 +263,7 @@ func (t *Tracker) updatesOf(ids []string) (u Updates) {
 	return u
 }
 
+// appendTo appends the updates that produce the state of a gateway.
 func (g *gateway) appendTo(u *Updates, id string) {
 	for _, s := range g.spans {
 		u.Progress = append(u.Progress, Progress{id, s.from, s.to})

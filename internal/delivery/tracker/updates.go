@@ -63,6 +63,7 @@ func (u Updates) AppendTo(dst []byte) []byte {
 	return append(dst, `]}`...)
 }
 
+// appendAcks appends the acknowledgements of one kind as a list of tuples.
 func (u Updates) appendAcks(dst []byte, failed bool) []byte {
 	first := true
 	for _, a := range u.Acks {
@@ -78,6 +79,7 @@ func (u Updates) appendAcks(dst []byte, failed bool) []byte {
 	return dst
 }
 
+// appendTuple appends ["GATEWAY",NUMBER,…].
 func appendTuple(dst []byte, gateway string, numbers ...uint64) []byte {
 	dst = append(dst, '[')
 	dst = event.AppendString(dst, gateway)
@@ -110,6 +112,7 @@ type parser struct {
 	gateway string // the last one read; consecutive tuples of a gateway share it
 }
 
+// updates reads a whole record. The members have one order: "l", "d", "a", "f".
 func (p *parser) updates() (u Updates) {
 	p.expect(`{`)
 	if p.consume(`"l":`) {
@@ -145,6 +148,7 @@ func (p *parser) list(name string, numbers func(gateway string)) {
 	}
 }
 
+// consume skips a text if it comes next, and reports whether it did.
 func (p *parser) consume(text string) bool {
 	rest, ok := bytes.CutPrefix(p.rest, []byte(text))
 	if ok && !p.failed {
@@ -153,6 +157,7 @@ func (p *parser) consume(text string) bool {
 	return ok && !p.failed
 }
 
+// expect skips a text, and fails if it does not come next.
 func (p *parser) expect(text string) { p.failed = !p.consume(text) }
 
 // name reads a gateway id, up to its closing quote.
@@ -179,6 +184,7 @@ func (p *parser) seq() uint64 {
 // maxDigits is the length of the largest sequence.
 const maxDigits = len("18446744073709551615")
 
+// number reads a decimal number without leading zeros.
 func (p *parser) number() uint64 {
 	n := 0
 	for n < min(len(p.rest), maxDigits) && '0' <= p.rest[n] && p.rest[n] <= '9' {
