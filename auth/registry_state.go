@@ -184,7 +184,7 @@ func sameGateway(a, b *Gateway) bool {
 func (s *registryState) grant(change gatewayChange, old, e *entry, t tokenRecord, now time.Time) *Grant {
 	if change == described {
 		for _, g := range old.grants {
-			if g.TokenID == t.ID && g.digest == t.SHA256 && g.createdAt.Equal(t.CreatedAt) && g.expiresAt.Equal(t.ExpiresAt) {
+			if g.TokenID == t.ID && isOf(g, t.SHA256) && g.createdAt.Equal(t.CreatedAt) && g.expiresAt.Equal(t.ExpiresAt) {
 				return g
 			}
 		}
@@ -192,7 +192,7 @@ func (s *registryState) grant(change gatewayChange, old, e *entry, t tokenRecord
 	g := s.newGrant(e, t)
 	if change != replaced {
 		for _, before := range old.grants {
-			if before.TokenID == t.ID && before.digest == t.SHA256 {
+			if before.TokenID == t.ID && isOf(before, t.SHA256) {
 				g.used.Store(before.used.Load())
 				g.saved.Store(before.saved.Load())
 			}
@@ -205,6 +205,9 @@ func (s *registryState) grant(change gatewayChange, old, e *entry, t tokenRecord
 	}
 	return g
 }
+
+// isOf reports whether a grant is of the token with a stored digest.
+func isOf(g *Grant, stored digest) bool { return g.digest == stored }
 
 // newGrant returns a grant for a gateway, which is not in the directory yet.
 func (s *registryState) newGrant(e *entry, t tokenRecord) *Grant {
@@ -227,7 +230,7 @@ func (s *registryState) endMissing(change gatewayChange, old, e *entry, now time
 			s.end(g, event.GatewayRemoved)
 		case g.expired(now):
 			s.end(g, event.TokenExpired)
-		case slices.ContainsFunc(e.grants, func(n *Grant) bool { return n.digest == g.digest && !n.expired(now) }):
+		case slices.ContainsFunc(e.grants, func(n *Grant) bool { return isOf(n, g.digest) && !n.expired(now) }):
 			s.end(g, event.GatewayChanged)
 		default:
 			s.end(g, event.TokenRevoked)
