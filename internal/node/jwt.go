@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/jwtauth"
@@ -27,6 +28,10 @@ func (n *Node) startJWT() error {
 	transport, err := keysTransport(n.cfg)
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(n.cfg.JWTKeys, "http://") {
+		n.cfg.Logger.Warn("the keys of signed tokens are loaded without TLS: whoever can change the answer decides who connects; use https:// or a file",
+			"jwt-keys", n.cfg.JWTKeys)
 	}
 	v, err := jwtauth.Start(context.Background(), jwtauth.Config{
 		Keys:         n.cfg.JWTKeys,
