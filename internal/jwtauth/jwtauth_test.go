@@ -97,7 +97,7 @@ type rig struct {
 	t        *testing.T
 	registry *auth.Registry
 	server   *keyServer
-	log      *bytes.Buffer
+	log      *logBuffer
 
 	mu      sync.Mutex
 	results []string
@@ -107,8 +107,8 @@ type rig struct {
 // open returns a verifier of tokens of everyAlgorithm.
 func open(t *testing.T, keys string, server *keyServer) (*rig, error) {
 	t.Helper()
-	r := &rig{t: t, server: server, log: new(bytes.Buffer)}
-	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: r.log}, nil))
+	r := &rig{t: t, server: server, log: new(logBuffer)}
+	logger := slog.New(slog.NewTextHandler(r.log, nil))
 	registry, err := auth.Open(t.Context(), memstore.New(), auth.Options{External: true, OnRevoke: func(v auth.Revocation) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -136,15 +136,22 @@ func open(t *testing.T, keys string, server *keyServer) (*rig, error) {
 	return r, nil
 }
 
-type lockedWriter struct {
+// A logBuffer has what was logged.
+type logBuffer struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (r *rig) close() {
@@ -483,7 +490,10 @@ func TestUnknownKeys(t *testing.T) {
 			t.Errorf("loaded %d times more", n-loads)
 		}
 		time.Sleep(retryInterval)
-		r.server.hang = make(chan struct{})
+		hang := make(chan struct{})
+		r.server.mu.Lock()
+		r.server.hang = hang
+		r.server.mu.Unlock()
 		var answers sync.Map
 		for n := range 10 * maxWaiting {
 			go func() {
@@ -499,7 +509,7 @@ func TestUnknownKeys(t *testing.T) {
 		if n := count(auth.ErrUnverifiable); n != 9*maxWaiting {
 			t.Errorf("%d got 503 at once", n)
 		}
-		close(r.server.hang)
+		close(hang)
 		synctest.Wait()
 		if n := count(auth.ErrRefused) + count(auth.ErrUnverifiable); n != 10*maxWaiting {
 			t.Errorf("%d have an answer", n)
