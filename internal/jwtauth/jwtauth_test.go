@@ -424,6 +424,7 @@ func TestRotation(t *testing.T) {
 		i.Publish("old")
 		r.server.serve(i.KeySet())
 		time.Sleep(urlInterval)
+		synctest.Wait()
 		r.granted(withdrawn)
 	})
 }
@@ -449,6 +450,7 @@ func TestOutage(t *testing.T) {
 		r.server.serve(i.KeySet())
 		time.Sleep(retryInterval)
 		r.granted(i.Token("unknown", "g"))
+		synctest.Wait() // until the load is logged
 		if n := strings.Count(r.log.String(), "loaded again"); n != 1 {
 			t.Errorf("logged %d times:\n%s", n, r.log)
 		}

@@ -5,7 +5,6 @@ package jwtauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -175,7 +174,10 @@ func (k *keyring) replace(set *keySet, skipped []error) {
 		k.withdrawn()
 	}
 	if old == nil || len(old.keys) != len(set.keys) {
-		k.log.Info("keys for signed tokens loaded", "keys", len(set.keys), "skipped", errors.Join(skipped...))
+		k.log.Info("keys for signed tokens loaded", "keys", len(set.keys))
+		for _, reason := range skipped {
+			k.log.Info("a key of the issuer's set is not used", "reason", reason)
+		}
 	}
 }
 
