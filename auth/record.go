@@ -36,10 +36,12 @@ type record struct {
 	// Edits is the number of changes since the registration. Of two records of one
 	// registration the one with more edits is newer, also across stores.
 	Edits uint64 `json:"edits,omitempty"`
-	// RegisteredAt is the log's position at the registration. JoinedAt has the positions
-	// at which it joined groups later. Records of versions without barriers have neither.
-	RegisteredAt event.Cursor            `json:"registeredAt,omitzero"`
-	JoinedAt     map[string]event.Cursor `json:"joinedAt,omitempty"`
+	// RegisteredAt is the log's position at the registration. JoinedAt and OrganizationAt
+	// have the positions at which it joined groups and its organization later. Records of
+	// versions without barriers have none of them.
+	RegisteredAt   event.Cursor            `json:"registeredAt,omitzero"`
+	JoinedAt       map[string]event.Cursor `json:"joinedAt,omitempty"`
+	OrganizationAt event.Cursor            `json:"organizationAt,omitzero"`
 }
 
 // A tokenRecord is a token in the store.
@@ -80,7 +82,10 @@ func (r *record) encode() []byte {
 func (r *record) gateway() Gateway {
 	return Gateway{
 		ID: r.ID, Name: r.Name, OrganizationID: r.OrganizationID, Groups: r.Groups, CreatedAt: r.CreatedAt,
-		Barrier: Barrier{Own: r.RegisteredAt, All: r.RegisteredAt, Groups: groupBarriers(r.Groups, r.RegisteredAt, r.JoinedAt)},
+		Barrier: Barrier{
+			Own: r.RegisteredAt, All: r.RegisteredAt, Organization: r.OrganizationAt,
+			Groups: groupBarriers(r.Groups, r.RegisteredAt, r.JoinedAt),
+		},
 	}
 }
 

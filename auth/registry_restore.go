@@ -74,7 +74,7 @@ func (e *entry) record() *record {
 	g := e.gateway
 	rec := &record{
 		ID: g.ID, Name: g.Name, OrganizationID: g.OrganizationID, Groups: g.Groups, CreatedAt: g.CreatedAt,
-		Edits: e.edits, RegisteredAt: g.Barrier.Own,
+		Edits: e.edits, RegisteredAt: g.Barrier.Own, OrganizationAt: g.Barrier.Organization,
 	}
 	for i, at := range g.Barrier.Groups {
 		if at != g.Barrier.All {
