@@ -21,7 +21,7 @@ import (
 type Barrier struct {
 	Own event.Cursor // for events that name the gateway
 	All event.Cursor // for events for all gateways
-	// Organization is for events of the gateway's organization. Zero: All is.
+	// Organization is for events of its organization. Zero: All is.
 	Organization event.Cursor
 	// Groups is for events of groups, in the order of Gateway.Groups. Nil: All is the
 	// barrier of each group.
@@ -79,9 +79,9 @@ type verifiedRecord struct {
 	VerifiedAt event.Cursor `json:"verifiedAt,omitzero"` // first time in its organization
 	// JoinedAt has an entry for every group of the gateway.
 	JoinedAt map[string]event.Cursor `json:"joinedAt,omitempty"`
-	// OrganizationAt is the log's position at which it joined its organization; zero:
+	// OrganizationSince is the log's position at which it joined its organization; zero:
 	// VerifiedAt.
-	OrganizationAt event.Cursor `json:"organizationAt,omitzero"`
+	OrganizationSince event.Cursor `json:"organizationSince,omitzero"`
 	// NoOrganization reports whether the last answer named none. OrganizationID is that of
 	// an earlier answer then, and its events are not for the gateway.
 	NoOrganization bool `json:"noOrganization,omitempty"`
@@ -95,7 +95,7 @@ func (r *verifiedRecord) barrier(groups []string) Barrier {
 		return Barrier{}
 	}
 	return Barrier{
-		Own: r.MovedAt, All: r.VerifiedAt, Organization: r.OrganizationAt,
+		Own: r.MovedAt, All: r.VerifiedAt, Organization: r.OrganizationSince,
 		Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt),
 	}
 }
@@ -131,9 +131,9 @@ func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 		case "": // an answer without one does not move the gateway
 			next.OrganizationID, next.NoOrganization = r.OrganizationID, r.OrganizationID != ""
 		case r.organization():
-			next.OrganizationAt = r.OrganizationAt
+			next.OrganizationSince = r.OrganizationSince
 		default:
-			next.OrganizationAt = at
+			next.OrganizationSince = at
 		}
 	}
 	next.JoinedAt = make(map[string]event.Cursor, len(v.Groups))

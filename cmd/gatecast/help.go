@@ -15,7 +15,9 @@ type detail struct {
 	examples []string
 }
 
-// details has the detail of each command, by its words. Lines have at most 80 columns.
+// details has the detail of each command, by its words; "" is the program. Every command has
+// an example. Lines have at most 80 columns, with the four of indentation that kong adds to
+// examples. The page docs/reference/cli.md has the same texts.
 var details = map[string]detail{
 	"": {examples: []string{
 		"gatecast demo --for 10s",
@@ -82,7 +84,7 @@ of the other.`,
 	},
 }
 
-// setDetails gives a command and those below it their details.
+// setDetails sets what kong prints below the help of a command, for it and all below it.
 func setDetails(n *kong.Node) {
 	d := details[commandPath(n)]
 	if n.Parent == nil {

@@ -69,6 +69,8 @@ type topView struct {
 }
 
 // add adds the stats of a poll. With full they have all connections, else only some.
+//
+// Rates need two polls of the same run of a node: its totals begin at 0 when it restarts.
 func (v *topView) add(s *nodeStats, full bool, now time.Time) {
 	v.before, v.beforeAt = v.stats, v.at
 	v.stats, v.at, v.now = s, now, now
@@ -80,6 +82,7 @@ func (v *topView) add(s *nodeStats, full bool, now time.Time) {
 		return
 	}
 	v.busiest, v.busiestAt = s.GatewayConnections.Connections, now
+	// Gateway and address make the order stable between polls.
 	slices.SortFunc(v.busiest, func(a, b connStats) int {
 		return cmp.Or(cmp.Compare(b.QueuedBytes, a.QueuedBytes), cmp.Compare(b.EventsSent, a.EventsSent),
 			strings.Compare(a.GatewayID, b.GatewayID), strings.Compare(a.RemoteAddr, b.RemoteAddr))
@@ -91,6 +94,9 @@ const busiestPrinted = 20
 
 // lines returns the view as lines that fit a terminal's size. Width and height 0 are for a
 // file, which has no bounds.
+//
+// A third of the height is for shards, since a large machine has many; the busiest
+// connections have the rest.
 func (v *topView) lines(width, height int) []string {
 	lines := v.head()
 	shards := v.shardTable()
@@ -189,6 +195,7 @@ func (v *topView) busiestTable(n int) []string {
 
 // table aligns the cells of rows: the first left columns to the left, the others, which are
 // numbers, to the right.
+// Widths are counted in code points, so combined or wide characters misalign a row.
 func table(rows [][]string, left int) []string {
 	widths := make([]int, len(rows[0]))
 	for _, r := range rows {

@@ -121,10 +121,9 @@ func TestOrganizationJoinedLater(t *testing.T) {
 	s.registerIn("acme", "g")
 	before := s.receipt(`"organizationId":"other"`).ID
 	own := s.receipt(`"organizationId":"acme"`).ID
-	value, revision := registryEntry(t, s, "gateway.g")
-	moved := strings.Replace(value, `"organizationId":"acme"`, fmt.Sprintf(`"organizationId":"other","organizationAt":%q`, own), 1)
-	setRegistryEntry(t, s, "gateway.g", moved, revision)
-	eventually(t, "the change is known", func() bool { return s.registry.Lookup("g").OrganizationID == "other" })
+	if status := s.call("PUT", root+"/gateways/g", `{"organizationId":"other"}`, nil); status != 200 {
+		t.Fatalf("PUT: %d", status)
+	}
 	if b := s.registry.Lookup("g").BarrierFor(event.Target{OrganizationID: "other"}); b.String() != own {
 		t.Errorf("the barrier is %v, want %v", b, own)
 	}

@@ -49,6 +49,8 @@ func Decode(typ, text string, target reflect.Value) error {
 	return nil
 }
 
+// decodeCount reads an integer as Go writes it: also 0x10 or 1_000. A sign is allowed, so
+// that the error for -1 is about the limit.
 func decodeCount(text string) (int, error) {
 	n, err := strconv.ParseInt(text, 0, strconv.IntSize)
 	if err != nil {
@@ -57,11 +59,14 @@ func decodeCount(text string) (int, error) {
 	return int(n), nil
 }
 
+// sizeUnits are in the order in which suffixes must be tried: "KiB" ends with "B".
 var sizeUnits = []struct {
 	name string
 	size int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
 
+// decodeSize reads a number of bytes, at least 0. A space before the unit is allowed. Decimal
+// units such as MB are refused: their meaning differs between programs.
 func decodeSize(text string) (int64, error) {
 	for _, unit := range sizeUnits {
 		number, ok := strings.CutSuffix(text, unit.name)
@@ -77,6 +82,7 @@ func decodeSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%q is not a size; want bytes, as in 1048576, or a unit, as in 64MiB", text)
 }
 
+// decodeSeconds reads a time of at least 0. Without a unit it is in seconds.
 func decodeSeconds(text string) (time.Duration, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 && n <= math.MaxInt64/int64(time.Second) {
 		return time.Duration(n) * time.Second, nil
@@ -88,6 +94,7 @@ func decodeSeconds(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// decodeDuration reads a time, which must have a unit.
 func decodeDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -96,6 +103,7 @@ func decodeDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// decodeRatio reads a floating-point number. It accepts NaN, which Validate refuses.
 func decodeRatio(text string) (float64, error) {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -104,6 +112,7 @@ func decodeRatio(text string) (float64, error) {
 	return f, nil
 }
 
+// decodeLevel reads a level of log/slog in any letter case.
 func decodeLevel(text string) (level slog.Level, err error) {
 	if err := level.UnmarshalText([]byte(text)); err != nil {
 		return 0, fmt.Errorf("%q is not a log level; want debug, info, warn or error", text)
@@ -134,7 +143,8 @@ func decodeCIDRs(text string) (list []netip.Prefix, err error) {
 	return list, nil
 }
 
-// format writes a value of a tag type as a user can write it.
+// format writes a value of a tag type as a user can write it: a size with the largest unit
+// that divides it.
 func format(typ string, v any) string {
 	if typ == "size" {
 		n := reflect.ValueOf(v).Int()

@@ -29,6 +29,8 @@ func CanonicalOrigins(origins []string) ([]string, error) {
 	return list, nil
 }
 
+// canonicalOrigin returns one origin and whether it is valid. Wildcards are not: the header has
+// exactly one origin, and a pattern that matches too much is easy to write.
 func canonicalOrigin(text string) (string, bool) {
 	if text == nullOrigin {
 		return nullOrigin, true

@@ -53,14 +53,16 @@ const (
 // [Defaults]. A Settings is a plain value: whoever has it may change it, and nobody
 // else sees the change.
 type Settings struct {
-	// Addresses and files.
+	// Addresses and files. Port 0 lets the system choose a port, which is for tests. The data
+	// folder has mode 0700, and the secrets in it 0600.
 
 	Listen string `name:"listen" env:"GATECAST_LISTEN" default:":9243" rule:"HOST:PORT or :PORT" group:"Addresses and files" placeholder:"ADDR" help:"Address that gateways connect to (wss)."`
 	Internal
 	DataDir        string `name:"data-dir" env:"GATECAST_DATA_DIR" default:"data" rule:"a folder" group:"Addresses and files" placeholder:"DIR" help:"Folder of the event log, the registry and generated secrets."`
 	AdminTokenFile string `name:"admin-token-file" env:"GATECAST_ADMIN_TOKEN_FILE" group:"Addresses and files" placeholder:"FILE" help:"Admin token, made on first start. None: admin.token in the data folder."`
 
-	// TLS for gateways.
+	// TLS for gateways: 1.2 and 1.3. The files are reloaded when they change, without closing
+	// connections. With neither certificate nor Plaintext, the node makes a self-signed pair.
 
 	TLSCert     string `name:"tls-cert" env:"GATECAST_TLS_CERT" group:"TLS for gateways" placeholder:"FILE" help:"PEM certificate for gateways. None: a self-signed one is made."`
 	TLSKey      string `name:"tls-key" env:"GATECAST_TLS_KEY" group:"TLS for gateways" placeholder:"FILE" help:"PEM private key of that certificate."`
@@ -68,8 +70,10 @@ type Settings struct {
 	TLSRecords  string `name:"tls-records" env:"GATECAST_TLS_RECORDS" default:"own" oneof:"own,stdlib" group:"TLS for gateways" placeholder:"LAYER" help:"TLS 1.3 record layer: own (less memory) or stdlib."`
 	Plaintext   bool   `name:"plaintext" env:"GATECAST_PLAINTEXT" group:"TLS for gateways" help:"Serve gateways without TLS, behind a proxy that terminates it."`
 
-	// Platform and proxies.
+	// Platform and proxies. Ranges have the form of netaddr.ParsePrefix. Origins are compared
+	// in the form of CanonicalOrigins. A secret in a URL is never logged.
 
+	ConnectPath    []string       `name:"connect-path" env:"GATECAST_CONNECT_PATH" default:"/api/internal/v1/ws/gateways/connect" type:"list" rule:"paths that begin with /, in ASCII and without ? # % or spaces; not /health" group:"Platform and proxies" placeholder:"PATH,…" help:"Paths that gateways connect to."`
 	PlatformURL    string         `name:"platform-url" env:"GATECAST_PLATFORM_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where gateways' other requests go. None: answer them with 503."`
 	PlatformCA     string         `name:"platform-ca" env:"GATECAST_PLATFORM_CA" group:"Platform and proxies" placeholder:"FILE" help:"PEM certificates to trust the platform by. None: the system's."`
 	VerifyURL      string         `name:"verify-url" env:"GATECAST_VERIFY_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where the platform verifies gateways' tokens. None: use the registry."`
@@ -77,7 +81,12 @@ type Settings struct {
 	AllowFrom      []netip.Prefix `name:"allow-from" env:"GATECAST_ALLOW_FROM" type:"cidrs" group:"Platform and proxies" placeholder:"CIDR,…" help:"Addresses that gateways may connect from. None: any address."`
 	AllowedOrigins []string       `name:"allowed-origins" env:"GATECAST_ALLOWED_ORIGINS" type:"list" rule:"SCHEME://HOST or SCHEME://HOST:PORT" group:"Platform and proxies" placeholder:"ORIGIN,…" help:"Web origins whose pages may connect. None: no pages."`
 
-	// Connections.
+	// Connections, of this node alone: nodes that share a log do not share limits. A refusal
+	// for a limit is 429 or 503, which a gateway retries.
+	//
+	// A connection is pinged every PingInterval and closed after ConnectionTimeout without a
+	// byte from it, so the timeout must be longer. SendQueueBytes must hold the largest event.
+	// Every event counts with its size in the queue, also if other connections share it.
 
 	MaxConnections           int           `name:"max-connections" env:"WS_MAX_CONNECTIONS" default:"1000" type:"count" min:"1" group:"Connections" placeholder:"N" help:"Gateway connections that this node accepts."`
 	MaxConnectionsPerGateway int           `name:"max-connections-per-gateway" env:"WS_MAX_CONNECTIONS_PER_GATEWAY" default:"0" type:"count" min:"1" zero:"no limit" group:"Connections" placeholder:"N" help:"Connections of one gateway to this node; 0: no limit."`
@@ -92,13 +101,15 @@ type Settings struct {
 	CompressionThreshold     int           `name:"compression-threshold" env:"GATECAST_COMPRESSION_THRESHOLD" default:"1KiB" type:"size" min:"1" zero:"every event" group:"Connections" placeholder:"BYTES" help:"Bytes of the smallest event that is compressed."`
 	Shards                   int           `name:"shards" env:"GATECAST_SHARDS" default:"0" type:"count" min:"1" max:"1024" zero:"one per processor" group:"Connections" placeholder:"N" help:"Event loops; 0: one for each processor that Go may use."`
 
-	// Events.
+	// Events. MaxPayload is the size of a whole event as JSON, not of its member payload.
 
 	MaxPayload       int    `name:"max-payload" env:"WS_MAX_PAYLOAD" default:"1MiB" type:"size" min:"256" max:"32MiB" group:"Events" placeholder:"BYTES" help:"Bytes of the largest event, as JSON."`
 	EventTypes       string `name:"event-types" env:"GATECAST_EVENT_TYPES" group:"Events" placeholder:"FILE" help:"YAML file: a JSON Schema per event type. None: no checks."`
 	EventTypesStrict bool   `name:"event-types-strict" env:"GATECAST_EVENT_TYPES_STRICT" group:"Events" help:"Refuse events of a type that is not in that file."`
 
-	// Event log.
+	// Event log. An event is deleted when it is older than Retention or the log has more than
+	// RetentionBytes, whichever comes first. A gateway cannot resume from before that. NodeID
+	// names the node to the others on the same NATS; two nodes cannot have the same one.
 
 	Log            string        `name:"log" env:"GATECAST_LOG" default:"file" rule:"file, memory, or nats://HOST:PORT[,…] of an existing NATS cluster" group:"Event log" placeholder:"WHERE" help:"Where events are stored: file, memory, or nats://HOST:PORT[,…]."`
 	NodeID         string        `name:"node" env:"GATECAST_NODE" rule:"1 to 64 letters, digits, _ and -" group:"Event log" placeholder:"ID" help:"Node id, unique among nodes that share a log. None: the hostname."`
@@ -109,12 +120,14 @@ type Settings struct {
 	RetentionBytes int64         `name:"retention-bytes" env:"GATECAST_RETENTION_BYTES" default:"1GiB" type:"size" rule:"at least max-payload" group:"Event log" placeholder:"BYTES" help:"Bytes of events that are kept."`
 	ReplayMemory   int           `name:"replay-memory" env:"GATECAST_REPLAY_MEMORY" default:"64MiB" type:"size" min:"1" group:"Event log" placeholder:"BYTES" help:"Bytes of newest events in memory, for gateways that resume."`
 
-	// Shutdown.
+	// Shutdown. Queues are flushed within ShutdownTimeout, and closes are spread over it so
+	// that gateways do not reconnect to other nodes all at once.
 
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"GATECAST_SHUTDOWN_TIMEOUT" default:"10s" type:"duration" above:"0s" group:"Shutdown" placeholder:"TIME" help:"Time to flush queues and close connections on shutdown."`
 	ShutdownCode    int           `name:"shutdown-code" env:"GATECAST_SHUTDOWN_CODE" default:"1000" type:"count" rule:"1000, 1001, 1011 to 1014 or 3000 to 4999" group:"Shutdown" placeholder:"CODE" help:"WebSocket close code on shutdown."`
 
-	// Logs and traces.
+	// Logs and traces. A publish with a traceparent is traced as that says, whatever
+	// TraceSample is (W3C Trace Context).
 
 	LogLevel     slog.Level `name:"log-level" env:"GATECAST_LOG_LEVEL" default:"info" type:"level" rule:"debug, info, warn or error" group:"Logs and traces" placeholder:"LEVEL" help:"Lowest level to log: debug, info, warn or error."`
 	LogFormat    string     `name:"log-format" env:"GATECAST_LOG_FORMAT" oneof:"text,json" group:"Logs and traces" placeholder:"FORMAT" help:"Log format: text or json. None: text on a terminal, else json."`

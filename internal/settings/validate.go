@@ -65,6 +65,7 @@ func (d *Setting) bound(tag string) reflect.Value {
 	return v
 }
 
+// less compares two values of a field: integers, times and sizes, or floats.
 func less(a, b reflect.Value) bool {
 	if a.CanFloat() {
 		return a.Float() < b.Float()
@@ -72,6 +73,7 @@ func less(a, b reflect.Value) bool {
 	return a.Int() < b.Int()
 }
 
+// atMost is not the negation of less: both are false for NaN.
 func atMost(a, b reflect.Value) bool {
 	if a.CanFloat() {
 		return a.Float() <= b.Float()
@@ -85,6 +87,7 @@ func (s *Settings) checkEach() error {
 		checkAddress("listen", s.Listen),
 		checkAddress("internal-listen", s.InternalListen),
 		check(s.DataDir != "", "data-dir", `"" names no folder`),
+		checkPaths("connect-path", s.ConnectPath),
 		checkBaseURL("platform-url", s.PlatformURL),
 		checkBaseURL("verify-url", s.VerifyURL),
 		checkBaseURL("otlp-endpoint", s.OTLPEndpoint),
@@ -108,6 +111,8 @@ type relation struct {
 	ok      func(*Settings) bool
 }
 
+// relations are checked in this order, after the single values. Only the first that is broken
+// is reported.
 var relations = []relation{
 	{"tls-cert", "needs --tls-key too", func(s *Settings) bool { return s.TLSCert == "" || s.TLSKey != "" }},
 	{"tls-key", "needs --tls-cert too", func(s *Settings) bool { return s.TLSKey == "" || s.TLSCert != "" }},
@@ -165,6 +170,7 @@ func check(ok bool, setting, problem string) error {
 	return lookup(setting).wrong(problem)
 }
 
+// checkAddress checks that an address can be listened on. It resolves names.
 func checkAddress(setting, address string) error {
 	_, err := net.ResolveTCPAddr("tcp", address)
 	return check(err == nil, setting, fmt.Sprintf("%q is not an address", address))
@@ -192,9 +198,21 @@ func validPort(port string) bool {
 	return port == "" || err == nil && n > 0
 }
 
+// checkOrigins checks web origins.
 func checkOrigins(setting string, origins []string) error {
 	if _, err := CanonicalOrigins(origins); err != nil {
 		return check(false, setting, err.Error())
+	}
+	return nil
+}
+
+// checkPaths checks paths of requests. They are compared with decoded paths, so one that
+// decoding changes would match nothing.
+func checkPaths(setting string, paths []string) error {
+	for _, p := range paths {
+		if !strings.HasPrefix(p, "/") || p == "/health" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("?#%", r) }) {
+			return check(false, setting, fmt.Sprintf("%q cannot be a path that gateways connect to", p))
+		}
 	}
 	return nil
 }

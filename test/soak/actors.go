@@ -164,9 +164,9 @@ func (s *soak) slow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.deafen()
+		m.stopReading()
 		err = s.overfill(ctx, g, conn.Accepted().ConnectionID)
-		m.listen()
+		m.resumeReading()
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type member struct {
 	ended    client.CloseCode
 	newChain bool          // the chain ends with the connection
 	away     chan struct{} // no connection is made before it is closed; nil: connect at any time
-	deaf     chan struct{} // nothing is read before it is closed; nil: read all
+	paused   chan struct{} // nothing is read before it is closed; nil: read all
 }
 
 func newMember(s *soak, g *gateway, number int) *member {
@@ -174,7 +174,7 @@ func (m *member) receive(ctx context.Context, conn *client.Conn) error {
 func (m *member) deafness() chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.deaf
+	return m.paused
 }
 
 // disconnected records the end of a connection.
@@ -273,20 +273,20 @@ func (m *member) comeBack() {
 	}
 }
 
-// deafen makes the member stop reading until listen is called.
-func (m *member) deafen() {
+// stopReading makes the member stop reading until resumeReading is called.
+func (m *member) stopReading() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.deaf = make(chan struct{})
+	m.paused = make(chan struct{})
 }
 
-// listen makes the member read again.
-func (m *member) listen() {
+// resumeReading makes the member read again.
+func (m *member) resumeReading() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tcp != nil {
 		_ = m.tcp.SetReadBuffer(1 << 20) // it has many events to read
 	}
-	close(m.deaf)
-	m.deaf = nil
+	close(m.paused)
+	m.paused = nil
 }
