@@ -155,17 +155,17 @@ func (b *bulk) run(ctx context.Context, yield func(Result) bool) error {
 	}
 }
 
-// awaitLine waits for a line to send. It returns false if there will be none.
+// awaitLine waits until the window has a line. It returns false if there will be none.
 func (b *bulk) awaitLine(ctx context.Context) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.window) == 0 && !b.done && ctx.Err() == nil {
 		b.changed.Wait()
 	}
-	if len(b.window) > 0 || b.done {
-		return len(b.window) > 0, nil
+	if ctx.Err() != nil { // also when events has ended: it can have ended with ctx
+		return false, context.Cause(ctx)
 	}
-	return false, context.Cause(ctx)
+	return len(b.window) > 0, nil
 }
 
 // yieldAnswered yields the results at the beginning of the window. It returns false if the caller

@@ -76,7 +76,9 @@ func (n *bulkNode) serve(t *testing.T, w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		_, _ = fmt.Fprintln(w, answer)
-		_ = duplex.Flush()
+		if in.Buffered() == 0 || kind == endedEarly {
+			_ = duplex.Flush()
+		}
 		if kind == endedEarly {
 			_, _ = io.Copy(io.Discard, in) // to its end, as a node does
 			return
@@ -137,7 +139,7 @@ func numbered(n int) iter.Seq[Event] {
 
 // Each event is published once and has its receipt, over several requests and their faults.
 func TestPublishAll(t *testing.T) {
-	const total = 2*segmentLines + 1234
+	const total = segmentLines + 1234
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, tt := range []struct {
 		name  string
