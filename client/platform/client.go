@@ -49,7 +49,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DialContext = cfg.NetDial
+	if cfg.NetDial != nil {
+		transport.DialContext, transport.Proxy = cfg.NetDial, nil
+	}
 	transport.TLSClientConfig = trust
 	transport.MaxIdleConnsPerHost = 16
 	return &Client{cfg: cfg, base: base, http: &http.Client{

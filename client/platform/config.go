@@ -33,7 +33,8 @@ type Config struct {
 	// CAFile is a file with PEM certificates to trust instead of the system's roots. It cannot be
 	// combined with TLS.
 	CAFile string
-	// NetDial opens TCP connections. Nil uses a [net.Dialer].
+	// NetDial opens TCP connections to the node. Nil uses a [net.Dialer], and the proxy that the
+	// environment names, if it does.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// BackoffMin and BackoffMax bound the waits between attempts: a random time up to BackoffMin
@@ -53,9 +54,6 @@ func (c Config) withDefaults() Config {
 	c.BackoffMin = cmp.Or(c.BackoffMin, min(100*time.Millisecond, cmp.Or(c.BackoffMax, time.Second)))
 	c.BackoffMax = cmp.Or(c.BackoffMax, max(c.BackoffMin, 10*time.Second))
 	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 30*time.Second)
-	if c.NetDial == nil {
-		c.NetDial = new(net.Dialer).DialContext
-	}
 	if c.OnRetry == nil {
 		c.OnRetry = func(error, time.Duration) {}
 	}
