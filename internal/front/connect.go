@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatecast/gatecast/auth"
@@ -35,6 +36,10 @@ type admission struct {
 // connect serves the connect route: it hands the connection over to its shard, or refuses
 // it. client is the peer, after a PROXY header. accepted is when the attempt started.
 func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head, after []byte, accepted time.Time) {
+	if !f.isConnect(head) {
+		f.refuseOtherPath(c, f.cfg.Proxies.forwardedFor(client, head), head)
+		return
+	}
 	if !f.beginUpgrade() {
 		f.refuse(c, draining())
 		return
@@ -82,6 +87,18 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 		Abandon:         func() { _ = c.Close() },
 		Closed:          a.release,
 	})
+}
+
+// maxLoggedPath limits a path in a log line, in bytes.
+const maxLoggedPath = 200
+
+// refuseOtherPath refuses a WebSocket upgrade on a path that is not a connect path. The
+// platform does not get it: its connection would bypass gatecast unseen.
+func (f *Front) refuseOtherPath(c *poller.Conn, remote netip.AddrPort, head *http1.Head) {
+	path := head.URL.Path
+	f.cfg.Logger.Warn("refused a WebSocket upgrade on a path that is not in --connect-path; add the path if gateways connect there",
+		"remote", remote, "path", path[:min(len(path), maxLoggedPath)], "connect-path", strings.Join(f.cfg.ConnectPaths, ","))
+	f.refuse(c, otherPath())
 }
 
 // resume returns how the gateway resumes, nil for one without a position.

@@ -4,6 +4,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -44,6 +45,8 @@ type Config struct {
 
 	Limiter *auth.IPLimiter
 	Limits  Limits
+	// ConnectPaths are the paths of the connect route; empty: ConnectPath.
+	ConnectPaths []string
 	// AllowFrom has the addresses that gateways can connect from; empty: all.
 	AllowFrom []netip.Prefix
 	// AllowedOrigins has the web origins whose pages can connect, as browsers write them;
@@ -112,6 +115,9 @@ type Front struct {
 func New(cfg Config) *Front {
 	if cfg.Barrier == nil {
 		cfg.Barrier = func(*auth.Gateway) shard.Barrier { return shard.Barrier{} }
+	}
+	if len(cfg.ConnectPaths) == 0 {
+		cfg.ConnectPaths = []string{ConnectPath}
 	}
 	f := &Front{cfg: cfg, slots: make(chan struct{}, maxHandshakes), pending: make(map[*pendingConn]struct{})}
 	f.buffers.New = func() any { b := make([]byte, http1.MaxHead); return &b }
@@ -256,7 +262,7 @@ func (f *Front) serveFirst(p *pendingConn, c *poller.Conn, client netip.AddrPort
 		f.refuse(c, refusalOf(bad))
 	case err != nil:
 		f.closeConn(c, "incomplete")
-	case !isConnect(head):
+	case !f.isOurs(head):
 		f.http.serve(c, (*buf)[:len(head.Text())+len(after)], client)
 	default:
 		f.connect(c, client, head, after, p.accepted)
@@ -284,7 +290,7 @@ type refusable interface {
 
 // refuse writes a refusal and closes the connection.
 func (f *Front) refuse(c refusable, r *refusal) {
-	f.cfg.Node.ConnectsTotal.WithLabelValues(r.code).Inc()
+	f.cfg.Node.ConnectsTotal.WithLabelValues(cmp.Or(r.result, r.code)).Inc()
 	if _, err := c.Write(r.response()); err == nil {
 		http1.Linger(c)
 	}

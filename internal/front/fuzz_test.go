@@ -58,7 +58,7 @@ func FuzzUpgrade(f *testing.F) {
 		if head.Text() != slowHead.Text() || !bytes.HasPrefix(sent, slices.Concat([]byte(head.Text()), after)) {
 			t.Fatal("the head and the bytes after it are not what was sent")
 		}
-		if !isConnect(head) {
+		if head.URL.Path != ConnectPath {
 			return
 		}
 		up, refused := parseUpgrade(head, compression)

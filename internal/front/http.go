@@ -53,7 +53,7 @@ func newHTTPServer(f *Front) *httpServer {
 		rules: http1.Rules{
 			HeadTimeout: requestTimeout,
 			Refuse:      refuseHead,
-			Hijacks:     isConnect,
+			Hijacks:     f.isOurs,
 		},
 		upgrade: f.serveUpgrade,
 		count:   func(result string) { cfg.Node.ConnectsTotal.WithLabelValues(result).Inc() },
@@ -70,11 +70,8 @@ func newHTTPServer(f *Front) *httpServer {
 		MaxHeaderBytes:    http1.MaxHead,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		ConnState: func(c net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateIdle:
+			if state == http.StateIdle {
 				c.(*httpConn).Idle()
-			case http.StateHijacked: // the platform changed the protocol
-				c.(*httpConn).Raw()
 			}
 		},
 		ConnContext:                  withConn,

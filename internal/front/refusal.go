@@ -17,9 +17,10 @@ import (
 // A refusal is the response to a request that is not served. It is immutable.
 type refusal struct {
 	status  int
-	code    string // the "error" of the body, and the metric label
+	code    string // the "error" of the body, and the metric label unless result is set
 	message string
 	header  [][2]string // name, value
+	result  string      // the metric label; empty: code
 }
 
 func badRequest(message string) *refusal {
@@ -37,21 +38,25 @@ func refusalOf(bad *http1.Error) *refusal {
 }
 
 func methodNotAllowed() *refusal {
-	return &refusal{http.StatusMethodNotAllowed, "method_not_allowed", "the connect route takes GET with an upgrade to websocket",
-		[][2]string{{"Allow", "GET"}}}
+	return &refusal{
+		status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the connect route takes GET with an upgrade to websocket",
+		header: [][2]string{{"Allow", "GET"}},
+	}
 }
 
 // upgradeRequired is the refusal of a request that is no upgrade, or one to an
 // unsupported version of the protocol (RFC 6455 section 4.4).
 func upgradeRequired(message string) *refusal {
-	return &refusal{http.StatusUpgradeRequired, "upgrade_required", message,
-		[][2]string{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}}}
+	return &refusal{
+		status: http.StatusUpgradeRequired, code: "upgrade_required", message: message,
+		header: [][2]string{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}},
+	}
 }
 
 // unauthorized is the same for a missing, unknown, expired and revoked token, so that it
 // does not help an attacker.
 func unauthorized() *refusal {
-	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "the api-key header holds no valid token"}
+	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "neither api-key nor Authorization has a valid token"}
 }
 
 func rateLimited(retryAfter time.Duration) *refusal {
@@ -81,10 +86,18 @@ func unavailable(message string) *refusal {
 	return later(http.StatusServiceUnavailable, "unavailable", message, 5*time.Second)
 }
 
+// otherPath is the refusal of a WebSocket upgrade on a path that is not a connect path.
+// It is not 404, after which real gateways exit for good: the node has the wrong setting.
+func otherPath() *refusal {
+	r := unavailable("gateways do not connect on this path; see --connect-path")
+	r.result = "other_path"
+	return r
+}
+
 // later is a refusal that tells the client when to retry.
 func later(status int, code, message string, retryAfter time.Duration) *refusal {
 	seconds := max(1, int(math.Ceil(retryAfter.Seconds())))
-	return &refusal{status, code, message, [][2]string{{"Retry-After", fmt.Sprint(seconds)}}}
+	return &refusal{status: status, code: code, message: message, header: [][2]string{{"Retry-After", fmt.Sprint(seconds)}}}
 }
 
 // body returns the JSON of the refusal.

@@ -16,7 +16,7 @@ import (
 	"github.com/gatecast/gatecast/internal/strict"
 )
 
-// ConnectPath is the route of the upgrade.
+// ConnectPath is the default route of the upgrade.
 const ConnectPath = "/api/internal/v1/ws/gateways/connect"
 
 // readHead reads and checks a request line and its headers. buf has [http1.MaxHead] bytes.
@@ -48,7 +48,24 @@ func readHead(r io.Reader, buf []byte) (head *http1.Head, after []byte, err erro
 }
 
 // isConnect reports whether a request is for the connect route, with any method.
-func isConnect(head *http1.Head) bool { return head.URL.Path == ConnectPath }
+func (f *Front) isConnect(head *http1.Head) bool {
+	return slices.Contains(f.cfg.ConnectPaths, head.URL.Path)
+}
+
+// isOurs reports whether a request is for the front, not for the platform: one for the
+// connect route, or a WebSocket upgrade on another path.
+func (f *Front) isOurs(head *http1.Head) bool { return f.isConnect(head) || isUpgrade(head) }
+
+// isUpgrade reports whether a request asks for WebSocket. Connection: Upgrade is not
+// needed: a balancer that has removed it must not hide the upgrade.
+func isUpgrade(head *http1.Head) bool {
+	return head.Method == http.MethodGet && listsElement(head, "upgrade", "websocket")
+}
+
+// listsElement reports whether a header that is a list has an element, in any case.
+func listsElement(head *http1.Head, name, element string) bool {
+	return slices.ContainsFunc(head.List(name), func(s string) bool { return strings.EqualFold(s, element) })
+}
 
 // An upgrade is a valid request to open a WebSocket connection.
 type upgrade struct {
@@ -68,7 +85,12 @@ func parseUpgrade(head *http1.Head, compression bool) (*upgrade, *refusal) {
 	if problem := checkHead(head); problem != "" {
 		return nil, badRequest(problem)
 	}
-	token, _ := head.Value("api-key")
+	apiKey, _ := head.Value("api-key")
+	authorization, _ := head.Value("authorization")
+	token, same := credential(apiKey, authorization)
+	if !same {
+		return nil, badRequest("the headers api-key and Authorization have different tokens; send one of them")
+	}
 	up := &upgrade{token: token}
 	if refused := up.setPosition(head); refused != nil {
 		return nil, refused
@@ -103,18 +125,15 @@ func switchingProtocols(key, extension string) []byte {
 // checkUpgrade returns why a request is no upgrade to WebSocket, nil for an upgrade
 // (RFC 6455 section 4.2.1). Connection and Upgrade are lists, over any number of lines.
 func checkUpgrade(head *http1.Head) *refusal {
-	has := func(name, element string) bool {
-		return slices.ContainsFunc(head.List(name), func(s string) bool { return strings.EqualFold(s, element) })
-	}
 	version, versions := head.Value("sec-websocket-version")
 	switch {
 	case head.Method != http.MethodGet:
 		return methodNotAllowed()
 	case head.Minor == 0:
 		return badRequest("want HTTP/1.1")
-	case !has("upgrade", "websocket"):
+	case !listsElement(head, "upgrade", "websocket"):
 		return upgradeRequired("send Upgrade: websocket")
-	case !has("connection", "upgrade"):
+	case !listsElement(head, "connection", "upgrade"):
 		return badRequest("send Connection: Upgrade")
 	case versions == 0:
 		return badRequest("send Sec-WebSocket-Version: 13")

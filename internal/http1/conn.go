@@ -38,7 +38,7 @@ type Rules struct {
 //
 // A server that reads ahead while it serves a request, as net/http does to notice
 // that the client has gone, must set ReadsAhead and call [Conn.Idle] after each
-// response. A server that changes the protocol must call [Conn.Raw].
+// response. It must not change the protocol of the connection.
 type Conn struct {
 	net.Conn
 
@@ -58,12 +58,10 @@ type Conn struct {
 	pass      int     // bytes of a checked head still to give
 	scanner   Scanner // of the head that buf starts with
 	body      body    // of the request that the server reads
-	upgrades  bool    // the request can change the protocol: bytes after it are no empty lines
 	err       error   // what Read returns from now on
 
 	// Written and read by any goroutine.
 	serving atomic.Bool // a request was given, and Idle not called since; needs ReadsAhead
-	raw     atomic.Bool // bytes are given as they are
 
 	mu             sync.Mutex
 	serverDeadline time.Time // for reads, set by the server
@@ -82,8 +80,6 @@ func NewConn(c net.Conn, rules *Rules, arrived []byte) *Conn {
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		switch {
-		case c.raw.Load():
-			return c.readRaw(p)
 		case c.err != nil:
 			return 0, c.err
 		case len(p) == 0:
@@ -104,21 +100,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Idle is called by a server that reads ahead, after each response.
 func (c *Conn) Idle() { c.serving.Store(false) }
-
-// Raw is called by a server that changes the protocol of the connection, while
-// nobody reads. A byte that was read ahead is read again: whoever hijacks the
-// connection, as httputil.ReverseProxy does, does not look into the server's buffer.
-func (c *Conn) Raw() { c.raw.Store(true) }
-
-// readRaw gives bytes unchecked, after Raw.
-func (c *Conn) readRaw(p []byte) (int, error) {
-	if len(c.buf) > 0 {
-		n := copy(p, c.buf)
-		c.drop(n)
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
 
 // drop removes n bytes from the start of buf.
 func (c *Conn) drop(n int) {
@@ -188,7 +169,7 @@ func (c *Conn) readOne(p []byte) (int, error) {
 			c.err = io.EOF
 			return 0, io.EOF
 		}
-		if len(c.buf) > 0 && (c.upgrades || c.buf[0] != '\r' || len(c.buf) > 1) {
+		if len(c.buf) > 0 && (c.buf[0] != '\r' || len(c.buf) > 1) {
 			p[0], c.readAhead = c.buf[0], 1
 			return 1, nil
 		}
@@ -205,7 +186,7 @@ const maxEmpty = 1 << 10
 // skipEmptyLines removes empty lines from the start of buf. It reports false after
 // too many.
 func (c *Conn) skipEmptyLines() bool {
-	if c.readAhead == 0 && (!c.upgrades || !c.serving.Load()) {
+	if c.readAhead == 0 {
 		if n := EmptyLines(c.buf); n > 0 {
 			c.drop(n)
 			c.empty += n
@@ -259,8 +240,6 @@ func (c *Conn) accept(head *Head, p []byte) (n int, err error) {
 	}
 	c.scanner, c.empty = Scanner{}, 0
 	c.body.begin(head.Length)
-	_, upgrades := head.Value("upgrade")
-	c.upgrades = upgrades > 0
 	c.serving.Store(c.ReadsAhead)
 	c.drop(c.readAhead)
 	c.pass, c.readAhead = len(head.Text())-c.readAhead, 0

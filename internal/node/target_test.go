@@ -6,10 +6,8 @@ package node
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -93,68 +91,35 @@ func TestTargetsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A connection to the platform's own WebSocket is passed on, with every byte of it;
-// no other protocol is.
-func TestPlatformChangesTheProtocol(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var heads sync.Map
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer c.Close()
-				br := bufio.NewReader(c)
-				req, err := http.ReadRequest(br)
-				if err != nil {
-					return
-				}
-				heads.Store(req.RequestURI, req.Header)
-				if req.Header.Get("Upgrade") == "" {
-					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-					return
-				}
-				_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-				_, _ = io.Copy(c, br)
-			})
-		}
-	})
-	t.Cleanup(func() { ln.Close(); serving.Wait() })
+// No connection to the platform changes its protocol: a WebSocket upgrade is refused, and
+// a request for another protocol arrives as an ordinary one.
+func TestPlatformGetsNoUpgrade(t *testing.T) {
 	for _, f := range forms {
+		platform := startRawPlatform(t)
 		cfg := config(t)
 		f.change(&cfg)
-		cfg.PlatformURL = "http://" + ln.Addr().String()
+		cfg.PlatformURL = "http://" + platform.ln.Addr().String()
 		s := start(t, cfg)
-		for _, early := range []string{"", "\r\n\r\n\x81\x00GET / HTTP/1.1\r\n"} {
+		for _, tt := range []struct {
+			request string
+			status  int
+		}{
+			{"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 503},
+			{"GET /h2c HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 200},
+			{"POST /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n", 200},
+		} {
 			c := s.dialRaw(f)
-			br := bufio.NewReader(c)
-			_, _ = io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"+early)
-			if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != 101 {
-				t.Fatalf("%s: %v, %v", f.name, resp, err)
+			_, _ = io.WriteString(c, tt.request)
+			if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != tt.status {
+				t.Errorf("%s: %q: %v, %v", f.name, tt.request, resp, err)
 			}
-			late := "\r\nGET / HTTP/1.1\r\n\x00\xff" + strings.Repeat("x", 100_000)
-			go io.WriteString(c, late)
-			got := make([]byte, len(early+late))
-			if _, err := io.ReadFull(br, got); err != nil || string(got) != early+late {
-				t.Errorf("%s: %.60q, %v", f.name, got, err)
+			for _, got := range platform.take() {
+				if tt.status != 200 || strings.Contains(string(got), "Upgrade") {
+					t.Errorf("%s: %q: the platform got %q", f.name, tt.request, got)
+				}
 			}
 			c.Close()
 		}
-		c := s.dialRaw(f)
-		_, _ = io.WriteString(c, "GET /h2c HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
-		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
-			t.Errorf("h2c: %v, %v", resp, err)
-		}
-		if h, _ := heads.Load("/h2c"); h == nil || h.(http.Header).Get("Upgrade") != "" {
-			t.Errorf("the platform is offered h2c: %v", h)
-		}
-		c.Close()
 		s.drain()
 	}
 }

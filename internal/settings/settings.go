@@ -73,6 +73,7 @@ type Settings struct {
 	// Platform and proxies. Ranges have the form of netaddr.ParsePrefix. Origins are compared
 	// in the form of CanonicalOrigins. A secret in a URL is never logged.
 
+	ConnectPath    []string       `name:"connect-path" env:"GATECAST_CONNECT_PATH" default:"/api/internal/v1/ws/gateways/connect" type:"list" rule:"paths that begin with /, in ASCII and without ? # % or spaces; not /health" group:"Platform and proxies" placeholder:"PATH,…" help:"Paths that gateways connect to."`
 	PlatformURL    string         `name:"platform-url" env:"GATECAST_PLATFORM_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where gateways' other requests go. None: answer them with 503."`
 	PlatformCA     string         `name:"platform-ca" env:"GATECAST_PLATFORM_CA" group:"Platform and proxies" placeholder:"FILE" help:"PEM certificates to trust the platform by. None: the system's."`
 	VerifyURL      string         `name:"verify-url" env:"GATECAST_VERIFY_URL" rule:"http://HOST:PORT or https://HOST:PORT" group:"Platform and proxies" placeholder:"URL" help:"Where the platform verifies gateways' tokens. None: use the registry."`

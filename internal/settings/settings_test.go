@@ -187,3 +187,18 @@ func TestInvalidOrigins(t *testing.T) {
 		}
 	}
 }
+
+// A path that no request can have is refused; it would match nothing.
+func TestConnectPath(t *testing.T) {
+	s := Defaults()
+	s.ConnectPath = []string{"/", "/api/v2/connect", "/ws/"}
+	if err := s.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{"", "ws", "/ws?x=1", "/ws#x", "/w%20s", "/w s", "/wé", "/health", "wss://host/ws"} {
+		s.ConnectPath = []string{"/ws", path}
+		if e, ok := errors.AsType[*Error](s.Validate()); !ok || e.Setting != "connect-path" || strings.Contains(e.Problem, "\n") {
+			t.Errorf("%q: %v", path, e)
+		}
+	}
+}

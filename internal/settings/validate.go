@@ -87,6 +87,7 @@ func (s *Settings) checkEach() error {
 		checkAddress("listen", s.Listen),
 		checkAddress("internal-listen", s.InternalListen),
 		check(s.DataDir != "", "data-dir", `"" names no folder`),
+		checkPaths("connect-path", s.ConnectPath),
 		checkBaseURL("platform-url", s.PlatformURL),
 		checkBaseURL("verify-url", s.VerifyURL),
 		checkBaseURL("otlp-endpoint", s.OTLPEndpoint),
@@ -201,6 +202,17 @@ func validPort(port string) bool {
 func checkOrigins(setting string, origins []string) error {
 	if _, err := CanonicalOrigins(origins); err != nil {
 		return check(false, setting, err.Error())
+	}
+	return nil
+}
+
+// checkPaths checks paths of requests. They are compared with decoded paths, so one that
+// decoding changes would match nothing.
+func checkPaths(setting string, paths []string) error {
+	for _, p := range paths {
+		if !strings.HasPrefix(p, "/") || p == "/health" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("?#%", r) }) {
+			return check(false, setting, fmt.Sprintf("%q cannot be a path that gateways connect to", p))
+		}
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ var (
 		"accepted", "http", // http: passed to the platform, or answered here
 		"bad_proxy_header", "tls_failed", "incomplete", "overtaken", "internal_error",
 		"bad_request", "method_not_allowed", "upgrade_required", "unauthorized", "forbidden",
-		"rate_limited", "capacity_exceeded", "draining", "unavailable",
+		"rate_limited", "capacity_exceeded", "draining", "unavailable", "other_path",
 	}
 
 	// acceptErrors are the errors of accept(2) that are retried.

@@ -11,7 +11,6 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"strings"
 
 	"github.com/gatecast/gatecast/internal/netaddr"
 )
@@ -64,11 +63,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 	r.SetURL(p.URL)
 	setRawTarget(r.Out.URL, p.URL, r.In)
-	// No h2c: the front could not vet the requests on such a connection.
-	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
-		r.Out.Header.Del("Upgrade")
-		r.Out.Header.Del("Connection")
-	}
+	// No other protocol, as h2c: the front could not vet the requests on such a connection.
+	// It refuses WebSocket upgrades itself.
+	r.Out.Header.Del("Upgrade")
+	r.Out.Header.Del("Connection")
 	p.setForwarded(r)
 }
 
