@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/test/testenv"
 	"github.com/gatecast/gatecast/internal/eventlog/storage"
+	"github.com/gatecast/gatecast/test/testenv"
 )
 
 func TestAppendAsyncKeepsOrder(t *testing.T) {
