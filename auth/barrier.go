@@ -21,6 +21,8 @@ import (
 type Barrier struct {
 	Own event.Cursor // for events that name the gateway
 	All event.Cursor // for events for all gateways
+	// Organization is for events of its organization. Zero: All is.
+	Organization event.Cursor
 	// Groups is for events of groups, in the order of Gateway.Groups. Nil: All is the
 	// barrier of each group.
 	Groups []event.Cursor
@@ -58,7 +60,7 @@ func groupBarriers(groups []string, all event.Cursor, joined map[string]event.Cu
 
 // equal reports whether two barriers are the same.
 func (b Barrier) equal(o Barrier) bool {
-	return b.Own == o.Own && b.All == o.All && slices.Equal(b.Groups, o.Groups)
+	return b.Own == o.Own && b.All == o.All && b.Organization == o.Organization && slices.Equal(b.Groups, o.Groups)
 }
 
 // A verifiedRecord is the record of an external gateway in the store: the log's positions

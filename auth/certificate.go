@@ -54,7 +54,7 @@ func (s *registryState) certGrant(c certificate, now time.Time) *Grant {
 	if e == nil || !now.Before(c.notAfter) {
 		return nil
 	}
-	if g := s.certGrants[c]; g != nil && g.Gateway == e.gateway {
+	if g := s.certGrants[c]; g != nil && g.Live == &e.presence.local {
 		if _, ended := g.Revoked(); !ended {
 			return g
 		}
@@ -65,11 +65,11 @@ func (s *registryState) certGrant(c certificate, now time.Time) *Grant {
 	return g
 }
 
-// endCertGrants ends the grants of a removed gateway's certificates.
-func (s *registryState) endCertGrants(gateway *Gateway) {
+// endCertGrants ends the grants of the certificates of the gateway with a presence.
+func (s *registryState) endCertGrants(p *presence, reason event.CloseReason) {
 	for c, g := range s.certGrants {
-		if g.Gateway == gateway {
-			s.end(g, event.GatewayRemoved)
+		if g.Live == &p.local {
+			s.end(g, reason)
 			delete(s.certGrants, c)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gatecast/gatecast/internal/activity"
 	"github.com/gatecast/gatecast/internal/event"
@@ -24,7 +25,16 @@ type entry struct {
 	grants   []*Grant  // in the order of the record's tokens
 	revision uint64    // of the record
 	edits    uint64    // of the record
+	since    time.Time // of the record; zero: the gateway's CreatedAt
 	external bool      // verified by the platform; there is no record
+}
+
+// registration returns the time that tells registrations of one id apart.
+func (e *entry) registration() time.Time {
+	if e.since.IsZero() {
+		return e.gateway.CreatedAt
+	}
+	return e.since
 }
 
 // A directory is the registry in memory. The registry's goroutine writes it, and any
@@ -36,8 +46,11 @@ type directory struct {
 	mu      sync.RWMutex
 	entries map[string]*entry // by gateway id
 	grants  map[digest]*Grant
-	all     members
-	groups  map[string]members
+	// contested has the grants of digests that several gateways have. The registry makes
+	// no such digest; a store that was restored can have one. None of them is in grants.
+	contested map[digest][]*Grant
+	all       members
+	groups    map[string]members
 	// registered has the registered gateways in the order of their ids, for page. A
 	// tree that holds the gateways makes a page faster than a list of ids would.
 	registered btree.Map[string, *Gateway]
@@ -76,6 +89,7 @@ func newDirectory(external bool) *directory {
 		external:    external,
 		entries:     make(map[string]*entry),
 		grants:      make(map[digest]*Grant),
+		contested:   make(map[digest][]*Grant),
 		all:         make(members),
 		groups:      make(map[string]members),
 		remoteNodes: make(map[string]int32),
@@ -83,30 +97,81 @@ func newDirectory(external bool) *directory {
 }
 
 // replace replaces old by e; either can be nil. When both have the same gateway, only
-// their grants differ.
-func (d *directory) replace(old, e *entry) {
+// their grants differ. It returns the grants of e whose token another gateway has too.
+func (d *directory) replace(old, e *entry) (contested []*Grant) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if old != nil {
 		for _, g := range old.grants {
-			if d.grants[g.digest] == g {
-				delete(d.grants, g.digest)
-			}
+			d.dropGrant(g)
 		}
 	}
 	if old != nil && (e == nil || e.gateway != old.gateway) {
 		d.unlist(old)
 	}
 	if e == nil {
-		return
+		return nil
 	}
 	for _, g := range e.grants {
-		d.grants[g.digest] = g
+		if !d.addGrant(g) {
+			contested = append(contested, g)
+		}
 	}
 	if old == nil || e.gateway != old.gateway {
 		d.list(e)
 	}
 	d.entries[e.gateway.ID] = e
+	return contested
+}
+
+// addGrant makes a grant known by its digest. It reports false if another gateway has the
+// digest too: then the digest authenticates neither. d.mu is held.
+func (d *directory) addGrant(g *Grant) bool {
+	if of := d.contested[g.digest]; of != nil {
+		d.contested[g.digest] = append(of, g)
+		return false
+	}
+	if other := d.grants[g.digest]; other != nil && other.Gateway.ID != g.Gateway.ID {
+		d.contested[g.digest] = []*Grant{other, g}
+		delete(d.grants, g.digest)
+		return false
+	}
+	d.grants[g.digest] = g
+	return true
+}
+
+// dropGrant undoes addGrant. d.mu is held.
+func (d *directory) dropGrant(g *Grant) {
+	if d.grants[g.digest] == g {
+		delete(d.grants, g.digest)
+	}
+	of := d.contested[g.digest]
+	i := slices.Index(of, g)
+	if i < 0 {
+		return
+	}
+	of = slices.Delete(of, i, i+1)
+	if len(of) == 1 {
+		d.grants[g.digest] = of[0]
+		delete(d.contested, g.digest)
+		return
+	}
+	d.contested[g.digest] = of
+}
+
+// otherHolder returns the id of another gateway that has a token with a digest, or "".
+func (d *directory) otherHolder(dg digest, gatewayID string) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if g := d.grants[dg]; g != nil && g.Gateway.ID != gatewayID {
+		return g.Gateway.ID
+	}
+	for _, g := range d.contested[dg] {
+		if g.Gateway.ID != gatewayID {
+			return g.Gateway.ID
+		}
+	}
+	return ""
 }
 
 // list adds an entry to the indexes by id, group and presence. d.mu is held.

@@ -61,13 +61,17 @@ type NewGateway struct {
 	Name           string
 	OrganizationID string // empty: none
 	Groups         []string
+	CreatedAt      time.Time // zero: now
+	// Tokens are the digests of its tokens. Nil: Add makes a token.
+	Tokens []TokenDigest
 }
 
 // A Grant is the right to connect as a gateway, from a valid token or certificate. All
 // connections with one token share one Grant. Any goroutine can use it. A gateway that
 // was removed and added again has new grants.
 type Grant struct {
-	// Constant once made.
+	// Constant once made. Name and date of Gateway can be old: a change of them ends no
+	// grant.
 	Gateway *Gateway
 	TokenID string
 	// Live is the number of the gateway's connections to this node. The shard that owns
@@ -166,6 +170,19 @@ func (n NewGateway) check() (NewGateway, error) {
 	}
 	groups := slices.Sorted(slices.Values(n.Groups))
 	n.Groups = slices.Compact(groups)
+	if !n.CreatedAt.IsZero() {
+		var err error
+		if n.CreatedAt, err = storedTime("createdAt", n.CreatedAt); err != nil {
+			return n, &event.FieldError{Field: "createdAt", Problem: "is outside the years 1 to 9999; leave it out for now"}
+		}
+	}
+	if n.Tokens != nil {
+		tokens, err := checkDigests(n.Tokens)
+		if err != nil {
+			return n, err
+		}
+		n.Tokens = append([]TokenDigest{}, tokens...)
+	}
 	return n, nil
 }
 

@@ -12,34 +12,39 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
-
-	"github.com/google/uuid"
 )
 
 // Key prefixes of the store: a registered gateway's [record], the [usage] of its tokens,
-// and the [verifiedRecord] of an external gateway. Record and usage are separate, so that
+// the [verifiedRecord] of an external gateway, and the [claim] of a token's digest, which
+// only the writers of tokens read. Record and usage are separate, so that
 // frequent uses of tokens do not conflict with changes of tokens.
 const (
 	recordPrefix = "gateway."
 	usagePrefix  = "used."
 	verifiedKey  = "verified."
+	claimPrefix  = "token."
 )
 
-// A record is a registered gateway in the store. Only its tokens change.
+// A record is a registered gateway in the store.
 type record struct {
-	ID             string        `json:"id"`
-	Name           string        `json:"name"`
-	OrganizationID string        `json:"organizationId,omitempty"`
-	Groups         []string      `json:"groups,omitempty"`
-	CreatedAt      time.Time     `json:"createdAt"`
-	Tokens         []tokenRecord `json:"tokens,omitempty"` // oldest first
+	ID             string    `json:"id"`
+	Name           string    `json:"name"`
+	OrganizationID string    `json:"organizationId,omitempty"`
+	Groups         []string  `json:"groups,omitempty"`
+	CreatedAt      time.Time `json:"createdAt"`
+	// Since is the time of the registration here, which tells registrations of one id
+	// apart. Zero: it is CreatedAt, which an import can set to another time.
+	Since  time.Time     `json:"since,omitzero"`
+	Tokens []tokenRecord `json:"tokens,omitempty"` // oldest first
 	// Edits is the number of changes since the registration. Of two records of one
 	// registration the one with more edits is newer, also across stores.
 	Edits uint64 `json:"edits,omitempty"`
 	// RegisteredAt is the log's position at the registration. JoinedAt has the positions
-	// at which it joined groups later. Records of versions without barriers have neither.
-	RegisteredAt event.Cursor            `json:"registeredAt,omitzero"`
-	JoinedAt     map[string]event.Cursor `json:"joinedAt,omitempty"`
+	// at which it joined groups later, and OrganizationSince that of joining another
+	// organization. Records of versions without barriers have none of them.
+	RegisteredAt      event.Cursor            `json:"registeredAt,omitzero"`
+	JoinedAt          map[string]event.Cursor `json:"joinedAt,omitempty"`
+	OrganizationSince event.Cursor            `json:"organizationSince,omitzero"`
 }
 
 // A tokenRecord is a token in the store.
@@ -58,11 +63,19 @@ func (t tokenRecord) token() Token {
 	return Token{ID: t.ID, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
 }
 
-// before reports whether r is older than a record with these edits of a registration at
-// createdAt.
-func (r *record) before(createdAt time.Time, edits uint64) bool {
-	if !r.CreatedAt.Equal(createdAt) {
-		return r.CreatedAt.Before(createdAt)
+// registration returns the time that tells registrations of one id apart.
+func (r *record) registration() time.Time {
+	if r.Since.IsZero() {
+		return r.CreatedAt
+	}
+	return r.Since
+}
+
+// before reports whether r is older than a record with these edits of a registration at a
+// time.
+func (r *record) before(registration time.Time, edits uint64) bool {
+	if !r.registration().Equal(registration) {
+		return r.registration().Before(registration)
 	}
 	return r.Edits < edits
 }
@@ -80,12 +93,15 @@ func (r *record) encode() []byte {
 func (r *record) gateway() Gateway {
 	return Gateway{
 		ID: r.ID, Name: r.Name, OrganizationID: r.OrganizationID, Groups: r.Groups, CreatedAt: r.CreatedAt,
-		Barrier: Barrier{Own: r.RegisteredAt, All: r.RegisteredAt, Groups: groupBarriers(r.Groups, r.RegisteredAt, r.JoinedAt)},
+		Barrier: Barrier{
+			Own: r.RegisteredAt, All: r.RegisteredAt, Organization: r.OrganizationSince,
+			Groups: groupBarriers(r.Groups, r.RegisteredAt, r.JoinedAt),
+		},
 	}
 }
 
-// parseRecord parses the record of a gateway. It accepts only what Add and AddToken can
-// write, so no later code checks again.
+// parseRecord parses the record of a gateway. It accepts only what the registry
+// writes, so no later code checks again.
 func parseRecord(id string, value []byte) (*record, error) {
 	var r record
 	if err := json.Unmarshal(value, &r); err != nil {
@@ -94,13 +110,18 @@ func parseRecord(id string, value []byte) (*record, error) {
 	if r.ID != id || id == "" {
 		return nil, errors.New("its id is not the id of its key")
 	}
-	checked, err := NewGateway{r.ID, r.Name, r.OrganizationID, r.Groups}.check()
+	checked, err := NewGateway{ID: r.ID, Name: r.Name, OrganizationID: r.OrganizationID, Groups: r.Groups}.check()
 	if err != nil {
 		return nil, err
 	}
 	r.Groups = checked.Groups
 	if r.CreatedAt, err = storedTime("createdAt", r.CreatedAt); err != nil {
 		return nil, err
+	}
+	if !r.Since.IsZero() {
+		if r.Since, err = storedTime("since", r.Since); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.checkTokens(); err != nil {
 		return nil, err
@@ -127,8 +148,8 @@ func (r *record) checkTokens() error {
 
 // check checks a parsed token.
 func (t *tokenRecord) check() (err error) {
-	if id, err := uuid.Parse(t.ID); err != nil || id.String() != t.ID {
-		return errors.New("id: is not a UUID")
+	if !event.ValidName(t.ID) { // a UUID, or what the platform called it
+		return errors.New("id: is not valid")
 	}
 	if t.SHA256 == (digest{}) {
 		return errors.New("sha256: is missing")

@@ -22,8 +22,9 @@ var ErrTooManyTokens = errors.New("too many tokens")
 const maxTries = 64
 
 // Add registers a gateway with one token that does not expire. It returns both, and the
-// token's secret, which no later call returns. Errors are [*event.FieldError],
-// ErrConflict for an id that is in use, and the store's.
+// token's secret, which no later call returns. When n has tokens, Add makes none, and the
+// secret is empty. Errors are [*event.FieldError], [*DigestConflict], ErrConflict for an
+// id that is in use, and the store's.
 func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, string, error) {
 	n, err := n.check()
 	if err != nil {
@@ -31,6 +32,10 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 	}
 	if n.ID == "" {
 		n.ID = uuid.NewString()
+	}
+	if n.Tokens != nil {
+		g, err := r.addWithTokens(ctx, n)
+		return g, Token{}, "", err
 	}
 	at, err := r.position(ctx)
 	if err != nil {
@@ -41,10 +46,11 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 		ID: n.ID, Name: n.Name, OrganizationID: n.OrganizationID, Groups: n.Groups,
 		CreatedAt: token.CreatedAt, Tokens: []tokenRecord{token}, RegisteredAt: at,
 	}
+	rec.setCreatedAt(n.CreatedAt)
 	revision, err := r.store.Create(ctx, recordPrefix+n.ID, rec.encode())
 	switch {
 	case errors.Is(err, ErrConflict):
-		err = fmt.Errorf("%w: gateway %s is already registered; choose another id, or remove that gateway first", ErrConflict, n.ID)
+		err = alreadyRegistered(n.ID)
 	case err == nil:
 		err = r.apply(func(now time.Time) { r.state.put(rec, revision, now) })
 	}
@@ -52,6 +58,26 @@ func (r *Registry) Add(ctx context.Context, n NewGateway) (Gateway, Token, strin
 		return Gateway{}, Token{}, "", err
 	}
 	return rec.gateway(), token.token(), secret, nil
+}
+
+func alreadyRegistered(id string) error {
+	return fmt.Errorf("%w: gateway %s is already registered; choose another id, or remove that gateway first", ErrConflict, id)
+}
+
+// addWithTokens registers a gateway whose tokens were made elsewhere.
+func (r *Registry) addWithTokens(ctx context.Context, n NewGateway) (Gateway, error) {
+	im, err := r.BeginImport(ctx)
+	if err != nil {
+		return Gateway{}, err
+	}
+	rec, err := im.create(ctx, n.ID, GatewayChange{&n.Name, &n.OrganizationID, n.Groups, n.CreatedAt, n.Tokens})
+	if errors.Is(err, errExists) {
+		err = alreadyRegistered(n.ID)
+	}
+	if err != nil {
+		return Gateway{}, err
+	}
+	return rec.gateway(), nil
 }
 
 // newToken returns a token and its secret. Times are rounded to drop the monotonic clock,
@@ -64,13 +90,22 @@ func newToken(now, expiresAt time.Time) (tokenRecord, string) {
 	}, secret
 }
 
-// Remove removes a registered gateway, also one with a corrupt entry, and ends its
-// grants. The error matches ErrNotFound when there is none.
+// Remove removes a registered gateway, also one with a corrupt entry. Its tokens are
+// revoked, and its grants end. The error matches ErrNotFound when there is none.
 func (r *Registry) Remove(ctx context.Context, id string) error {
 	err := r.retry(id, func() error {
-		_, revision, err := r.read(ctx, id)
-		if err != nil && !errors.Is(err, errCorrupt) {
+		rec, revision, err := r.read(ctx, id)
+		if errors.Is(err, errCorrupt) { // the tokens that this node still accepts
+			if e := r.dir.entry(id); e != nil && !e.external {
+				rec = e.record()
+			}
+		} else if err != nil {
 			return err
+		}
+		if rec != nil {
+			if err := r.bury(ctx, id, rec.Tokens); err != nil {
+				return err
+			}
 		}
 		if err := r.store.Delete(ctx, recordPrefix+id, revision); err != nil {
 			return err
@@ -111,13 +146,17 @@ func (r *Registry) AddToken(ctx context.Context, gatewayID string, expiresAt tim
 	return token.token(), secret, nil
 }
 
-// RevokeToken removes a token from a gateway and ends its grant. The error matches
+// RevokeToken removes a token from a gateway and ends its grant. No import can bring the
+// token back. The error matches
 // ErrNotFound when there is no such gateway or token.
 func (r *Registry) RevokeToken(ctx context.Context, gatewayID, tokenID string) error {
 	return r.edit(ctx, gatewayID, func(rec *record) error {
 		i := slices.IndexFunc(rec.Tokens, func(t tokenRecord) bool { return t.ID == tokenID })
 		if i < 0 { // without the id, because a user can pass the secret by mistake
 			return fmt.Errorf("gateway %s: token %w", gatewayID, ErrNotFound)
+		}
+		if err := r.bury(ctx, gatewayID, rec.Tokens[i:i+1]); err != nil {
+			return err
 		}
 		rec.Tokens = slices.Delete(rec.Tokens, i, i+1)
 		return nil
@@ -152,10 +191,12 @@ func (r *Registry) change(ctx context.Context, id string, try func(rec *record, 
 	})
 }
 
-// retry calls try until it returns another error than ErrConflict.
+// retry calls try until it returns another error than ErrConflict, or a [*DigestConflict],
+// which another try does not change.
 func (r *Registry) retry(id string, try func() error) error {
 	for range maxTries {
-		if err := try(); !errors.Is(err, ErrConflict) {
+		err := try()
+		if _, final := errors.AsType[*DigestConflict](err); final || !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}

@@ -29,9 +29,9 @@ func (s *registryState) beginRestore() {
 // old is the gateway's entry.
 func (s *registryState) outdated(rec *record, old *entry) bool {
 	if r, ok := s.removed[rec.ID]; ok && (old == nil || old.external) {
-		return !rec.CreatedAt.After(r.createdAt)
+		return !rec.registration().After(r.registration)
 	}
-	return old != nil && !old.external && rec.before(old.gateway.CreatedAt, old.edits)
+	return old != nil && !old.external && rec.before(old.registration(), old.edits)
 }
 
 // A repair is one write to the store. A nil value deletes the key.
@@ -74,7 +74,7 @@ func (e *entry) record() *record {
 	g := e.gateway
 	rec := &record{
 		ID: g.ID, Name: g.Name, OrganizationID: g.OrganizationID, Groups: g.Groups, CreatedAt: g.CreatedAt,
-		Edits: e.edits, RegisteredAt: g.Barrier.Own,
+		Since: e.since, Edits: e.edits, RegisteredAt: g.Barrier.Own, OrganizationSince: g.Barrier.Organization,
 	}
 	for i, at := range g.Barrier.Groups {
 		if at != g.Barrier.All {
@@ -214,7 +214,7 @@ func (r *Registry) resolveConflict(ctx context.Context, p *repair) (done bool, e
 	case p.rec == nil: // another node's value is as good, and a deletion is for the seen revision only
 		return true, nil
 	}
-	if rec, err := parseRecord(p.rec.ID, value); err == nil && !rec.before(p.rec.CreatedAt, p.rec.Edits) {
+	if rec, err := parseRecord(p.rec.ID, value); err == nil && !rec.before(p.rec.registration(), p.rec.Edits) {
 		return true, nil
 	}
 	p.revision = revision

@@ -63,9 +63,9 @@ type registryState struct {
 
 // A removal says which changes of a removed gateway are too old to count.
 type removal struct {
-	revision  uint64
-	at        time.Time
-	createdAt time.Time // of the gateway; zero: not known
+	revision     uint64
+	at           time.Time
+	registration time.Time // of the gateway; zero: not known
 }
 
 // A storedUsage is a [usage] with its revision in the store.
@@ -99,29 +99,68 @@ func (s *registryState) put(rec *record, revision uint64, now time.Time) {
 	}
 	delete(s.stale, rec.ID)
 	e := makeEntry(rec, revision, old)
+	change := changeOf(old, e)
 	for _, t := range rec.Tokens {
-		e.grants = append(e.grants, s.grant(old, e, t, now))
+		e.grants = append(e.grants, s.grant(change, old, e, t, now))
 	}
 	// Grants that end do so before the new ones can be found. So a connection with a new
 	// grant reaches the shard after the last connection of the old gateway.
 	if old != nil {
-		s.endMissing(old, e, now)
-		if old.gateway != e.gateway {
-			s.endCertGrants(old.gateway)
+		s.endMissing(change, old, e, now)
+		switch change {
+		case replaced:
+			s.endCertGrants(old.presence, event.GatewayRemoved)
+			s.endVerifiedGrants(rec.ID, event.GatewayChanged)
+		case moved:
+			s.endCertGrants(old.presence, event.GatewayChanged)
 			s.endVerifiedGrants(rec.ID, event.GatewayChanged)
 		}
 	}
-	s.dir.replace(old, e)
+	s.replace(old, e)
 }
 
-// makeEntry returns an entry without grants. A record that differs in more than its
-// tokens is of another gateway: the old one was removed and the id added again.
+// replace replaces an entry in the directory.
+func (s *registryState) replace(old, e *entry) {
+	for _, g := range s.dir.replace(old, e) {
+		s.log.Error("registry: two gateways have the same token; it is refused until one of them gets another",
+			"gateway", g.Gateway.ID, "token", g.TokenID)
+	}
+}
+
+// A gatewayChange says how a record differs from the one before.
+type gatewayChange uint8
+
+const (
+	replaced  gatewayChange = iota // there was none, or another registration of the id
+	moved                          // groups or organization: connections come back in the new ones
+	described                      // at most name, date and tokens: connections stay
+)
+
+// changeOf returns how an entry made by makeEntry differs from the old one.
+func changeOf(old, e *entry) gatewayChange {
+	if old == nil || old.presence != e.presence {
+		return replaced
+	}
+	a, b := old.gateway, e.gateway
+	if a.OrganizationID != b.OrganizationID || !slices.Equal(a.Groups, b.Groups) || !a.Barrier.equal(b.Barrier) {
+		return moved
+	}
+	return described
+}
+
+// makeEntry returns an entry without grants. A record with another time or position of registration is
+// of another gateway: the old one was removed and the id added again.
 func makeEntry(rec *record, revision uint64, old *entry) *entry {
 	g := rec.gateway()
-	if old != nil && sameGateway(old.gateway, &g) {
-		return &entry{gateway: old.gateway, presence: old.presence, revision: revision, edits: rec.Edits}
+	e := &entry{gateway: &g, presence: new(presence), revision: revision, edits: rec.Edits, since: rec.Since}
+	switch {
+	case old == nil || old.external || !old.registration().Equal(e.registration()) || old.gateway.Barrier.Own != g.Barrier.Own:
+	case sameGateway(old.gateway, &g):
+		e.gateway, e.presence = old.gateway, old.presence
+	default:
+		e.presence = old.presence
 	}
-	return &entry{gateway: &g, presence: new(presence), revision: revision, edits: rec.Edits}
+	return e
 }
 
 // orgQuota returns the used connection quota of an organization, nil without one.
@@ -142,15 +181,23 @@ func sameGateway(a, b *Gateway) bool {
 }
 
 // grant returns the grant of a token: the existing one, or a new one.
-func (s *registryState) grant(old, e *entry, t tokenRecord, now time.Time) *Grant {
-	if old != nil && old.gateway == e.gateway {
+func (s *registryState) grant(change gatewayChange, old, e *entry, t tokenRecord, now time.Time) *Grant {
+	if change == described {
 		for _, g := range old.grants {
-			if g.TokenID == t.ID && g.digest == t.SHA256 && g.expiresAt.Equal(t.ExpiresAt) {
+			if g.TokenID == t.ID && isOf(g, t.SHA256) && g.createdAt.Equal(t.CreatedAt) && g.expiresAt.Equal(t.ExpiresAt) {
 				return g
 			}
 		}
 	}
 	g := s.newGrant(e, t)
+	if change != replaced {
+		for _, before := range old.grants {
+			if before.TokenID == t.ID && isOf(before, t.SHA256) {
+				g.used.Store(before.used.Load())
+				g.saved.Store(before.saved.Load())
+			}
+		}
+	}
 	if g.expired(now) {
 		g.revoke(event.TokenExpired) // no connection has it, so onRevoke is not called
 	} else {
@@ -158,6 +205,9 @@ func (s *registryState) grant(old, e *entry, t tokenRecord, now time.Time) *Gran
 	}
 	return g
 }
+
+// isOf reports whether a grant is of the token with a stored digest.
+func isOf(g *Grant, stored digest) bool { return g.digest == stored }
 
 // newGrant returns a grant for a gateway, which is not in the directory yet.
 func (s *registryState) newGrant(e *entry, t tokenRecord) *Grant {
@@ -170,15 +220,18 @@ func (s *registryState) newGrant(e *entry, t tokenRecord) *Grant {
 }
 
 // endMissing ends the grants of old that are not in e. The reason is what a client sees:
-// a dropped token that has expired counts as expired, also when another node dropped it.
-func (s *registryState) endMissing(old, e *entry, now time.Time) {
+// a dropped token that has expired counts as expired, also when another node dropped it. A
+// token that the gateway still has was changed, and can be used to connect again.
+func (s *registryState) endMissing(change gatewayChange, old, e *entry, now time.Time) {
 	for _, g := range old.grants {
 		switch {
 		case slices.Contains(e.grants, g):
-		case e.gateway != old.gateway:
+		case change == replaced:
 			s.end(g, event.GatewayRemoved)
 		case g.expired(now):
 			s.end(g, event.TokenExpired)
+		case slices.ContainsFunc(e.grants, func(n *Grant) bool { return isOf(n, g.digest) && !n.expired(now) }):
+			s.end(g, event.GatewayChanged)
 		default:
 			s.end(g, event.TokenRevoked)
 		}
@@ -201,9 +254,9 @@ func (s *registryState) remove(id string, revision uint64, now time.Time) {
 	if old != nil && old.revision > revision {
 		return
 	}
-	r := removal{max(revision, s.removed[id].revision), now, s.removed[id].createdAt}
+	r := removal{max(revision, s.removed[id].revision), now, s.removed[id].registration}
 	if old != nil && !old.external {
-		r.createdAt = old.gateway.CreatedAt
+		r.registration = old.registration()
 	}
 	s.removed[id] = r
 	if old == nil || old.external {
@@ -213,7 +266,7 @@ func (s *registryState) remove(id string, revision uint64, now time.Time) {
 	for _, g := range old.grants {
 		s.end(g, event.GatewayRemoved)
 	}
-	s.endCertGrants(old.gateway)
+	s.endCertGrants(old.presence, event.GatewayRemoved)
 	s.endVerifiedGrants(id, event.GatewayRemoved)
 }
 

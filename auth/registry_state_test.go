@@ -110,6 +110,7 @@ func TestRegistryStateReplaced(t *testing.T) {
 	r := newRig()
 	first, second := r.gateway(0), r.gateway(0)
 	first.Groups, second.Groups = []string{"x", "y"}, []string{"y"}
+	second.CreatedAt = first.CreatedAt.Add(time.Second)
 	r.put(first, 1, r.now)
 	old := r.dir.entry("g")
 	r.put(second, 3, r.now)

@@ -14,9 +14,26 @@ import (
 // secretPrefix lets people and secret scanners recognize a token.
 const secretPrefix = "gc_"
 
-// secretLen is the length of every secret in characters: the prefix, and 32 bytes as
-// base64url.
-const secretLen = len(secretPrefix) + 43
+// Limits of a token's secret in characters. The registry's own secrets have 46; imported
+// tokens were made by others.
+const (
+	MinTokenLen = 16
+	MaxTokenLen = 4096
+)
+
+// ValidToken reports whether a text can be a token: 16 to 4,096 visible characters of
+// ASCII.
+func ValidToken(secret string) bool {
+	if len(secret) < MinTokenLen || len(secret) > MaxTokenLen {
+		return false
+	}
+	for i := range len(secret) {
+		if secret[i] <= ' ' || secret[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
 
 // A digest is the SHA-256 of a secret.
 type digest [sha256.Size]byte
@@ -26,7 +43,7 @@ func newSecret() (string, digest) {
 	secret := secretPrefix + randomText()
 	d, ok := digestOf(secret)
 	if !ok {
-		panic("BUG: a new secret has the wrong length")
+		panic("BUG: a new secret is no valid token")
 	}
 	return secret, d
 }
@@ -38,15 +55,17 @@ func randomText() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// digestOf returns the digest of a secret. ok is false when the length is wrong. It does
-// not allocate.
+// digestOf returns the digest of a secret. ok is false when it is no valid token. It does
+// not allocate for tokens of usual length.
 func digestOf(secret string) (d digest, ok bool) {
-	var b [secretLen]byte
-	if len(secret) != secretLen {
+	if !ValidToken(secret) {
 		return d, false
 	}
-	copy(b[:], secret)
-	return sha256.Sum256(b[:]), true
+	var b [128]byte
+	if len(secret) > len(b) {
+		return sha256.Sum256([]byte(secret)), true
+	}
+	return sha256.Sum256(b[:copy(b[:], secret)]), true
 }
 
 var errDigest = errors.New("a sha256 is not 64 hexadecimal digits")

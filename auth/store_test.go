@@ -275,7 +275,7 @@ func TestOwnChangesBeforeTheWatch(t *testing.T) {
 		n.refuse(t, second)
 		again := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
 
-		for range 5 { // added, token added, token revoked, removed, added
+		for range 7 { // added, token added, token buried and revoked, the other one buried, removed, added
 			g.step <- struct{}{}
 			synctest.Wait()
 			n.refuse(t, c)
@@ -302,7 +302,7 @@ func TestRemovedStaysRemoved(t *testing.T) {
 		g.set(false)
 		c := n.add(t, auth.NewGateway{ID: "g", Name: "n"})
 		n.remove(t, "g")
-		for range 2 {
+		for range 3 { // added, token buried, removed
 			g.step <- struct{}{}
 			synctest.Wait()
 			n.refuse(t, c)

@@ -136,7 +136,7 @@ func (s *registryState) externalEntry(v Verified, rec *verifiedRecord) *entry {
 		e.presence = old.presence
 	}
 	s.endVerifiedGrants(v.GatewayID, event.GatewayChanged) // before replace, as in put
-	s.dir.replace(old, e)
+	s.replace(old, e)
 	return e
 }
 

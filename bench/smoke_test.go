@@ -60,7 +60,7 @@ func TestWorkloads(t *testing.T) {
 		}, []string{"server-cpu", "load-cpu", "answered-p50", "last-p50", "last-max"}},
 		{"mixed", func(ctx context.Context, t bench.Target) (bench.Result, error) {
 			return bench.Mixed(ctx, t, bench.MixedConfig{
-				Connections: smokeConns, Rate: 500, AllEvery: 20, Churn: 100, For: 500 * time.Millisecond, EventBytes: eventBytes,
+				Connections: smokeConns, Rate: 500, AllEvery: 2, Churn: 100, For: 500 * time.Millisecond, EventBytes: eventBytes,
 			})
 		}, []string{"server-cpu", "load-cpu", "p50", "p99", "max", "all-p50", "all-p99", "all-max", "delivered", "churned", "rss-before", "rss-after"}},
 		{"storm beside", func(ctx context.Context, t bench.Target) (bench.Result, error) {

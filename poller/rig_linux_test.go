@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -221,14 +222,22 @@ func serverConfig(version uint16) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{testenv.Certificate()}, MinVersion: version, MaxVersion: version, DynamicRecordSizingDisabled: true}
 }
 
-// descriptors counts the process's open descriptors.
-func descriptors(t *testing.T) int {
+// sockets returns the sockets that this process has open, by descriptor. Each socket has a name
+// of its own; two descriptors of one socket have the same.
+func sockets(t *testing.T) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(entries)
+	open := make(map[string]string)
+	for _, e := range entries {
+		name, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && strings.HasPrefix(name, "socket:") {
+			open[e.Name()] = name
+		}
+	}
+	return open
 }
 
 // pattern returns n bytes in which a misplaced chunk shows.

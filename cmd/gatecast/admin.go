@@ -27,7 +27,8 @@ type adminFlags struct {
 	route *internalRoute // nil until the first request
 }
 
-// do sends a request and returns the response's body, which the caller closes. A status of
+// do sends a request and returns the response's body, which the caller closes. contentType is
+// that of the body, or without a body that of the response. A status of
 // 400 or more is an error. Before the first request, do waits for a node that is starting.
 // It sends no request twice: a publish or a registration may have taken effect although no
 // response came.
@@ -42,6 +43,8 @@ func (f *adminFlags) do(ctx context.Context, method, path, contentType string, b
 	req.Header.Set("Authorization", "Bearer "+f.route.token) // never in an error: only the URL is
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
+	} else if contentType != "" {
+		req.Header.Set("Accept", contentType)
 	}
 	resp, err := f.route.http.Do(req)
 	switch {

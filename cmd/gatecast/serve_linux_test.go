@@ -4,8 +4,6 @@
 package main
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bufio"
 	"context"
 	"log/slog"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/node"
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // A program is gatecast in a process of its own.

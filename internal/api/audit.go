@@ -43,8 +43,13 @@ func (s *Server) reader(h handler) handler {
 // audited wraps a handler that changes something. It checks the scope, refuses
 // query parameters, and writes an audit line however the handler ends.
 func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.RequestHandler {
-	h = withParams(h)
-	return s.handle(func(ctx *fasthttp.RequestCtx) (err error) {
+	return s.handle(s.auditing(what, scope, withParams(h)))
+}
+
+// auditing wraps a handler that changes something or hands out secrets. It checks
+// the scope, and writes an audit line however the handler ends.
+func (s *Server) auditing(what string, scope auth.Scope, h handler) handler {
+	return func(ctx *fasthttp.RequestCtx) (err error) {
 		admin, _ := ctx.UserValue(adminKey).(auth.Admin)
 		a := &auditRecord{action: what, admin: admin.Name, remote: ctx.RemoteAddr().String()}
 		ctx.SetUserValue(auditKey, a)
@@ -58,7 +63,7 @@ func (s *Server) audited(what string, scope auth.Scope, h handler) fasthttp.Requ
 			err = h(ctx)
 		}
 		return err
-	})
+	}
 }
 
 // errPanicked is the answer to a request whose handler panicked.

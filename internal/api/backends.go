@@ -46,6 +46,9 @@ type Registry interface {
 	Add(ctx context.Context, g auth.NewGateway) (auth.Gateway, auth.Token, string, error)
 	Get(id string) (auth.Gateway, bool)
 	List(after string, limit int) (page []auth.Gateway, next string)
+	// Export is List with the digests of the gateways' tokens.
+	Export(after string, limit int) (page []auth.ExportedGateway, next string)
+	BeginImport(ctx context.Context) (*auth.Import, error)
 	Remove(ctx context.Context, id string) error
 	AddToken(ctx context.Context, gatewayID string, expiresAt time.Time) (auth.Token, string, error)
 	Tokens(gatewayID string) ([]auth.Token, error)

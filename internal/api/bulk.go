@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/strict"
 
@@ -30,8 +31,9 @@ const lineSlack = 4096
 // although more input is ready.
 const answerAt = 16 << 10
 
-// A bulk is a publish of newline-delimited JSON. Each line that is not blank is
-// an event and gets one line of the answer, in order.
+// A bulk is a publish, or an import of gateways, of newline-delimited JSON. Each
+// line that is not blank is an event or a gateway, and gets one line of the
+// answer, in order. What is said here of events holds for gateways too.
 //
 // Its goroutine reads the request and makes the answer in turns. It gives the
 // lines that are in memory to the log, up to maxInFlight. When there are none
@@ -47,6 +49,7 @@ type bulk struct {
 	audit    *auditRecord
 	key      publishKey        // of the request; each line has a key derived from it
 	parent   event.Traceparent // of the request; every line has it
+	imports  *gatewayImport    // nil: a publish
 	answers  *answerBuffer
 	finished chan struct{} // closed when run has returned
 
@@ -71,19 +74,22 @@ type bulk struct {
 
 // An inFlight line waits for its answer.
 type inFlight struct {
-	line    int // number of the last line taken, from 1; blank lines count
-	event   submission
-	problem *problem // why the line was not published; nil: see event
+	line     int // number of the last line taken, from 1; blank lines count
+	event    submission
+	imported *importJob // of an import, instead of event
+	problem  *problem   // why the line was not published; nil: see event
 }
 
 // publishBulk answers a bulk publish. The rest happens in [bulkAnswer] while
 // the answer is sent.
 func (s *Server) publishBulk(ctx *fasthttp.RequestCtx, key publishKey, parent event.Traceparent) {
-	b := &bulk{
-		s: s, conn: ctx.Conn(), audit: auditOf(ctx), key: key, parent: parent,
-		answers: newAnswerBuffer(s.cfg.TempDir, &s.answerFileBytes, s.limits.answerFiles), finished: make(chan struct{}),
-		lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack),
-	}
+	s.startBulk(ctx, &bulk{key: key, parent: parent, lines: newLineReader(bodyReader(ctx), s.cfg.MaxPayload+lineSlack)})
+}
+
+// startBulk completes a bulk and makes it the answer.
+func (s *Server) startBulk(ctx *fasthttp.RequestCtx, b *bulk) {
+	b.s, b.conn, b.audit, b.finished = s, ctx.Conn(), auditOf(ctx), make(chan struct{})
+	b.answers = newAnswerBuffer(s.cfg.TempDir, &s.answerFileBytes, s.limits.answerFiles)
 	b.audit.deferred = true
 	s.conns.markStreaming(b.conn)
 	ctx.SetContentType(typeNDJSON)
@@ -102,7 +108,7 @@ func (b *bulk) run() {
 	defer func() {
 		if v := recover(); v != nil { // panics over one line are recovered in recoverLine
 			b.panicked = true
-			b.s.logPanic("POST", prefix+"/events", v)
+			b.s.logPanic("POST", b.path(), v)
 		}
 		b.setMustRead(true)
 	}()
@@ -118,6 +124,10 @@ func (b *bulk) run() {
 	// the counts.
 	for b.waiting > 0 {
 		f := b.removeOldest()
+		if b.imports != nil {
+			_ = b.importResult(&f)
+			continue
+		}
 		_, _ = b.result(&f) // nobody reads this answer; the publish gate and the counts need the result
 	}
 }
@@ -201,7 +211,12 @@ func (b *bulk) submitNext() {
 func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
 	defer b.recoverLine(&p)
 	var err error
-	if f.event, err = b.s.submit(text, b.key.line(b.line), b.parent); err != nil {
+	if b.imports != nil {
+		f.imported, err = b.imports.start(text)
+	} else {
+		f.event, err = b.s.submit(text, b.key.line(b.line), b.parent)
+	}
+	if err != nil {
 		return b.lineProblem(err)
 	}
 	return nil
@@ -210,6 +225,9 @@ func (b *bulk) submit(f *inFlight, text []byte) (p *problem) {
 // answerOldest waits until the log has the oldest line, and appends its answer.
 func (b *bulk) answerOldest(dst []byte) []byte {
 	f := b.removeOldest()
+	if b.imports != nil {
+		return b.answerImport(dst, &f)
+	}
 	r, p := b.result(&f)
 	if p == nil {
 		return append(r.appendTo(dst), '\n')
@@ -248,7 +266,7 @@ func (b *bulk) result(f *inFlight) (r receipt, p *problem) {
 func (b *bulk) recoverLine(p **problem) {
 	if v := recover(); v != nil {
 		b.panicked = true
-		b.s.logPanic("POST", prefix+"/events", v)
+		b.s.logPanic("POST", b.path(), v)
 		*p = errPanicked
 	}
 }
@@ -260,9 +278,21 @@ func (b *bulk) lineProblem(err error) *problem {
 	p := requestProblem(err)
 	if p.code == codeUnavailable && !b.logDownReported {
 		b.logDownReported = true
-		b.s.cfg.Logger.Warn("internal listener: event log refuses lines of a bulk publish", "error", p.message)
+		message := "internal listener: event log refuses lines of a bulk publish"
+		if b.imports != nil {
+			message = "internal listener: cannot store gateways of an import"
+		}
+		b.s.cfg.Logger.Warn(message, "error", p.message)
 	}
 	return p
+}
+
+// path returns the path of the request, for the log.
+func (b *bulk) path() string {
+	if b.imports != nil {
+		return prefix + "/gateways"
+	}
+	return prefix + "/events"
 }
 
 // appendRefusal appends the answer for a line that was not published.
@@ -275,6 +305,9 @@ func appendRefusal(dst []byte, line int, p *problem) []byte {
 
 // readInput waits for more input.
 func (b *bulk) readInput() {
+	if b.imports != nil {
+		b.imports.newBatch()
+	}
 	b.setReadDeadline()
 	err := b.lines.read()
 	if err == nil {
@@ -292,7 +325,11 @@ func (b *bulk) readProblem(err error) *problem {
 	// stop nobody reads the answer, so it does not matter which of the others
 	// is reported.
 	if n, ok := errors.AsType[net.Error](err); !ok || !n.Timeout() {
-		return problemf(0, codeBadRequest, "the request ended early; this line and later lines were not published: %v", err)
+		done := "published"
+		if b.imports != nil {
+			done = "imported"
+		}
+		return problemf(0, codeBadRequest, "the request ended early; this line and later lines were not %s: %v", done, err)
 	}
 	if b.s.draining.Load() {
 		return drainingProblem()
@@ -328,7 +365,12 @@ func (b *bulk) setReadDeadline() {
 
 // writeAudit writes the audit line of the request.
 func (b *bulk) writeAudit() {
-	b.audit.add("published", b.counts.taken, "refused", b.counts.refused)
+	if b.imports != nil {
+		n := &b.imports.counts
+		b.audit.add("created", n[auth.Created], "updated", n[auth.Updated], "unchanged", n[auth.Unchanged], "refused", b.counts.refused)
+	} else {
+		b.audit.add("published", b.counts.taken, "refused", b.counts.refused)
+	}
 	var err error // an interface that is nil, not one that holds a nil *problem
 	switch {
 	case b.panicked:

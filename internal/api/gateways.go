@@ -9,7 +9,6 @@ import (
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/event"
-	"github.com/gatecast/gatecast/internal/strict"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -25,12 +24,22 @@ type timestamp time.Time
 // MarshalJSON implements [json.Marshaler].
 func (t timestamp) MarshalJSON() ([]byte, error) { return event.AppendTime(nil, time.Time(t)), nil }
 
-// addGateway is POST /gateways. The token appears in this answer and nowhere
-// else.
+// addGateway is POST /gateways. The token that it makes appears in this answer and
+// nowhere else.
 func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
-	var req auth.NewGateway
+	if ctx.Request.Header.ContentLength() != 0 { // else the type does not matter
+		mediaType, err := bodyType(ctx, typeJSON, typeNDJSON)
+		if err != nil {
+			return err
+		}
+		if mediaType == typeNDJSON {
+			s.importGateways(ctx)
+			return nil
+		}
+	}
+	var req gatewayBody
 	err := s.withBody(ctx, func(b []byte) (err error) {
-		req, err = parseNewGateway(b)
+		req, err = parseGateway(b)
 		return err
 	})
 	if err != nil {
@@ -38,11 +47,15 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	}
 	c, cancel := s.manageContext()
 	defer cancel()
-	g, tok, secret, err := s.cfg.Registry.Add(c, req)
+	g, tok, secret, err := s.cfg.Registry.Add(c, req.newGateway())
 	if err != nil {
 		return registryProblem(err, codeInvalidGateway)
 	}
-	auditOf(ctx).add("gateway", g.ID, "token", tok.ID)
+	auditOf(ctx).add("gateway", g.ID)
+	if req.change.Tokens != nil { // the platform has made its tokens
+		return answer(ctx, fasthttp.StatusCreated, g)
+	}
+	auditOf(ctx).add("token", tok.ID)
 	noStore(ctx)
 	return answer(ctx, fasthttp.StatusCreated, struct {
 		ID             string    `json:"id"`
@@ -55,30 +68,20 @@ func (s *Server) addGateway(ctx *fasthttp.RequestCtx) error {
 	}{g.ID, g.Name, g.OrganizationID, nonNil(g.Groups), timestamp(g.CreatedAt), secret, tok.ID})
 }
 
-// parseNewGateway reads the body of POST /gateways.
-func parseNewGateway(body []byte) (g auth.NewGateway, err error) {
-	err = decode(body, codeInvalidGateway, func(o *strict.Object, name string) bool {
-		switch name {
-		case "id":
-			g.ID = o.String()
-		case "name":
-			g.Name = o.String()
-		case "organizationId":
-			g.OrganizationID = o.String()
-		case "groups":
-			if !o.Null() {
-				g.Groups = o.Strings()
-			}
-		default:
-			return false
-		}
-		return true
-	})
-	return g, err
-}
-
-// listGateways is GET /gateways.
+// listGateways is GET /gateways: as pages of JSON, or all as newline-delimited
+// JSON.
 func (s *Server) listGateways(ctx *fasthttp.RequestCtx) error {
+	if acceptsNDJSON(ctx) {
+		for _, name := range []string{"limit", "cursor"} {
+			if _, given := param(ctx, name); given {
+				return badParam(name, "is for pages of JSON; newline-delimited JSON has all gateways")
+			}
+		}
+		return s.auditing("gateway.export", auth.ScopeAdmin, s.exportGateways)(ctx)
+	}
+	if err := requireScope(ctx, auth.ScopeRead); err != nil {
+		return err
+	}
 	limit, err := limitParam(ctx, gatewaysPage)
 	if err != nil {
 		return err

@@ -246,6 +246,15 @@ func (r *fakeRegistry) Add(_ context.Context, n auth.NewGateway) (auth.Gateway, 
 	return g, auth.Token{ID: "t1"}, "secret-of-" + id, nil
 }
 
+func (r *fakeRegistry) Export(string, int) ([]auth.ExportedGateway, string) { return nil, "" }
+
+func (r *fakeRegistry) BeginImport(context.Context) (*auth.Import, error) {
+	if r.catchUpErr != nil {
+		return nil, r.catchUpErr
+	}
+	return nil, errTaken
+}
+
 func (r *fakeRegistry) Get(id string) (auth.Gateway, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -164,6 +164,11 @@ func registryProblem(err error, code string) *problem {
 	if f, ok := errors.AsType[*event.FieldError](err); ok {
 		return invalid(code, f)
 	}
+	if d, ok := errors.AsType[*auth.DigestConflict](err); ok {
+		p := problemf(fasthttp.StatusConflict, codeConflict, "%v", err)
+		p.field = d.Field
+		return p
+	}
 	switch {
 	case errors.Is(err, auth.ErrNotFound):
 		return notFound("%v", err)

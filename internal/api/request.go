@@ -140,6 +140,19 @@ func decode(body []byte, code string, member func(o *strict.Object, name string)
 	return nil
 }
 
+// acceptsNDJSON reports whether the client asks for newline-delimited JSON.
+func acceptsNDJSON(ctx *fasthttp.RequestCtx) bool {
+	for _, line := range ctx.Request.Header.PeekAll(fasthttp.HeaderAccept) {
+		for mediaRange := range strings.SplitSeq(string(line), ",") {
+			mediaType, parameters, err := mime.ParseMediaType(mediaRange)
+			if err == nil && mediaType == typeNDJSON && parameters["q"] != "0" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // answerJSON answers with a JSON text. The response owns body from then on.
 func answerJSON(ctx *fasthttp.RequestCtx, status int, body []byte) {
 	ctx.SetStatusCode(status)

@@ -46,8 +46,9 @@ func (s *Server) router() *router.Router {
 	s.get(r, prefix+"/messages", s.reader(withParams(s.listMessages, "after", "limit", "wait", "type")))
 	s.get(r, prefix+"/stats", s.reader(withParams(s.showStats, "gatewayId", "scope", "cursor", "limit")))
 	r.POST(prefix+"/gateways", s.audited("gateway.add", auth.ScopeAdmin, s.addGateway))
-	s.get(r, prefix+"/gateways", s.reader(withParams(s.listGateways, "cursor", "limit")))
+	s.get(r, prefix+"/gateways", withParams(s.listGateways, "cursor", "limit")) // it checks the scope
 	s.get(r, prefix+"/gateways/{id}", s.reader(withParams(s.showGateway)))
+	r.PUT(prefix+"/gateways/{id}", s.audited("gateway.put", auth.ScopeAdmin, s.putGateway))
 	r.DELETE(prefix+"/gateways/{id}", s.audited("gateway.remove", auth.ScopeAdmin, s.removeGateway))
 	r.POST(prefix+"/gateways/{id}/tokens", s.audited("token.add", auth.ScopeAdmin, s.addToken))
 	s.get(r, prefix+"/gateways/{id}/tokens", s.reader(withParams(s.listTokens)))

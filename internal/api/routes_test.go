@@ -201,7 +201,7 @@ func TestMethodNotAllowed(t *testing.T) {
 		{"deliveries", "POST", prefix + "/deliveries", "GET, HEAD, OPTIONS"},
 		{"messages", "DELETE", prefix + "/messages", "GET, HEAD, OPTIONS"},
 		{"stats", "POST", prefix + "/stats", "GET, HEAD, OPTIONS"},
-		{"a gateway", "POST", prefix + "/gateways/g1", "DELETE, GET, HEAD, OPTIONS"},
+		{"a gateway", "POST", prefix + "/gateways/g1", "DELETE, GET, HEAD, OPTIONS, PUT"},
 		{"health", "DELETE", "/health", "GET, HEAD, OPTIONS"},
 		{"an unheard-of method", "FOO", prefix + "/events", "GET, HEAD, OPTIONS, POST"},
 	}
@@ -362,8 +362,9 @@ func TestDocumentedPublicOperations(t *testing.T) {
 
 func TestIncompleteBodies(t *testing.T) {
 	r := start(t, func(_ *Config, l *limits) { l.read = 100 * time.Millisecond })
-	for _, path := range []string{"/events", "/gateways", "/gateways/g1/tokens"} {
-		got := r.raw("POST " + prefix + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken + "\r\nContent-Length: 9\r\n\r\n{")
+	for _, route := range []string{"POST /events", "POST /gateways", "PUT /gateways/g1", "POST /gateways/g1/tokens"} {
+		method, path, _ := strings.Cut(route, " ")
+		got := r.raw(method + " " + prefix + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminToken + "\r\nContent-Length: 9\r\n\r\n{")
 		if got.status != 408 || !strings.HasPrefix(got.body, `{"error":"request_timeout"`) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}

@@ -15,7 +15,7 @@ import (
 // singleHeaders are the headers that an upgrade has at most once: of two, a proxy in
 // front of the node could read another one than we do. In lower case.
 var singleHeaders = []string{
-	"api-key", "last-event-id", "replay", "origin",
+	"api-key", "authorization", "last-event-id", "replay", "origin",
 	"sec-websocket-key", "sec-websocket-version", // RFC 6455 sections 11.3.1 and 11.3.5
 }
 

@@ -105,7 +105,9 @@ func trackRequest(cfg Config, r *http.Request) (end func()) {
 
 // grant returns the grant of a request's credential, nil when it is not known.
 func (c *httpConn) grant(cfg Config, r *http.Request) *auth.Grant {
-	if token := r.Header.Get("api-key"); token != "" {
+	if token, ok := credential(r.Header.Get("api-key"), r.Header.Get("Authorization")); !ok {
+		return nil
+	} else if token != "" {
 		return cfg.CachedGrant(token)
 	}
 	if cert := c.under.PeerCertificate(); cert != nil && cfg.VerifyCertificate != nil {

@@ -56,7 +56,7 @@ func upgradeRequired(message string) *refusal {
 // unauthorized is the same for a missing, unknown, expired and revoked token, so that it
 // does not help an attacker.
 func unauthorized() *refusal {
-	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "the api-key header holds no valid token"}
+	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "neither api-key nor Authorization has a valid token"}
 }
 
 func rateLimited(message string, retryAfter time.Duration) *refusal {

@@ -85,7 +85,12 @@ func parseUpgrade(head *http1.Head, compression bool) (*upgrade, *refusal) {
 	if problem := checkHead(head); problem != "" {
 		return nil, badRequest(problem)
 	}
-	token, _ := head.Value("api-key")
+	apiKey, _ := head.Value("api-key")
+	authorization, _ := head.Value("authorization")
+	token, same := credential(apiKey, authorization)
+	if !same {
+		return nil, badRequest("the headers api-key and Authorization have different tokens; send one of them")
+	}
 	up := &upgrade{token: token}
 	if refused := up.setPosition(head); refused != nil {
 		return nil, refused

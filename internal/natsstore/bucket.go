@@ -5,11 +5,14 @@ package natsstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatecast/gatecast/auth"
@@ -98,11 +101,14 @@ func (b *Bucket) sequence(revision uint64) uint64 {
 
 // Get returns a key's value and revision, or [auth.ErrNotFound].
 func (b *Bucket) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
-	e, err := b.kv.Get(ctx, key)
+	e, err := b.latest(ctx, key)
 	if err != nil {
 		return nil, 0, b.wrap(ctx, key, err)
 	}
-	return e.Value(), b.revision(e.Revision()), nil
+	if e.deleted {
+		return nil, 0, fmt.Errorf("%s: %w", key, auth.ErrNotFound)
+	}
+	return e.value, b.revision(e.seq), nil
 }
 
 // Create adds a key. It returns [auth.ErrConflict] if the key exists.
@@ -110,9 +116,72 @@ func (b *Bucket) Create(ctx context.Context, key string, value []byte) (revision
 	if err := b.store.Reserve(len(value) + storage.MessageOverhead); err != nil {
 		return 0, err
 	}
-	seq, err := b.kv.Create(ctx, key, value)
+	seq, err := b.kv.Update(ctx, key, value, 0) // 0: if the key has no message
+	if isConflict(err) {
+		// A deleted key leaves a marker, which is replaced.
+		if e, readErr := b.latest(ctx, key); readErr == nil && e.deleted {
+			seq, err = b.kv.Update(ctx, key, value, e.seq)
+		}
+	}
 	return b.wrote(ctx, key, seq, err)
 }
+
+// An entry is the newest message of a key.
+type entry struct {
+	value   []byte
+	seq     uint64 // in the stream
+	deleted bool   // the message is a marker
+}
+
+// latest asks the leader of the stream for the newest message of a key. The methods Get and
+// Create of a KeyValue read from any replica: one that lags returns what the key was before,
+// and a gateway that was just removed could not be registered.
+func (b *Bucket) latest(ctx context.Context, key string) (e entry, err error) {
+	if !validKey.MatchString(key) {
+		return e, jetstream.ErrInvalidKey
+	}
+	request, err := json.Marshal(map[string]string{"last_by_subj": "$KV." + b.name + "." + key})
+	if err != nil {
+		return e, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTry)
+	defer cancel()
+	m, err := b.store.conn.RequestWithContext(ctx, apiPrefix(b.store.js.Options())+"STREAM.MSG.GET."+b.stream, request)
+	if err != nil {
+		return e, err
+	}
+	var response struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Seq    uint64 `json:"seq"`
+			Header []byte `json:"hdrs"`
+			Data   []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &response); err != nil {
+		return e, err
+	}
+	switch {
+	case response.Error != nil && response.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return e, jetstream.ErrKeyNotFound
+	case response.Error != nil:
+		return e, response.Error
+	case response.Message == nil:
+		return e, jetstream.ErrInvalidJetStreamResponse
+	}
+	e = entry{value: response.Message.Data, seq: response.Message.Seq}
+	if len(response.Message.Header) > 0 {
+		h, err := nats.DecodeHeadersMsg(response.Message.Header)
+		if err != nil {
+			return e, err
+		}
+		e.deleted = h.Get(keyOperation) != "" || h.Get(keyMarker) != ""
+	}
+	return e, nil
+}
+
+// validKey matches the keys that JetStream takes.
+var validKey = regexp.MustCompile(`^[-/_=A-Za-z0-9]+(\.[-/_=A-Za-z0-9]+)*$`)
 
 // Update replaces the value of a key. It returns [auth.ErrConflict] if the key has another
 // revision.

@@ -8,12 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/eventlog/storage"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
 func openBucket(tb testing.TB, l *testStore) *Bucket {
@@ -91,6 +95,51 @@ func TestBucket(t *testing.T) {
 				t.Errorf("an ended context: %v", err)
 			}
 		})
+	}
+}
+
+// A key is never read from a replica that can lag.
+func TestBucketReadsFromTheLeader(t *testing.T) {
+	c := natsenv.StartCluster(t)
+	b := openBucket(t, open(t, Config{URL: c.URLs(0, 1, 2)}))
+	spy := c[0].Conn()
+	direct, err := spy.SubscribeSync("$JS.API.DIRECT.GET.>")
+	if err == nil {
+		err = spy.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for range 20 {
+		revision, err := b.Create(ctx, "gateway.a", []byte("one"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Create(ctx, "gateway.a", []byte("two")); !errors.Is(err, auth.ErrConflict) {
+			t.Fatalf("a second create: %v, want a conflict", err)
+		}
+		if value, r, err := b.Get(ctx, "gateway.a"); err != nil || string(value) != "one" || r != revision {
+			t.Fatalf("got %q at %d, error %v; want one at %d", value, r, err, revision)
+		}
+		if err := b.Delete(ctx, "gateway.a", revision); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := b.Get(ctx, "gateway.a"); !errors.Is(err, auth.ErrNotFound) {
+			t.Fatalf("got it after its removal, error %v", err)
+		}
+	}
+	// The spy gets requests in order: what is before the mark has come when it has.
+	if err := b.store.conn.Publish("$JS.API.DIRECT.GET.mark", nil); err != nil {
+		t.Fatal(err)
+	}
+	for m := (&nats.Msg{}); m.Subject != "$JS.API.DIRECT.GET.mark"; {
+		if m, err = direct.NextMsg(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(m.Subject, "KV_registry") {
+			t.Fatalf("read from any replica: %s", m.Subject)
+		}
 	}
 }
 

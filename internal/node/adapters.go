@@ -38,6 +38,8 @@ type apiConnections struct {
 	peers  *presence.Peers
 }
 
+// Page returns a page of this node's connections. The shards answer one after another, each
+// on its own loop between two turns.
 func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit int) ([]stats.Connection, string, error) {
 	page, next, err := c.router.Connections(gatewayID, after, limit)
 	if errors.Is(err, shard.ErrPageCursor) {
@@ -46,6 +48,8 @@ func (c apiConnections) Page(_ context.Context, gatewayID, after string, limit i
 	return page, next, err
 }
 
+// CloseConnection closes a connection. It asks the other nodes only if this one does not
+// have it. It reports whether any node had it.
 func (c apiConnections) CloseConnection(ctx context.Context, id uuid.UUID) (bool, error) {
 	if c.router.CloseConnection(id) {
 		return true, nil
@@ -56,16 +60,21 @@ func (c apiConnections) CloseConnection(ctx context.Context, id uuid.UUID) (bool
 // apiEvents implements api.Events: the log and the delivery status of its events.
 type apiEvents struct{ n *Node }
 
+// Contains reports whether an id is one of the log's history. Its event may have left the
+// log by retention.
 func (e apiEvents) Contains(ctx context.Context, id event.Cursor) (bool, error) {
 	_, ok, err := e.n.log.Find(ctx, id)
 	return ok, err
 }
 
+// Event returns an event that the log still has. api.ErrNotRetained: it has not.
 func (e apiEvents) Event(ctx context.Context, id event.Cursor) (api.Published, error) {
 	entry, err := e.get(ctx, id)
 	return published(entry), err
 }
 
+// get reads an event by its id. An id has to be found first: after a restored backup the
+// log can have another event at its sequence.
 func (e apiEvents) get(ctx context.Context, id event.Cursor) (eventlog.Entry, error) {
 	seq, ok, err := e.n.log.Find(ctx, id)
 	switch {
@@ -85,6 +94,8 @@ func published(e eventlog.Entry) api.Published {
 	return api.Published{Cursor: e.Cursor, Target: e.Target, Key: e.Key, Body: e.Body, Receipt: e.Receipt}
 }
 
+// List returns retained events in the order of the log. For a gateway these are the events
+// that it is, or was, sent: by its id or a group, and after its barriers (ADR 20).
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
 	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit, Bytes: q.Bytes}
 	if g := e.n.registry.Lookup(q.GatewayID); g != nil {
@@ -99,7 +110,8 @@ func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Publis
 }
 
 // DeliveryStatus counts the target gateways of an event by status. The targets are the
-// gateways of its target whose barrier is before it.
+// gateways of its target whose barrier is before it. It costs a step per gateway of the
+// target, on the goroutine of the request; the lists have at most api.MaxListed ids.
 func (e apiEvents) DeliveryStatus(ctx context.Context, id event.Cursor) (o api.DeliveryStatus, err error) {
 	entry, err := e.get(ctx, id)
 	if err != nil {
@@ -144,6 +156,7 @@ func list(ids []string, id string) []string {
 // apiFailures implements api.Failures.
 type apiFailures struct{ *delivery.Recorder }
 
+// List returns failed deliveries, the oldest first, and the cursor after them.
 func (f apiFailures) List(ctx context.Context, q api.FailureQuery) ([]json.RawMessage, string, error) {
 	list, next, err := f.Failures(ctx, delivery.FailureQuery(q))
 	return list, next, cursorError(q.After, err)
@@ -152,6 +165,8 @@ func (f apiFailures) List(ctx context.Context, q api.FailureQuery) ([]json.RawMe
 // apiMessages implements api.Messages.
 type apiMessages struct{ *delivery.Recorder }
 
+// List returns what gateways reported, and the cursor after it. With q.Wait it waits for the
+// first message, as long as the client does.
 func (m apiMessages) List(ctx context.Context, q api.MessageQuery) ([]json.RawMessage, string, error) {
 	list, cursor, err := m.Messages(ctx, delivery.MessageQuery(q))
 	return list, cursor, cursorError(q.After, err)

@@ -4,12 +4,12 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"golang.org/x/sys/unix"
 )

@@ -71,26 +71,34 @@ func newPeers(n *Node) *presence.Peers {
 	})
 }
 
+// peerPanicked counts and logs a panic that was contained while a message of another node
+// was handled. The message is dropped; the next announcement repeats what it said.
 func (n *Node) peerPanicked(subject string, v any) {
 	n.counts.Panics.WithLabelValues("cluster").Inc()
 	n.cfg.Logger.Error("internal error: the handler of another node's message panicked",
 		"subject", subject, "panic", v, "stack", string(debug.Stack()))
 }
 
-// localNode answers the requests of other nodes. It implements presence.Local.
+// localNode answers the requests of other nodes. It implements presence.Local. Presence calls
+// it on goroutines of its own, several at a time.
 type localNode struct{ n *Node }
 
-func (l localNode) CloseConnection(id uuid.UUID) bool  { return l.n.router.CloseConnection(id) }
+// CloseConnection closes a connection of this node and reports whether it has it.
+func (l localNode) CloseConnection(id uuid.UUID) bool { return l.n.router.CloseConnection(id) }
+
+// EndVerified ends this node's grants of a gateway that the platform verified.
 func (l localNode) EndVerified(gatewayID string) error { return l.n.registry.RevokeVerified(gatewayID) }
 
+// Stats returns this node's part of the cluster's stats, as JSON. query is a
+// [api.PageQuery] in JSON; it is checked, because a node of another version can have sent it.
 func (l localNode) Stats(ctx context.Context, query []byte) ([]byte, error) {
 	q, err := parsePageQuery(query)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", presence.ErrQuery, err)
 	}
 	part, err := l.n.api.NodeStats(ctx, q)
 	if err != nil {
-		return nil, nil // the node that asks reports this one as missing
+		return nil, err
 	}
 	return json.Marshal(&part)
 }
@@ -112,6 +120,8 @@ func parsePageQuery(query []byte) (q api.PageQuery, err error) {
 // apiCluster implements api.Cluster.
 type apiCluster struct{ peers *presence.Peers }
 
+// Stats asks the other nodes for their parts. missing names the nodes that did not answer in
+// time, or whose answer this node does not understand.
 func (c apiCluster) Stats(ctx context.Context, q api.PageQuery) (parts []api.NodeStats, missing []string, err error) {
 	query, err := json.Marshal(&q)
 	if err != nil {

@@ -84,7 +84,7 @@ func (s *system) publishWhenPossible(gateway, key string) (id string) {
 	return id
 }
 
-// Three nodes on three servers: what one node is told, all do.
+// Three nodes on three servers: a request to one node takes effect on all.
 func TestCluster(t *testing.T) {
 	t.Parallel() // mostly waits
 	if testing.Short() {

@@ -61,7 +61,7 @@ func TestDeploymentAckAtOnce(t *testing.T) {
 	}
 }
 
-// Events of one deployment are told apart by the time at which each was performed;
+// Events of one deployment are distinguished by the time at which each was performed;
 // without one that fits, the newest is answered, and never one published after the ack.
 func TestDeploymentAckOfOneOfSeveral(t *testing.T) {
 	s := start(t, config(t))
@@ -93,7 +93,7 @@ func TestDeploymentAckOfOneOfSeveral(t *testing.T) {
 	if got := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownStatus)); got != 1 {
 		t.Errorf("%v acks counted as of an unknown status, want 1", got)
 	}
-	eventually(t, "the platform is told of every status", func() bool { return len(s.messages()) == 4 })
+	eventually(t, "the platform gets every status", func() bool { return len(s.messages()) == 4 })
 }
 
 // Answers to events that were not for the gateway count for nothing, and reach nobody.
@@ -129,7 +129,7 @@ func TestAckOfAnotherGatewaysEvent(t *testing.T) {
 			}
 			for _, m := range s.messages() {
 				if m.Type == "event.ack" && m.EventID != ours || m.Type == "deployment.ack" && m.EventID != "" {
-					t.Errorf("the platform is told %+v", m)
+					t.Errorf("the platform gets %+v", m)
 				}
 			}
 			if n := testutil.ToFloat64(s.counts.AcksIgnored.WithLabelValues(metrics.AckUnknownStatus)); n != 0 {
@@ -199,7 +199,7 @@ func TestAckToALateNode(t *testing.T) {
 	answers.say(fmt.Sprintf(`{"type":"event.ack","id":%q}`, acked))
 	answers.say(deploymentAck("d", "failed", ""))
 	eventually(t, "the ack counts", func() bool { return b.outcome(acked).Acked == 1 })
-	eventually(t, "the platform is told", func() bool { return len(b.messages()) == 1 })
+	eventually(t, "the platform gets the message", func() bool { return len(b.messages()) == 1 })
 	c, err := event.ParseCursor(failed)
 	if err != nil {
 		t.Fatal(err)

@@ -4,14 +4,13 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/test/testenv"
 )
 

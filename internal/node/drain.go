@@ -50,6 +50,8 @@ func (n *Node) Drain(ctx context.Context) error {
 // not have been delivered. Peers and clients that take longer than they have are cut
 // off, which is only logged.
 func (n *Node) finish(ctx context.Context) error {
+	// The order matters. No new connection, then no new event, then everything that has a
+	// receipt is on the send queues: only then do close frames follow it.
 	n.front.StopUpgrades() // the listener stays open: late upgrades get a 503
 	err := errors.Join(
 		n.api.StopPublishing(ctx),
@@ -58,12 +60,16 @@ func (n *Node) finish(ctx context.Context) error {
 	n.logCutOff("connections that did not answer their close frame were cut off",
 		n.router.Drain(ctx, drainTime(n.front.Live(), n.cfg.ShutdownTimeout)))
 	n.logCutOff("requests on the gateway listener were cut off", n.front.Drain(ctx))
+	// Last, so that the drain can be watched; and with time of its own, if the drain used up
+	// all of ctx.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	n.logCutOff("requests on the internal route were cut off", n.api.Shutdown(ctx))
 	return err
 }
 
+// logCutOff logs that a step of the drain ended by its time limit. The peers concerned were
+// slow; no event is lost by it, since each stays in the log until it is delivered.
 func (n *Node) logCutOff(what string, err error) {
 	if err != nil {
 		n.cfg.Logger.Warn(what, "connections", n.front.Live(), "error", err)
@@ -76,7 +82,8 @@ func drainTime(connections int, timeout time.Duration) time.Duration {
 	return min(timeout*8/10, time.Duration(connections)*100*time.Millisecond)
 }
 
-// onStop registers how to stop a part that has started.
+// onStop registers how to stop a part that has started. A start that fails half-way stops
+// exactly the parts that it has registered.
 func (n *Node) onStop(f func()) { n.stops = append(n.stops, f) }
 
 // stop stops all parts at once, in the reverse order of their start: a part uses those

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// Who may not send a body is told so before it is read, and not asked for it.
+// A client that is not authorized gets its error before its body is read, and no 100
+// Continue.
 func TestUnauthorizedBeforeTheBody(t *testing.T) {
 	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -96,7 +97,7 @@ func TestContinue(t *testing.T) {
 	}
 }
 
-// Plain HTTP to a port that speaks TLS is told so in plain HTTP; garbage is not
+// Plain HTTP to a TLS port gets an error in plain HTTP; garbage does not
 // answered so. TLS to a plain port ends at once.
 func TestWrongProtocol(t *testing.T) {
 	secure := config(t)

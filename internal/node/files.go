@@ -4,12 +4,11 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"sync/atomic"
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/eventtypes"
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // adminTokens are the admin tokens of a file. It implements reload.Source.
@@ -41,6 +40,8 @@ func (a *adminTokens) Identify(presented []byte) (auth.Admin, bool) {
 func (a *adminTokens) String() string  { return "admin tokens" }
 func (a *adminTokens) Files() []string { return []string{a.file} }
 
+// Load reads the file again. If it cannot be read, the tokens of before stay valid: an
+// operator who makes a mistake in the file must not be locked out.
 func (a *adminTokens) Load() error {
 	tokens, err := auth.ReadAdminTokens(a.file)
 	if err == nil {

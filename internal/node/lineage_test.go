@@ -4,16 +4,17 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
-// A gateway that has seen more than a backup has is told so, and no id is given out twice.
+// A gateway that has seen more than a backup has gets resync.required, and no id is
+// assigned twice.
 func TestRestoredBackup(t *testing.T) {
 	cfg := config(t)
 	cfg.Log = settings.LogFile
@@ -47,8 +48,8 @@ func TestRestoredBackup(t *testing.T) {
 	if given[next] {
 		t.Errorf("%s is given to two events", next)
 	}
-	if told := s.resume(token, lost).next(); told["type"] != "resync.required" || told["reason"] != "other_epoch" {
-		t.Errorf("from a lost position it gets %v", told)
+	if got := s.resume(token, lost).next(); got["type"] != "resync.required" || got["reason"] != "other_epoch" {
+		t.Errorf("from a lost position it gets %v", got)
 	}
 	s.resume(token, kept).expect(next)
 	for id, want := range map[string]int{kept: 200, next: 200, lost: 404} {
@@ -72,7 +73,8 @@ func private(dir string) error {
 	})
 }
 
-// NATS comes back with older files while nodes run. Live connections are told and go on,
+// NATS comes back with older files while nodes run. Live connections get
+// resync.required and continue,
 // ids agree and are new, and what was known of the lost events' delivery is forgotten.
 func TestLogGoesBack(t *testing.T) {
 	t.Parallel() // mostly waits
@@ -113,15 +115,15 @@ func TestLogGoesBack(t *testing.T) {
 		}
 	}
 	for _, r := range live {
-		if told := r.next(); told["type"] != "resync.required" || !strings.HasPrefix(first, epochOf(told["cursor"].(string))) {
-			t.Errorf("a live connection gets %v", told)
+		if got := r.next(); got["type"] != "resync.required" || !strings.HasPrefix(first, epochOf(got["cursor"].(string))) {
+			t.Errorf("a live connection gets %v", got)
 		}
 		r.expect(next...)
 	}
 	for _, s := range []*system{a, b} {
 		s.resume(token, first).expect(next...)
-		if told := s.resume(token, lost[4]).next(); told["reason"] != "other_epoch" { // it began when the connection was lost the first time
-			t.Errorf("from a lost position: %v", told)
+		if got := s.resume(token, lost[4]).next(); got["reason"] != "other_epoch" { // its epoch began when the connection was first lost
+			t.Errorf("from a lost position: %v", got)
 		}
 		if status := s.call("GET", root+"/events/"+lost[0], "", nil); status != 404 {
 			t.Errorf("a lost event: %d", status)

@@ -38,8 +38,8 @@ func (s *system) messagesAfter(after, query string) (all []reportedMessage, curs
 	}
 }
 
-// A gateway that says very much loses its own oldest messages and nobody else's, and the
-// platform is told that some are missing.
+// A gateway that sends very much loses its own oldest messages and no others, and the
+// platform gets a gap for those that are missing.
 func TestOneGatewayDoesNotEvictOthers(t *testing.T) {
 	cfg := config(t)
 	cfg.Plaintext = true

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,6 +18,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/coder/websocket"
 )

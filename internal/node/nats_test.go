@@ -4,9 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-	"github.com/gatecast/gatecast/test/testenv/natsenv"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -87,7 +87,7 @@ func TestRegistryAfterRestartOfNATS(t *testing.T) {
 	if status := a.call("POST", root+"/gateways", `{"id":"added","name":"n"}`, &added); status != 201 {
 		t.Fatal(status)
 	}
-	// One who is added on a may come to b at once: it is let in, or told to come again.
+	// A gateway added on a can connect to b at once: b accepts it, or asks it to retry.
 	for {
 		got := b.refusal(added.Token)
 		if got == 101 {

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +19,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/coder/websocket"
 )
@@ -283,7 +282,7 @@ func TestRestartContinues(t *testing.T) {
 	r.expect(after.String())
 }
 
-// What is published before a drain is delivered before the goodbye.
+// What is published before a drain is delivered before the close frame.
 func TestDrainFlushes(t *testing.T) {
 	s := start(t, config(t))
 	token, _ := s.gateway("g")
@@ -306,7 +305,7 @@ func TestDrainFlushes(t *testing.T) {
 	<-drained
 }
 
-// A peer that does not answer its goodbye is cut off, and the drain is none the
+// A peer that does not answer its close frame is cut off, and the drain is none the
 // worse for it.
 func TestDrainCutsOffTheSilent(t *testing.T) {
 	cfg := config(t)
@@ -502,7 +501,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// While the node drains its platform is told so.
+// While the node drains, publishers get 503 draining.
 func TestPublishWhileDraining(t *testing.T) {
 	s := start(t, config(t))
 	token, _ := s.gateway("g")

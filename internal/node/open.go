@@ -24,7 +24,8 @@ import (
 // registryBucket is the registry's bucket in the store.
 const registryBucket = "gatecast_registry"
 
-// maxGatewayMessage bounds a message from a gateway, in bytes.
+// maxGatewayMessage bounds a message from a gateway, in bytes. A longer one closes the
+// connection with code 1009 (RFC 6455 section 7.4.1).
 const maxGatewayMessage = 64 << 10
 
 // openLog opens the store and the log in it. If the log is shared, it claims the node's
@@ -65,8 +66,9 @@ func (n *Node) openLog(ctx context.Context) (err error) {
 	return n.claimName(ctx)
 }
 
-// openRecorder opens the recorder of delivery status. It calls isTarget only after
-// the registry is open.
+// openRecorder opens the recorder of delivery status and reads its journals. It starts
+// before the shards, which report to it, and so before the registry; it calls isTarget only
+// after the registry is open.
 func (n *Node) openRecorder(ctx context.Context) (err error) {
 	n.recorder, err = delivery.Open(ctx, delivery.Config{
 		NodeID:         n.cfg.NodeID,
@@ -89,7 +91,9 @@ func (n *Node) isTarget(gatewayID string, t event.Target, id event.Cursor, publi
 	return g != nil && n.dispatcher.IsTarget(g, t, id, published)
 }
 
-// startShards starts the loops. Their windows begin at a position in the log.
+// startShards starts the loops. Their windows begin at a position in the log: the
+// dispatcher then fills them from there, and a gateway that reconnects after a restart
+// finds the events that it missed in memory.
 func (n *Node) startShards(start event.Cursor) (err error) {
 	n.connlog = connlog.Start(n.cfg.Logger, func(lines int) { n.counts.LogLinesDropped.Add(float64(lines)) })
 	n.onStop(n.connlog.Stop)
@@ -139,12 +143,15 @@ func (n *Node) openRegistry(ctx context.Context) error {
 		Position:  n.log.Position,
 		RetryFor:  retryFor,
 		OnCorrupt: func(err error) { n.log.Skipped(eventlog.SourceRegistry, registryBucket, err) },
-		OnRevoke:  func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
+		// On the registry's goroutine, which a command to a loop never blocks.
+		OnRevoke: func(r auth.Revocation) { n.router.Kick(r.GatewayID, r.TokenID, r.Reason) },
 	})
 	if err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
 	n.onStop(n.registry.Close)
+	// Another node noted that a connection of the gateway began there. This node then reports
+	// how far its own connections are, so that both agree on what the gateway was sent.
 	n.recorder.OnRemoteStart(func(gatewayID string) {
 		if n.registry.HasLocal(gatewayID) {
 			n.router.ReportNow(gatewayID)
@@ -180,6 +187,7 @@ func (n *Node) openDelivery(ctx context.Context) error {
 	if err := n.openRegistry(ctx); err != nil {
 		return err
 	}
+	// Last: the first event that is dispatched asks the registry who its targets are.
 	n.onStop(n.dispatcher.Stop)
 	return n.dispatcher.Start(ctx, n.router, start.Seq)
 }

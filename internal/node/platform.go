@@ -4,12 +4,11 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"net/http"
 	"net/url"
 
 	"github.com/gatecast/gatecast/internal/front/platform"
+	"github.com/gatecast/gatecast/internal/settings"
 )
 
 // platformTransport returns the transport for requests to the platform: the proxy's and

@@ -4,14 +4,14 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-	"github.com/gatecast/gatecast/test/testenv/natsenv"
-
 	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/test/testenv/natsenv"
 )
 
 // repeat publishes with an idempotency key, as the holder of a token.

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bufio"
 	"bytes"
 	"crypto/tls"
@@ -20,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/gobwas/ws"
 )
@@ -236,7 +236,7 @@ func TestUpgradeAfterOtherRequestsIsDecidedByItself(t *testing.T) {
 	}
 }
 
-// A late upgrade is told that the node drains, on a new connection and on one that is
+// A late upgrade is refused with draining, on a new connection and on one that is
 // there; and nothing else is cut off before its time.
 func TestUpgradeWhileDraining(t *testing.T) {
 	reached, release := make(chan struct{}), make(chan struct{})

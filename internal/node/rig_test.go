@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -20,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/test/spectest"
 	"github.com/gatecast/gatecast/test/testenv"
 

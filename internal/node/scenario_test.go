@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/gatecast/gatecast/internal/event"
 	"github.com/gatecast/gatecast/internal/eventlog"
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/coder/websocket"
 )
@@ -40,7 +39,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scenarios give into th
 //	connect NAME GATEWAY [?QUERY]  gives the ack, or the refusal
 //	recv NAME [N]              gives the next N frames, or how it was closed
 //	send NAME JSON             sends a text
-//	close NAME                 says goodbye
+//	close NAME                 sends a close frame
 //	get PATH                   asks the internal route until the answer is as it stands here
 //	restart                    drains the node and starts it on the same folder
 //	anew                       does that with the folder gone
@@ -153,7 +152,7 @@ func (s *scenario) do(line, want string) string {
 		return ""
 	case "restart", "anew":
 		for _, c := range s.conns {
-			_ = c.CloseNow() // nobody reads its goodbye
+			_ = c.CloseNow() // nobody reads its close frame
 		}
 		s.drain()
 		if verb == "anew" {

@@ -49,7 +49,9 @@ func (n *Node) bind(setting, address string) (net.Listener, error) {
 	return ln, nil
 }
 
-// newAPI makes the server of the internal route. It does not accept yet.
+// newAPI makes the server of the internal route. It does not accept yet, but other nodes
+// can already ask it for its part of the stats. Stopping cuts off what Drain has left: its
+// context has ended.
 func (n *Node) newAPI(admins *adminTokens) {
 	cfg := api.Config{
 		NodeID:      n.cfg.NodeID,
@@ -86,7 +88,8 @@ func (n *Node) newAPI(admins *adminTokens) {
 	n.onStop(func() { _ = n.api.Shutdown(expired) })
 }
 
-// newFront makes the server of the gateway listener. It does not accept yet.
+// newFront makes the server of the gateway listener. It does not accept yet. Its functions
+// are called on the goroutines of handshakes, many at a time, and never on a loop.
 func (n *Node) newFront(gatewayTLS *poller.TLS, platform http.Handler) {
 	origins, _ := settings.CanonicalOrigins(n.cfg.AllowedOrigins) // Validate has checked them
 	n.front = front.New(front.Config{
@@ -110,14 +113,18 @@ func (n *Node) newFront(gatewayTLS *poller.TLS, platform http.Handler) {
 		Barrier:        n.dispatcher.Barrier,
 		WebSocket:      n.webSocket,
 		Compression:    n.cfg.Compression,
-		Available:      func() bool { return n.dispatcher.Healthy() && n.log.Reachable() && n.registry.Synced() },
-		Node:           n.counts,
-		Logger:         n.cfg.Logger,
+		// Without the log or the registry an upgrade gets a 503 and never a 401: a gateway
+		// that is refused for good exits.
+		Available: func() bool { return n.dispatcher.Healthy() && n.log.Reachable() && n.registry.Synced() },
+		Node:      n.counts,
+		Logger:    n.cfg.Logger,
 	})
 	n.onStop(func() { _ = n.front.Drain(expired) })
 }
 
-// serve starts accepting on both listeners, and the upkeep of a node that serves.
+// serve starts accepting on both listeners, and the upkeep of a node that serves: memory
+// that a burst of handshakes has left is returned to the system (ADR 9), and changed files
+// are reloaded. The kernel has queued connections since both addresses were bound.
 func (n *Node) serve(context.Context) error {
 	trimmer := heap.StartTrimmer()
 	n.onStop(trimmer.Stop)
@@ -130,7 +137,7 @@ func (n *Node) serve(context.Context) error {
 }
 
 // accept serves a listener until the node drains. If the server ends before, the node
-// fails.
+// fails: a node with one listener would look healthy to one side only.
 func (n *Node) accept(what string, serve func(net.Listener) error, ln net.Listener) {
 	if err := serve(ln); err != nil && !n.draining.Load() {
 		n.failed <- fmt.Errorf("%s: %w", what, err)
@@ -144,7 +151,8 @@ func (n *Node) retrying(name string, ln net.Listener) net.Listener {
 	return &listen.Retrying{Listener: ln, Name: name, Count: count, Logger: n.cfg.Logger}
 }
 
-// ready returns why the node cannot accept gateways, or nil.
+// ready returns why the node cannot accept gateways, or nil. Its text is the reason that
+// /ready shows. The cheap checks come first: Check asks the servers of a shared log.
 func (n *Node) ready(ctx context.Context) error {
 	if n.draining.Load() {
 		return errors.New("draining")

@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -21,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
@@ -173,7 +173,7 @@ func (e *caller) manifest() {
 	got := e.read(e.do(ctx, "POST", "/gateways/edge/manifest", bytes.NewReader(text), "Expect", "100-continue"))
 	want := fmt.Sprintf(`{"bytes":%d,"sum":"%s","complete":true}`, len(text), checksum(text))
 	if got.Status != "200 OK" || got.Body != want || !wanted {
-		e.t.Errorf("manifest: %+v, want %s; told to continue: %t", got, want, wanted)
+		e.t.Errorf("manifest: %+v, want %s; got 100 Continue: %t", got, want, wanted)
 	}
 }
 
@@ -244,7 +244,7 @@ func TestStartUp(t *testing.T) {
 	}
 }
 
-// deployed reads the event with an id, which tells of a deployment, and returns
+// deployed reads the event with an id, which is about a deployment, and returns
 // its id.
 func (r *replica) deployed(id string) string {
 	r.t.Helper()

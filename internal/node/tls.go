@@ -4,19 +4,19 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/certs"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/poller"
 )
 
 // loadKeyPair loads the key pair of a listener. setting is the flag that an error
-// names.
+// names. Later handshakes use the files as they are then: the pair is reloaded when they
+// change, and open connections keep the certificate that they began with.
 func (n *Node) loadKeyPair(listener, setting, certFile, keyFile string) (*certs.KeyPair, error) {
 	notAfter := n.counts.CertificateNotAfter.WithLabelValues(listener)
 	pair, err := certs.LoadKeyPair(certs.KeyPairConfig{

@@ -4,13 +4,12 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"context"
 	"time"
 
 	"github.com/gatecast/gatecast/internal/api"
 	"github.com/gatecast/gatecast/internal/event"
+	"github.com/gatecast/gatecast/internal/settings"
 	"github.com/gatecast/gatecast/internal/tracing"
 )
 

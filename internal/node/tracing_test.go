@@ -4,8 +4,6 @@
 package node
 
 import (
-	"github.com/gatecast/gatecast/internal/settings"
-
 	"bytes"
 	"encoding/hex"
 	"fmt"
@@ -18,11 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatecast/gatecast/internal/settings"
+	"github.com/gatecast/gatecast/stats/metrics"
+
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/gatecast/gatecast/stats/metrics"
 )
 
 const (
@@ -184,12 +183,13 @@ func TestSpansOfAnEvent(t *testing.T) {
 	}
 	for _, secret := range []string{"very-secret", token, s.admin} {
 		if bytes.Contains(c.raw, []byte(secret)) {
-			t.Errorf("the collector is told %q", secret)
+			t.Errorf("the collector gets %q", secret)
 		}
 	}
 }
 
-// Who is traced, and what the gateway is told, by what the publisher says.
+// Whether a publish is traced, and which traceparent the gateway gets, by what the
+// publisher sends.
 func TestWhoIsTraced(t *testing.T) {
 	for _, tt := range []struct {
 		name, parent string
@@ -211,7 +211,7 @@ func TestWhoIsTraced(t *testing.T) {
 			token, _ := s.gateway("edge")
 			g := s.connect(token)
 			s.publishFrom(tt.parent, event1)
-			told, _ := g.next()["traceparent"].(string)
+			got, _ := g.next()["traceparent"].(string)
 			g.CloseNow()
 			s.drain()
 			if n := len(c.named("publish")); n != tt.spans || len(c.named("append")) != n || len(c.named("deliver")) != n {
@@ -225,8 +225,8 @@ func TestWhoIsTraced(t *testing.T) {
 					t.Errorf("it is below %q", p.parent)
 				}
 			}
-			if told != want {
-				t.Errorf("the gateway is told %q, want %q", told, want)
+			if got != want {
+				t.Errorf("the gateway gets %q, want %q", got, want)
 			}
 		})
 	}

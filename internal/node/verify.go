@@ -12,7 +12,8 @@ import (
 )
 
 // newVerifier sets how tokens of gateways are verified: by the platform or by the
-// registry.
+// registry. With a platform the registry is not asked at all, so that a token which the
+// platform no longer knows cannot still be accepted here.
 func (n *Node) newVerifier() error {
 	if n.cfg.VerifyURL == "" {
 		n.verify, n.cachedGrant = n.verifyRegistered, n.knownRegistered
@@ -34,7 +35,8 @@ func (n *Node) knownRegistered(token string) *auth.Grant {
 	return grant
 }
 
-// catchUpTimeout bounds how long a gateway that this node does not know waits.
+// catchUpTimeout bounds how long a gateway that this node does not know waits. It then gets
+// a 503 and comes back, to this node or to another.
 const catchUpTimeout = 2 * time.Second
 
 // verifyRegistered verifies a token by the registry. If other nodes share the registry,
@@ -63,7 +65,7 @@ func (n *Node) catchUp() error {
 	return nil
 }
 
-// verified counts a request to the platform.
+// verified counts a request to the platform. took is 0 if the answer was remembered.
 func (n *Node) verified(result string, took time.Duration) {
 	n.counts.Verifications.WithLabelValues(result).Inc()
 	if took > 0 {

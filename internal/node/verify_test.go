@@ -324,7 +324,7 @@ func TestVerifyOnSeveralNodes(t *testing.T) {
 	}
 }
 
-// A receipt is what a publisher is told.
+// A receipt is the answer to a publish.
 type receipt struct {
 	ID                 string
 	Targets, Connected int

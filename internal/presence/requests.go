@@ -5,6 +5,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,9 @@ const requestTimeout = time.Second
 // closedPrefix is in front of the name of a node that closed a connection.
 const closedPrefix = "closed "
 
+// ErrQuery is the error about a query that no node sends.
+var ErrQuery = errors.New("not a query of a node")
+
 // Local is this node, as far as other nodes' requests concern it. Its methods are
 // called by goroutines of the bus.
 type Local interface {
@@ -29,8 +33,8 @@ type Local interface {
 	CloseConnection(id uuid.UUID) bool
 	// EndVerified ends the tokens of a gateway that the platform verified.
 	EndVerified(gatewayID string) error
-	// Stats answers a query for stats. The error is about a query that no node sends. An
-	// answer of nil is not sent.
+	// Stats answers a query for stats. The error wraps [ErrQuery] if no node sends such a
+	// query.
 	Stats(ctx context.Context, query []byte) (answer []byte, err error)
 }
 
@@ -101,8 +105,11 @@ func (p *Peers) statsLocal(query []byte) []byte {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	answer, err := p.Local.Stats(ctx, query)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrQuery):
 		p.Foreign(statsSubject, err)
+		return nil
+	case err != nil: // the node that asks reports this one as missing
 		return nil
 	}
 	return answer

@@ -79,7 +79,7 @@ func (p *page) connect(doc, channel node, about string) {
 func (p *page) refusals(channel node) {
 	p.heading(2, "Refusals")
 	p.prose("A refusal is an HTTP response instead of 101. Its body is JSON:", 3)
-	p.code("json", `{"error":"unauthorized","message":"the api-key header holds no valid token"}`)
+	p.code("json", `{"error":"unauthorized","message":"neither api-key nor Authorization has a valid token"}`)
 	var rows [][]string
 	for _, r := range channel.get("x-refusals").items() {
 		rows = append(rows, []string{r.get("status").text(), ticks(r.get("code").text()), r.get("cause").text(), r.get("remedy").text()})
