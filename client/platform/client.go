@@ -67,11 +67,16 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Do sends one request, once, to a path such as [Root] + "/stats", and returns the response's
 // body, which the caller closes. A status of 300 or more is an [*Error]. A nil body sends none.
-// Do is for routes without a method of their own.
+// contentType is the media type of body, or without a body that of the response; "" leaves it to
+// the node. Do is for routes without a method of their own.
 func (c *Client) Do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
 	header := make(http.Header)
-	if body != nil {
+	switch {
+	case contentType == "":
+	case body != nil:
 		header.Set("Content-Type", contentType)
+	default:
+		header.Set("Accept", contentType)
 	}
 	return c.send(ctx, method, path, header, body)
 }

@@ -29,10 +29,10 @@ type adminFlags struct {
 	node *platform.Client // nil until the first request
 }
 
-// do sends a request and returns the response's body, which the caller closes. A status of
-// 400 or more is an error. Before the first request, do waits for a node that is starting.
-// It sends no request twice: a publish or a registration may have taken effect although no
-// response came.
+// do sends a request and returns the response's body, which the caller closes. contentType is
+// that of the body, or without a body that of the response. A status of 300 or more is an error.
+// Before the first request, do waits for a node that is starting. It sends no request twice: a
+// publish or a registration may have taken effect although no response came.
 func (f *adminFlags) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
 	if err := f.connect(ctx, method != http.MethodGet); err != nil {
 		return nil, err
