@@ -16,8 +16,8 @@ import (
 )
 
 // A Barrier is the position in the log after which events are for a gateway. Events up to
-// it were published before the gateway was registered, or before it joined the group. The
-// zero Cursor is no barrier. A Barrier is immutable.
+// it were published before the gateway was registered, or before it joined the group or the
+// organization. The zero Cursor is no barrier. A Barrier is immutable.
 type Barrier struct {
 	Own event.Cursor // for events that name the gateway
 	All event.Cursor // for events for all gateways
@@ -32,6 +32,10 @@ type Barrier struct {
 func (g *Gateway) BarrierFor(t event.Target) event.Cursor {
 	switch {
 	case t.All:
+		return g.Barrier.All
+	case t.OrganizationID != "" && !g.Barrier.Organization.IsZero():
+		return g.Barrier.Organization
+	case t.OrganizationID != "":
 		return g.Barrier.All
 	case t.Group == "":
 		return g.Barrier.Own
@@ -75,11 +79,15 @@ type verifiedRecord struct {
 	VerifiedAt event.Cursor `json:"verifiedAt,omitzero"` // first time in its organization
 	// JoinedAt has an entry for every group of the gateway.
 	JoinedAt map[string]event.Cursor `json:"joinedAt,omitempty"`
+	// OrganizationSince is the log's position at which it joined its organization; zero:
+	// VerifiedAt.
+	OrganizationSince event.Cursor `json:"organizationSince,omitzero"`
+	// NoOrganization reports whether the last answer named none. OrganizationID is that of
+	// an earlier answer then, and its events are not for the gateway.
+	NoOrganization bool `json:"noOrganization,omitempty"`
 
 	// IssuedAt is when the signed token was issued that decided groups and organization.
-	// Unassigned says that it named no organization; OrganizationID is an earlier one.
-	IssuedAt   time.Time `json:"issuedAt,omitzero"`
-	Unassigned bool      `json:"unassigned,omitempty"`
+	IssuedAt time.Time `json:"issuedAt,omitzero"`
 	// RevokedAt revokes the signed tokens issued until then. Unverified says that this is
 	// all the record has: the gateway was never verified.
 	RevokedAt  time.Time `json:"revokedAt,omitzero"`
@@ -93,18 +101,26 @@ func (r *verifiedRecord) barrier(groups []string) Barrier {
 	if r == nil {
 		return Barrier{}
 	}
-	return Barrier{Own: r.MovedAt, All: r.VerifiedAt, Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt)}
+	return Barrier{
+		Own: r.MovedAt, All: r.VerifiedAt, Organization: r.OrganizationSince,
+		Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt),
+	}
+}
+
+// organization returns the organization that the gateway is in; empty: none.
+func (r *verifiedRecord) organization() string {
+	if r.NoOrganization {
+		return ""
+	}
+	return r.OrganizationID
 }
 
 // covers reports whether the record agrees with what the platform or a token says now.
 func (r *verifiedRecord) covers(v Verified) bool {
-	switch {
-	case r == nil || r.Unverified:
-		return false
-	case v.signature != nil && v.signature.IssuedAt.After(r.IssuedAt) || v.OrganizationID != "" && r.Unassigned:
+	if r == nil || r.Unverified || v.signature != nil && v.signature.IssuedAt.After(r.IssuedAt) {
 		return false
 	}
-	if v.OrganizationID != "" && v.OrganizationID != r.OrganizationID || len(r.JoinedAt) != len(v.Groups) {
+	if v.OrganizationID != r.organization() || len(r.JoinedAt) != len(v.Groups) {
 		return false
 	}
 	return !slices.ContainsFunc(v.Groups, func(name string) bool { _, in := r.JoinedAt[name]; return !in })
@@ -121,8 +137,13 @@ func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 		next.MovedAt = at
 	default:
 		next.MovedAt, next.VerifiedAt, before = r.MovedAt, r.VerifiedAt, r.JoinedAt
-		if v.OrganizationID == "" { // an answer without one does not move the gateway
-			next.OrganizationID = r.OrganizationID
+		switch v.OrganizationID {
+		case "": // an answer without one does not move the gateway
+			next.OrganizationID, next.NoOrganization = r.OrganizationID, r.OrganizationID != ""
+		case r.organization():
+			next.OrganizationSince = r.OrganizationSince
+		default:
+			next.OrganizationSince = at
 		}
 	}
 	next.JoinedAt = make(map[string]event.Cursor, len(v.Groups))
@@ -140,12 +161,11 @@ func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 // replaces; nil for none.
 func (r *verifiedRecord) setTokens(v Verified, before *verifiedRecord) {
 	if before != nil {
-		r.IssuedAt, r.RevokedAt, r.Unassigned = before.IssuedAt, before.RevokedAt, before.Unassigned
+		r.IssuedAt, r.RevokedAt = before.IssuedAt, before.RevokedAt
 	}
 	if v.signature != nil && v.signature.IssuedAt.After(r.IssuedAt) {
-		r.IssuedAt, r.Unassigned = v.signature.IssuedAt, true
+		r.IssuedAt = v.signature.IssuedAt
 	}
-	r.Unassigned = r.Unassigned && v.OrganizationID == "" && r.OrganizationID != ""
 }
 
 // A firstOpen is the time and the log's position at which a version with barriers first
@@ -219,9 +239,5 @@ func (r *Registry) retryFirstOpen(ctx context.Context, retryFor time.Duration) (
 
 // verified returns what the platform, or the newest token, last said about the gateway.
 func (r *verifiedRecord) verified() Verified {
-	v := Verified{GatewayID: r.ID, OrganizationID: r.OrganizationID, Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
-	if r.Unassigned {
-		v.OrganizationID = ""
-	}
-	return v
+	return Verified{GatewayID: r.ID, OrganizationID: r.organization(), Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
 }

@@ -146,11 +146,15 @@ func (r *Registry) readClaim(ctx context.Context, d digest) (c claim, revision u
 	if err != nil {
 		return c, 0, err
 	}
+	return parseClaim(value), revision, nil
+}
+
+// parseClaim parses a claim. A corrupt one counts as revoked, so that its digest is refused.
+func parseClaim(value []byte) (c claim) {
 	if json.Unmarshal(value, &c) != nil || c.GatewayID == "" {
-		// Treated as revoked: the digest is refused until somebody has looked at it.
-		return claim{Revoked: true}, revision, nil
+		return claim{Revoked: true}
 	}
-	return c, revision, nil
+	return c
 }
 
 // release deletes claims of a change that was refused. What cannot be deleted is left over.

@@ -22,7 +22,7 @@ import (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a node that sends events to gateways."`
 	Demo    demoCmd    `cmd:"" help:"Run a node with gateways and events in a temporary folder."`
-	Gateway gatewayCmd `cmd:"" help:"Register, list, show and remove gateways."`
+	Gateway gatewayCmd `cmd:"" help:"Register, list, show, remove, import and export gateways."`
 	Token   tokenCmd   `cmd:"" help:"Add, list and revoke tokens of a gateway."`
 	Publish publishCmd `cmd:"" help:"Publish one event, or many from standard input."`
 	Tail    tailCmd    `cmd:"" help:"Connect as a gateway and print one event per line."`

@@ -22,6 +22,8 @@ type gatewayCmd struct {
 	List   gatewayListCmd   `cmd:"" help:"List gateways."`
 	Show   gatewayShowCmd   `cmd:"" help:"Show one gateway."`
 	Remove gatewayRemoveCmd `cmd:"" help:"Remove a gateway and close its connections."`
+	Import gatewayImportCmd `cmd:"" help:"Register many gateways with the tokens that they have."`
+	Export gatewayExportCmd `cmd:"" help:"Print all gateways with the SHA-256 of their tokens."`
 }
 
 // A gatewayAddCmd registers a gateway: POST /gateways. The response has the token in clear
