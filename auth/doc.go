@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package auth decides who can connect. A [Registry] holds the gateways and their
-// tokens. A [Verifier] asks the platform about tokens instead. An [IPLimiter] limits the
-// attempts from an address. [AdminTokens] guard the internal listener.
+// tokens. A [Verifier] asks the platform about tokens instead. An [AttemptLimiter] limits
+// attempts to connect. [AdminTokens] guard the internal listener.
 //
 // The registry's data is in a [Store] that all nodes share: one key per gateway, changed
 // by compare-and-set on its revision. Every node watches the store and keeps all of it in

@@ -179,10 +179,19 @@ type Registration struct {
 	// Abandon closes the connection when no shard takes it; then Open is not called.
 	// Nil: there is nothing to close.
 	Abandon func()
+	// Counted is called once, when Peer.Live counts the connection, or when it never will.
+	// It must not block. It can be nil.
+	Counted func()
 	// Closed is called once, when the descriptor is closed, or when Open failed or was
 	// not called. It must not block: it is called on the loop, or after [Router.Stop] by
 	// the goroutine that calls [Router.Register].
 	Closed func()
+}
+
+func (r *Registration) counted() {
+	if r.Counted != nil {
+		r.Counted()
+	}
 }
 
 // abandon closes a connection that was not opened.
@@ -190,6 +199,7 @@ func (r *Registration) abandon() {
 	if r.Abandon != nil {
 		r.Abandon()
 	}
+	r.counted()
 	r.Closed()
 }
 

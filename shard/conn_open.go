@@ -17,6 +17,7 @@ func (s *state) register(r *Registration) (cost int) {
 		r.abandon()
 		return 0
 	}
+	defer r.counted()
 	c := newConn(s, r)
 	t, err := r.Open(s.loop, c)
 	if err != nil {

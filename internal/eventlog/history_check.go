@@ -180,9 +180,10 @@ func (h *history) info(ctx context.Context) (storage.Info, error) {
 }
 
 // A leader can be behind what another server of its stream has sent to a tail, for at most
-// leaderLag.
+// leaderLag: one that was just elected applies what is committed first, and a busy machine
+// makes that take seconds. Taking it for a loss would begin an epoch for nothing.
 const (
-	leaderLag   = time.Second
+	leaderLag   = 3 * time.Second
 	leaderPause = 20 * time.Millisecond
 )
 

@@ -31,6 +31,7 @@ type admission struct {
 	upgrade *upgrade
 	grant   *auth.Grant
 	release func() // releases the connection quota
+	counted func() // see shard.Registration.Counted
 }
 
 // connect serves the connect route: it hands the connection over to its shard, or refuses
@@ -60,6 +61,7 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 	defer func() {
 		if !handedOver { // also after a panic, so that the TLS keys are wiped
 			_ = c.Close()
+			a.counted()
 			a.release()
 		}
 	}()
@@ -85,6 +87,7 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 		Resume:          resume,
 		Open:            f.cfg.WebSocket.Opener(c, slices.Concat(after, c.Buffered()), a.upgrade.deflate),
 		Abandon:         func() { _ = c.Close() },
+		Counted:         a.counted,
 		Closed:          a.release,
 	})
 }
@@ -118,27 +121,86 @@ func (f *Front) admit(head *http1.Head, remote netip.AddrPort, cert *x509.Certif
 	if !f.addressAllowed(remote.Addr()) {
 		return nil, forbidden()
 	}
-	if retryAfter, ok := f.cfg.Limiter.Allow(remote.Addr(), now); !ok {
-		return nil, rateLimited(retryAfter)
-	}
 	up, refused := parseUpgrade(head, f.cfg.Compression)
-	switch {
-	case refused != nil:
-		return nil, refused
-	case !f.originAllowed(head):
-		return nil, foreignOrigin()
-	case !f.cfg.Available():
+	if refused == nil && !f.originAllowed(head) {
+		refused = foreignOrigin()
+	}
+	if refused != nil {
+		return nil, f.countRefused(remote.Addr(), now, refused)
+	}
+	if !f.cfg.Available() {
 		return nil, logUnavailable()
 	}
-	grant, err := f.identify(up.token, cert)
-	if err != nil {
-		return nil, f.identityRefusal(err)
-	}
-	release, refused := f.acquireQuota(grant)
+	grant, refused := f.authenticate(up.token, remote.Addr(), cert, now)
 	if refused != nil {
 		return nil, refused
 	}
-	return &admission{up, grant, release}, nil
+	counted, retryAfter := f.cfg.Limiter.Accept(grant, remote.Addr(), now)
+	if counted == nil {
+		return nil, rateLimited("too many connection attempts of this gateway from this address", retryAfter)
+	}
+	release, refused := f.acquireQuota(grant)
+	if refused != nil {
+		counted()
+		return nil, refused
+	}
+	return &admission{up, grant, release, counted}, nil
+}
+
+// countRefused counts a refused attempt against its address. It returns the refusal, or 429
+// if the address has had too many.
+func (f *Front) countRefused(addr netip.Addr, now time.Time, refused *refusal) *refusal {
+	if blocked := f.blocked(addr, now); blocked != nil {
+		return blocked
+	}
+	f.cfg.Limiter.Refused(addr, now)
+	return refused
+}
+
+// blocked returns the refusal of an address that has had too many refused attempts, else
+// nil.
+func (f *Front) blocked(addr netip.Addr, now time.Time) *refusal {
+	if retryAfter, blocked := f.cfg.Limiter.Blocked(addr, now); blocked {
+		return rateLimited("too many refused connection attempts from this address", retryAfter)
+	}
+	return nil
+}
+
+// authenticate returns the grant of an attempt. A credential that is not known is verified
+// only if the address has no more than its share of such attempts. The lookup of known ones
+// costs one hash, so a flood of guesses causes no I/O.
+func (f *Front) authenticate(token string, addr netip.Addr, cert *x509.Certificate, now time.Time) (*auth.Grant, *refusal) {
+	if !f.known(token, cert) {
+		if refused := f.blocked(addr, now); refused != nil {
+			return nil, refused
+		}
+		leave, refused := f.unknown.enter(addr)
+		if refused != nil {
+			return nil, refused
+		}
+		defer leave()
+		if refused := f.blocked(addr, now); refused != nil { // by attempts that it waited for
+			return nil, refused
+		}
+	}
+	grant, err := f.identify(token, cert)
+	if err == nil {
+		return grant, nil
+	}
+	refused := f.identityRefusal(err)
+	if refused.status == http.StatusUnauthorized { // the others are not the client's fault
+		f.cfg.Limiter.Refused(addr, now)
+	}
+	return nil, refused
+}
+
+// known reports, without I/O, whether the credential of an attempt is known.
+func (f *Front) known(token string, cert *x509.Certificate) bool {
+	if token != "" || cert == nil {
+		return f.cfg.Known != nil && f.cfg.Known(token)
+	}
+	_, ok := f.cfg.VerifyCertificate(cert)
+	return ok
 }
 
 // identityRefusal returns the refusal for an error of identify. Only a node that knows

@@ -34,6 +34,10 @@ type Config struct {
 	// CachedGrant returns the grant of a token if it is known without I/O, else nil. A
 	// nil CachedGrant knows none: requests to the platform are no signs of life then.
 	CachedGrant func(token string) *auth.Grant
+	// Known reports, without I/O, whether a token is valid or was when it was last
+	// verified. A nil Known knows none. Tokens that are not known are verified a few at a
+	// time per address, and none while refused attempts from the address are blocked.
+	Known func(token string) bool
 	// VerifyCertificate returns the grant of a verified client certificate. It is called
 	// for a connection without a token. It can be nil when TLS asks for none.
 	VerifyCertificate func(*x509.Certificate) (*auth.Grant, bool)
@@ -43,7 +47,7 @@ type Config struct {
 
 	// Limits.
 
-	Limiter *auth.IPLimiter
+	Limiter *auth.AttemptLimiter
 	Limits  Limits
 	// ConnectPaths are the paths of the connect route; empty: ConnectPath.
 	ConnectPaths []string
@@ -100,6 +104,7 @@ type Front struct {
 	releaseTotal func()        // releases a connection that counts against Limits.Total only
 
 	// Written and read by any goroutine.
+	unknown  unknownGate
 	live     atomic.Int64   // connections that count against Limits.Total
 	handling sync.WaitGroup // accepting goroutines and pending connections
 	upgrades sync.WaitGroup // upgrades being decided; none starts while draining

@@ -65,7 +65,7 @@ func newTestFront(t *testing.T, useTLS bool, change func(*Config)) *testFront {
 			return nil, auth.ErrRefused
 		},
 		Limits:   Limits{Total: 10},
-		Register: func(r *shard.Registration) { h.registered <- r },
+		Register: func(r *shard.Registration) { r.Counted(); h.registered <- r },
 		Resume: func(_ context.Context, since string, latest bool) *shard.Resume {
 			return &shard.Resume{ResyncReason: since, Latest: latest} // any field can carry what was requested
 		},
@@ -298,18 +298,47 @@ func TestCapacity(t *testing.T) {
 	h.admit() // the quota is free again
 }
 
+// Refused attempts block their address for everything but known credentials. A gateway
+// that reconnects in a loop is limited by itself.
 func TestRateLimit(t *testing.T) {
-	h := newTestFront(t, true, func(c *Config) { c.Limiter = auth.NewIPLimiter(2) })
-	for range 2 {
-		h.request(upgradeWith("api-key", "gc_bad"))
-		if resp, _ := h.request("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
-			t.Errorf("health: %s; it is no connection attempt", resp.Status)
+	var verified atomic.Int32
+	h := newTestFront(t, true, func(c *Config) {
+		c.Limiter = auth.NewAttemptLimiter(2)
+		c.Known = func(token string) bool { return token == goodToken }
+		verify := c.Verify
+		c.Verify = func(token string) (*auth.Grant, error) {
+			verified.Add(1)
+			return verify(token)
 		}
+	})
+	h.request(upgradeWith("api-key", "gc_bad"))
+	if resp, _ := h.request("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); resp.StatusCode != 200 {
+		t.Errorf("health: %s; it is no connection attempt", resp.Status)
+	}
+	h.request(upgradeWith("Sec-WebSocket-Key", ""))
+	for _, request := range []string{upgradeWith("api-key", "gc_other"), upgradeWith("api-key", ""), upgradeWith("Upgrade", "")} {
+		resp, body := h.request(request)
+		checkRefusal(t, resp, body, 429, "rate_limited")
+		if s := resp.Header.Get("Retry-After"); s == "" || s == "0" {
+			t.Errorf("Retry-After: %q", s)
+		}
+	}
+	if n := verified.Load(); n != 1 {
+		t.Errorf("%d tokens were verified, want 1: the others are blocked", n)
+	}
+	for range 2 {
+		h.admit()
 	}
 	resp, body := h.request(upgradeWith())
 	checkRefusal(t, resp, body, 429, "rate_limited")
-	if s := resp.Header.Get("Retry-After"); s == "" || s == "0" {
-		t.Errorf("Retry-After: %q", s)
+}
+
+// An attempt that is refused for the node's own reasons does not count against its address.
+func TestRateLimitOfUnreachablePlatform(t *testing.T) {
+	h := newTestFront(t, true, func(c *Config) { c.Limiter = auth.NewAttemptLimiter(1) })
+	for range 3 {
+		resp, body := h.request(upgradeWith("api-key", "gc_unverified"))
+		checkRefusal(t, resp, body, 503, "unavailable")
 	}
 }
 

@@ -59,8 +59,8 @@ func unauthorized() *refusal {
 	return &refusal{status: http.StatusUnauthorized, code: "unauthorized", message: "neither api-key nor Authorization has a valid token"}
 }
 
-func rateLimited(retryAfter time.Duration) *refusal {
-	return later(http.StatusTooManyRequests, "rate_limited", "too many connection attempts from this address", retryAfter)
+func rateLimited(message string, retryAfter time.Duration) *refusal {
+	return later(http.StatusTooManyRequests, "rate_limited", message, retryAfter)
 }
 
 func capacityExceeded(message string) *refusal {

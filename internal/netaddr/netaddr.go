@@ -84,3 +84,17 @@ func ParseForwarded(s string) (netip.AddrPort, bool) {
 	}
 	return netip.AddrPort{}, false
 }
+
+// Source returns the address that stands for all addresses of one source: an IPv4 address,
+// or the /64 of an IPv6 address, because one machine usually has a whole /64.
+func Source(a netip.Addr) netip.Addr {
+	a = Canonical(a)
+	if !a.Is6() {
+		return a
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		panic("BUG: an IPv6 address has no /64: " + err.Error())
+	}
+	return p.Addr()
+}

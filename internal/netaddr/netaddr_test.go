@@ -99,3 +99,14 @@ func TestOf(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+func TestSource(t *testing.T) {
+	for a, want := range map[string]string{"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8::1:2:3:4": "2001:db8::", "fe80::1%eth0": "fe80::"} {
+		if got := Source(netip.MustParseAddr(a)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s: %s, want %s", a, got, want)
+		}
+	}
+	if Source(netip.Addr{}).IsValid() {
+		t.Error("no address has a source")
+	}
+}

@@ -96,9 +96,10 @@ func (n *Node) newFront(gatewayTLS *poller.TLS, platform http.Handler) {
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
 		CachedGrant:       n.cachedGrant,
+		Known:             func(token string) bool { return n.cachedGrant(token) != nil },
 		VerifyCertificate: n.registry.VerifyCertificate,
 		CatchUp:           n.catchUp,
-		Limiter:           auth.NewIPLimiter(n.cfg.RateLimit),
+		Limiter:           auth.NewAttemptLimiter(n.cfg.RateLimit),
 		Limits: front.Limits{
 			Total: n.cfg.MaxConnections, Gateway: n.cfg.MaxConnectionsPerGateway, Org: n.cfg.MaxConnectionsPerOrg,
 		},

@@ -84,8 +84,6 @@ golang.org/x/term
 	cmd/gatecast
 golang.org/x/text
 	internal/eventtypes
-golang.org/x/time
-	auth
 `)
 
 // An importer is a package that imports a third-party module.

@@ -145,7 +145,9 @@ func TestRateLimit(t *testing.T) {
 		g := s.addGateway(t)
 		first, _ := s.connect(t, d, g)
 		unauthorized(t, d.start(t, s.dial("nonsense")))
-		refusedWith(t, d.start(t, s.dial(g.Token)).expect("refused"), 429, "rate_limited")
+		unauthorized(t, d.start(t, s.dial("more nonsense")))
+		refusedWith(t, d.start(t, s.dial("still nonsense")).expect("refused"), 429, "rate_limited")
+		s.connect(t, d, g) // a gateway behind the same address is not locked out
 		first.gets(s, g)
 	})
 }
