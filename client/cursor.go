@@ -14,8 +14,8 @@ import (
 	"sync"
 )
 
-// A CursorStore stores the position of a gateway in the log: the id of the last event that it
-// has handled. [Run] calls it from one goroutine.
+// A CursorStore stores the position of a reader: for [Run], the id of the last event that the
+// gateway has handled. It is called from one goroutine.
 type CursorStore interface {
 	// Load returns the position saved last, or "" if there is none.
 	Load(ctx context.Context) (string, error)
@@ -65,7 +65,7 @@ func (f FileCursor) Load(context.Context) (string, error) {
 	}
 	position := strings.TrimSpace(string(b))
 	if len(b) > maxCursorFile || strings.ContainsFunc(position, notPrintable) {
-		return "", fmt.Errorf("%s does not contain the position of a gateway: remove the file to start without one", string(f))
+		return "", fmt.Errorf("%s does not contain a position: remove the file to start without one", string(f))
 	}
 	return position, nil
 }

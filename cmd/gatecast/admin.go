@@ -12,10 +12,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/gatecast/gatecast/client/platform"
 )
 
 // apiRoot is the prefix of all paths of the API on the internal route.
-const apiRoot = "/api/internal/v1"
+const apiRoot = platform.Root
 
 // adminFlags say how a client command reaches the internal route. Only one goroutine uses
 // them.
@@ -24,64 +26,31 @@ type adminFlags struct {
 	InternalCA     string `name:"internal-ca" help:"PEM certificates to trust at that URL. None: the system's." env:"GATECAST_INTERNAL_CA" placeholder:"FILE" group:"Node"`
 	AdminTokenFile string `help:"File of the node's admin token." default:"data/admin.token" env:"GATECAST_ADMIN_TOKEN_FILE" placeholder:"FILE" group:"Node"`
 
-	route *internalRoute // nil until the first request
+	node *platform.Client // nil until the first request
 }
 
 // do sends a request and returns the response's body, which the caller closes. contentType is
-// that of the body, or without a body that of the response. A status of
-// 400 or more is an error. Before the first request, do waits for a node that is starting.
-// It sends no request twice: a publish or a registration may have taken effect although no
-// response came.
+// that of the body, or without a body that of the response. A status of 300 or more is an error.
+// Before the first request, do waits for a node that is starting. It sends no request twice: a
+// publish or a registration may have taken effect although no response came.
 func (f *adminFlags) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
 	if err := f.connect(ctx, method != http.MethodGet); err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, f.route.url+path, body)
+	response, err := f.node.Do(ctx, method, path, contentType, body)
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("--internal-url: %w", err)}
+		return nil, f.explain(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+f.route.token) // never in an error: only the URL is
-	if body != nil {
-		req.Header.Set("Content-Type", contentType)
-	} else if contentType != "" {
-		req.Header.Set("Accept", contentType)
-	}
-	resp, err := f.route.http.Do(req)
-	switch {
-	case err != nil:
-		return nil, f.unreached(err)
-	case resp.StatusCode >= 400:
-		defer resp.Body.Close()
-		return nil, responseError(resp)
-	}
-	return resp.Body, nil
+	return response, nil
 }
 
 // connect waits for the node, unless it has responded before. With changes, it waits until
 // the node is ready.
-func (f *adminFlags) connect(ctx context.Context, changes bool) error {
-	if f.route != nil {
-		return nil
+func (f *adminFlags) connect(ctx context.Context, changes bool) (err error) {
+	if f.node == nil {
+		f.node, err = f.await(ctx, changes)
 	}
-	client, err := f.client()
-	if err != nil {
-		return err
-	}
-	f.route, err = f.await(ctx, client, changes)
 	return err
-}
-
-// responseError returns the error that the body of a response describes.
-func responseError(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // a part of it is not JSON, and then the status is the error
-	var e struct {
-		Error   string `json:"error"`
-		Message string `json:"message"`
-	}
-	if json.Unmarshal(body, &e) != nil || e.Error == "" {
-		return fmt.Errorf("the node responded with %s", resp.Status)
-	}
-	return fmt.Errorf("%s: %s", e.Error, e.Message)
 }
 
 // call sends a request, with a JSON body unless body is nil, and prints the response.

@@ -171,7 +171,12 @@ func TestProbe(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			f := &adminFlags{InternalURL: tt.url, AdminTokenFile: tt.token}
-			again, err := f.probe(ctx, &internalRoute{url: tt.url, http: http.DefaultClient}, tt.changes)
+			node, err := f.client("")
+			var again bool
+			if err == nil {
+				defer node.Close()
+				_, again, err = f.probe(ctx, node, tt.changes)
+			}
 			if again != tt.again || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("again %t, %v; want %t, %q", again, err, tt.again, tt.says)
 			}

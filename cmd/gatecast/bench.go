@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/bench"
+	"github.com/gatecast/gatecast/client/platform"
 )
 
 // A benchCmd puts load on any node, here or elsewhere. The measuring is in package bench, which
@@ -134,13 +135,11 @@ func (c *benchCmd) target() (t bench.Target, err error) {
 // adminToken waits until the node is ready and returns the admin token. It uses connections
 // of its own, which do not count as load.
 func (c *benchCmd) adminToken(ctx context.Context, trust *tls.Config) (string, error) {
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
-	defer client.CloseIdleConnections()
-	route, err := c.await(ctx, client, true)
+	node, err := newNode(platform.Config{URL: c.InternalURL, TLS: trust})
 	if err != nil {
 		return "", err
 	}
-	return route.token, nil
+	return c.awaitToken(ctx, node, true)
 }
 
 // serverURL parses the URL of a flag. It has one of two schemes, without and with TLS.

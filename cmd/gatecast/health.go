@@ -9,11 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
+	"github.com/gatecast/gatecast/client/platform"
 	"github.com/gatecast/gatecast/internal/settings"
 
 	"github.com/alecthomas/kong"
@@ -33,53 +32,50 @@ type healthCmd struct {
 // Run asks the node whether it is ready: GET /ready, which needs no token. It does not wait for
 // a node that is starting, unlike client commands: whoever runs the check repeats it.
 func (c *healthCmd) Run(ctx context.Context, k *kong.Context) error {
-	url, client, err := c.target(onCommandLine(k))
+	cfg, err := c.target(onCommandLine(k))
 	if err != nil {
 		return err
 	}
+	node, err := newNode(cfg)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/ready", nil)
-	if err != nil {
-		return &usageError{fmt.Errorf("--internal-url: %w", err)}
+	err = node.Ready(ctx)
+	if _, responded := errors.AsType[*platform.Error](err); err != nil && !responded {
+		return fmt.Errorf("no node responds at %s: %w; is gatecast serve running there?", cfg.URL, err)
 	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no node responds at %s: %w; is gatecast serve running there?", url, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return responseError(resp)
-	}
-	return nil
+	return err
 }
 
-// target returns the node's URL and a client that reaches it. given has the flags of the
-// command line: they precede variables, also those of another flag.
-func (c *healthCmd) target(given map[string]bool) (string, *http.Client, error) {
+// target returns how to reach the node. given has the flags of the command line: they precede
+// variables, also those of another flag.
+func (c *healthCmd) target(given map[string]bool) (cfg platform.Config, err error) {
 	switch {
 	case given["internal-url"] && given["internal-listen"]:
-		return "", nil, &usageError{errors.New("--internal-url contradicts --internal-listen; leave one of them out")}
+		return cfg, &usageError{errors.New("--internal-url contradicts --internal-listen; leave one of them out")}
 	case c.InternalURL != "" && !given["internal-listen"]: // a flag precedes the variable of the other
-		client, err := (&adminFlags{InternalURL: c.InternalURL, InternalCA: c.InternalCA}).client()
-		return c.InternalURL, client, err
+		cfg.URL = c.InternalURL
+		cfg.TLS, err = (&adminFlags{InternalCA: c.InternalCA}).trust()
+		return cfg, err
 	}
 	addresses, err := reachable(c.InternalListen)
 	if err != nil {
-		return "", nil, &usageError{fmt.Errorf("--internal-listen: %w", err)}
+		return cfg, &usageError{fmt.Errorf("--internal-listen: %w", err)}
 	}
-	// The certificate has the names that other machines use. Verification would add
-	// nothing: the request has no secret, and the address is this machine's.
-	client := &http.Client{Transport: &http.Transport{
-		DialContext:       dialFirst(addresses),
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives: true, // the process ends after one request
-	}}
 	scheme := "http://"
 	if c.InternalTLSCert != "" {
 		scheme = "https://"
 	}
-	return scheme + addresses[0], client, nil
+	return platform.Config{
+		URL:     scheme + addresses[0],
+		NetDial: dialFirst(addresses),
+		// The certificate has the names that other machines use. Verification would add
+		// nothing: the request has no secret, and the address is this machine's.
+		TLS: &tls.Config{InsecureSkipVerify: true},
+	}, nil
 }
 
 // reachable returns the addresses at which a listener on this machine can be reached: the

@@ -32,7 +32,8 @@ stats: internal/event
 stats/metrics: internal/event stats
 bench: frame internal/event
 client:
-cmd/gatecast: auth bench client internal/certs internal/event internal/node internal/settings internal/stopsignal internal/strict
+client/platform: client
+cmd/gatecast: auth bench client client/platform internal/certs internal/event internal/node internal/settings internal/stopsignal internal/strict
 internal/activity:
 internal/api: auth internal/event internal/http1 internal/spec internal/strict stats stats/metrics
 internal/certs: internal/secretfile
@@ -174,6 +175,7 @@ var forbidden = []struct{ pkg, dep string }{
 	{"internal/eventlog", module + "auth"},
 	{"internal/eventlog", "github.com/nats-io"}, // it knows no type of JetStream
 	{"client", module},                          // a program that uses the client compiles nothing of the server
+	{"client/platform", module + "internal"},    // nor one that uses the client for platforms
 	{"client", "github.com/nats-io"},
 	{"client", "github.com/prometheus"},
 	{"client", "github.com/valyala"},
