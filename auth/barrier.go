@@ -16,8 +16,8 @@ import (
 )
 
 // A Barrier is the position in the log after which events are for a gateway. Events up to
-// it were published before the gateway was registered, or before it joined the group. The
-// zero Cursor is no barrier. A Barrier is immutable.
+// it were published before the gateway was registered, or before it joined the group or the
+// organization. The zero Cursor is no barrier. A Barrier is immutable.
 type Barrier struct {
 	Own event.Cursor // for events that name the gateway
 	All event.Cursor // for events for all gateways
@@ -32,6 +32,10 @@ type Barrier struct {
 func (g *Gateway) BarrierFor(t event.Target) event.Cursor {
 	switch {
 	case t.All:
+		return g.Barrier.All
+	case t.OrganizationID != "" && !g.Barrier.Organization.IsZero():
+		return g.Barrier.Organization
+	case t.OrganizationID != "":
 		return g.Barrier.All
 	case t.Group == "":
 		return g.Barrier.Own
@@ -75,6 +79,12 @@ type verifiedRecord struct {
 	VerifiedAt event.Cursor `json:"verifiedAt,omitzero"` // first time in its organization
 	// JoinedAt has an entry for every group of the gateway.
 	JoinedAt map[string]event.Cursor `json:"joinedAt,omitempty"`
+	// OrganizationSince is the log's position at which it joined its organization; zero:
+	// VerifiedAt.
+	OrganizationSince event.Cursor `json:"organizationSince,omitzero"`
+	// NoOrganization reports whether the last answer named none. OrganizationID is that of
+	// an earlier answer then, and its events are not for the gateway.
+	NoOrganization bool `json:"noOrganization,omitempty"`
 }
 
 // barrier returns the barrier of a gateway with these groups. It gets events that name it
@@ -84,12 +94,23 @@ func (r *verifiedRecord) barrier(groups []string) Barrier {
 	if r == nil {
 		return Barrier{}
 	}
-	return Barrier{Own: r.MovedAt, All: r.VerifiedAt, Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt)}
+	return Barrier{
+		Own: r.MovedAt, All: r.VerifiedAt, Organization: r.OrganizationSince,
+		Groups: groupBarriers(groups, r.VerifiedAt, r.JoinedAt),
+	}
+}
+
+// organization returns the organization that the gateway is in; empty: none.
+func (r *verifiedRecord) organization() string {
+	if r.NoOrganization {
+		return ""
+	}
+	return r.OrganizationID
 }
 
 // covers reports whether the record agrees with what the platform says now.
 func (r *verifiedRecord) covers(v Verified) bool {
-	if r == nil || v.OrganizationID != "" && v.OrganizationID != r.OrganizationID || len(r.JoinedAt) != len(v.Groups) {
+	if r == nil || v.OrganizationID != r.organization() || len(r.JoinedAt) != len(v.Groups) {
 		return false
 	}
 	return !slices.ContainsFunc(v.Groups, func(name string) bool { _, in := r.JoinedAt[name]; return !in })
@@ -106,8 +127,13 @@ func (r *verifiedRecord) next(v Verified, at event.Cursor) *verifiedRecord {
 		next.MovedAt = at
 	default:
 		next.MovedAt, next.VerifiedAt, before = r.MovedAt, r.VerifiedAt, r.JoinedAt
-		if v.OrganizationID == "" { // an answer without one does not move the gateway
-			next.OrganizationID = r.OrganizationID
+		switch v.OrganizationID {
+		case "": // an answer without one does not move the gateway
+			next.OrganizationID, next.NoOrganization = r.OrganizationID, r.OrganizationID != ""
+		case r.organization():
+			next.OrganizationSince = r.OrganizationSince
+		default:
+			next.OrganizationSince = at
 		}
 	}
 	next.JoinedAt = make(map[string]event.Cursor, len(v.Groups))
@@ -191,5 +217,5 @@ func (r *Registry) retryFirstOpen(ctx context.Context, retryFor time.Duration) (
 
 // verified returns what the platform last said about the gateway.
 func (r *verifiedRecord) verified() Verified {
-	return Verified{GatewayID: r.ID, OrganizationID: r.OrganizationID, Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
+	return Verified{GatewayID: r.ID, OrganizationID: r.organization(), Groups: slices.Sorted(maps.Keys(r.JoinedAt))}
 }

@@ -32,8 +32,12 @@ func TestVerifiedRecordNext(t *testing.T) {
 		{"left and joined again", []Verified{first("x"), first(), first("x")}, Barrier{All: at(1), Groups: []event.Cursor{at(3)}}},
 		{"moved", []Verified{first("x"), {GatewayID: "g", OrganizationID: "other", Groups: []string{"x"}}},
 			Barrier{Own: at(2), All: at(2)}},
-		{"its organization is not named, and then is again", []Verified{first("x"), {GatewayID: "g"}, first()}, Barrier{All: at(1)}},
-		{"its organization is named later", []Verified{{GatewayID: "g"}, first()}, Barrier{All: at(1)}},
+		{"its organization is not named, and then is again", []Verified{first("x"), {GatewayID: "g"}, first()}, Barrier{All: at(1), Organization: at(3)}},
+		{"its organization is named later", []Verified{{GatewayID: "g"}, first()}, Barrier{All: at(1), Organization: at(2)}},
+		{"it stays in its organization", []Verified{{GatewayID: "g"}, first(), first("x")},
+			Barrier{All: at(1), Organization: at(2), Groups: []event.Cursor{at(3)}}},
+		{"moved while it was in none", []Verified{first(), {GatewayID: "g"}, {GatewayID: "g", OrganizationID: "other"}},
+			Barrier{Own: at(3), All: at(3)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var r *verifiedRecord
@@ -50,6 +54,9 @@ func TestVerifiedRecordNext(t *testing.T) {
 				}
 				if diff := cmp.Diff(r, again, cmpopts.EquateEmpty()); diff != "" {
 					t.Fatal(diff)
+				}
+				if got := again.verified().OrganizationID; got != v.OrganizationID {
+					t.Fatalf("it is in the organization %q, want %q", got, v.OrganizationID)
 				}
 			}
 			if diff := cmp.Diff(c.want, r.barrier(c.says[len(c.says)-1].Groups)); diff != "" {
@@ -86,7 +93,8 @@ func TestInitialBarrier(t *testing.T) {
 
 func TestBarrierFor(t *testing.T) {
 	g := Gateway{ID: "g", Groups: []string{"x", "y"}, Barrier: Barrier{Own: at(1), All: at(2), Groups: []event.Cursor{at(3), at(4)}}}
-	plain := Gateway{ID: "g", Groups: []string{"x"}, Barrier: Barrier{Own: at(1), All: at(2)}}
+	plain := Gateway{ID: "g", Groups: []string{"x"}, OrganizationID: "o", Barrier: Barrier{Own: at(1), All: at(2)}}
+	moved := Gateway{ID: "g", OrganizationID: "o", Barrier: Barrier{Own: at(1), All: at(2), Organization: at(5)}}
 	for _, c := range []struct {
 		g    *Gateway
 		t    event.Target
@@ -94,6 +102,7 @@ func TestBarrierFor(t *testing.T) {
 	}{
 		{&g, event.Target{GatewayIDs: []string{"g"}}, 1}, {&g, event.Target{All: true}, 2},
 		{&g, event.Target{Group: "x"}, 3}, {&g, event.Target{Group: "y"}, 4}, {&plain, event.Target{Group: "x"}, 2},
+		{&plain, event.Target{OrganizationID: "o"}, 2}, {&moved, event.Target{OrganizationID: "o"}, 5}, {&moved, event.Target{All: true}, 2},
 	} {
 		if got := c.g.BarrierFor(c.t); got != at(c.want) {
 			t.Errorf("the barrier of %+v is %v, want %d", c.t, got, c.want)

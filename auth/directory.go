@@ -51,6 +51,8 @@ type directory struct {
 	contested map[digest][]*Grant
 	all       members
 	groups    map[string]members
+	// organizations has the gateways by organization.
+	organizations map[string]members
 	// registered has the registered gateways in the order of their ids, for page. A
 	// tree that holds the gateways makes a page faster than a list of ids would.
 	registered btree.Map[string, *Gateway]
@@ -86,13 +88,14 @@ func (m members) connected() (n int) {
 // newDirectory returns an empty directory. external is Options.External.
 func newDirectory(external bool) *directory {
 	return &directory{
-		external:    external,
-		entries:     make(map[string]*entry),
-		grants:      make(map[digest]*Grant),
-		contested:   make(map[digest][]*Grant),
-		all:         make(members),
-		groups:      make(map[string]members),
-		remoteNodes: make(map[string]int32),
+		external:      external,
+		entries:       make(map[string]*entry),
+		grants:        make(map[digest]*Grant),
+		contested:     make(map[digest][]*Grant),
+		all:           make(members),
+		groups:        make(map[string]members),
+		organizations: make(map[string]members),
+		remoteNodes:   make(map[string]int32),
 	}
 }
 
@@ -174,7 +177,7 @@ func (d *directory) otherHolder(dg digest, gatewayID string) string {
 	return ""
 }
 
-// list adds an entry to the indexes by id, group and presence. d.mu is held.
+// list adds an entry to the indexes by id, group, organization and presence. d.mu is held.
 func (d *directory) list(e *entry) {
 	if !e.external {
 		d.registered.Set(e.gateway.ID, e.gateway)
@@ -182,11 +185,19 @@ func (d *directory) list(e *entry) {
 	e.presence.remote.Store(d.remoteNodes[e.gateway.ID])
 	d.all[e.presence] = e.gateway
 	for _, name := range e.gateway.Groups {
-		if d.groups[name] == nil {
-			d.groups[name] = make(members)
-		}
-		d.groups[name][e.presence] = e.gateway
+		addMember(d.groups, name, e)
 	}
+	if id := e.gateway.OrganizationID; id != "" {
+		addMember(d.organizations, id, e)
+	}
+}
+
+// addMember adds an entry to the set with a name.
+func addMember(sets map[string]members, name string, e *entry) {
+	if sets[name] == nil {
+		sets[name] = make(members)
+	}
+	sets[name][e.presence] = e.gateway
 }
 
 // unlist undoes list, and removes the entry. d.mu is held.
@@ -197,10 +208,29 @@ func (d *directory) unlist(e *entry) {
 	}
 	delete(d.all, e.presence)
 	for _, name := range e.gateway.Groups {
-		delete(d.groups[name], e.presence)
-		if len(d.groups[name]) == 0 {
-			delete(d.groups, name)
-		}
+		dropMember(d.groups, name, e)
+	}
+	dropMember(d.organizations, e.gateway.OrganizationID, e)
+}
+
+// dropMember removes an entry from the set with a name, and the set after its last one.
+func dropMember(sets map[string]members, name string, e *entry) {
+	delete(sets[name], e.presence)
+	if len(sets[name]) == 0 {
+		delete(sets, name)
+	}
+}
+
+// set returns the gateways of a target that does not name them; nil for one that does.
+// d.mu is held.
+func (d *directory) set(t event.Target) members {
+	switch {
+	case t.All:
+		return d.all
+	case t.Group != "":
+		return d.groups[t.Group]
+	default:
+		return d.organizations[t.OrganizationID] // there is none without an id
 	}
 }
 
@@ -278,12 +308,9 @@ func (d *directory) page(after string, limit int) (page []Gateway, next string) 
 func (d *directory) reach(t event.Target) (targets, connected int, unknown string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if t.All {
-		return len(d.all), d.all.connected(), ""
-	}
-	if t.Group != "" {
-		group := d.groups[t.Group]
-		return len(group), group.connected(), ""
+	if len(t.GatewayIDs) == 0 {
+		set := d.set(t)
+		return len(set), set.connected(), ""
 	}
 	for _, id := range t.GatewayIDs {
 		e := d.entries[id]
@@ -317,11 +344,7 @@ func (d *directory) disconnected(t event.Target, limit int) (ids []string, total
 // gateways, also the ids it does not know. d.mu is held.
 func (d *directory) eachTarget(t event.Target) iter.Seq2[*Gateway, *presence] {
 	return func(yield func(*Gateway, *presence) bool) {
-		set := d.groups[t.Group]
-		if t.All {
-			set = d.all
-		}
-		for p, g := range set {
+		for p, g := range d.set(t) {
 			if !yield(g, p) {
 				return
 			}

@@ -54,6 +54,32 @@ func TestConversation(t *testing.T) {
 	}
 }
 
+// An event's own envelope fields are those that the server did not make.
+func TestEventFields(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		`{"id":"k-1","type":"t","payload":{"userId":"p"},"timestamp":"2026-01-02T03:04:05Z","correlationId":"c"}`: nil,
+		`{"id":"k-1","type":"t","payload":1,"userId":"u","n":{"a":[1]},"é":null,"gatewayId":"g","timestamp":"2026-01-02T03:04:05Z","correlationId":"c","gatecastX":1,"traceparent":"x"}`: {
+			"userId": `"u"`, "n": `{"a":[1]}`, "é": `null`,
+		},
+		`{"type":"resync.required","reason":"not_retained","cursor":"k-1"}`: nil,
+	} {
+		e, err := parseEvent([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]string
+		for name, value := range e.Fields() {
+			if got == nil {
+				got = make(map[string]string)
+			}
+			got[name] = string(value)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 func TestParseEventTraceparent(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	text := strings.TrimSuffix(eventText(7), "}") + `,"traceparent":"` + parent + `"}`

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,8 +26,36 @@ type Event struct {
 	// Context. Empty if the event is not traced.
 	Traceparent string `json:"traceparent"`
 
-	// Raw is the message as received.
+	// Raw is the message as received. [Event.Fields] reads the publisher's own fields from it.
 	Raw []byte `json:"-"`
+}
+
+// ownNames are the members of an event's message that the server makes.
+var ownNames = []string{"id", "type", "payload", "gatewayId", "timestamp", "correlationId", "traceparent"}
+
+// Fields returns the publisher's own envelope fields: the members of the message that the server
+// did not make. It parses Raw at each call. It returns nil if there are none, and for a message
+// that is not in the log.
+func (e Event) Fields() map[string]json.RawMessage {
+	if e.ID == "" {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(e.Raw, &fields) != nil {
+		return nil
+	}
+	for _, name := range ownNames {
+		delete(fields, name)
+	}
+	for name := range fields {
+		if strings.HasPrefix(name, "gatecast") { // for members of later versions
+			delete(fields, name)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return fields
 }
 
 // An Ack is the server's first message on a connection.

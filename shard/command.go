@@ -28,7 +28,7 @@ func (cmd *command) weight() int64 {
 type receivers struct {
 	scope    scope
 	gateways []string // for toGateways
-	group    string   // for toGroup
+	name     string   // for toGroup and toOrganization
 }
 
 // A scope says how a message names its receivers.
@@ -37,6 +37,7 @@ type scope uint8
 const (
 	toGateways scope = iota
 	toGroup
+	toOrganization
 	toAll
 )
 
@@ -84,7 +85,7 @@ func (s *state) deliver(cmd *command, budget int) (cost int, done bool) {
 	case cmd.to.scope == toAll:
 		cost, done = fanOut(s, &s.conns, budget, func(c *conn) int { return c.deliver(m) })
 	default:
-		if set := s.groups[cmd.to.group]; set != nil {
+		if set := s.sets(cmd.to.scope)[cmd.to.name]; set != nil {
 			cost, done = fanOut(s, set, budget, func(g *gateway) int { return g.deliver(m) })
 		}
 	}
@@ -116,12 +117,12 @@ func (s *state) deliverBeforeBarrier(cmd *command, budget int) (cost int, done b
 			return c.deliver(m)
 		})
 	}
-	set := s.groups[cmd.to.group]
+	set := s.sets(cmd.to.scope)[cmd.to.name]
 	if set == nil {
 		return 0, true
 	}
 	return fanOut(s, set, budget, func(g *gateway) int {
-		if seq <= g.inGroup(cmd.to.group) {
+		if seq <= g.barrierIn(&cmd.to) {
 			return 0
 		}
 		return g.deliver(m)

@@ -112,7 +112,9 @@ type Peer struct {
 	GatewayID string
 	TokenID   string   // of its credential, for [Router.Kick]
 	Groups    []string // names; not modified
-	Barrier   Barrier
+	// OrganizationID is its organization; empty: none.
+	OrganizationID string
+	Barrier        Barrier
 	// Live counts the gateway's connections. Its shard writes it; any goroutine can
 	// read it.
 	Live *atomic.Int32
@@ -126,13 +128,15 @@ type Peer struct {
 }
 
 // A Barrier is the position at which the events of a gateway begin, set when it was
-// registered or joined a group. Events at or before it are never sent to the gateway,
+// registered or joined a group or an organization. Events at or before it are never sent to the gateway,
 // whatever position it resumes from and however late this node is. Each field is a
 // sequence; 0 is no barrier. It is the same for all connections of a gateway that are
 // open at one time.
 type Barrier struct {
 	Own uint64 // for events that name the gateway
 	All uint64 // for events for all gateways
+	// Organization is for events of Peer.OrganizationID. All applies if it is higher.
+	Organization uint64
 	// Groups are for events of groups, in the order of Peer.Groups. Nil: All applies to
 	// each group.
 	Groups []uint64
@@ -149,12 +153,15 @@ func (b *Barrier) lowest() uint64 {
 
 // highest returns the sequence after which no barrier hides an event.
 func (b *Barrier) highest() uint64 {
-	high := max(b.Own, b.All)
+	high := max(b.Own, b.All, b.Organization)
 	for _, seq := range b.Groups {
 		high = max(high, seq)
 	}
 	return high
 }
+
+// organization returns the barrier of Peer.OrganizationID.
+func (b *Barrier) organization() uint64 { return max(b.All, b.Organization) }
 
 // group returns the barrier of Peer.Groups[i].
 func (b *Barrier) group(i int) uint64 {

@@ -7,28 +7,48 @@ import "slices"
 
 // A gateway is a gateway with at least one open connection. It is owned by the loop.
 type gateway struct {
-	id     string
-	conns  []*conn // few
-	groups []membership
+	id    string
+	conns []*conn // few
+	sets  []membership
 	// Barriers as sequences, see [Barrier]; first is the lowest of all.
 	own, all, first uint64
 }
 
-// A membership is a gateway's slot in a group, and its barrier there.
+// A membership is a gateway's slot in a group or an organization, and its barrier there.
 type membership struct {
-	group   string
-	slot    int32 // in state.groups
+	name    string
+	slot    int32 // in state.sets(kind)[name]
+	kind    scope // toGroup or toOrganization
 	barrier uint64
 }
 
-// inGroup returns the barrier of a group that g is in.
-func (g *gateway) inGroup(name string) uint64 {
-	for i := range g.groups {
-		if g.groups[i].group == name {
-			return g.groups[i].barrier
+// barrierIn returns the barrier of a group or an organization that g is in.
+func (g *gateway) barrierIn(to *receivers) uint64 {
+	for i := range g.sets {
+		if m := &g.sets[i]; m.name == to.name && m.kind == to.scope {
+			return m.barrier
 		}
 	}
 	return 0
+}
+
+// sets returns the sets of gateways of one kind: toGroup or toOrganization.
+func (s *state) sets(kind scope) map[string]*slots[gateway] {
+	if kind == toOrganization {
+		return s.organizations
+	}
+	return s.groups
+}
+
+// addTo adds g to a group or an organization.
+func (s *state) addTo(kind scope, name string, g *gateway, barrier uint64) {
+	sets := s.sets(kind)
+	set := sets[name]
+	if set == nil {
+		set = new(slots[gateway])
+		sets[name] = set
+	}
+	g.sets = append(g.sets, membership{name, set.add(g), kind, barrier})
 }
 
 // join adds c to its gateway, which it creates for the first connection.
@@ -39,12 +59,10 @@ func (s *state) join(c *conn, p *Peer) {
 		g = &gateway{id: c.gatewayID, own: b.Own, all: b.All, first: b.lowest()}
 		s.barrier = max(s.barrier, b.highest())
 		for i, name := range p.Groups {
-			set := s.groups[name]
-			if set == nil {
-				set = new(slots[gateway])
-				s.groups[name] = set
-			}
-			g.groups = append(g.groups, membership{name, set.add(g), b.group(i)})
+			s.addTo(toGroup, name, g, b.group(i))
+		}
+		if p.OrganizationID != "" {
+			s.addTo(toOrganization, p.OrganizationID, g, b.organization())
 		}
 		s.gateways[g.id] = g
 		s.stats.Gateways.Add(1)
@@ -63,10 +81,12 @@ func (s *state) leave(c *conn) {
 	if len(g.conns) > 0 {
 		return
 	}
-	for _, m := range g.groups {
-		set := s.groups[m.group]
+	for i := range g.sets {
+		m := &g.sets[i]
+		sets := s.sets(m.kind)
+		set := sets[m.name]
 		if set.remove(m.slot); set.len() == 0 {
-			delete(s.groups, m.group)
+			delete(sets, m.name)
 		}
 	}
 	delete(s.gateways, g.id)

@@ -13,12 +13,13 @@ type history struct {
 	// All events for the shard's gateways with a sequence in (after, upTo] are in it.
 	after, upTo uint64
 
-	entries  []entry // in the order of the log; entries[:head] are gone
-	head     int
-	bytes    int // memory that is held, estimated
-	gateways map[string]*series
-	groups   map[string]*series
-	all      series
+	entries       []entry // in the order of the log; entries[:head] are gone
+	head          int
+	bytes         int // memory that is held, estimated
+	gateways      map[string]*series
+	groups        map[string]*series
+	organizations map[string]*series
+	all           series
 }
 
 // An entry is a message under the name of one receiver. A message for several gateways
@@ -46,7 +47,7 @@ const (
 func newHistory(after uint64) *history {
 	return &history{
 		after: after, upTo: after,
-		gateways: make(map[string]*series), groups: make(map[string]*series),
+		gateways: make(map[string]*series), groups: make(map[string]*series), organizations: make(map[string]*series),
 	}
 }
 
@@ -59,11 +60,19 @@ func (h *history) add(to receivers, m *Message) {
 		for _, id := range to.gateways {
 			h.addTo(seriesOf(h.gateways, id), m)
 		}
-	case toGroup:
-		h.addTo(seriesOf(h.groups, to.group), m)
+	case toGroup, toOrganization:
+		h.addTo(seriesOf(h.sets(to.scope), to.name), m)
 	case toAll:
 		h.addTo(&h.all, m)
 	}
+}
+
+// sets returns the series of groups or of organizations.
+func (h *history) sets(kind scope) map[string]*series {
+	if kind == toOrganization {
+		return h.organizations
+	}
+	return h.groups
 }
 
 // addTo adds a message under one receiver.
@@ -120,9 +129,9 @@ func (s *series) dropOldest() {
 // next returns the first message for a gateway after a sequence, or nil.
 func (h *history) next(g *gateway, after uint64) *Message {
 	first := h.gateways[g.id].next(max(after, g.own))
-	for i := range g.groups {
-		m := &g.groups[i]
-		first = earlier(first, h.groups[m.group].next(max(after, m.barrier)))
+	for i := range g.sets {
+		m := &g.sets[i]
+		first = earlier(first, h.sets(m.kind)[m.name].next(max(after, m.barrier)))
 	}
 	return earlier(first, h.all.next(max(after, g.all)))
 }
@@ -135,8 +144,8 @@ func (h *history) each(g *gateway, after uint64, f func(*Message)) {
 		}
 	}
 	call(h.gateways[g.id], g.own)
-	for _, m := range g.groups {
-		call(h.groups[m.group], m.barrier)
+	for _, m := range g.sets {
+		call(h.sets(m.kind)[m.name], m.barrier)
 	}
 	call(&h.all, g.all)
 }

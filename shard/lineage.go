@@ -91,8 +91,8 @@ func (c *conn) lostReason() string {
 // after the barriers were set.
 func (g *gateway) lowerBarriers(common uint64) {
 	g.own, g.all, g.first = min(g.own, common), min(g.all, common), min(g.first, common)
-	for i := range g.groups {
-		g.groups[i].barrier = min(g.groups[i].barrier, common)
+	for i := range g.sets {
+		g.sets[i].barrier = min(g.sets[i].barrier, common)
 	}
 }
 

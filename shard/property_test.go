@@ -6,6 +6,7 @@ package shard
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ type modelConn struct {
 	*pipe
 	gateway string
 	groups  []string
+	org     string
 	want    []string
 	live    bool // not kicked, closed or lost by the test
 }
@@ -33,20 +35,29 @@ type model struct {
 
 var modelGroups = map[string][]string{"a": {"x"}, "b": {"x", "y"}, "c": nil}
 
+// Organizations and groups of one name differ.
+var modelOrganizations = map[string]string{"a": "x", "b": "z", "c": "x"}
+
+var modelTargets = []event.Target{
+	to("a"), to("b"), to("c"), to("a", "c"), {Group: "x"}, {Group: "y"}, {All: true},
+	{OrganizationID: "x"}, {OrganizationID: "z"}, {OrganizationID: "y"},
+}
+
 func (m *model) steps() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"connect": func(t *rapid.T) {
 			gateway := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "gateway")
-			c := &modelConn{gateway: gateway, groups: modelGroups[gateway], live: true}
-			c.pipe = m.connecting(gateway, c.groups...)
+			c := &modelConn{gateway: gateway, groups: modelGroups[gateway], org: modelOrganizations[gateway], live: true}
+			c.pipe = &pipe{room: unlimited, live: new(atomic.Int32)}
+			registration := c.registration(gateway, c.groups...)
+			registration.Peer.OrganizationID = c.org
+			m.post(command{register: registration})
 			c.seal = rapid.SampledFrom([]int{0, 10, 60}).Draw(t, "seal")
 			c.room = rapid.SampledFrom([]int{unlimited, unlimited, 0, 40, 500}).Draw(t, "room")
 			m.conns = append(m.conns, c)
 		},
 		"publish": func(t *rapid.T) {
-			target := rapid.SampledFrom([]event.Target{
-				to("a"), to("b"), to("c"), to("a", "c"), {Group: "x"}, {Group: "y"}, {All: true},
-			}).Draw(t, "target")
+			target := rapid.SampledFrom(modelTargets).Draw(t, "target")
 			for range rapid.IntRange(1, 12).Draw(t, "times") {
 				id := m.publish(target)
 				for _, c := range m.conns {
@@ -104,7 +115,7 @@ func (m *model) steps() map[string]func(*rapid.T) {
 }
 
 func (c *modelConn) isFor(t event.Target) bool {
-	return t.All || slices.Contains(t.GatewayIDs, c.gateway) || t.Group != "" && slices.Contains(c.groups, t.Group)
+	return t.All || slices.Contains(t.GatewayIDs, c.gateway) || t.Group != "" && slices.Contains(c.groups, t.Group) || t.OrganizationID != "" && t.OrganizationID == c.org
 }
 
 // any returns one of the connections that are registered.

@@ -344,6 +344,9 @@ func drawBarriers(t *rapid.T) map[string]Barrier {
 	barriers := make(map[string]Barrier)
 	for id, groups := range modelGroups {
 		b := Barrier{Own: seq.Draw(t, "own"), All: seq.Draw(t, "all")}
+		if rapid.Bool().Draw(t, "joined its organization later") {
+			b.Organization = seq.Draw(t, "organization")
+		}
 		if rapid.Bool().Draw(t, "groups have their own") {
 			for range groups {
 				b.Groups = append(b.Groups, seq.Draw(t, "group"))
@@ -374,6 +377,8 @@ func (c *catchUpConn) wants(e logged) bool {
 		barrier = c.barrier.All
 	case e.target.Group != "":
 		barrier = c.barrier.group(slices.Index(c.groups, e.target.Group))
+	case e.target.OrganizationID != "":
+		barrier = max(c.barrier.All, c.barrier.Organization)
 	}
 	return e.message.Cursor.Seq > barrier
 }
@@ -382,9 +387,7 @@ func (m *catchUpModel) steps() map[string]func(*rapid.T) {
 	gateways := []string{"a", "b", "c"}
 	return map[string]func(*rapid.T){
 		"publish": func(t *rapid.T) {
-			target := rapid.SampledFrom([]event.Target{
-				to("a"), to("b"), to("c"), to("a", "c"), {Group: "x"}, {Group: "y"}, {All: true},
-			}).Draw(t, "target")
+			target := rapid.SampledFrom(modelTargets).Draw(t, "target")
 			key := rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(t, "key")
 			for range rapid.IntRange(1, 20).Draw(t, "times") {
 				m.publishKey(target, key)
@@ -393,7 +396,7 @@ func (m *catchUpModel) steps() map[string]func(*rapid.T) {
 		"resume": func(t *rapid.T) {
 			m.settle() // what the ack says depends on it
 			gateway := rapid.SampledFrom(gateways).Draw(t, "gateway")
-			c := &catchUpConn{modelConn: &modelConn{gateway: gateway, groups: modelGroups[gateway]}}
+			c := &catchUpConn{modelConn: &modelConn{gateway: gateway, groups: modelGroups[gateway], org: modelOrganizations[gateway]}}
 			c.latest = rapid.Bool().Draw(t, "latest")
 			c.barrier = m.barriers[gateway]
 			from := &Resume{After: rapid.Uint64Range(100, m.seq+3).Draw(t, "after"), Latest: c.latest, Oldest: m.first}
@@ -403,7 +406,7 @@ func (m *catchUpModel) steps() map[string]func(*rapid.T) {
 			}
 			c.pipe = &pipe{room: unlimited, live: new(atomic.Int32)}
 			registration := c.registration(gateway, c.groups...)
-			registration.Resume, registration.Peer.Barrier = from, c.barrier
+			registration.Resume, registration.Peer.Barrier, registration.Peer.OrganizationID = from, c.barrier, c.org
 			m.post(command{register: registration})
 			c.seal = rapid.SampledFrom([]int{0, 10, 60}).Draw(t, "seal")
 			c.room = rapid.SampledFrom([]int{unlimited, unlimited, 0, 40, 500}).Draw(t, "room")

@@ -112,7 +112,9 @@ func receiversOf(t event.Target) receivers {
 	case t.All:
 		return receivers{scope: toAll}
 	case t.Group != "":
-		return receivers{scope: toGroup, group: t.Group}
+		return receivers{scope: toGroup, name: t.Group}
+	case t.OrganizationID != "":
+		return receivers{scope: toOrganization, name: t.OrganizationID}
 	}
 	return receivers{gateways: t.GatewayIDs}
 }

@@ -79,7 +79,11 @@ func (r *Router) route(t event.Target, f func(i int, to receivers)) {
 		}
 	case t.Group != "":
 		for i := range r.shards {
-			f(i, receivers{scope: toGroup, group: t.Group})
+			f(i, receivers{scope: toGroup, name: t.Group})
+		}
+	case t.OrganizationID != "":
+		for i := range r.shards {
+			f(i, receivers{scope: toOrganization, name: t.OrganizationID})
 		}
 	case len(t.GatewayIDs) == 1:
 		f(r.index(t.GatewayIDs[0]), receivers{gateways: t.GatewayIDs})

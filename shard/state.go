@@ -45,11 +45,12 @@ type state struct {
 	windowBytes int          // limit of the window
 
 	// Gateways and their connections.
-	gateways map[string]*gateway
-	groups   map[string]*slots[gateway]
-	conns    slots[conn] // every connection until its descriptor is closed
-	stopped  bool        // no connection is taken any more
-	drain    *drainPlan  // nil until the node drains
+	gateways      map[string]*gateway
+	groups        map[string]*slots[gateway]
+	organizations map[string]*slots[gateway]
+	conns         slots[conn] // every connection until its descriptor is closed
+	stopped       bool        // no connection is taken any more
+	drain         *drainPlan  // nil until the node drains
 
 	// The log, as far as the shard has come.
 	appliedSeq  uint64      // every event up to this one is in its send queues
@@ -93,14 +94,15 @@ type state struct {
 func newState(cfg Config, index int, counts *stats.Shard, ring func(), clock func() time.Time) *state {
 	return &state{
 		cfg: cfg, index: index, ring: ring, clock: clock, base: clock(), stats: counts,
-		gateways:   make(map[string]*gateway),
-		groups:     make(map[string]*slots[gateway]),
-		wheel:      wheel{tick: tick},
-		appliedSeq: cfg.Start.Seq,
-		pendingTo:  cfg.Start.Seq,
-		lineage:    cfg.Lineage,
-		oldLineage: cfg.Lineage,
-		window:     newHistory(cfg.Start.Seq),
+		gateways:      make(map[string]*gateway),
+		groups:        make(map[string]*slots[gateway]),
+		organizations: make(map[string]*slots[gateway]),
+		wheel:         wheel{tick: tick},
+		appliedSeq:    cfg.Start.Seq,
+		pendingTo:     cfg.Start.Seq,
+		lineage:       cfg.Lineage,
+		oldLineage:    cfg.Lineage,
+		window:        newHistory(cfg.Start.Seq),
 
 		windowBytes: cfg.ReplayMemory / cfg.Shards,
 	}

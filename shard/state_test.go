@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -569,13 +570,17 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	r := newRig(Config{})
 	const conns = 100
 	for i := range conns {
-		p := r.connecting(fmt.Sprint(i))
+		p := &pipe{room: unlimited, live: new(atomic.Int32)}
+		registration := p.registration(fmt.Sprint(i), "x")
+		registration.Peer.OrganizationID = "acme"
+		r.post(command{register: registration})
 		p.deflates = i%2 == 1 // gateway 7 too
 		p.wrote.Grow(1 << 20)
 	}
 	r.settle()
 	for name, cmd := range map[string]command{
 		"all": {to: receivers{scope: toAll}}, "one": {to: receivers{gateways: []string{"7"}}},
+		"group": {to: receivers{scope: toGroup, name: "x"}}, "organization": {to: receivers{scope: toOrganization, name: "acme"}},
 	} {
 		messages := make([]*Message, 500) // made before: an event can allocate, a delivery must not
 		for i := range messages {

@@ -134,10 +134,12 @@ func TestOperatorsDay(t *testing.T) {
 	events := bufio.NewScanner(lines)
 	payload := writeFile(t, "payload.json", "{\n \"revision\": 7\n}")
 	one := o.run("", "publish", "--gateway", "eu", "--type", "api.deployed", "--payload-file", payload, "--correlation-id", "c1")
-	many := o.run(`{"group":"prod","type":"t"}`+"\n", "publish", "--stdin")
+	many := o.run(`{"group":"prod","type":"t","fields":{"userId":"u1"}}`+"\n", "publish", "--stdin")
+	org := o.run("", "publish", "--org", "acme", "--type", "t")
 	for _, want := range []map[string]any{
 		{"id": one["id"], "correlationId": "c1", "type": "api.deployed"},
-		{"id": many["id"], "type": "t"},
+		{"id": many["id"], "type": "t", "userId": "u1"},
+		{"id": org["id"], "type": "t"},
 	} {
 		if !events.Scan() {
 			t.Fatal(events.Err())

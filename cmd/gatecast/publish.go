@@ -26,6 +26,7 @@ type publishCmd struct {
 	adminFlags
 	Gateway     []string `help:"Id of a target gateway; can be repeated." placeholder:"ID" sep:"none" xor:"to"`
 	Group       string   `help:"Group of target gateways." placeholder:"G" xor:"to"`
+	Org         string   `help:"Organization of target gateways." placeholder:"O" xor:"to"`
 	All         bool     `help:"Send to every gateway." xor:"to"`
 	Type        string   `help:"Event type, as in api.deployed." placeholder:"T"`
 	Payload     string   `help:"Payload as JSON." placeholder:"JSON" xor:"payload"`
@@ -53,7 +54,7 @@ func (c *publishCmd) Run(ctx context.Context, w world, k *kong.Context) error {
 // bulkContradiction returns an error if the command line has --stdin and a flag about one
 // event, which would be ignored.
 func bulkContradiction(given map[string]bool) error {
-	for _, flag := range []string{"gateway", "group", "all", "type", "payload", "payload-file", "key", "correlation-id"} {
+	for _, flag := range []string{"gateway", "group", "org", "all", "type", "payload", "payload-file", "key", "correlation-id"} {
 		if given[flag] {
 			return &usageError{fmt.Errorf("--stdin contradicts --%s: each line of standard input has it for its own event; leave one of them out", flag)}
 		}
@@ -65,15 +66,15 @@ func bulkContradiction(given map[string]bool) error {
 // or, for a file, what the node could not report by name; the node checks the rest.
 func (c *publishCmd) draft() (*event.Draft, error) {
 	d := &event.Draft{
-		GatewayIDs: c.Gateway, Group: c.Group, All: c.All,
+		GatewayIDs: c.Gateway, Group: c.Group, OrganizationID: c.Org, All: c.All,
 		Type: c.Type, Key: c.Key, CorrelationID: c.Correlation,
 	}
 	if len(c.Gateway) == 1 {
 		d.GatewayID, d.GatewayIDs = c.Gateway[0], nil // a delivery has gatewayId only for a single target
 	}
 	switch {
-	case len(c.Gateway) == 0 && c.Group == "" && !c.All:
-		return nil, &usageError{errors.New("the event has no target; give --gateway, --group or --all")}
+	case len(c.Gateway) == 0 && c.Group == "" && c.Org == "" && !c.All:
+		return nil, &usageError{errors.New("the event has no target; give --gateway, --group, --org or --all")}
 	case c.Type == "":
 		return nil, &usageError{errors.New("the event has no type; give --type")}
 	case c.PayloadFile != "":

@@ -13,7 +13,7 @@ import (
 func TestStdinContradictions(t *testing.T) {
 	n := newStartingNode(t)
 	for _, flag := range [][]string{
-		{"--gateway", "edge"}, {"--group", "g"}, {"--all"}, {"--type", "t"}, {"--payload", "1"}, {"--payload", ""},
+		{"--gateway", "edge"}, {"--group", "g"}, {"--org", "o"}, {"--all"}, {"--type", "t"}, {"--payload", "1"}, {"--payload", ""},
 		{"--payload-file", "f"}, {"--key", "k"}, {"--correlation-id", "c"},
 	} {
 		args := append([]string{"publish", "--stdin", "--internal-url", n.URL, "--admin-token-file", adminToken(t)}, flag...)

@@ -224,16 +224,26 @@ func (a *eventsAnswer) produce(dst []byte) ([]byte, error) {
 func (a *eventsAnswer) Close() error { return nil }
 
 // appendEvent appends an event as gateways receive it, and adds its target and
-// its key. The body ends with a brace, which moves to the end.
+// its key. Its envelope fields are in one object, as they were published: one
+// of them can have the name of a member that is added here. The body ends with
+// a brace, which moves to the end.
 func appendEvent(dst []byte, p *Published) []byte {
-	dst = event.AppendWithID(dst, p.Body, p.Cursor)
+	before, fields, after := event.CutFields(p.Body)
+	dst = event.AppendWithID(dst, before, p.Cursor)
+	dst = append(dst, after...)
 	dst = dst[:len(dst)-len(`}`)]
+	if len(fields) > 0 {
+		dst = append(append(append(dst, `,"fields":{`...), fields...), '}')
+	}
 	switch t := p.Target; {
 	case t.All:
 		dst = append(dst, `,"all":true`...)
 	case t.Group != "":
 		dst = append(dst, `,"group":`...)
 		dst = event.AppendString(dst, t.Group)
+	case t.OrganizationID != "":
+		dst = append(dst, `,"organizationId":`...)
+		dst = event.AppendString(dst, t.OrganizationID)
 	case len(t.GatewayIDs) > 1: // the body already has a single gatewayId
 		dst = appendStrings(append(dst, `,"gatewayIds":`...), t.GatewayIDs)
 	}

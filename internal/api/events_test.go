@@ -134,6 +134,7 @@ func TestEventsAsOneText(t *testing.T) {
 		`{"gatewayIds":["g3"],"type":"t","correlationId":"c"}`,
 		`{"group":"all-of-them","type":"t","correlationId":"c","key":"\"k\""}`,
 		`{"all":true,"type":"t","correlationId":"c"}`,
+		`{"organizationId":"acme","type":"t","payload":{"a":1},"correlationId":"c","key":"k","fields":{"userId": "u", "organizationId":{"x":[]},"group":null}}`,
 	} {
 		if got := r.do("POST", prefix+"/events", e); got.status != 202 {
 			t.Fatal(got.body)
@@ -145,8 +146,9 @@ func TestEventsAsOneText(t *testing.T) {
 		`{"id":"10-2","type":"t","payload":null,` + end + `,"gatewayIds":["g1","g2"]},` +
 		`{"id":"10-3","type":"t","payload":null,"gatewayId":"g3",` + end + `},` +
 		`{"id":"10-4","type":"t","payload":null,` + end + `,"group":"all-of-them","key":"\"k\""},` +
-		`{"id":"10-5","type":"t","payload":null,` + end + `,"all":true}` +
-		`],"cursor":"10-5"}`
+		`{"id":"10-5","type":"t","payload":null,` + end + `,"all":true},` +
+		`{"id":"10-6","type":"t","payload":{"a":1},` + end + `,"fields":{"userId":"u","organizationId":{"x":[]},"group":null},"organizationId":"acme","key":"k"}` +
+		`],"cursor":"10-6"}`
 	got := r.do("GET", prefix+"/events", "")
 	if got.status != 200 || got.body != want || got.header.Get("Content-Type") != typeJSON {
 		t.Errorf("got  %d %s\nwant %s", got.status, got.body, want)

@@ -338,7 +338,7 @@ func (r *fakeRegistry) Reach(t event.Target) (targets, connected int, unknown st
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ids := t.GatewayIDs
-	if t.All || t.Group == "all-of-them" {
+	if t.All || t.Group == "all-of-them" || t.OrganizationID == "acme" {
 		ids = []string{"g1", "g2", "g3"}
 	}
 	for _, id := range ids {

@@ -277,7 +277,7 @@ func TestPropertyEventsMatchSchema(t *testing.T) {
 	taken, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
-			"gatewayId", "gatewayIds", "group", "all", "payload", "correlationId", "key", "Type", "x",
+			"gatewayId", "gatewayIds", "group", "organizationId", "all", "payload", "correlationId", "key", "Type", "x",
 		}), 0, 3, rapid.ID).Draw(t, "names")
 		if rapid.IntRange(0, 9).Draw(t, "typed") > 0 {
 			names = append(names, "type")

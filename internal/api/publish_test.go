@@ -39,6 +39,12 @@ func TestPublish(t *testing.T) {
 		{"a group without members", `{"group":"nobody","type":"t","correlationId":"c"}`, 202,
 			`{"id":"10-1","correlationId":"c",` + at + `,"targets":0,"connected":0}`,
 			`{"type":"t","payload":null,` + at + `,"correlationId":"c"}`},
+		{"an organization", `{"organizationId":"acme","type":"t","correlationId":"c","fields":{"userId":"u1", "organizationId": [1, 2]}}`, 202,
+			`{"id":"10-1","correlationId":"c",` + at + `,"targets":3,"connected":1}`,
+			`{"type":"t","payload":null,"userId":"u1","organizationId":[1,2],` + at + `,"correlationId":"c"}`},
+		{"fields of one gateway", `{"gatewayId":"g1","type":"t","payload":1,"correlationId":"c","fields":{"userId":"u1"}}`, 202,
+			`{"id":"10-1","correlationId":"c",` + at + `,"targets":1,"connected":1}`,
+			`{"type":"t","payload":1,"userId":"u1","gatewayId":"g1",` + at + `,"correlationId":"c"}`},
 		{"all", `{"all":true,"type":"t","correlationId":"c"}`, 202,
 			`{"id":"10-1","correlationId":"c",` + at + `,"targets":3,"connected":1}`,
 			`{"type":"t","payload":null,` + at + `,"correlationId":"c"}`},
@@ -49,7 +55,14 @@ func TestPublish(t *testing.T) {
 		{"an unknown gateway", `{"gatewayIds":["g1","nobody"],"type":"t"}`, 404,
 			`{"error":"not_found","message":"gateway nobody is not registered; nothing was published"}`, ""},
 		{"no receiver", `{"type":"t"}`, 422,
-			`{"error":"invalid_event","message":"gatewayId: name the receivers by exactly one of gatewayId, gatewayIds, group and all","field":"gatewayId"}`, ""},
+			`{"error":"invalid_event","message":"gatewayId: name the receivers by exactly one of gatewayId, gatewayIds, group, organizationId and all","field":"gatewayId"}`, ""},
+		{"a field of gatecast's", `{"all":true,"type":"t","fields":{"userId":"u","cursor":1}}`, 422,
+			`{"error":"invalid_event","message":"fields.cursor: is a name of gatecast's own, in any letter case; choose another one","field":"fields.cursor"}`, ""},
+		{"fields that are no object", `{"all":true,"type":"t","fields":"userId"}`, 422,
+			`{"error":"invalid_event","message":"fields: want a JSON object, such as {\"userId\":\"u1\"}","field":"fields"}`, ""},
+		{"an organization and a group", `{"organizationId":"acme","group":"g","type":"t"}`, 422, ``, ""},
+		{"an organization that is none", `{"organizationId":"a b","type":"t"}`, 422,
+			`{"error":"invalid_event","message":"organizationId: want 1 to 64 of letters, digits, _ and -","field":"organizationId"}`, ""},
 		{"a bad type", `{"all":true,"type":"a b"}`, 422, ``, ""},
 		{"an unknown field", `{"all":true,"type":"t","payloda":1}`, 422, ``, ""},
 		{"a field of a wrong type", `{"all":true,"type":1}`, 422, `{"error":"invalid_event","message":"type: is a JSON number; want a string","field":"type"}`, ""},
@@ -87,9 +100,9 @@ func TestPublish(t *testing.T) {
 // The limit is exact, whatever white space the publisher sent.
 func TestPublishLongestEvent(t *testing.T) {
 	r := start(t)
-	frame := len(`{"type":"t","payload":"","gatewayId":"g1",` + at + `,"correlationId":"c"}`)
+	frame := len(`{"type":"t","payload":"","userId":"u","gatewayId":"g1",` + at + `,"correlationId":"c"}`)
 	for _, tt := range []struct{ size, status int }{{4096, 202}, {4097, 413}} {
-		body := fmt.Sprintf("{ \n\t\"gatewayId\": \"g1\", \"type\": \"t\", \"correlationId\": \"c\", \"payload\": %q}", strings.Repeat("x", tt.size-frame))
+		body := fmt.Sprintf("{ \n\t\"gatewayId\": \"g1\", \"type\": \"t\", \"correlationId\": \"c\", \"payload\": %q, \"fields\": { \"userId\" :\"u\" }}", strings.Repeat("x", tt.size-frame))
 		if got := r.do("POST", prefix+"/events", body); got.status != tt.status {
 			t.Errorf("%d bytes: %d %s", tt.size, got.status, got.body)
 		}

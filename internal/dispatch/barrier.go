@@ -23,7 +23,7 @@ func (d *Dispatcher) sequence(barrier event.Cursor) uint64 {
 // Barrier returns a gateway's barrier in the form that its shard uses: sequences after
 // which events are for the gateway.
 func (d *Dispatcher) Barrier(g *auth.Gateway) shard.Barrier {
-	b := shard.Barrier{Own: d.sequence(g.Barrier.Own), All: d.sequence(g.Barrier.All)}
+	b := shard.Barrier{Own: d.sequence(g.Barrier.Own), All: d.sequence(g.Barrier.All), Organization: d.sequence(g.Barrier.Organization)}
 	if g.Barrier.Groups != nil {
 		b.Groups = make([]uint64, len(g.Barrier.Groups))
 		for i, at := range g.Barrier.Groups {
@@ -39,7 +39,7 @@ func (d *Dispatcher) BarrierFor(g *auth.Gateway, t event.Target) uint64 {
 }
 
 // IsAfterBarrier reports whether an event was for a gateway that its target includes: it
-// was published after the gateway was registered, or joined the group.
+// was published after the gateway was registered, or joined the group or organization.
 func (d *Dispatcher) IsAfterBarrier(g *auth.Gateway, t event.Target, id event.Cursor, published time.Time) bool {
 	barrier := g.BarrierFor(t)
 	if barrier.IsZero() && !g.CreatedAt.IsZero() {
@@ -51,6 +51,7 @@ func (d *Dispatcher) IsAfterBarrier(g *auth.Gateway, t event.Target, id event.Cu
 
 // IsTarget reports whether an event was for a gateway.
 func (d *Dispatcher) IsTarget(g *auth.Gateway, t event.Target, id event.Cursor, published time.Time) bool {
-	included := t.All || slices.Contains(t.GatewayIDs, g.ID) || t.Group != "" && slices.Contains(g.Groups, t.Group)
+	included := t.All || slices.Contains(t.GatewayIDs, g.ID) || t.Group != "" && slices.Contains(g.Groups, t.Group) ||
+		t.OrganizationID != "" && t.OrganizationID == g.OrganizationID
 	return included && d.IsAfterBarrier(g, t, id, published)
 }

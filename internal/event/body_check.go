@@ -40,6 +40,9 @@ func readBody(body []byte, target Target) (published time.Time, ok bool) {
 	if at = skipValue(body, at, 1); at < 0 {
 		return published, false
 	}
+	if at = skipFields(body, at); at < 0 {
+		return published, false
+	}
 	if id, ok := target.Single(); ok {
 		if at = skipWord(body, at, `,"gatewayId":"`); at < 0 {
 			return published, false

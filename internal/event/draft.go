@@ -15,14 +15,16 @@ import (
 
 // A Draft is a publish request, as it is in JSON.
 type Draft struct {
-	GatewayID     string          `json:"gatewayId,omitempty"`
-	GatewayIDs    []string        `json:"gatewayIds,omitempty"`
-	Group         string          `json:"group,omitempty"`
-	All           bool            `json:"all,omitempty"`
-	Type          string          `json:"type"`
-	Payload       json.RawMessage `json:"payload,omitempty"`
-	CorrelationID string          `json:"correlationId,omitempty"`
-	Key           string          `json:"key,omitempty"`
+	GatewayID      string          `json:"gatewayId,omitempty"`
+	GatewayIDs     []string        `json:"gatewayIds,omitempty"`
+	Group          string          `json:"group,omitempty"`
+	OrganizationID string          `json:"organizationId,omitempty"`
+	All            bool            `json:"all,omitempty"`
+	Type           string          `json:"type"`
+	Payload        json.RawMessage `json:"payload,omitempty"`
+	CorrelationID  string          `json:"correlationId,omitempty"`
+	Key            string          `json:"key,omitempty"`
+	Fields         json.RawMessage `json:"fields,omitempty"` // a JSON object
 
 	// compact reports whether Payload comes from ParseDraft and is UTF-8 without white
 	// space outside its strings.
@@ -41,7 +43,7 @@ func fieldError(field, problem string) *FieldError {
 var ErrSyntax = strict.ErrSyntax
 
 // draftFields is the error for any other field.
-const draftFields = "is not a field of an event; want gatewayId, gatewayIds, group or all, and type, payload, correlationId, key, each once and in these letters"
+const draftFields = "is not a field of an event; want gatewayId, gatewayIds, group, organizationId or all, and type, payload, correlationId, key, fields, each once and in these letters"
 
 // ParseDraft parses one draft and keeps nothing of b. It checks the shape, and that no
 // receiver is empty; [Draft.Event] checks the values.
@@ -65,6 +67,10 @@ func ParseDraft(b []byte) (Draft, error) {
 			if d.Group = o.String(); d.Group == "" {
 				o.Fail(wantName)
 			}
+		case "organizationId":
+			if d.OrganizationID = o.String(); d.OrganizationID == "" {
+				o.Fail(wantName)
+			}
 		case "all":
 			if d.All = o.Bool(); !d.All {
 				o.Fail("want true, or leave it out")
@@ -78,6 +84,8 @@ func ParseDraft(b []byte) (Draft, error) {
 			d.CorrelationID = o.String()
 		case "key":
 			d.Key = o.String()
+		case "fields":
+			d.Fields = bytes.Clone(o.Raw())
 		default:
 			o.Fail(draftFields)
 		}
@@ -102,8 +110,12 @@ func (d *Draft) Event(now time.Time, newID func() string) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	fields, err := checkFields(d.Fields)
+	if err != nil {
+		return nil, err
+	}
 	e := &Event{
-		Target: target, Type: d.Type, Payload: payload, Timestamp: now,
+		Target: target, Type: d.Type, Payload: payload, Fields: fields, Timestamp: now,
 		CorrelationID: d.CorrelationID, Key: d.Key,
 	}
 	if e.CorrelationID == "" {
@@ -180,17 +192,24 @@ func (d *Draft) target() (Target, error) {
 		}
 		t.Group = d.Group
 	}
+	if d.OrganizationID != "" {
+		named++
+		if !ValidName(d.OrganizationID) {
+			return t, nameError("organizationId")
+		}
+		t.OrganizationID = d.OrganizationID
+	}
 	if d.All {
 		named++
 		t.All = true
 	}
 	if named != 1 {
-		return Target{}, fieldError("gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group and all")
+		return Target{}, fieldError("gatewayId", "name the receivers by exactly one of gatewayId, gatewayIds, group, organizationId and all")
 	}
 	return t, nil
 }
 
-// wantName is the error for an invalid id of a gateway or name of a group.
+// wantName is the error for an invalid id of a gateway or organization, or name of a group.
 var wantName = fmt.Sprintf("want 1 to %d of letters, digits, _ and -", MaxNameLen)
 
 func nameError(field string) error { return fieldError(field, wantName) }

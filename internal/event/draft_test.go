@@ -41,6 +41,9 @@ var unusual = []string{
 	`{"key":"\ud800"}`, `{"key":"\udc00\ud800"}`, `{"key":"\ud83d\ude00"}`, `{"key":"\ud83d\u0041"}`, `{"key":"\ud83d"`, "{\"key\":\"Z\xfcrich\"}", "{\"key\":\"\xc0\xaf\"}", "{\"key\":\"\xed\xa0\x80\"}", `{"key":"\u0000"}`, "{\"key\":\"\x00\"}",
 	"\xff\xfe{\x00}\x00", "\xfe\xff\x00{\x00}", "{\x00}\x00", `{"payload":1}{"payload":2}`, `{"payload":1} {}`, `{"type":"t"}x`,
 	`{"key":"a","correlationId":"b","type":"t","payload":[1,-2.5e+3,0,{"b":null}],"all":true,"group":"eu","gatewayId":"g","gatewayIds":["a"],"i":1,"j":2,"i":3}`,
+	`{"fields":{}}`, `{"fields":null}`, `{"fields":[]}`, `{"fields":{"a":1,"a":2}}`, `{"fields":{"a":{"b":1,"b":2}}}`, `{"fields":{"id":1}}`, `{"fields":{"\u0069d":1}}`,
+	`{"fields":{"a":"\ud800"}}`, `{"fields":{"\ud800":1}}`, "{\"fields\":{\"\xff\":1}}", "{\"fields\":{\"a\":\"\xff\"}}", `{"fields":{"a":}}`, `{"fields":{"a" : [1 , 2] }}`, `{"fields":{"a":1},"fields":{}}`,
+	`{"all":true,"type":"t","fields":{"userId":"u","é<":{"x":[1, 2]},"n":null}}`, `{"organizationId":"o","type":"t"}`, `{"organizationId":""}`, `{"organizationId":null}`, `{"organizationId":"o","group":"g","type":"t"}`,
 	`{"payload":{"a":[1,-2.5e+3,0,{"b":null}],"c":[],"d":{},"e":"\"\\\/\b\f\n\r\t\u00e9","f":"é"}}`, "{\"payload\":{\n\t\"a\": true,\r\n\"b\": [ false , 0.1 ] }}",
 }
 
@@ -61,7 +64,7 @@ func FuzzParseDraft(f *testing.F) {
 
 // strictDraft is ParseDraft by another parser of JSON, which is strict by itself: names
 // are exact, names and values are Unicode, and nothing is there twice or is null. In
-// the payload, it is set to be lenient.
+// the payload and the fields, it is set to be lenient.
 func strictDraft(text []byte) (d Draft, err error) {
 	lenient := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	dec := jsontext.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))), lenient...)
@@ -90,8 +93,13 @@ func strictDraft(text []byte) (d Draft, err error) {
 	if d.Payload != nil {
 		members["payload"] = jsontext.Value("0")
 	}
+	d.Fields = []byte(members["fields"].Clone())
+	if !utf8.Valid(d.Fields) {
+		return d, errors.New("a field is not UTF-8")
+	}
+	delete(members, "fields")
 	for name, value := range members {
-		if value.Kind() == 'n' || value.Kind() == 'f' || string(value) == `""` && strings.HasPrefix(name, "g") {
+		if value.Kind() == 'n' || value.Kind() == 'f' || string(value) == `""` && (strings.HasPrefix(name, "g") || name == "organizationId") {
 			return d, fmt.Errorf("%s is empty", name)
 		}
 	}
@@ -100,14 +108,15 @@ func strictDraft(text []byte) (d Draft, err error) {
 		return d, err
 	}
 	var shape struct {
-		GatewayID     string     `json:"gatewayId"`
-		GatewayIDs    *[]*string `json:"gatewayIds"`
-		Group         string     `json:"group"`
-		All           bool       `json:"all"`
-		Type          string     `json:"type"`
-		Payload       int        `json:"payload"`
-		CorrelationID string     `json:"correlationId"`
-		Key           string     `json:"key"`
+		GatewayID      string     `json:"gatewayId"`
+		GatewayIDs     *[]*string `json:"gatewayIds"`
+		Group          string     `json:"group"`
+		OrganizationID string     `json:"organizationId"`
+		All            bool       `json:"all"`
+		Type           string     `json:"type"`
+		Payload        int        `json:"payload"`
+		CorrelationID  string     `json:"correlationId"`
+		Key            string     `json:"key"`
 	}
 	if err := json.Unmarshal(rest, &shape, json.RejectUnknownMembers(true)); err != nil {
 		return d, err
@@ -120,6 +129,7 @@ func strictDraft(text []byte) (d Draft, err error) {
 			d.GatewayIDs = append(d.GatewayIDs, *id)
 		}
 	}
+	d.OrganizationID = shape.OrganizationID
 	d.GatewayID, d.Group, d.All, d.Type, d.CorrelationID, d.Key = shape.GatewayID, shape.Group, shape.All, shape.Type, shape.CorrelationID, shape.Key
 	return d, nil
 }
@@ -191,6 +201,8 @@ func TestDraftNamesTheField(t *testing.T) {
 		"{\"all\":true,\"\xff\":1}":                    "\ufffd",
 		`{"gatewayId":"g","group":""}`:                 "group",
 		`{"gatewayId":"g","group":null}`:               "group",
+		`{"gatewayId":"g","organizationId":""}`:        "organizationId",
+		`{"organizationId":7}`:                         "organizationId",
 		`{"gatewayId":"g","gatewayIds":[]}`:            "gatewayIds",
 		`{"gatewayId":"g","all":false}`:                "all",
 		`{"gatewayId":null,"all":true}`:                "gatewayId",
@@ -238,6 +250,7 @@ func TestPropertyDraftReadsAsOthersDo(t *testing.T) {
 		d := Draft{
 			GatewayID: rapid.String().Draw(t, "id"), GatewayIDs: rapid.SliceOf(rapid.String()).Draw(t, "ids"),
 			Type: rapid.StringMatching(`[a-z.]*`).Draw(t, "type"), Payload: payload, All: rapid.Bool().Draw(t, "all"),
+			OrganizationID: rapid.String().Draw(t, "organization"),
 		}
 		text, err := json.Marshal(d)
 		if rapid.Bool().Draw(t, "indented") {

@@ -19,9 +19,12 @@ import (
 // An Event is an event as it was published. It is immutable, so goroutines can share
 // it.
 type Event struct {
-	Target        Target
-	Type          string
-	Payload       json.RawMessage // compact, valid UTF-8; nil means null
+	Target  Target
+	Type    string
+	Payload json.RawMessage // compact, valid UTF-8; nil means null
+	// Fields are the publisher's own envelope fields, as one compact JSON object, in the
+	// publisher's order. Nil: there are none.
+	Fields        json.RawMessage
 	Timestamp     time.Time
 	CorrelationID string
 	// Traceparent is the span that caused the event; empty: none.
@@ -42,9 +45,10 @@ type Event struct {
 
 // A Target is the gateways that an event is for. Exactly one of its fields is set.
 type Target struct {
-	GatewayIDs []string
-	Group      string
-	All        bool
+	GatewayIDs     []string
+	Group          string
+	OrganizationID string
+	All            bool
 }
 
 // Single returns the id of the gateway if the target names exactly one.
@@ -57,8 +61,9 @@ func (t Target) Single() (id string, ok bool) {
 
 // AppendBody appends the event's JSON without its id:
 //
-//	{"type":…,"payload":…,"gatewayId":…,"timestamp":…,"correlationId":…,"traceparent":…}
+//	{"type":…,"payload":…,FIELDS,"gatewayId":…,"timestamp":…,"correlationId":…,"traceparent":…}
 //
+// FIELDS are the event's own fields, which can be absent.
 // gatewayId is only in an event for a single gateway, so that one encoding serves every
 // receiver of other events. traceparent is only in an event that has one.
 func (e *Event) AppendBody(dst []byte) []byte {
@@ -69,6 +74,10 @@ func (e *Event) AppendBody(dst []byte) []byte {
 		dst = append(dst, `null`...)
 	} else {
 		dst = append(dst, e.Payload...)
+	}
+	if n := len(e.Fields); n > len(`{}`) {
+		dst = append(dst, ',')
+		dst = append(dst, e.Fields[1:n-1]...)
 	}
 	if id, ok := e.Target.Single(); ok {
 		dst = append(dst, `,"gatewayId":`...)

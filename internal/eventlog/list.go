@@ -17,10 +17,12 @@ import (
 
 // A Query selects retained events.
 type Query struct {
-	// GatewayID selects the events of one gateway, which is in Groups; empty: all events.
-	GatewayID string
-	Groups    []string
-	Type      string // empty for all
+	// GatewayID selects the events of one gateway, which is in Groups and, unless that is
+	// empty, in OrganizationID; empty: all events.
+	GatewayID      string
+	Groups         []string
+	OrganizationID string
+	Type           string // empty for all
 	// Wants leaves out the events for which it returns false; nil: none.
 	Wants func(event.Target, event.Cursor) bool
 	After uint64 // sequence
@@ -149,6 +151,9 @@ func (q *Query) subjects() []string {
 	for _, g := range q.Groups {
 		list = append(list, subjectPrefix+kindGroup+g)
 	}
+	if q.OrganizationID != "" {
+		list = append(list, subjectPrefix+kindOrganization+q.OrganizationID)
+	}
 	return list
 }
 
@@ -161,5 +166,5 @@ func (q *Query) wants(e *Entry) bool {
 	if q.Type != "" && event.ReadHead(e.Body).Type != q.Type {
 		return false
 	}
-	return q.GatewayID == "" || e.Target.All || e.Target.Group != "" || slices.Contains(e.Target.GatewayIDs, q.GatewayID)
+	return q.GatewayID == "" || len(e.Target.GatewayIDs) == 0 || slices.Contains(e.Target.GatewayIDs, q.GatewayID)
 }

@@ -17,10 +17,13 @@ const (
 	headerKey      = "Gatecast-Key"      // an event's key, see encodeKey
 	headerReceipt  = "Gatecast-Receipt"  // an event's receipt
 
-	kindGateway  = "gateway."
-	kindGroup    = "group."
-	kindAll      = "all"
-	kindGateways = "gateways"
+	kindGateway = "gateway."
+	kindGroup   = "group."
+	// kindOrganization is newer than the other kinds. Versions before it skip these events
+	// as foreign messages: they deliver them to nobody.
+	kindOrganization = "organization."
+	kindAll          = "all"
+	kindGateways     = "gateways"
 )
 
 // address returns the subject and the header of an event; most have no header.
@@ -63,8 +66,10 @@ func addressTarget(t event.Target) (kind string, err error) {
 		return kindAll, nil
 	case event.ValidName(t.Group):
 		return kindGroup + t.Group, nil
+	case event.ValidName(t.OrganizationID):
+		return kindOrganization + t.OrganizationID, nil
 	default:
-		return "", fmt.Errorf("event log: the event has no target: group %q", t.Group)
+		return "", fmt.Errorf("event log: the event has no target: group %q, organization %q", t.Group, t.OrganizationID)
 	}
 }
 
@@ -80,6 +85,9 @@ func target(subject string, header storage.Header) (event.Target, error) {
 	}
 	if group, ok := strings.CutPrefix(kind, kindGroup); ok && event.ValidName(group) {
 		return event.Target{Group: group}, nil
+	}
+	if id, ok := strings.CutPrefix(kind, kindOrganization); ok && event.ValidName(id) {
+		return event.Target{OrganizationID: id}, nil
 	}
 	if kind == kindAll {
 		return event.Target{All: true}, nil

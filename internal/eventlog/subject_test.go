@@ -17,11 +17,13 @@ import (
 var names = rapid.StringMatching(`[A-Za-z0-9_-]{1,64}`)
 
 var targets = rapid.Custom(func(t *rapid.T) event.Target {
-	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
 	case 0:
 		return event.Target{All: true}
 	case 1:
 		return event.Target{Group: names.Draw(t, "group")}
+	case 2:
+		return event.Target{OrganizationID: names.Draw(t, "organization")}
 	default:
 		return event.Target{GatewayIDs: rapid.SliceOfNDistinct(names, 1, 20, rapid.ID[string]).Draw(t, "ids")}
 	}
@@ -60,6 +62,8 @@ func TestTargetRefuses(t *testing.T) {
 		{"no id", subjectPrefix + "gateway.", nil},
 		{"two ids", subjectPrefix + "gateway.a.b", nil},
 		{"no group", subjectPrefix + "group.", nil},
+		{"no organization", subjectPrefix + "organization.", nil},
+		{"two organizations", subjectPrefix + "organization.a.b", nil},
 		{"more than all", subjectPrefix + "all.x", nil},
 		{"a list without header", subjectPrefix + "gateways", nil},
 		{"a list of one", subjectPrefix + "gateways", storage.Header{headerGateways: {"a"}}},
@@ -84,6 +88,7 @@ func FuzzTarget(f *testing.F) {
 	f.Add(subjectPrefix+"all", "", "")
 	f.Add(subjectPrefix+"gateway.edge", "", "key")
 	f.Add(subjectPrefix+"group.g", "", "=a2V5")
+	f.Add(subjectPrefix+"organization.o", "", "")
 	f.Add(subjectPrefix+"gateways", "a,b", "=!")
 	f.Add("gatecast.event.", "a,a", "\xff")
 	f.Fuzz(func(t *testing.T, subject, gateways, coded string) {

@@ -78,7 +78,7 @@ func (f *Front) connect(c *poller.Conn, client netip.AddrPort, head *http1.Head,
 	// The shard owns the connection from here on.
 	f.cfg.Register(&shard.Registration{
 		Peer: shard.Peer{
-			GatewayID: gateway.ID, TokenID: a.grant.TokenID, Groups: gateway.Groups, Barrier: f.cfg.Barrier(gateway),
+			GatewayID: gateway.ID, TokenID: a.grant.TokenID, Groups: gateway.Groups, OrganizationID: gateway.OrganizationID, Barrier: f.cfg.Barrier(gateway),
 			Live: a.grant.Live, Requests: a.grant.Requests, Revoked: a.grant.Revoked,
 		},
 		ID:              uuid.New(),

@@ -99,7 +99,7 @@ func published(e eventlog.Entry) api.Published {
 func (e apiEvents) List(ctx context.Context, q api.ListQuery) (list []api.Published, next event.Cursor, more bool, err error) {
 	query := eventlog.Query{GatewayID: q.GatewayID, Type: q.Type, After: q.After.Seq, Limit: q.Limit, Bytes: q.Bytes}
 	if g := e.n.registry.Lookup(q.GatewayID); g != nil {
-		query.Groups = g.Groups
+		query.Groups, query.OrganizationID = g.Groups, g.OrganizationID
 		query.Wants = func(t event.Target, at event.Cursor) bool { return at.Seq > e.n.dispatcher.BarrierFor(g, t) }
 	}
 	entries, next, more, err := e.n.log.List(ctx, query)

@@ -22,7 +22,8 @@ import (
 // registerIn registers a gateway in an organization and returns its token.
 func (s *system) registerIn(organization, id string, groups ...string) string {
 	s.t.Helper()
-	body := fmt.Sprintf(`{"id":%q,"name":"n","organizationId":%q,"groups":["%s"]}`, id, organization, strings.Join(groups, `","`))
+	names, _ := json.Marshal(append([]string{}, groups...))
+	body := fmt.Sprintf(`{"id":%q,"name":"n","organizationId":%q,"groups":%s}`, id, organization, names)
 	var answer struct{ Token string }
 	if status := s.call("POST", root+"/gateways", body, &answer); status != 201 {
 		s.t.Fatalf("POST /gateways: %d", status)

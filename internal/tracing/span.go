@@ -131,6 +131,8 @@ func targetKind(t event.Target) string {
 		return "all"
 	case t.Group != "":
 		return "group"
+	case t.OrganizationID != "":
+		return "organization"
 	case len(t.GatewayIDs) == 1:
 		return "gateway"
 	default:

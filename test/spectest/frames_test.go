@@ -15,7 +15,8 @@ func TestFrames(t *testing.T) {
 	}{
 		{"an event", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":null,` + time + `,"correlationId":"c"}`, ""},
 		{"an event with an empty gateway", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"gatewayId":"",` + time + `,"correlationId":"c"}`, "gatewayId"},
-		{"an event with a field that is not documented", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"node":"n1",` + time + `,"correlationId":"c"}`, "node"},
+		{"an event with an envelope field", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"userId":"u",` + time + `,"correlationId":"c"}`, ""},
+		{"an event with a member of another message", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,"cursor":"k-1",` + time + `,"correlationId":"c"}`, "invalid propertyName"},
 		{"an event of a trace", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,` + time + `,"correlationId":"c","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}`, ""},
 		{"an event of no trace", CheckServerFrame, `{"id":"k-1","type":"a.b","payload":1,` + time + `,"correlationId":"c","traceparent":""}`, "traceparent"},
 		{"an event without a payload", CheckServerFrame, `{"id":"k-1","type":"a.b",` + time + `,"correlationId":"c"}`, "payload"},
