@@ -29,5 +29,7 @@
 //
 // A token's secret is returned once, by the call that makes the token. Store and memory
 // have only its SHA-256. That needs neither salt nor stretching: a secret is 32 random
-// bytes, which cannot be guessed.
+// bytes, which cannot be guessed. An [Import] sets tokens that a platform has made, by
+// their SHA-256. A key of the store for each such digest, its [claim], decides which
+// gateway it belongs to, and remembers that it was revoked.
 package auth

@@ -139,7 +139,7 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 		switch {
 		// Keep the log busy: submit what is in memory before waiting for any
 		// answer.
-		case b.waiting < maxInFlight && b.lines.ready():
+		case b.waiting < b.maxWaiting() && b.lines.ready():
 			b.submitNext()
 		case b.waiting > 0:
 			dst = b.answerOldest(dst)
@@ -154,6 +154,14 @@ func (b *bulk) produce(dst []byte) ([]byte, error) {
 		}
 	}
 	return dst, nil
+}
+
+// maxWaiting returns how many lines can be in the window.
+func (b *bulk) maxWaiting() int {
+	if b.imports != nil {
+		return importsInFlight
+	}
+	return maxInFlight
 }
 
 // setMustRead sets whether the client has to read now. As long as it is still

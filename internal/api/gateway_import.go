@@ -4,16 +4,26 @@
 package api
 
 import (
+	"context"
 	"encoding/hex"
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/internal/event"
 
 	"github.com/valyala/fasthttp"
 )
+
+// importsInFlight is how many lines of one import are stored at the same time. More
+// would only make each of them wait longer for the disk.
+const importsInFlight = 64
+
+// importRetry is the pause before the registry is asked again whether it is in sync.
+const importRetry = 250 * time.Millisecond
 
 // importLineLimit is the longest line of an import, in bytes. A gateway with 64
 // groups and two tokens has a tenth of it.
@@ -72,6 +82,7 @@ type gatewayImport struct {
 	batch  *importBatch               // of the lines that were read together; nil: none yet
 	last   map[string]<-chan struct{} // by gateway id and by digest: done of the last line in flight
 	counts [3]int                     // lines by outcome
+	failed atomic.Bool                // the registry was out of reach for as long as a line waits
 }
 
 // An importBatch has the registry's import for lines that were read together. It
@@ -129,18 +140,18 @@ func (g *gatewayImport) start(text []byte) (*importJob, error) {
 		for _, done := range after {
 			<-done
 		}
-		if err := g.s.importGateway(batch, job, body.change); err != nil {
+		if err := g.importOne(batch, job, body.change); err != nil {
 			job.problem = registryProblem(err, codeInvalidGateway)
 		}
 	}()
 	return job, nil
 }
 
-// importGateway imports one gateway.
-func (s *Server) importGateway(batch *importBatch, job *importJob, change auth.GatewayChange) error {
-	c, cancel := s.manageContext()
+// importOne imports one gateway.
+func (g *gatewayImport) importOne(batch *importBatch, job *importJob, change auth.GatewayChange) error {
+	c, cancel := context.WithTimeout(g.s.ctx, g.s.limits.imports)
 	defer cancel()
-	batch.once.Do(func() { batch.im, batch.err = s.cfg.Registry.BeginImport(c) })
+	batch.once.Do(func() { batch.im, batch.err = g.begin(c) })
 	if batch.err != nil {
 		return batch.err
 	}
@@ -149,7 +160,24 @@ func (s *Server) importGateway(batch *importBatch, job *importJob, change auth.G
 	return err
 }
 
-// answer waits until a line is imported, and appends its answer.
+// begin begins a batch. While the registry is out of reach it waits, as on a disk that
+// is busy, until ctx ends. After that the rest of the request waits no more.
+func (g *gatewayImport) begin(ctx context.Context) (*auth.Import, error) {
+	for {
+		im, err := g.s.cfg.Registry.BeginImport(ctx)
+		if err == nil || g.failed.Load() {
+			return im, err
+		}
+		select {
+		case <-time.After(importRetry):
+		case <-ctx.Done():
+			g.failed.Store(true)
+			return nil, err
+		}
+	}
+}
+
+// answerImport waits until a line is imported, and appends its answer.
 func (b *bulk) answerImport(dst []byte, f *inFlight) []byte {
 	p := b.importResult(f)
 	if p == nil {

@@ -4,11 +4,14 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gatecast/gatecast/auth"
 	"github.com/gatecast/gatecast/auth/memstore"
@@ -224,7 +227,7 @@ func TestPutGateway(t *testing.T) {
 
 // A node that does not know the tokens of the other nodes neither imports nor exports.
 func TestImportNotSynced(t *testing.T) {
-	r := start(t)
+	r := start(t, func(_ *Config, l *limits) { l.imports = time.Nanosecond })
 	r.registry.mu.Lock()
 	r.registry.catchUpErr = auth.ErrNotSynced
 	r.registry.mu.Unlock()
@@ -237,4 +240,27 @@ func TestImportNotSynced(t *testing.T) {
 	if got := r.importAll(line("a", "a")); !strings.Contains(got[0], `"error":"unavailable"`) {
 		t.Errorf("import: %s", got)
 	}
+}
+
+// An import waits for a registry that is out of reach for a moment.
+func TestImportWaits(t *testing.T) {
+	_, registry := startWithRegistry(t)
+	slow := &slowSync{Registry: registry}
+	r := start(t, func(c *Config, _ *limits) { c.Registry = slow })
+	if got := r.importAll(line("a", "a")); got[0] != `{"line":1,"id":"a","result":"created"}` || slow.asked.Load() != 3 {
+		t.Errorf("import: %s after %d tries", got, slow.asked.Load())
+	}
+}
+
+// A slowSync is a registry that is in sync at the third try.
+type slowSync struct {
+	*auth.Registry
+	asked atomic.Int32
+}
+
+func (s *slowSync) BeginImport(ctx context.Context) (*auth.Import, error) {
+	if s.asked.Add(1) < 3 {
+		return nil, auth.ErrNotSynced
+	}
+	return s.Registry.BeginImport(ctx)
 }

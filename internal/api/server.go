@@ -80,28 +80,30 @@ type Config struct {
 // the server hold. A Server has its own copy, so that tests need not wait for
 // the real ones.
 type limits struct {
-	read   time.Duration // to send a whole request; newline-delimited JSON has stall instead
-	write  time.Duration // to take a response, or one piece of a streamed response
-	idle   time.Duration // between two requests; longer than the usual 60 s of load balancers
-	stall  time.Duration // between two reads of newline-delimited JSON
-	drain  time.Duration // for newline-delimited JSON after Shutdown has begun
-	manage time.Duration // for the registry to store a change
-	query  time.Duration // for the log to answer a query
-	nodes  time.Duration // for other nodes to answer
+	read    time.Duration // to send a whole request; newline-delimited JSON has stall instead
+	write   time.Duration // to take a response, or one piece of a streamed response
+	idle    time.Duration // between two requests; longer than the usual 60 s of load balancers
+	stall   time.Duration // between two reads of newline-delimited JSON
+	drain   time.Duration // for newline-delimited JSON after Shutdown has begun
+	manage  time.Duration // for the registry to store a change
+	imports time.Duration // for the registry to store a line of an import
+	query   time.Duration // for the log to answer a query
+	nodes   time.Duration // for other nodes to answer
 
 	answerFiles int64 // bytes of bulk answers in temporary files, all requests together
 	longPolls   int64 // requests that wait for a message at the same time
 }
 
 var defaultLimits = limits{
-	read:   30 * time.Second,
-	write:  30 * time.Second,
-	idle:   3 * time.Minute,
-	stall:  5 * time.Minute,
-	drain:  time.Second,
-	manage: 10 * time.Second,
-	query:  10 * time.Second,
-	nodes:  2 * time.Second,
+	read:    30 * time.Second,
+	write:   30 * time.Second,
+	idle:    3 * time.Minute,
+	stall:   5 * time.Minute,
+	drain:   time.Second,
+	manage:  10 * time.Second,
+	imports: 30 * time.Second, // many lines share the disk
+	query:   10 * time.Second,
+	nodes:   2 * time.Second,
 
 	answerFiles: 1 << 30, // receipts of about six million lines
 	longPolls:   512,

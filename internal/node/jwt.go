@@ -52,7 +52,7 @@ func (n *Node) startJWT() error {
 	n.onStop(v.Stop)
 	n.onStop(transport.CloseIdleConnections)
 	n.jwt = v
-	verify, cachedGrant := n.verify, n.cachedGrant
+	verify, cachedGrant, known := n.verify, n.cachedGrant, n.known
 	n.verify = func(token string) (*auth.Grant, error) {
 		if jwtauth.IsJWT(token) {
 			return v.Verify(token)
@@ -64,6 +64,12 @@ func (n *Node) startJWT() error {
 			return v.Cached(token)
 		}
 		return cachedGrant(token)
+	}
+	n.known = func(token string) bool {
+		if jwtauth.IsJWT(token) {
+			return v.Cached(token) != nil
+		}
+		return known(token)
 	}
 	return nil
 }
