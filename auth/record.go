@@ -219,7 +219,7 @@ func parseVerifiedRecord(id string, value []byte) (*verifiedRecord, error) {
 
 // cutKey splits a key of the store. kind is empty for a key that this package does not use.
 func cutKey(key string) (kind, id string) {
-	for _, kind := range []string{recordPrefix, usagePrefix, verifiedKey} {
+	for _, kind := range []string{recordPrefix, usagePrefix, verifiedKey, grantedKey} {
 		if id, ok := strings.CutPrefix(key, kind); ok {
 			return kind, id
 		}

@@ -67,6 +67,7 @@ type Registry struct {
 	position  func(context.Context) (event.Cursor, error) // Options.Position
 	dir       *directory
 	firstOpen atomic.Pointer[firstOpen]
+	granted   grantedTokens // has its own lock
 	orphans   []storedUsage // usages of gateways that no longer exist; set before the watch is synced
 
 	tasks chan func(now time.Time) // run by the registry's goroutine

@@ -25,10 +25,13 @@ func (r *Registry) saveUsages(ctx context.Context) {
 	}
 	ticker := time.NewTicker(usageInterval)
 	defer ticker.Stop()
-	for {
+	for ticks := 0; ; ticks++ {
 		select {
 		case <-ticker.C:
 			r.saveUsage(ctx)
+			if ticks%grantedPruneEvery == 0 {
+				r.pruneGranted(ctx)
+			}
 		case <-ctx.Done():
 			return
 		}

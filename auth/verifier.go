@@ -116,6 +116,12 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	return g.(*Grant), nil
 }
 
+// Known reports, without I/O, whether the platform has granted a token within the last day,
+// to any node. Such a token is no guess. It can have been revoked since.
+func (v *Verifier) Known(token string) bool {
+	return v.registry.wasGranted(sha256.Sum256([]byte(token)))
+}
+
 // Cached returns the grant of a token that the platform has accepted before, if it is
 // still valid, without asking the platform; else nil.
 func (v *Verifier) Cached(token string) *Grant {
@@ -150,9 +156,14 @@ func (v *Verifier) ask(d digest, token string) (*Grant, error) {
 	switch {
 	case err == nil:
 		v.observe("granted", time.Since(began))
+		v.registry.rememberGranted(d, g.Gateway.ID)
+		if _, ended := g.Revoked(); ended { // possibly before it was remembered
+			v.registry.forgetGranted(d)
+		}
 		v.granted.Add(d, verdict{g, now.Add(grantTTL)})
 	case errors.Is(err, ErrRefused):
 		v.observe("refused", time.Since(began))
+		v.registry.forgetGranted(d)
 		v.granted.Remove(d)
 		v.refused.Add(d, verdict{expiresAt: now.Add(refusalTTL)})
 	default:

@@ -118,6 +118,8 @@ func (f *feed) handle(c Change) {
 		f.r.post(func(time.Time) { f.r.state.deleteVerified(id, c.Revision) })
 	case kind == verifiedKey:
 		f.handleVerified(id, c)
+	case kind == grantedKey:
+		f.handleGranted(id, c)
 	}
 }
 

@@ -91,3 +91,51 @@ func TestTimesDoNotChange(t *testing.T) {
 		}
 	}
 }
+
+// isSlow reports whether a connection was closed as a slow consumer.
+func isSlow(p *pipe) bool {
+	c := p.receiver.(*conn)
+	return c.state != open && c.reason == event.SlowConsumer
+}
+
+// A gateway that reads nothing while its own request is in progress is no slow consumer, as
+// long as the request's bytes move, and for the stall timeout after that.
+func TestBusyGatewayIsNoSlowConsumer(t *testing.T) {
+	for _, busy := range []bool{true, false} {
+		r := newRig(Config{Timeout: 300 * time.Second, StallTimeout: 10 * time.Second})
+		requests := new(activity.Requests)
+		p := &pipe{room: unlimited, live: new(atomic.Int32)}
+		reg := p.registration("gw")
+		reg.Peer.Requests = requests
+		r.post(command{register: reg})
+		r.settle()
+		if busy {
+			requests.Begin(r.time)
+		}
+		p.room = 0
+		r.publish(to("gw"))
+		r.wait(9 * time.Second)
+		if isSlow(p) {
+			t.Fatal("closed too soon")
+		}
+		r.wait(3 * time.Second)
+		if closed := isSlow(p); closed == busy {
+			t.Fatalf("12 s after the publish: closing %t; busy %t", closed, busy)
+		}
+		if !busy {
+			continue
+		}
+		r.wait(50 * time.Second)
+		requests.BytesMoved(r.time)
+		r.wait(30 * time.Second)
+		requests.End(r.time)
+		r.wait(9 * time.Second)
+		if isSlow(p) {
+			t.Fatal("closed before it could read")
+		}
+		r.wait(3 * time.Second)
+		if !isSlow(p) {
+			t.Fatal("still open")
+		}
+	}
+}

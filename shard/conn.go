@@ -117,6 +117,7 @@ func (c *conn) expire() {
 	case c.deadAt() <= now && c.aliveByRequest(): // the wheel looks again at the new deadline
 	case c.deadAt() <= now:
 		c.finish(event.HeartbeatTimeout, "")
+	case c.out.stallDeadline() <= now && c.busy(): // as above
 	case c.out.stallDeadline() <= now:
 		c.close(event.SlowConsumer, "its send queue made no progress")
 	case c.pingDue <= now:
@@ -131,8 +132,22 @@ func (c *conn) expire() {
 // reports whether the last one is recent enough. A request confirms nothing of what was
 // sent.
 func (c *conn) aliveByRequest() bool {
-	c.lastHeard = max(c.lastHeard, c.s.instantOf(c.requests.LastActive(c.s.timeOf(c.s.now))))
+	c.lastHeard = max(c.lastHeard, c.lastRequest())
 	return c.deadAt() > c.s.now
+}
+
+// busy moves the deadline of a send queue that stalls, and reports whether it has: a
+// gateway that waits for an answer to its request often reads nothing. From the end of the
+// request on it has StallTimeout. Its queue is limited by bytes all the same.
+func (c *conn) busy() bool {
+	c.out.stallDue = max(c.out.stallDue, c.lastRequest().add(c.s.cfg.StallTimeout))
+	return c.out.stallDue > c.s.now
+}
+
+// lastRequest returns when a request of the gateway was last a sign of life; an instant in
+// the distant past if there was none.
+func (c *conn) lastRequest() instant {
+	return c.s.instantOf(c.requests.LastActive(c.s.timeOf(c.s.now)))
 }
 
 // ping queues a ping before everything that waits. The peer has Timeout to send

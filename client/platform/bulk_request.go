@@ -58,6 +58,10 @@ func (r *bulkRequest) run(ctx context.Context, yield func(Result) bool) error {
 	defer cancel(nil)
 	r.setTimer(time.AfterFunc(r.c.cfg.AttemptTimeout, func() { cancel(errStalled) }))
 	defer r.finish()
+	// The transport returns no error as long as Read waits, so Read must not outlive the
+	// request or its connection.
+	defer context.AfterFunc(ctx, r.endInput)()
+	ctx = onConnClose(ctx, r.endInput)
 	header := http.Header{"Content-Type": {typeNDJSON}, "Idempotency-Key": {r.key + "-" + strconv.Itoa(r.segment)}}
 	resp, err := r.c.send(ctx, http.MethodPost, Root+"/events", header, r)
 	if err == nil {
@@ -82,13 +86,24 @@ func (r *bulkRequest) setTimer(t *time.Timer) {
 	r.timer, r.waiting = t, true
 }
 
-// finish ends a Read in progress.
-func (r *bulkRequest) finish() {
+// Close implements [io.Closer]. The transport calls it when it needs no more of the body.
+func (r *bulkRequest) Close() error { r.endInput(); return nil }
+
+// endInput makes Read return, also one in progress.
+func (r *bulkRequest) endInput() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ended, r.waiting = true, false
-	r.timer.Stop()
+	r.ended = true
 	r.changed.Broadcast()
+}
+
+// finish stops the timer and ends a Read in progress.
+func (r *bulkRequest) finish() {
+	r.endInput()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = false
+	r.timer.Stop()
 }
 
 // progress restarts the timer if the node has to do something. The caller holds mu.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -49,9 +50,13 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if cfg.NetDial != nil {
-		transport.DialContext, transport.Proxy = cfg.NetDial, nil
+	dial := cfg.NetDial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	} else {
+		transport.Proxy = nil
 	}
+	transport.DialContext = watched(dial)
 	transport.TLSClientConfig = trust
 	transport.MaxIdleConnsPerHost = 16
 	return &Client{cfg: cfg, base: base, http: &http.Client{

@@ -12,17 +12,24 @@ import (
 	"time"
 )
 
-// An Event is an event to publish. It is for exactly one of GatewayID, GatewayIDs, Group and All.
+// An Event is an event to publish. It is for exactly one of GatewayID, GatewayIDs, Group,
+// OrganizationID and All.
 type Event struct {
 	GatewayID  string   `json:"gatewayId,omitempty"`  // for one gateway
 	GatewayIDs []string `json:"gatewayIds,omitempty"` // for several gateways, at most 1000
 	Group      string   `json:"group,omitempty"`      // for the gateways of a group
-	All        bool     `json:"all,omitempty"`        // for every gateway
+	// OrganizationID is for all gateways of an organization.
+	OrganizationID string `json:"organizationId,omitempty"`
+	All            bool   `json:"all,omitempty"` // for every gateway
 
 	Type string `json:"type"` // for example "api.deployed"
 	// Payload is any value that [encoding/json] can encode. A [encoding/json.RawMessage] is sent
 	// as it is, without the white space between its parts.
 	Payload any `json:"payload,omitempty"`
+	// Fields are further members of the event's envelope, beside the payload, for example userId.
+	// At most 16, and 4 KiB. A value that [encoding/json] encodes as an object; a
+	// [encoding/json.RawMessage] keeps the order of the members.
+	Fields any `json:"fields,omitempty"`
 	// CorrelationID is the publisher's own id of the event. Empty means a new UUID.
 	CorrelationID string `json:"correlationId,omitempty"`
 	// Key is for gateways that resume with replay=latest: a newer event with the same key

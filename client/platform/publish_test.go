@@ -39,7 +39,8 @@ func TestPublishRepeats(t *testing.T) {
 		}
 	})
 	receipt, err := f.client(t).Publish(t.Context(), Event{
-		GatewayID: "edge", Type: "api.deployed", Payload: json.RawMessage(`{"a": "<&\u2028>", "a": 1e400}`), Key: "weather",
+		OrganizationID: "acme", Type: "api.deployed", Payload: json.RawMessage(`{"a": "<&\u2028>", "a": 1e400}`), Key: "weather",
+		Fields: map[string]any{"userId": "u-1"},
 	})
 	if err != nil || receipt.ID != "k3f9-1042" || receipt.Targets != 2 || receipt.Connected != 1 || receipt.Timestamp.Nanosecond() != 6 {
 		t.Fatalf("%+v, %v", receipt, err)
@@ -52,7 +53,7 @@ func TestPublishRepeats(t *testing.T) {
 	if len(first.key) < 20 || first.token != testToken || first.contentType != "application/json" || first.path != "/api/internal/v1/events" {
 		t.Errorf("%+v", first)
 	}
-	if !strings.HasPrefix(first.body, `{"gatewayId":"edge","type":"api.deployed","payload":{"a":"<&\u2028>","a":1e400},"correlationId":"`) {
+	if !strings.HasPrefix(first.body, `{"organizationId":"acme","type":"api.deployed","payload":{"a":"<&\u2028>","a":1e400},"fields":{"userId":"u-1"},"correlationId":"`) {
 		t.Errorf("body %s", first.body)
 	}
 	for n, r := range got {

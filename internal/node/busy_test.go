@@ -113,3 +113,43 @@ func TestBusyGateway(t *testing.T) {
 		})
 	}
 }
+
+// A gateway that reads no event while it waits for the platform is no slow consumer. Its
+// neighbour that reads nothing and waits for nothing is closed.
+func TestBusyGatewayReadsNoEvents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the 10 s after which a queue that does not move is stalled")
+	}
+	t.Parallel()
+	reached, release := make(chan struct{}), make(chan struct{})
+	platform := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(reached)
+		<-release
+	}))
+	defer platform.Close()
+	defer close(release)
+	cfg := config(t)
+	cfg.Plaintext = true
+	cfg.PlatformURL = platform.URL
+	cfg.SendQueueBytes = 64 << 20
+	s := start(t, cfg)
+	busy, _ := s.gateway("busy")
+	idle, _ := s.gateway("idle")
+	for _, token := range []string{busy, idle} {
+		_, _ = io.WriteString(s.dialRaw(forms[0]), upgradeText(token))
+	}
+	eventually(t, "both are connected", func() bool { return len(s.connected()) == 2 })
+	request := s.dialRaw(forms[0])
+	_, _ = io.WriteString(request, "GET "+root+"/apis/x HTTP/1.1\r\nHost: h\r\napi-key: "+busy+"\r\n\r\n")
+	<-reached
+	payload := `"` + strings.Repeat("x", 1000<<10) + `"`
+	for range 20 { // more than the buffers of the sockets hold
+		for _, gateway := range []string{"busy", "idle"} {
+			s.publish(gateway, payload)
+		}
+	}
+	eventually(t, "one is not any more", func() bool { return len(s.connected()) < 2 })
+	if ids := s.connected(); len(ids) != 1 || ids[0] != "busy" {
+		t.Errorf("connected are %v", ids)
+	}
+}

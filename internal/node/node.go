@@ -55,7 +55,8 @@ type Node struct {
 	// returns nil if it does not know the token.
 	verify      func(token string) (*auth.Grant, error)
 	cachedGrant func(token string) *auth.Grant
-	peers       *presence.Peers // nil if no other node can share the log
+	known       func(token string) bool // see front.Config.Known
+	peers       *presence.Peers         // nil if no other node can share the log
 	api         *api.Server
 	front       *front.Front
 	files       []reload.Source // reloaded when they change

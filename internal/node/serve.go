@@ -96,7 +96,7 @@ func (n *Node) newFront(gatewayTLS *poller.TLS, platform http.Handler) {
 		TLS:               gatewayTLS,
 		Verify:            n.verify,
 		CachedGrant:       n.cachedGrant,
-		Known:             func(token string) bool { return n.cachedGrant(token) != nil },
+		Known:             n.known,
 		VerifyCertificate: n.registry.VerifyCertificate,
 		CatchUp:           n.catchUp,
 		Limiter:           auth.NewAttemptLimiter(n.cfg.RateLimit),

@@ -17,6 +17,7 @@ import (
 func (n *Node) newVerifier() error {
 	if n.cfg.VerifyURL == "" {
 		n.verify, n.cachedGrant = n.verifyRegistered, n.knownRegistered
+		n.known = func(token string) bool { return n.knownRegistered(token) != nil }
 		return nil
 	}
 	transport, err := platformTransport(n.cfg)
@@ -25,6 +26,7 @@ func (n *Node) newVerifier() error {
 	}
 	v := auth.NewVerifier(n.registry, n.cfg.VerifyURL, transport, n.verified)
 	n.verify, n.cachedGrant = v.Verify, v.Cached
+	n.known = func(token string) bool { return v.Cached(token) != nil || v.Known(token) }
 	return nil
 }
 
@@ -75,8 +77,11 @@ func (n *Node) verified(result string, took time.Duration) {
 
 // revokeVerified ends, on every node, the tokens of a gateway that the platform verified.
 func (n *Node) revokeVerified(ctx context.Context, gatewayID string) error {
-	if n.peers == nil {
-		return n.registry.RevokeVerified(gatewayID)
+	end := func() error { return n.registry.RevokeVerified(gatewayID) }
+	if n.peers != nil {
+		end = func() error { return n.peers.EndVerified(ctx, gatewayID) }
 	}
-	return n.peers.EndVerified(ctx, gatewayID)
+	err := end()
+	n.registry.ForgetGranted(gatewayID) // also when a node did not answer
+	return err
 }
