@@ -129,10 +129,13 @@ func (r *Registry) claim(ctx context.Context, d digest, gatewayID string) (m mad
 // import that did not finish.
 func (r *Registry) checkLeftOver(ctx context.Context, d digest, c claim, now time.Time) error {
 	rec, _, err := r.read(ctx, c.GatewayID)
+	if errors.Is(err, ErrNotFound) {
+		rec, err = nil, nil
+	}
 	switch {
-	case err != nil && !errors.Is(err, ErrNotFound): // a corrupt record can have it
+	case err != nil: // a corrupt record can have it
 		return err
-	case err == nil && rec.has(d):
+	case rec != nil && rec.has(d):
 		return errHeld(c.GatewayID)
 	case now.Sub(c.At).Abs() < claimGrace:
 		return errClaim(fmt.Sprintf("this digest is being imported for gateway %s; a token is of one gateway", c.GatewayID))

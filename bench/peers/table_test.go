@@ -62,11 +62,11 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{"gatecast is always there, and first", []string{"-only", "floor,gws"}, "gatecast,gws,floor"},
 		{"everything", nil, names(subjects)},
-		{"an unknown library", []string{"-only", "gws,netpoll"}, `-only: "netpoll" is none of`},
-		{"an unknown workload", []string{"-workloads", "soak"}, `-workloads: "soak" is none of`},
-		{"an unknown transport", []string{"-transports", "tcp"}, `-transports: "tcp" is none of`},
+		{"an unknown library", []string{"-only", "gws,netpoll"}, `-only: "netpoll" is not one of`},
+		{"an unknown workload", []string{"-workloads", "soak"}, `-workloads: "soak" is not one of`},
+		{"an unknown transport", []string{"-transports", "tcp"}, `-transports: "tcp" is not one of`},
 		{"half a connection", []string{"-conns", "1"}, "-conns"},
-		{"a word too many", []string{"gws"}, `"gws" is no flag`},
+		{"a word too many", []string{"gws"}, `"gws" is not a flag`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o, err := parseOptions(tt.args)

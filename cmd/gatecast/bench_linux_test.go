@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatecast/gatecast/bench"
+	"github.com/gatecast/gatecast/internal/node"
 )
 
 // benchConns is fewer than the attempts that a node takes from an address by
@@ -176,10 +177,10 @@ func TestBenchInterruptedEarly(t *testing.T) {
 }
 
 func TestBenchRefused(t *testing.T) {
-	o := newOperator(t)
+	o := newOperatorOf(t, func(cfg *node.Config) { cfg.MaxConnections = 100 })
 	code, out, errs := gatecast("", o.bench("--connections", "200")...)
-	if code != 1 || out != "" || !strings.Contains(errs, "429") || !strings.Contains(errs, "--rate-limit") || strings.Count(errs, "\n") != 1 {
-		t.Errorf("exit %d, want 1, with a line about --rate-limit: %s%s", code, out, errs)
+	if code != 1 || out != "" || !strings.Contains(errs, "--max-connections 200 or more") || strings.Count(errs, "\n") != 1 {
+		t.Errorf("exit %d, want 1, with a line about --max-connections: %s%s", code, out, errs)
 	}
 	o.checkRemoved(t)
 }
