@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,13 +162,17 @@ func TestPlatformClientOutlivesRestart(t *testing.T) {
 	cfg.Log = "file"
 	s := start(t, cfg)
 	s.gateway("edge")
-	address := s.InternalAddr().String()
+	var address atomic.Value // of the node that runs
+	address.Store(s.InternalAddr().String())
 	s.drain()
 
 	refused := make(chan struct{})
 	var once sync.Once
 	c, err := platform.New(platform.Config{
-		URL: "http://" + address, Token: s.admin, BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond,
+		URL: "http://node", Token: s.admin, BackoffMin: time.Millisecond, BackoffMax: 20 * time.Millisecond,
+		NetDial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address.Load().(string))
+		},
 		OnRetry: func(error, time.Duration) { once.Do(func() { close(refused) }) },
 	})
 	if err != nil {
@@ -184,8 +189,8 @@ func TestPlatformClientOutlivesRestart(t *testing.T) {
 		published <- result{r, err}
 	}()
 	<-refused
-	cfg.InternalListen = address
 	again := start(t, cfg)
+	address.Store(again.InternalAddr().String())
 	if r := <-published; r.err != nil || r.receipt.Targets != 1 {
 		t.Errorf("%+v", r)
 	}
